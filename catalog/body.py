@@ -1,0 +1,89 @@
+"""The body of a catalog or audit entry: what a leaf commits to, signed by the actor whose authority it uses.
+
+A body names the site whose log it is for and the index of the version that it replaces, so that it counts once,
+there, and in that place: an old body written again is not an entry.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, TypeVar
+
+import msgspec
+
+from catalog.dagcbor import Value, convert, decode
+from catalog.key import UNSIGNED, Did, Signed, Signer, signed
+
+MAX_BODY = 64 << 10
+
+Index = Annotated[int, msgspec.Meta(ge=0)]
+Millis = Annotated[int, msgspec.Meta(ge=0)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
+"""A name for people: 1 to 120 characters, none of them a control character."""
+
+
+class Body(Signed, frozen=True, kw_only=True):
+    """One entry's content.
+
+    ``audience`` lists the sites that may see this body; ``None`` means every member, empty the owner alone.
+    ``previous`` is the index of the version that it replaces. ``at`` informs and never orders.
+    """
+
+    DOMAIN: ClassVar[str] = "body"
+
+    kind: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z-]{0,15}\Z")]
+    site: Did
+    actor: Did
+    audience: Annotated[tuple[Did, ...], msgspec.Meta(max_length=256)] | None
+    previous: Index | None
+    at: Millis
+    fields: dict[str, Any]
+
+    def visible_to(self, site: str) -> bool:
+        """Whether the node of ``site`` may be given this body."""
+        return site == self.site or self.audience is None or site in self.audience
+
+
+F = TypeVar("F", bound=Value)
+
+
+def write_body(
+    kind: str,
+    fields: Value,
+    *,
+    site: str,
+    at: int,
+    by: Signer,
+    previous: int | None = None,
+    audience: tuple[str, ...] | None = None,
+) -> Body:
+    """A body of ``kind`` for the log of ``site``, signed by ``by``."""
+    plain = {name: getattr(fields, name) for name in fields.__struct_fields__}
+    body = Body(
+        kind=kind,
+        site=site,
+        actor=by.did,
+        audience=audience,
+        previous=previous,
+        at=at,
+        fields=plain,
+        sig=UNSIGNED,
+    )
+    return signed(body, by)
+
+
+def read_body(data: bytes) -> Body:
+    """Read a body of at most 64 KiB; its signature is checked where its actor's authority is known.
+
+    Raises:
+        VerificationFailed: too large, malformed or not canonical.
+    """
+    return decode(Body, data, MAX_BODY)
+
+
+def fields_of(body: Body, kind: type[F]) -> F:
+    """The typed fields of a body.
+
+    Raises:
+        VerificationFailed: they are not of that shape.
+    """
+    return convert(kind, body.fields)

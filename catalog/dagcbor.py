@@ -1,0 +1,156 @@
+"""Canonical DAG-CBOR (IPLD DAG-CBOR specification), the one encoding of every value that sites sign or send.
+
+A value is a frozen :class:`Value` (a msgspec struct). Encoding is canonical; decoding bounds size and depth
+first, refuses whatever does not encode again to the same bytes, and then checks the shape against the type:
+unknown fields, missing fields and values out of bounds are errors. Floats are not used.
+
+cbor2 encodes, because it keeps byte strings and links apart by type; libipld turns a byte string that happens
+to look like a CID into a link, which changes the size of one leaf in about 2**25 (docs/decisions/0003).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+import cbor2
+import msgspec
+
+from catalog.cid import DAG_CBOR, Cid
+from catalog.error import BadInput, VerificationFailed
+
+LINK: Final = 42
+MAX_BYTES: Final = 1 << 20
+MAX_DEPTH: Final = 32
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A frozen, typed value with one canonical encoding.
+
+    Every field is written, ``None`` as null; a member of a union is written with its tag in ``type``.
+    """
+
+
+V = TypeVar("V", bound=Value)
+
+
+def encode(value: object) -> bytes:
+    """The canonical DAG-CBOR of a :class:`Value`, or of plain maps, lists, text, bytes, integers and CIDs."""
+    return cbor2.dumps(value, canonical=True, default=_write)
+
+
+def decode(kind: type[V], data: bytes, limit: int = MAX_BYTES) -> V:
+    """Read a ``kind`` from at most ``limit`` bytes.
+
+    Raises:
+        VerificationFailed: too large, too deep, not canonical, or not of that shape.
+    """
+    return convert(kind, decode_plain(data, limit))
+
+
+def decode_plain(data: bytes, limit: int = MAX_BYTES) -> Any:
+    """Read maps, lists, text, bytes, integers, booleans, null and :class:`Cid`, with nothing known of the shape.
+
+    Raises:
+        VerificationFailed: as for :func:`decode`.
+    """
+    if len(data) > limit:
+        raise VerificationFailed(f"a value of {len(data):,} bytes was refused: at most {limit:,} are read")
+    try:
+        plain = cbor2.loads(
+            data, tag_hook=_read_tag, max_depth=MAX_DEPTH, allow_indefinite=False, allow_duplicate_keys=False
+        )
+        _check_plain(plain)
+        if encode(plain) != data:
+            raise VerificationFailed("a value was refused: it is not in canonical DAG-CBOR")
+    except (cbor2.CBORError, BadInput, ValueError, TypeError, OverflowError) as error:
+        raise VerificationFailed(f"a value was refused: it is not DAG-CBOR ({_short(error)})") from error
+    return plain
+
+
+def convert(kind: type[V], plain: object) -> V:
+    """Give decoded maps and lists the type ``kind``.
+
+    Raises:
+        VerificationFailed: a field is missing, unknown, of another type or out of bounds.
+    """
+    try:
+        return msgspec.convert(plain, kind, strict=True, dec_hook=_read_custom)
+    except (msgspec.ValidationError, BadInput) as error:
+        raise VerificationFailed(f"a {kind.__name__} was refused: {_short(error)}") from error
+
+
+def cid_of(value: object) -> Cid:
+    """The CID of a value's canonical encoding."""
+    return Cid.of(encode(value), DAG_CBOR)
+
+
+def to_json(value: object) -> bytes:
+    """The JSON form that people and the local API read: CIDs as text, bytes as base64."""
+    return msgspec.json.encode(value, enc_hook=_json_custom)
+
+
+def from_json(kind: type[V], data: bytes) -> V:
+    """Read the JSON form of a ``kind``.
+
+    Raises:
+        BadInput: malformed or of another shape.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind, strict=True, dec_hook=_read_custom)
+    except (msgspec.DecodeError, BadInput) as error:
+        raise BadInput(f"a {kind.__name__} was refused: {_short(error)}") from error
+
+
+def _write(encoder: cbor2.CBOREncoder, value: object) -> None:
+    if isinstance(value, msgspec.Struct):
+        fields = {name: getattr(value, name) for name in value.__struct_fields__}
+        config = value.__struct_config__
+        encoder.encode(fields if config.tag is None else {**fields, str(config.tag_field): config.tag})
+    elif isinstance(value, Cid):
+        encoder.encode(cbor2.CBORTag(LINK, b"\0" + bytes(value)))
+    else:
+        raise TypeError(f"{type(value).__name__} has no place in DAG-CBOR")
+
+
+def _read_tag(tag: cbor2.CBORTag, _immutable: bool) -> Cid:
+    if tag.tag != LINK or not isinstance(tag.value, bytes) or tag.value[:1] != b"\0":
+        raise BadInput("a tag other than 42 in it")
+    return Cid.from_bytes(tag.value[1:])
+
+
+def _check_plain(plain: object) -> None:
+    """Refuse what cbor2 reads and DAG-CBOR does not know: dates, big numbers, floats, keys that are not text."""
+    stack = [plain]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            if not all(type(key) is str for key in value):
+                raise BadInput("a key in it is not text")
+            stack.extend(value.values())
+        elif isinstance(value, list):
+            stack.extend(value)
+        elif type(value) is int:
+            if not -(1 << 63) <= value < 1 << 63:
+                raise BadInput("a number in it has more than 64 bits")
+        elif type(value) not in (str, bytes, bool, type(None), Cid):
+            raise BadInput(f"a {type(value).__name__} in it")
+
+
+def _read_custom(kind: type, value: Any) -> Any:
+    if kind is Cid:
+        if isinstance(value, Cid):
+            return value
+        if isinstance(value, str):
+            return Cid.parse(value)
+    raise msgspec.ValidationError(f"expected {kind.__name__}, got {type(value).__name__}")
+
+
+def _json_custom(value: object) -> object:
+    if isinstance(value, Cid):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 160 else text[:157] + "…"

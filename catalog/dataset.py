@@ -1,0 +1,42 @@
+"""What a site publishes of a dataset: its name by content, its level of sharing, its label and its DUO terms."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+from catalog.body import Index, Name
+from catalog.cid import Cid
+from catalog.dagcbor import Value
+from catalog.label import Label
+
+Text = Annotated[str, msgspec.Meta(max_length=4096)]
+DuoTerm = Annotated[str, msgspec.Meta(pattern=r"^DUO:[0-9]{7}(/MONDO:[0-9]{7})?\Z")]
+"""A term of the Data Use Ontology, as ``DUO:0000006``; disease-specific use names its disease after a slash."""
+
+
+class Level(StrEnum):
+    """How data are shared (design section 6)."""
+
+    OPEN = "open"
+    SHARED = "shared"
+    RESIDENT = "resident"
+
+
+class DatasetFields(Value, frozen=True, kw_only=True):
+    """The fields of a ``dataset`` entry.
+
+    ``cid`` is plain for open data and keyed for resident data; ``size`` counts bytes; ``media_type`` is IANA's.
+    """
+
+    cid: Cid
+    name: Name
+    level: Level
+    label: Label
+    purposes: Annotated[tuple[DuoTerm, ...], msgspec.Meta(max_length=32)]
+    description: Text
+    media_type: Annotated[str, msgspec.Meta(max_length=120)]
+    size: Index
+    withdrawn: bool = False

@@ -1,0 +1,78 @@
+"""The kinds of catalog entry: what each is about, its typed fields, and whose signature it needs (PROTOCOL.md, Keys).
+
+Stewards decide who may do what; a node's key, which lies on a machine on the network, can write none of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from catalog.block import BlockFields, EndorseFields
+from catalog.body import Body, fields_of
+from catalog.dagcbor import Value
+from catalog.dataset import DatasetFields
+from catalog.error import VerificationFailed
+from catalog.grant import GrantFields
+from catalog.member import KeyFields, Role
+from catalog.offer import OfferFields
+from catalog.policy import PolicyFields
+from catalog.project import ProjectFields
+
+_STEWARD: Final = frozenset({Role.STEWARD})
+_AUTHOR: Final = frozenset({Role.STEWARD, Role.RESEARCHER})
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of entry: the shape of its fields, its subject within a site's log, and who may sign it."""
+
+    fields: type[Value]
+    subject: Callable[[Value], str]
+    signers: frozenset[Role]
+
+
+def _kind(fields: type[Value], subject: str, signers: frozenset[Role]) -> Kind:
+    return Kind(fields, lambda value: str(getattr(value, subject)) if subject else "", signers)
+
+
+KINDS: Final[dict[str, Kind]] = {
+    "key": _kind(KeyFields, "did", _STEWARD),
+    "dataset": _kind(DatasetFields, "cid", _STEWARD),
+    "block": _kind(BlockFields, "cid", _AUTHOR),
+    "endorse": _kind(EndorseFields, "block", _STEWARD),
+    "grant": _kind(GrantFields, "cid", _STEWARD),
+    "project": _kind(ProjectFields, "name", _STEWARD),
+    "policy": _kind(PolicyFields, "", _STEWARD),
+    "offer": _kind(OfferFields, "", _STEWARD),
+}
+"""The kinds that this version reads; a later index of the same subject replaces an earlier one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A verified entry: its place in the log of ``site``, its body and its typed fields."""
+
+    site: str
+    index: int
+    body: Body
+    fields: Value
+    subject: str
+
+
+def read_entry(site: str, index: int, leaf_kind: str, body: Body) -> Entry:
+    """Give a body its place and its type; whether its actor may sign it is the index's question.
+
+    Raises:
+        VerificationFailed: it is for another log, another kind than its leaf says, or not of its kind's shape.
+    """
+    if body.site != site:
+        raise VerificationFailed(f"entry {index} was written for another site's log")
+    if body.kind != leaf_kind:
+        raise VerificationFailed(f"entry {index} is a «{body.kind}» under a leaf that says «{leaf_kind}»")
+    kind = KINDS.get(body.kind)
+    if kind is None:
+        raise VerificationFailed(f"entry {index} is of the kind «{body.kind}», which this version does not know")
+    fields = fields_of(body, kind.fields)
+    return Entry(site, index, body, fields, kind.subject(fields))

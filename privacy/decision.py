@@ -1,0 +1,32 @@
+"""A decision as it is recorded in audit bodies and receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import msgspec
+
+from catalog.dagcbor import Value
+
+Action = Literal["see", "fetch", "compute", "release"]
+"""What can be asked of a policy."""
+
+Text = Annotated[str, msgspec.Meta(max_length=4096)]
+
+
+class Decision(Value, frozen=True, kw_only=True):
+    """What a policy said of one request, by which rules, on which facts.
+
+    ``rules`` are the ``@id`` of the rules that decided, sorted; those of the consortium's floor stand as
+    ``floor/ID``. It is empty when no rule allowed it. ``reason`` is one line for people. ``facts`` are what the
+    rules could read, by the names they read them under, as text: it holds keys of persons, so it belongs into a
+    body and never into a leaf. ``policy`` is the version of the policy that was asked.
+    """
+
+    allowed: bool
+    action: Action
+    rules: Annotated[tuple[Text, ...], msgspec.Meta(max_length=2048)]
+    reason: Text
+    facts: Annotated[Mapping[str, Text], msgspec.Meta(max_length=64)]
+    policy: Text

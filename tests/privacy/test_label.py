@@ -1,0 +1,144 @@
+"""Labels: if a law here breaks, a value reaches somebody whom one of its owners did not allow."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catalog.dagcbor import decode, encode
+from catalog.error import BadInput, VerificationFailed
+from catalog.key import PrivateKey
+from catalog.label import MAX_OWNERS, MAX_READERS, Label
+from privacy.label import (
+    OPEN,
+    effective_readers,
+    flows_to,
+    join,
+    joined,
+    label_of,
+    may_hold,
+    may_read,
+    person_at,
+    released,
+    resident,
+    shared,
+    site_of,
+)
+
+DIDS = [PrivateKey(bytes([number]) * 32).did for number in range(1, 6)]
+A, B, C, D, PERSON = DIDS
+SITES = [A, B, C, D]
+READERS = [*SITES, *(person_at(PERSON, site) for site in SITES)]
+
+labels = st.dictionaries(st.sampled_from(SITES), st.sets(st.sampled_from(READERS)), max_size=4).map(label_of)
+
+
+@given(labels, labels, labels)
+def test_join_is_a_semilattice(a: Label, b: Label, c: Label) -> None:
+    assert join(a, b) == join(b, a)
+    assert join(a, join(b, c)) == join(join(a, b), c)
+    assert join(a, a) == a
+    assert join(a, OPEN) == a
+    assert joined([a, b, c]) == join(join(a, b), c)
+
+
+@given(labels, labels, labels)
+def test_join_is_the_least_label_that_both_flow_to(a: Label, b: Label, c: Label) -> None:
+    top = join(a, b)
+    assert flows_to(a, top)
+    assert flows_to(b, top)
+    assert (flows_to(a, c) and flows_to(b, c)) == flows_to(top, c)
+
+
+@given(labels, labels, labels)
+def test_flows_to_is_an_order_and_join_keeps_it(a: Label, b: Label, c: Label) -> None:
+    assert flows_to(a, a)
+    assert flows_to(OPEN, a)
+    if flows_to(a, b) and flows_to(b, c):
+        assert flows_to(a, c)
+    if flows_to(a, b) and flows_to(b, a):
+        assert a == b
+    if flows_to(a, b):
+        assert flows_to(join(a, c), join(b, c))
+
+
+@given(labels, labels, st.sampled_from(READERS))
+def test_no_one_gains_by_joining_or_flowing(a: Label, b: Label, reader: str) -> None:
+    assert may_read(join(a, b), reader) <= (may_read(a, reader) and may_read(b, reader))
+    if flows_to(a, b):
+        assert may_read(b, reader) <= may_read(a, reader)
+
+
+@given(labels, st.sampled_from(SITES), st.sets(st.sampled_from(READERS)))
+def test_a_release_takes_from_nobody_and_gives_only_what_was_named(label: Label, owner: str, added: set[str]) -> None:
+    if owner not in label.owners:
+        with pytest.raises(BadInput, match="owns none of it"):
+            released(label, owner, added)
+        return
+    after = released(label, owner, added)
+    before, now = effective_readers(label), effective_readers(after)
+    assert before is not None
+    assert now is not None
+    assert before <= now <= before | added
+    assert {**after.owners, owner: ()} == {**label.owners, owner: ()}
+
+
+@given(labels)
+def test_the_wire_form_is_one_and_comes_back(label: Label) -> None:
+    again = decode(Label, encode(label))
+    assert again == label
+    assert encode(again) == encode(label)
+    assert hash(again) == hash(label)
+
+
+def test_an_owner_reads_its_own_and_nobody_elses() -> None:
+    assert effective_readers(resident(A)) == frozenset({A})
+    assert effective_readers(join(resident(A), resident(B))) == frozenset()
+    assert effective_readers(join(shared(A, [B]), shared(B, [A]))) == frozenset({A, B})
+    assert effective_readers(OPEN) is None
+    assert may_hold(OPEN, D)
+
+
+def test_a_pooling_site_does_not_show_intermediates_to_its_persons() -> None:
+    researcher = person_at(PERSON, B)
+    assert not may_read(shared(A, [B]), researcher)
+    assert may_hold(shared(A, [researcher]), B)
+    assert not may_read(shared(A, [researcher]), B)
+    assert site_of(researcher) == B
+    assert site_of(B) == B
+
+
+@pytest.mark.parametrize(
+    "owners",
+    [
+        {A: sorted([A, B], reverse=True)},
+        {A: [A, A]},
+        {A: sorted([B, C])},
+        {A: []},
+        {A: sorted([A, "everyone"])},
+        {A: sorted([A, B + "\n"])},
+        {A: sorted([A, f"{PERSON}@{B}@{C}"])},
+        {A + "\n": [A + "\n"]},
+        {A: [*sorted(READERS), *(str(number) for number in range(MAX_READERS))]},
+    ],
+)
+def test_a_label_written_in_another_way_is_refused(owners: dict[str, list[str]]) -> None:
+    """Two spellings of one label would give one value two CIDs, and a sloppy reader a hole."""
+    with pytest.raises(VerificationFailed):
+        decode(Label, encode({"owners": owners}))
+
+
+def test_more_owners_than_the_bound_are_refused_at_decoding_and_at_joining() -> None:
+    dids = [PrivateKey(number.to_bytes(32, "big")).did for number in range(1, MAX_OWNERS + 2)]
+    with pytest.raises(BadInput, match="257 owners"):
+        joined(resident(did) for did in dids)
+    with pytest.raises(VerificationFailed):
+        decode(Label, encode({"owners": {did: [did] for did in dids}}))
+
+
+def test_label_of_refuses_what_is_no_reader() -> None:
+    with pytest.raises(BadInput, match="neither a site's did:key nor PERSON@SITE"):
+        shared(A, ["St. Anna"])
+    with pytest.raises(BadInput, match="not a site's did:key"):
+        resident(person_at(PERSON, A))
