@@ -1,0 +1,55 @@
+"""What fills an input of a workflow or a step: data by name, a literal, a handle, or a list of these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import msgspec
+
+from catalog.body import Name
+from catalog.cid import Cid
+from catalog.dagcbor import Value
+from catalog.key import Did
+
+Handle = Annotated[str, msgspec.Meta(pattern=r"^held:did:key:z6Mk[1-9A-HJ-NP-Za-km-z]{44}/[0-9a-f]{32}\Z")]
+"""An output that is not released: ``held:SITE/128 random bits``."""
+
+
+class Data(Value, frozen=True, kw_only=True, tag="data"):
+    """A file or folder by its CID, plain or keyed, at the site that holds it; ``name`` is its base name in a step."""
+
+    site: Did
+    cid: Cid
+    name: Name
+
+
+class Literal(Value, frozen=True, kw_only=True, tag="literal"):
+    """A value that stands in the submission itself, as JSON text (floats keep the digits they were given)."""
+
+    json: Annotated[str, msgspec.Meta(max_length=64 << 10)]
+
+
+class Many(Value, frozen=True, kw_only=True, tag="many"):
+    """A list, in order."""
+
+    items: Annotated[tuple[Data | Literal, ...], msgspec.Meta(max_length=4096)]
+
+
+Argument = Data | Literal | Many
+"""What a step is given for one of its inputs."""
+
+
+def data_in(arguments: dict[str, Argument]) -> Iterator[Data]:
+    """Every piece of data that the arguments name, in the order of the inputs' names."""
+    for name in sorted(arguments):
+        argument = arguments[name]
+        if isinstance(argument, Data):
+            yield argument
+        elif isinstance(argument, Many):
+            yield from (item for item in argument.items if isinstance(item, Data))
+
+
+def handle(site: str, token: bytes) -> str:
+    """The handle of a held output at ``site``, from 16 random bytes."""
+    return f"held:{site}/{token.hex()}"

@@ -1,0 +1,120 @@
+"""Labels recomputed over the receipt chain, back to the owners' logs (PROTOCOL.md, Label).
+
+Nothing that a requester or a receipt claims of a label is read. A value is a dataset, whose label stands in its
+owner's log, or the output of an order, whose label is the join of everything that went into it, with the readers
+that each owner's signed release added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from catalog.block import BlockFields
+from catalog.cid import Cid
+from catalog.dagcbor import cid_of
+from catalog.dataset import DatasetFields
+from catalog.error import Denied, VerificationFailed
+from catalog.index import Index
+from catalog.key import check
+from catalog.label import Label
+from privacy.label import joined, released
+from workflow.argument import Data, data_in
+from workflow.order import Order
+from workflow.receipt import Output, Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A step's output that a checked receipt names."""
+
+    order: Order
+    receipt: Receipt
+    name: str
+    output: Output
+
+
+class Evidence:
+    """The checked proofs beside an order. Construction verifies every signature; nothing is believed before.
+
+    Raises:
+        VerificationFailed: a proof is not of this submission, not final, not by the site that it names.
+    """
+
+    def __init__(self, index: Index, submission: Cid, proofs: Sequence[tuple[Order, Receipt]]) -> None:
+        self._index = index
+        self._made: dict[tuple[str, Cid], Made] = {}
+        for order, receipt in proofs:
+            self._check(submission, order, receipt)
+            for name, output in receipt.outputs.items():
+                if output.cid is not None:
+                    self._made[order.site, output.cid] = Made(order, receipt, name, output)
+
+    def _check(self, submission: Cid, order: Order, receipt: Receipt) -> None:
+        if order.submission != submission or receipt.order != cid_of(order) or receipt.site != order.site:
+            raise VerificationFailed("a proof beside the order belongs to something else")
+        if not receipt.final or receipt.node != self._index.site(receipt.site).node():
+            raise VerificationFailed("a proof beside the order is not a final receipt of its site's node")
+        check(order, order.bus)
+        check(receipt, receipt.node)
+
+    def made(self, data: Data) -> Made | None:
+        """The output that ``data`` names, if it is one."""
+        return self._made.get((data.site, data.cid))
+
+    def dataset(self, data: Data) -> DatasetFields | None:
+        """The dataset that ``data`` names, as its owner's log has it now."""
+        fields = self._index.site(data.site).typed(DatasetFields, "dataset", str(data.cid))
+        return None if fields is None or fields.withdrawn else fields
+
+    def datasets(self, data: Data) -> frozenset[Cid]:
+        """The datasets that a value was made from, itself if it is one: what an access to it is accounted to."""
+        if self.dataset(data) is not None:
+            return frozenset({data.cid})
+        made = self.made(data)
+        return (
+            frozenset(cid for item in data_in(made.order.inputs) for cid in self.datasets(item))
+            if made
+            else frozenset()
+        )
+
+    def label(self, data: Data) -> Label:
+        """The label of a value.
+
+        Raises:
+            Denied: neither a dataset of that site nor a proven output.
+            VerificationFailed: a release statement is false.
+        """
+        dataset = self.dataset(data)
+        if dataset is not None:
+            return dataset.label
+        made = self.made(data)
+        if made is None:
+            raise Denied(f"«{data.name}» is neither a dataset of its site nor a proven output; check its CID")
+        return self._released(made, self.inputs_label(made.order))
+
+    def inputs_label(self, order: Order) -> Label:
+        """The join of the labels of everything that goes into ``order``, its block included."""
+        return joined([self.label(data) for data in data_in(order.inputs)] + [self.block_label(order.block)])
+
+    def block_label(self, block: Cid) -> Label:
+        """The label of a block.
+
+        Raises:
+            Denied: no site shares a block of that CID here.
+        """
+        entry = self._index.by_subject("block", str(block))
+        if entry is None or not isinstance(entry.fields, BlockFields):
+            raise Denied(f"no block {block} is shared with this site; its author can share it")
+        return entry.fields.label
+
+    def _released(self, made: Made, label: Label) -> Label:
+        release = made.output.release
+        if release is None:
+            return label
+        node = self._index.site(release.owner).node()
+        names = (release.order, release.output, release.handle, release.value)
+        if node is None or names != (cid_of(made.order), made.name, made.output.handle, made.output.cid):
+            raise VerificationFailed("a release statement belongs to another value")
+        check(release, node)
+        return released(label, release.owner, release.added) if release.owner in label.owners else label
