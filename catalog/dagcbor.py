@@ -31,6 +31,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 V = TypeVar("V", bound=Value)
+J = TypeVar("J")
 
 
 def encode(value: object) -> bytes:
@@ -89,8 +90,8 @@ def to_json(value: object) -> bytes:
     return msgspec.json.encode(value, enc_hook=_json_custom)
 
 
-def from_json(kind: type[V], data: bytes) -> V:
-    """Read the JSON form of a ``kind``.
+def from_json(kind: type[J], data: bytes) -> J:
+    """Read the JSON form of a ``kind``, a :class:`Value` or a tuple of them.
 
     Raises:
         BadInput: malformed or of another shape.

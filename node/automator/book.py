@@ -1,0 +1,74 @@
+"""Writing the audit log: bodies signed by the node, chained per dataset, durable before anything goes on.
+
+The ledger takes a body when its place is known, which is before it is durable; so if a write fails, nothing that
+the ledger says may be relied on any more, and the book stays closed until the node starts again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from catalog.body import read_body, write_body
+from catalog.cid import Cid
+from catalog.dagcbor import encode
+from catalog.error import ComityError
+from catalog.key import Signer
+from node.automator.ledger import Ledger
+from node.ports import Clock, OwnLog
+from workflow.account import AccountFields, Chain
+
+Write = Callable[[Chain, int], AccountFields]
+"""Makes a body's fields from its chain and its own index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One body to write: its kind, the datasets that it is about, and its fields once its place is known."""
+
+    kind: str
+    datasets: Sequence[Cid]
+    fields: Write
+
+
+class AuditBook:
+    """The audit log of ``site`` with its ledger. Lines get their places in the order of the calls."""
+
+    def __init__(self, site: str, signer: Signer, log: OwnLog, ledger: Ledger, clock: Clock) -> None:
+        self._site = site
+        self._signer = signer
+        self._log = log
+        self._clock = clock
+        self._next = log.size
+        self._closed = ""
+        self.ledger = ledger
+
+    async def write(self, lines: Sequence[Line]) -> int:
+        """Write ``lines`` in one commit; durable on return. The index of the first.
+
+        Raises:
+            ComityError: the log cannot be written, now or since an earlier failure; nothing may run.
+        """
+        if self._closed:
+            raise ComityError(f"the audit log is closed since a write failed ({self._closed}); mend it and start again")
+        first, entries = self._next, []
+        for line in lines:
+            entries.append((line.kind, self._body(line)))
+        try:
+            placed = await self._log.append(entries)
+        except (OSError, ComityError) as error:
+            self._closed = f"{type(error).__name__}: {error}"
+            raise ComityError(f"the audit log cannot be written, so nothing runs here: {error}") from error
+        if placed != first:
+            self._closed = f"a line went to {placed} where {first} was due"
+            raise ComityError(f"the audit log is written by somebody else: {self._closed}")
+        return first
+
+    def _body(self, line: Line) -> bytes:
+        index = self._next
+        fields = line.fields(self.ledger.chain(list(line.datasets)), index)
+        body = write_body(line.kind, fields, site=self._site, at=self._clock.now(), by=self._signer, audience=())
+        data = encode(body)
+        self.ledger.take(index, read_body(data))
+        self._next += 1
+        return data

@@ -1,0 +1,122 @@
+"""Deciding what leaves: for each output, who may read it already, who should gain it, and whether this owner lets it.
+
+A release is automatic only for a block that this owner's steward endorsed for the output's type; policy may refuse
+it still. Everything else is held, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from catalog.cid import Cid
+from catalog.key import UNSIGNED, Signer, signed
+from catalog.label import Label
+from node.automator.book import Line
+from node.automator.decide import Case, Judge, Verdict
+from node.ports import Product
+from privacy.label import effective_readers, may_hold, released
+from workflow.account import Chain, Kept, ReleaseFields
+from workflow.order import Wanted
+from workflow.receipt import Output, Release
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An output that a step made: what was wanted of it, and the label that it has so far."""
+
+    order: Cid
+    name: str
+    product: Product
+    wanted: Wanted
+    label: Label
+    handle: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What becomes of a candidate: its label now, why it stays held if it does, and the verdict on its release."""
+
+    candidate: Candidate
+    label: Label
+    held: str
+    verdict: Verdict | None
+
+    def line(self, signer: Signer, site: str, datasets: Sequence[Cid], into: dict[str, Release]) -> Line:
+        """The audit line of a release; writing it signs the statement, which names its own place, into ``into``."""
+        candidate = self.candidate
+        verdict = self.verdict
+        if verdict is None:
+            raise ValueError("nothing is released here")
+        version = int(verdict.decision.policy)
+
+        def fields(chain: Chain, index: int) -> ReleaseFields:
+            added = tuple(sorted(candidate.wanted.readers))
+            report = f"endorsed by this site's steward for the type «{candidate.wanted.type}»"
+            into[candidate.name] = signed(
+                Release(
+                    order=candidate.order,
+                    output=candidate.name,
+                    handle=candidate.handle,
+                    value=candidate.product.cid,
+                    owner=site,
+                    added=added,
+                    policy=version,
+                    report=report,
+                    ledger=index,
+                    sig=UNSIGNED,
+                ),
+                signer,
+            )
+            return ReleaseFields(
+                order=candidate.order,
+                output=candidate.name,
+                handle=candidate.handle,
+                value=candidate.product.cid,
+                added=added,
+                policy=version,
+                decision=verdict.decision,
+                report=report,
+                chain=chain,
+            )
+
+        return Line("release", datasets, fields)
+
+
+def rule(judge: Judge, case: Case, candidate: Candidate, site: str, now: int) -> Ruling:
+    """Decide whether ``candidate`` gains the readers that its order wants."""
+    wanted = candidate.wanted.readers
+    if _reads(candidate.label, wanted):
+        return Ruling(candidate, candidate.label, "", None)
+    if site not in candidate.label.owners:
+        return Ruling(candidate, candidate.label, "only the owners of what went into it can release it", None)
+    if not judge.endorsed(case.block, {candidate.wanted.type}):
+        reason = f"no steward here has endorsed this block for outputs of the type «{candidate.wanted.type}»"
+        return Ruling(candidate, candidate.label, reason, None)
+    verdict = judge.release(case, candidate.label, candidate.handle, candidate.wanted.type, now)
+    if not verdict.allowed:
+        return Ruling(candidate, candidate.label, verdict.shown.reason, None)
+    label = released(candidate.label, site, wanted)
+    held = "" if _reads(label, wanted) else "other owners of what went into it have not released it"
+    return Ruling(candidate, label, held, verdict)
+
+
+def keep(ruling: Ruling, release: Release | None, bus_site: str) -> Kept:
+    """The output as this site keeps it, and as the receipt to the bus at ``bus_site`` shows it."""
+    candidate, product = ruling.candidate, ruling.candidate.product
+    shown = not ruling.held and may_hold(ruling.label, bus_site)
+    output = Output(
+        handle=candidate.handle,
+        type=candidate.wanted.type,
+        name=product.name if shown else "",
+        cid=product.cid if shown else None,
+        size=product.size if shown else None,
+        release=release if shown else None,
+        reason=ruling.held,
+    )
+    return Kept(output=output, cid=product.cid, size=product.size, name=product.name, label=ruling.label)
+
+
+def _reads(label: Label, readers: Sequence[str]) -> bool:
+    effective = effective_readers(label)
+    return effective is None or set(readers) <= effective

@@ -1,0 +1,137 @@
+"""Verifying an order: signatures, membership, order ⊆ submission, labels recomputed; nothing it claims is believed.
+
+What comes out is a :class:`Verified`: everything that deciding needs, each fact checked against a log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from catalog.block import BlockFields
+from catalog.cid import Cid
+from catalog.dagcbor import cid_of
+from catalog.error import Denied, VerificationFailed
+from catalog.index import Index
+from catalog.key import check
+from catalog.offer import OfferFields
+from node.automator.decide import Case
+from node.message import Place
+from node.ports import Documents, Steps
+from privacy.label import may_hold
+from privacy.trust import person_at, project_of
+from workflow.argument import data_in
+from workflow.evidence import Evidence
+from workflow.order import Order
+from workflow.submission import Submission
+from workflow.subset import check_subset
+
+
+@dataclass(frozen=True, slots=True)
+class Consortium:
+    """The epoch that orders must name."""
+
+    cid: Cid
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """An order that is what it claims to be. ``datasets`` are those it is accounted to; ``price`` this site's."""
+
+    order: Order
+    order_cid: Cid
+    case: Case
+    bus_site: str
+    datasets: Sequence[Cid]
+    price: int
+
+
+class Verifier:
+    """Checks orders for the site ``site``."""
+
+    def __init__(self, site: str, consortium: Consortium, index: Index, documents: Documents, steps: Steps) -> None:
+        self._site = site
+        self._consortium = consortium
+        self._index = index
+        self._documents = documents
+        self._steps = steps
+
+    async def verify(self, message: Place, asker: str, now: int) -> Verified:
+        """Check an order that the node of the site ``asker`` sent.
+
+        Raises:
+            VerificationFailed: something is not what it claims to be.
+            Denied: somebody has no standing, or this site may not hold an input.
+            NotFound, Unreachable: the block is not shared with this site, or cannot be fetched now.
+        """
+        order, submission = message.order, message.submission
+        self._check_signatures(order, submission, asker)
+        self._check_times(order, submission, now)
+        person = person_at(self._index, submission.person, submission.site)
+        project = project_of(self._index, submission.project, person, now)
+        if Cid.of(message.workflow.encode()) != submission.workflow:
+            raise VerificationFailed("the workflow beside the order is not the one that was signed for")
+        evidence = Evidence(self._index, order.submission, [(p.order, p.receipt) for p in message.proofs])
+        self._check_block(order)
+        tool = await self._steps.tool(order.block)
+        workflow = await self._documents.workflow(message.workflow)
+        check_subset(order, submission, workflow, tool, evidence)
+        data = list(data_in(order.inputs))
+        for item in data:
+            if not may_hold(evidence.label(item), self._site):
+                raise Denied(f"this site is no reader of «{item.name}», so it may not hold it")
+        return Verified(
+            order=order,
+            order_cid=cid_of(order),
+            case=Case(
+                person=person,
+                project=project,
+                ref=submission.project,
+                cited=submission.grants,
+                block=order.block,
+                output_types=frozenset(wanted.type for wanted in order.outputs.values()),
+                readers=frozenset(reader for wanted in order.outputs.values() for reader in wanted.readers),
+                data=data,
+                evidence=evidence,
+                runner=self._steps.runner,
+            ),
+            bus_site=asker,
+            datasets=sorted({cid for item in data for cid in evidence.datasets(item)}),
+            price=self._price(order),
+        )
+
+    def _check_signatures(self, order: Order, submission: Submission, asker: str) -> None:
+        if order.site != self._site:
+            raise VerificationFailed("the order is for another site")
+        ours = (self._consortium.cid, self._consortium.epoch)
+        if (order.consortium, order.epoch) != ours or (submission.consortium, submission.epoch) != ours:
+            raise VerificationFailed("the order is for another consortium or epoch")
+        if self._index.site(asker).node() != order.bus or order.bus not in submission.buses:
+            raise VerificationFailed("the order does not come from a bus node that its submission names")
+        if order.submission != cid_of(submission):
+            raise VerificationFailed("the order belongs to another submission")
+        check(submission, submission.person)
+        check(order, order.bus)
+
+    def _check_times(self, order: Order, submission: Submission, now: int) -> None:
+        if now < submission.not_before:
+            raise Denied("the submission is not valid yet; compare the clocks of the two sites")
+        if now > submission.not_after or now > order.not_after:
+            raise Denied("the order's time is over; submit again with a later deadline")
+
+    def _check_block(self, order: Order) -> None:
+        """The block must be one that some member's catalog shares with this site, before it is fetched."""
+        entry = self._index.by_subject("block", str(order.block))
+        if entry is None or not isinstance(entry.fields, BlockFields):
+            raise Denied("the block is not shared with this site; its author can share it")
+        if not may_hold(entry.fields.label, self._site):
+            raise Denied("the block is not shared with this site; its author can share it")
+
+    def _price(self, order: Order) -> int:
+        offer = self._index.site(self._site).typed(OfferFields, "offer")
+        if offer is None:
+            raise Denied("this site offers no computation; its steward can publish an offer")
+        if offer.price > order.max_cost:
+            raise Denied("a step costs more here than the order allows; plan again")
+        return offer.price

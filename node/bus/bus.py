@@ -1,0 +1,192 @@
+"""One submission, from its plan to its result.
+
+Every order is journalled before it is sent and every receipt before it is used, so that a bus that was killed goes
+on where it stood: what has a receipt is not asked for again, what has an order is asked for with the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from catalog.cid import Cid
+from catalog.dagcbor import cid_of
+from catalog.error import BadInput, ComityError, NotFound
+from catalog.index import Index
+from node.bus.dispatch import Dispatcher, Reached, Task
+from node.bus.journal import Journal, Record, State
+from node.message import Proof
+from node.ports import Clock, Documents, Steps
+from workflow.argument import Argument, Data, Many
+from workflow.graph import Source, Step, Workflow, order_of_steps
+from workflow.order import Instance, Wanted
+from workflow.plan import Members, Plan, Planned, check_limits, make_plan
+from workflow.tool import Tool
+from workflow.unfold import given_inputs, shards
+
+
+class Together(Protocol):
+    """Runs coroutines side by side."""
+
+    async def __call__(self, jobs: Sequence[Callable[[], Awaitable[Reached]]]) -> list[Reached]:
+        """The results of all jobs, in their order."""
+
+
+class Bus:
+    """Carries out the submissions of the site ``site``."""
+
+    def __init__(
+        self,
+        site: str,
+        index: Index,
+        journal: Journal,
+        dispatcher: Dispatcher,
+        documents: Documents,
+        steps: Steps,
+        together: Together,
+        clock: Clock,
+    ) -> None:
+        self._site = site
+        self._index = index
+        self._journal = journal
+        self._dispatcher = dispatcher
+        self._documents = documents
+        self._steps = steps
+        self._together = together
+        self._clock = clock
+
+    async def plan(self, text: str, inputs: Mapping[str, Argument], names: Mapping[str, str]) -> tuple[Workflow, Plan]:
+        """Read a workflow, check its links against its blocks, and place its instances.
+
+        Raises:
+            BadInput, Denied, NotFound, Infeasible: as :func:`workflow.plan.make_plan`.
+        """
+        workflow = await self._documents.workflow(text)
+        if workflow.unpacked:
+            raise BadInput(f"the workflow runs «{workflow.unpacked[0]}», which has no CID yet: add it as a block first")
+        for block in workflow.blocks:
+            await self._tool(block)
+        return workflow, make_plan(workflow, inputs, self._index, Members(names, self._site))
+
+    async def carry(self, submission: Cid, names: Mapping[str, str]) -> Record:
+        """Bring a journalled submission to its end; the record that stands then."""
+        record = await self._journal.record(submission)
+        if record.state is not State.RUNNING:
+            return record
+        try:
+            state, reason = await self._steps_through(record, names)
+        except ComityError as error:
+            state, reason = State.FAILED, str(error)
+        await self._journal.end(submission, state, reason, self._clock.now())
+        return await self._journal.record(submission)
+
+    async def _steps_through(self, record: Record, names: Mapping[str, str]) -> tuple[State, str]:
+        asked = record.submission
+        workflow, plan = await self.plan(record.workflow, asked.inputs, names)
+        check_limits(plan, now=record.began, deadline=asked.deadline, budget=asked.budget)
+        values: dict[Source, Argument] = dict(given_inputs(workflow, asked.inputs))
+        proofs: dict[Source, list[Proof]] = {}
+        for step in order_of_steps(workflow):
+            tasks = await self._tasks(record, step, values, proofs, plan)
+            ended = await self._together([self._job(record, task) for task in tasks])
+            delivered = [each for each in ended if each.delivered]
+            enough = min(asked.min_sites, len(ended)) if step.scatter else len(ended)
+            if len(delivered) < enough:
+                return _shortage(step, ended, enough, names)
+            self._take(step, delivered, values, proofs)
+        return State.DONE, ""
+
+    def _job(self, record: Record, task: Task) -> Callable[[], Awaitable[Reached]]:
+        return lambda: self._dispatcher.carry(record.submission, record.workflow, task)
+
+    async def _tasks(
+        self,
+        record: Record,
+        step: Step,
+        values: Mapping[Source, Argument],
+        proofs: Mapping[Source, list[Proof]],
+        plan: Plan,
+    ) -> list[Task]:
+        block = _block(step)
+        tool = await self._tool(block)
+        placed = {(each.step, each.shard): each for each in plan.steps}
+        feeding = {s for each in step.inputs for s in each.sources if s.step}
+        beside = _once(proof for source in sorted(feeding, key=str) for proof in proofs.get(source, ()))
+        readers = tuple(sorted(record.submission.destinations))
+        outputs = {name: Wanted(type=_declared(tool, name), readers=readers) for name in step.outputs}
+        return [
+            Task(
+                instance=Instance(submission=record.cid, step=step.id, shard=shard),
+                site=_placed(placed, step, shard).site,
+                block=block,
+                inputs=given,
+                proofs=beside,
+                outputs=outputs,
+                max_cost=_placed(placed, step, shard).cost,
+            )
+            for shard, given in enumerate(shards(step, values))
+        ]
+
+    def _take(
+        self,
+        step: Step,
+        delivered: Sequence[Reached],
+        values: dict[Source, Argument],
+        proofs: dict[Source, list[Proof]],
+    ) -> None:
+        """Make what was delivered the values of the step's outputs, with the proofs that its labels need."""
+        for name in step.outputs:
+            source = Source(step.id, name)
+            data = [_data(each, name) for each in delivered]
+            values[source] = Many(items=tuple(data)) if step.scatter else data[0]
+            proofs[source] = _once(
+                proof
+                for each in delivered
+                if each.order and each.receipt
+                for proof in (*each.task.proofs, Proof(order=each.order, receipt=each.receipt))
+            )
+
+    async def _tool(self, block: Cid) -> Tool:
+        if self._index.by_subject("block", str(block)) is None:
+            raise NotFound(f"no block {block} is shared with this site; check the CID or ask its author to share it")
+        return await self._steps.tool(block)
+
+
+def _shortage(step: Step, ended: Sequence[Reached], enough: int, names: Mapping[str, str]) -> tuple[State, str]:
+    """How a submission ends whose step delivered too little: by the gravest of the reasons, each site named."""
+    missing = [each for each in ended if not each.delivered]
+    told = "; ".join(f"{names.get(each.task.site, each.task.site)}: {each.kind}, {each.reason}" for each in missing)
+    kinds = {each.kind for each in missing}
+    state = (
+        State.DENIED if kinds & {"denied", "held"} else State.UNREACHABLE if "unreachable" in kinds else State.FAILED
+    )
+    return state, f"step «{step.id}» delivered {len(ended) - len(missing)} of the {enough} needed ({told})"
+
+
+def _block(step: Step) -> Cid:
+    if isinstance(step.run, Cid):
+        return step.run
+    raise BadInput(f"step «{step.id}» runs «{step.run}», which has no CID yet: add it as a block first")
+
+
+def _declared(tool: Tool, name: str) -> str:
+    output = tool.output(name)
+    if output is None:
+        raise BadInput(f"the block has no output «{name}»")
+    return str(output.disclosure)
+
+
+def _placed(placed: Mapping[tuple[str, int], Planned], step: Step, shard: int) -> Planned:
+    return placed.get((step.id, shard)) or placed[step.id, 0]
+
+
+def _data(reached: Reached, name: str) -> Data:
+    output = reached.receipt.outputs[name] if reached.receipt else None
+    if output is None or output.cid is None:
+        raise NotFound(f"{reached.task.instance} delivered no «{name}»")
+    return Data(site=reached.task.site, cid=output.cid, name=output.name)
+
+
+def _once(proofs: Iterable[Proof]) -> list[Proof]:
+    """Each proof once, in the order in which they come."""
+    return list({cid_of(proof.receipt): proof for proof in proofs}.values())

@@ -1,0 +1,141 @@
+"""One step instance: its order is journalled, sent, waited for, and its receipt checked before it is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from catalog.cid import Cid
+from catalog.dagcbor import cid_of
+from catalog.error import ComityError, Denied, Unreachable, VerificationFailed
+from catalog.index import Index
+from catalog.key import UNSIGNED, Signer, check, signed
+from node.bus.journal import Journal
+from node.message import Outcome, Place, Proof, question_bytes, read_reply
+from node.ports import Clock, Control
+from workflow.argument import Argument
+from workflow.order import Instance, Order, Wanted
+from workflow.receipt import Receipt, Status
+from workflow.submission import Submission
+
+WAIT_SECONDS = 20
+TRIES = 3
+ATTEMPTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What one instance is to do: where, which block, on what, for whom, at what price at most."""
+
+    instance: Instance
+    site: str
+    block: Cid
+    inputs: Mapping[str, Argument]
+    proofs: Sequence[Proof]
+    outputs: Mapping[str, Wanted]
+    max_cost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How an instance ended: its order and final receipt, or why there is none."""
+
+    task: Task
+    order: Order | None
+    receipt: Receipt | None
+    reason: str
+    kind: str
+
+    @property
+    def delivered(self) -> bool:
+        """Whether every output was released to whom the plan needs."""
+        return self.receipt is not None and self.receipt.status is Status.DONE
+
+
+class Dispatcher:
+    """Sends orders for the submissions of this site and waits for their receipts."""
+
+    def __init__(self, signer: Signer, index: Index, journal: Journal, control: Control, clock: Clock) -> None:
+        self._signer = signer
+        self._index = index
+        self._journal = journal
+        self._control = control
+        self._clock = clock
+
+    async def carry(self, submission: Submission, workflow: str, task: Task) -> Reached:
+        """Bring one instance to its end: at most two attempts at failures, none at a denial."""
+        record = await self._journal.record(task.instance.submission)
+        orders = sorted((o for o in record.orders if o.instance == task.instance), key=lambda order: order.attempt)
+        receipts = {receipt.order: receipt for receipt in record.receipts}
+        reached = Reached(task, None, None, "it was never tried", "unreachable")
+        for attempt in range(1, ATTEMPTS + 1):
+            order = orders[attempt - 1] if attempt <= len(orders) else self._order(submission, task, attempt)
+            if attempt > len(orders):
+                await self._journal.ordered(order)
+            standing = receipts.get(cid_of(order))
+            reached = (
+                Reached(task, order, standing, standing.reason, str(standing.status))
+                if standing
+                else await self._attempt(submission, workflow, task, order)
+            )
+            if reached.receipt is None or reached.receipt.status is not Status.FAILED:
+                return reached
+        return reached
+
+    def _order(self, submission: Submission, task: Task, attempt: int) -> Order:
+        order = Order(
+            consortium=submission.consortium,
+            epoch=submission.epoch,
+            submission=task.instance.submission,
+            step=task.instance.step,
+            shard=task.instance.shard,
+            attempt=attempt,
+            site=task.site,
+            bus=self._signer.did,
+            block=task.block,
+            inputs=dict(task.inputs),
+            proofs=tuple(cid_of(proof.receipt) for proof in task.proofs),
+            outputs=dict(task.outputs),
+            max_cost=task.max_cost,
+            not_after=submission.deadline,
+            sig=UNSIGNED,
+        )
+        return signed(order, self._signer)
+
+    async def _attempt(self, submission: Submission, workflow: str, task: Task, order: Order) -> Reached:
+        message = Place(
+            order=order, submission=submission, workflow=workflow, proofs=tuple(task.proofs), seconds=WAIT_SECONDS
+        )
+        question: Place | Outcome = message
+        failures = 0
+        while True:
+            try:
+                answer = await self._control.ask(task.site, question_bytes(question), WAIT_SECONDS + 10)
+                receipt = self._checked(order, read_reply(Receipt, answer))
+            except Unreachable as error:
+                failures += 1
+                if failures >= TRIES or self._clock.now() > order.not_after:
+                    return Reached(task, order, None, str(error), "unreachable")
+                await self._clock.sleep(0.5 * 2**failures)
+                question = message
+                continue
+            except (Denied, VerificationFailed) as error:
+                return Reached(task, order, None, str(error), "denied")
+            except ComityError as error:
+                return Reached(task, order, None, str(error), "failed")
+            if receipt.final:
+                await self._journal.received(task.instance.submission, receipt)
+                return Reached(task, order, receipt, receipt.reason, str(receipt.status))
+            question = Outcome(order=cid_of(order), seconds=WAIT_SECONDS)
+
+    def _checked(self, order: Order, receipt: Receipt) -> Receipt:
+        """A receipt counts only if it is for this order, by the node of the site that was asked, within its price."""
+        node = self._index.site(order.site).node()
+        if receipt.order != cid_of(order) or receipt.site != order.site or receipt.node != node:
+            raise VerificationFailed("its receipt is for another order or by another site")
+        check(receipt, receipt.node)
+        if receipt.cost > order.max_cost:
+            raise VerificationFailed("its receipt charges more than the order allowed")
+        if receipt.status is Status.DONE and set(receipt.outputs) != set(order.outputs):
+            raise VerificationFailed("its receipt does not name the outputs that were ordered")
+        return receipt

@@ -1,0 +1,175 @@
+"""A site's folder: where each thing lies, and the commented TOML that its operator edits."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from catalog.error import BadInput, NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host and a TCP port."""
+
+    host: str
+    port: int
+
+    @property
+    def multiaddr(self) -> str:
+        """The address as libp2p writes it (multiformats multiaddr)."""
+        kind = "ip6" if ":" in self.host else "ip4" if self.host.replace(".", "").isdigit() else "dns"
+        return f"/{kind}/{self.host}/tcp/{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The address as an HTTPS base."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"https://{host}:{self.port}"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        return self.host in ("localhost", "::1") or self.host.startswith("127.")
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The places inside a site's folder."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The operator's settings."""
+        return self.path / "site.toml"
+
+    @property
+    def root_key(self) -> Path:
+        """The root key, which belongs offline once the site has joined its consortium."""
+        return self.path / "keys" / "root.key"
+
+    @property
+    def node_key(self) -> Path:
+        """The node's key."""
+        return self.path / "keys" / "node.key"
+
+    @property
+    def token(self) -> Path:
+        """What admits to the local API's transport."""
+        return self.path / "api.token"
+
+    @property
+    def lock(self) -> Path:
+        """Held while a node runs on this folder."""
+        return self.path / "node.lock"
+
+    @property
+    def catalog(self) -> Path:
+        """The site's own catalog log."""
+        return self.path / "logs" / "catalog"
+
+    @property
+    def audit(self) -> Path:
+        """The site's own audit log."""
+        return self.path / "logs" / "audit"
+
+    @property
+    def replicas(self) -> Path:
+        """The other members' catalog logs."""
+        return self.path / "replicas"
+
+    @property
+    def blobs(self) -> Path:
+        """Content-addressed bytes."""
+        return self.path / "blobs"
+
+    @property
+    def work(self) -> Path:
+        """Steps that run now; emptied at every start."""
+        return self.path / "work"
+
+    @property
+    def state(self) -> Path:
+        """Everything small: membership, resident data, held outputs, submissions."""
+        return self.path / "state.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A site's settings, as ``site.toml`` gives them."""
+
+    name: str
+    root: str
+    control: Address
+    bulk: Address
+    api: Address
+
+
+def site_toml(config: Config) -> str:
+    """The commented text of ``site.toml``."""
+    quoted = config.name.replace("\\", "\\\\").replace('"', '\\"')
+    return f"""\
+# A Comity site. Restart the node after a change.
+
+# The site's name as other members see it, and its root key (public half). Do not change these.
+name = "{quoted}"
+root = "{config.root}"
+
+# Where other members reach this node: control messages (libp2p, Noise) and bytes (HTTPS, TLS 1.3).
+# Both carry the node's own key; nobody outside the consortium gets an answer on either.
+[control]
+host = "{config.control.host}"
+port = {config.control.port}
+
+[bulk]
+host = "{config.bulk.host}"
+port = {config.bulk.port}
+
+# The local interface for the terminal and notebooks. Loopback only.
+[api]
+host = "{config.api.host}"
+port = {config.api.port}
+"""
+
+
+def read_config(folder: Folder) -> Config:
+    """Read ``site.toml``.
+
+    Raises:
+        NotFound: the folder is no site.
+        BadInput: malformed; the message names the setting.
+    """
+    try:
+        table = tomllib.loads(folder.config.read_text())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFound(
+            f"{folder.path} is not a site; make one with «comity site init {folder.path} --name …»"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{folder.config} cannot be read: {error}; mend that line") from error
+    config = Config(
+        _text(folder, table, "name"),
+        _text(folder, table, "root"),
+        *(_address(folder, table, name) for name in ("control", "bulk", "api")),
+    )
+    if not config.api.loopback:
+        raise BadInput(f"{folder.config}: [api] host must be a loopback address such as 127.0.0.1")
+    return config
+
+
+def _text(folder: Folder, table: dict[str, object], name: str) -> str:
+    value = table.get(name)
+    if not isinstance(value, str) or not value:
+        raise BadInput(f"{folder.config}: «{name}» must be text")
+    return value
+
+
+def _address(folder: Folder, table: dict[str, object], name: str) -> Address:
+    section = table.get(name)
+    host = section.get("host") if isinstance(section, dict) else None
+    port = section.get("port") if isinstance(section, dict) else None
+    if not isinstance(host, str) or type(port) is not int or not 0 < port < 65536:
+        raise BadInput(f"{folder.config}: [{name}] needs a host and a port from 1 to 65535")
+    return Address(host, port)

@@ -1,0 +1,147 @@
+"""Founding a consortium: one site gathers the others by invitation, then every root signs the same document.
+
+Pure values and steps; ``node/site.py`` keeps the state and carries the messages. The gathering site has no special
+rights afterwards: epoch 0 is valid because all of its founders signed it, and for no other reason.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import structs
+
+from catalog.body import Millis, Name, read_body
+from catalog.cid import Cid
+from catalog.dagcbor import Value
+from catalog.entry import read_entry
+from catalog.error import Conflict, VerificationFailed
+from catalog.key import Did, Signature, Signed, check, verify
+from catalog.member import (
+    MAX_MEMBERS,
+    PROTOCOL_VERSION,
+    Epoch,
+    KeyFields,
+    Member,
+    Role,
+    check_epoch0,
+    consortium_cid,
+    epoch_message,
+    quorum_for,
+)
+
+INVITE_MILLIS = 7 * 86_400_000
+Secret = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+Place = Annotated[str, msgspec.Meta(max_length=256, pattern=r"^[!-~]+\Z")]
+
+
+class Invite(Signed, frozen=True, kw_only=True):
+    """An invitation to found ``consortium``, signed by the inviting ``node``; ``secret`` admits one site, once."""
+
+    DOMAIN: ClassVar[str] = "invite"
+
+    consortium: Name
+    site: Name
+    node: Did
+    bulk: Place
+    secret: Secret
+    not_after: Millis
+
+
+class Founder(Value, frozen=True, kw_only=True):
+    """A founder as the others reach it: ``enrolment`` is the body in which its root enrols its node key."""
+
+    member: Member
+    enrolment: Annotated[bytes, msgspec.Meta(max_length=4096)]
+    control: Place
+    bulk: Place
+
+
+class Founding(Value, frozen=True, kw_only=True):
+    """A founding in progress: who has joined, and the signatures of the document that they found."""
+
+    consortium: Name
+    expected: Annotated[int, msgspec.Meta(ge=1, le=MAX_MEMBERS)]
+    founders: tuple[Founder, ...]
+    signatures: dict[Did, Signature]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every founder is there, so that the document can be signed."""
+        return len(self.founders) == self.expected
+
+    def epoch(self) -> Epoch:
+        """The document as it stands, with the signatures so far."""
+        members = tuple(sorted((f.member for f in self.founders), key=lambda member: member.root))
+        return Epoch(
+            consortium=self.consortium,
+            number=0,
+            previous=None,
+            members=members,
+            quorum=quorum_for(len(members)),
+            floor="",
+            duties={},
+            protocol=(PROTOCOL_VERSION, PROTOCOL_VERSION),
+            signatures=self.signatures,
+        )
+
+    def founded(self) -> Cid | None:
+        """The consortium's CID, once every root has signed."""
+        if not self.complete or len(self.signatures) < self.expected:
+            return None
+        epoch = self.epoch()
+        check_epoch0(epoch)
+        return consortium_cid(epoch)
+
+
+class Knock(Value, frozen=True, kw_only=True):
+    """What a founder sends to the inviting site: the invitation's secret, itself, and its signature once it has one."""
+
+    secret: Secret
+    founder: Founder
+    signature: Signature | None
+
+
+def node_of(founder: Founder) -> str:
+    """The node key that a founder's root enrolled.
+
+    Raises:
+        VerificationFailed: the enrolment is not by that root, or enrols no node.
+    """
+    root = founder.member.root
+    body = read_body(founder.enrolment)
+    entry = read_entry(root, 0, "key", body)
+    if body.actor != root or not isinstance(entry.fields, KeyFields) or entry.fields.role is not Role.NODE:
+        raise VerificationFailed("a founder's node key is not enrolled by its root key")
+    check(body, root)
+    return entry.fields.did
+
+
+def joined(founding: Founding, founder: Founder) -> Founding:
+    """``founding`` with one more founder; the same one again changes nothing but its addresses.
+
+    Raises:
+        Conflict: all founders are there, or another site has that name.
+    """
+    others = tuple(f for f in founding.founders if f.member.root != founder.member.root)
+    if len(others) == len(founding.founders) and founding.complete:
+        raise Conflict("all founders of this consortium have joined already")
+    if any(f.member.site == founder.member.site for f in others):
+        raise Conflict(f"a site called «{founder.member.site}» has joined already; choose another name")
+    if len(others) < len(founding.founders):
+        return founding
+    return structs.replace(founding, founders=(*others, founder))
+
+
+def signed_by(founding: Founding, root: str, signature: bytes) -> Founding:
+    """``founding`` with the signature of ``root``.
+
+    Raises:
+        Conflict: not every founder is there yet. VerificationFailed: the signature is not of this document.
+    """
+    if not founding.complete:
+        raise Conflict("not every founder has joined yet; the document cannot be signed before")
+    if root not in founding.epoch().roots():
+        raise VerificationFailed("the signature is by none of the founders")
+    verify(root, epoch_message(founding.epoch()), signature)
+    return structs.replace(founding, signatures={**founding.signatures, root: signature})

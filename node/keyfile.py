@@ -1,0 +1,115 @@
+"""Private keys on disk: TOML files of mode 0600, written whole or not at all, refused when others may read them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from nacl.public import PrivateKey as EncryptionKey
+from nacl.utils import random
+
+from catalog.error import BadInput, Conflict, NotFound
+from catalog.key import PrivateKey
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Identity:
+    """A signing key and the X25519 key that data keys are encrypted to, with a name for people."""
+
+    name: str
+    key: PrivateKey
+    encryption: EncryptionKey
+
+    @classmethod
+    def new(cls, name: str) -> Identity:
+        """Fresh keys from the operating system's randomness."""
+        return cls(name, PrivateKey(random(32)), EncryptionKey.generate())
+
+    @property
+    def did(self) -> str:
+        """The signing key's public half."""
+        return self.key.did
+
+    @property
+    def x25519(self) -> bytes:
+        """The encryption key's public half, 32 bytes."""
+        return bytes(self.encryption.public_key)
+
+    def __repr__(self) -> str:
+        return f"Identity({self.name!r}, {self.did})"
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """Create ``path`` with mode 0600 and durable content; never replaces a file.
+
+    Raises:
+        Conflict: it is there already.
+    """
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except FileExistsError as error:
+        raise Conflict(f"{path} is there already and was left as it is; choose another name or remove it") from error
+    with os.fdopen(file, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def write_identity(path: Path, identity: Identity) -> None:
+    """Write a key file.
+
+    Raises:
+        Conflict: there is one already.
+    """
+    name = identity.name.replace("\\", "\\\\").replace('"', '\\"')
+    text = (
+        "# A Comity private key. Whoever can read this file acts in its owner's name: keep it secret, keep a backup.\n"
+        f'name = "{name}"\n'
+        f'did = "{identity.did}"\n'
+        f'ed25519 = "{base64.b64encode(identity.key.seed).decode()}"\n'
+        f'x25519 = "{base64.b64encode(bytes(identity.encryption)).decode()}"\n'
+    )
+    write_secret(path, text.encode())
+
+
+def read_identity(path: Path) -> Identity:
+    """Read a key file.
+
+    Raises:
+        NotFound: there is none.
+        BadInput: others may read it, or it is damaged.
+    """
+    try:
+        with path.open("rb") as stream:
+            mode = os.fstat(stream.fileno()).st_mode
+            data = stream.read(4097)
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no key file {path}; make one or say where it is") from error
+    except PermissionError as error:
+        raise BadInput(f"the key file {path} may not be read by this user") from error
+    if mode & 0o077:
+        raise BadInput(f"the key file {path} can be read by others; run: chmod 600 {path}")
+    try:
+        table = tomllib.loads(data.decode())
+        identity = Identity(
+            str(table["name"]),
+            PrivateKey(base64.b64decode(table["ed25519"], validate=True)),
+            EncryptionKey(base64.b64decode(table["x25519"], validate=True)),
+        )
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, binascii.Error) as error:
+        # The cause is dropped: it could quote the secret.
+        raise BadInput(f"the key file {path} is damaged ({type(error).__name__}); restore it from a backup") from None
+    if identity.did != table.get("did"):
+        raise BadInput(f"the key file {path} is damaged: its secret and its public key differ")
+    return identity
+
+
+def slug(name: str) -> str:
+    """A file name for a name for people: lower-case letters, digits and dashes, at most 60; never empty."""
+    text = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
+    return text or "unnamed"

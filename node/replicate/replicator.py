@@ -1,0 +1,77 @@
+"""One member's logs, round after round: ask for its heads, verify, cosign, fetch, index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from catalog.checkpoint import open_checkpoint
+from catalog.error import VerificationFailed
+from catalog.index import Index
+from node.message import Heads, HeadsAnswer, question_bytes, read_reply
+from node.ports import Bulk, Control, PeerLog
+from node.replicate.catchup import fetch_bodies, fetch_leaves, index_log
+from node.replicate.cosign import Witness
+from node.replicate.origin import LogName, origin_of
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round brought."""
+
+    leaves: int
+    bodies: int
+
+
+class Replicator:
+    """Follows the logs of the other members. ``nodes`` maps a site to its node key, ``replicas`` to its replica."""
+
+    def __init__(
+        self,
+        control: Control,
+        bulk: Bulk,
+        witness: Witness,
+        index: Index,
+        replicas: Mapping[str, PeerLog],
+        nodes: Mapping[str, str],
+    ) -> None:
+        self._control = control
+        self._bulk = bulk
+        self._witness = witness
+        self._index = index
+        self._replicas = replicas
+        self._nodes = nodes
+        self._asked: set[str] = set()
+
+    async def round(self, site: str) -> Round:
+        """Bring what ``site`` has that we lack.
+
+        Raises:
+            Unreachable: it does not answer.
+            VerificationFailed: it sent what is not true; what was verified before stays.
+        """
+        answer = read_reply(HeadsAnswer, await self._control.ask(site, question_bytes(Heads())))
+        notes = {note.partition("\n")[0]: note for note in answer.notes}
+        expected = {origin_of(site, log) for log in LogName}
+        if set(notes) != expected:
+            raise VerificationFailed("its heads are not those of its two logs")
+        node, replica = self._nodes[site], self._replicas[site]
+        catalog = origin_of(site, LogName.CATALOG)
+        leaves = await fetch_leaves(
+            self._bulk, site, replica, open_checkpoint(notes[catalog], catalog, node), notes[catalog]
+        )
+        bodies = await self._bodies(site, replica)
+        for origin, note in sorted(notes.items()):
+            await self._witness.witness(site, node, origin, note)
+        return Round(leaves, bodies)
+
+    async def _bodies(self, site: str, replica: PeerLog) -> int:
+        """Fetch and index new bodies. The first round of a run also asks for those that an earlier run missed."""
+        known = self._index.site(site).size
+        first = site not in self._asked
+        came = await fetch_bodies(self._bulk, site, replica, 0 if first else known)
+        self._asked.add(site)
+        if first and came:
+            self._index.forget(site)
+        await index_log(replica, self._index.site(site))
+        return came

@@ -1,0 +1,99 @@
+"""Making a site: its keys, its settings and its two empty logs, in a folder that is there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from catalog.body import write_body
+from catalog.dagcbor import encode
+from catalog.error import BadInput, Conflict
+from catalog.member import KeyFields, Role
+from node.config import Address, Config, Folder, site_toml
+from node.keyfile import Identity, write_identity, write_secret
+from node.replicate.origin import LogName, origin_of
+from node.storage.log import DiskLog
+from node.system import SystemRandom
+
+FIRST_EPOCH = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SiteMade:
+    """A new site: its name, the public halves of its root and node keys, and its first steward's identity."""
+
+    name: str
+    root: str
+    node: str
+    steward: Identity
+
+
+def init_site(folder: Folder, name: str, steward_name: str, control: Address, bulk: Address, api: Address) -> SiteMade:
+    """Make a site in ``folder``; the steward's key is returned, not kept there.
+
+    Raises:
+        Conflict: the folder is a site already, or is not empty.
+        BadInput: the name is empty or has control characters, or the folder cannot be made.
+    """
+    if not 0 < len(name) <= 120 or not name.isprintable():
+        raise BadInput("a site's name is 1 to 120 printable characters")
+    if folder.config.exists():
+        raise Conflict(f"{folder.path} is a site already; run it with «comity site run {folder.path}»")
+    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+        raise Conflict(f"{folder.path} is there and not empty; choose another folder")
+    fresh = Folder(folder.path.with_name(f".{folder.path.name}.{secrets.token_hex(4)}"))
+    try:
+        folder.path.parent.mkdir(parents=True, exist_ok=True)
+        made = _make(fresh, name, steward_name, control, bulk, api)
+        if folder.path.exists():
+            folder.path.rmdir()
+        fresh.path.rename(folder.path)
+    except OSError as error:
+        raise BadInput(f"{folder.path} could not be made: {error.strerror}; choose another place") from error
+    finally:
+        shutil.rmtree(fresh.path, ignore_errors=True)
+    _sync(folder.path.parent)
+    return made
+
+
+def _make(folder: Folder, name: str, steward_name: str, control: Address, bulk: Address, api: Address) -> SiteMade:
+    root, node, steward = Identity.new(name), Identity.new(f"{name}, node"), Identity.new(steward_name)
+    for place in (folder.path, folder.root_key.parent, folder.catalog.parent, folder.replicas, folder.blobs):
+        place.mkdir(mode=0o700)
+    write_identity(folder.root_key, root)
+    write_identity(folder.node_key, node)
+    write_secret(folder.token, secrets.token_urlsafe(32).encode())
+    write_secret(folder.config, site_toml(Config(name, root.did, control, bulk, api)).encode())
+    bodies = [_enrolment(root, Role.NODE, node), _enrolment(root, Role.STEWARD, steward)]
+    trio.run(partial(_begin_logs, folder, root.did, node, bodies))
+    return SiteMade(name, root.did, node.did, steward)
+
+
+def _enrolment(root: Identity, role: Role, identity: Identity) -> bytes:
+    fields = KeyFields(did=identity.did, role=role, name=identity.name, x25519=identity.x25519)
+    return encode(write_body("key", fields, site=root.did, at=time.time_ns() // 1_000_000, by=root.key))
+
+
+async def _begin_logs(folder: Folder, site: str, node: Identity, bodies: Sequence[bytes]) -> None:
+    random = SystemRandom()
+    catalog = await DiskLog.create(folder.catalog, origin_of(site, LogName.CATALOG), FIRST_EPOCH, node.key, random)
+    async with catalog:
+        await catalog.append([("key", body) for body in bodies])
+    audit = await DiskLog.create(folder.audit, origin_of(site, LogName.AUDIT), FIRST_EPOCH, node.key, random)
+    await audit.aclose()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

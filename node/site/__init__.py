@@ -1,0 +1,1 @@
+"""Where the core and the adapters meet: one site, put together from its folder."""

@@ -1,0 +1,79 @@
+"""Where a step's blocks and data come from: resident files in place, this site's blobs, or a site that holds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from catalog.cid import Cid
+from catalog.error import BadInput, NotFound, VerificationFailed
+from catalog.index import Index
+from node.ports import Bulk
+from node.storage.disk import DiskBlobs
+from node.storage.resident import Residents
+from workflow.argument import Data
+
+MAX_NODE = 2 << 20
+BATCH = 32
+
+
+def blob_path(root: Cid, cid: Cid) -> str:
+    """Where a site serves the IPLD node ``cid`` below ``root``."""
+    return f"/blob/{root}/{cid}"
+
+
+class Materials:
+    """The ``Materials`` of the step executor, for the site ``site``."""
+
+    def __init__(self, site: str, index: Index, blobs: DiskBlobs, residents: Residents, bulk: Bulk) -> None:
+        self._site = site
+        self._index = index
+        self._blobs = blobs
+        self._residents = residents
+        self._bulk = bulk
+
+    async def block(self, cid: Cid) -> None:
+        """See to it that a block is stored here whole.
+
+        Raises:
+            NotFound: no site shares it with this one. Unreachable, VerificationFailed: it cannot be fetched now.
+        """
+        entry = self._index.by_subject("block", str(cid))
+        if entry is None:
+            raise NotFound(f"no block {cid} is shared with this site; check the CID or ask its author to share it")
+        await self.bring(entry.site, cid)
+
+    async def resident(self, data: Data) -> Path | None:
+        """The path of resident data of this site, hashed just now.
+
+        Raises:
+            VerificationFailed: the bytes are no longer what was published.
+        """
+        if data.site != self._site or not data.cid.is_keyed:
+            return None
+        found = await self._residents.find(data.cid)
+        if found is None:
+            raise NotFound(f"the resident dataset {data.cid} was not published from this machine")
+        try:
+            now = await self._blobs.hash_path(found.path)
+        except BadInput as error:
+            raise VerificationFailed("the data cannot be read any more as they were published") from error
+        if now != found.plain:
+            raise VerificationFailed("the data changed since they were published; their steward publishes them anew")
+        return found.path
+
+    async def stored(self, data: Data) -> Cid:
+        """See to it that data are stored here whole."""
+        await self.bring(data.site, data.cid)
+        return data.cid
+
+    async def bring(self, site: str, root: Cid) -> None:
+        """Fetch what is missing below ``root`` from ``site``; every node verified before it is stored.
+
+        Raises:
+            NotFound: the site has no such thing for us, or we are the site and lack it.
+        """
+        while missing := await self._blobs.missing(root):
+            if site == self._site:
+                raise NotFound(f"{root} is not stored here")
+            nodes = [(cid, await self._bulk.get(site, blob_path(root, cid), MAX_NODE)) for cid in missing[:BATCH]]
+            await self._blobs.put_nodes(nodes)

@@ -1,0 +1,81 @@
+"""Orders on their way through this site: each is carried out once, however often it is asked for meanwhile."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import trio
+
+from catalog.cid import Cid
+from catalog.dagcbor import cid_of
+from catalog.error import ComityError, NotFound
+from node.automator.automator import Automator
+from node.message import Outcome, Place
+from workflow.receipt import Receipt
+
+MAX_UNDER_WAY = 10_000
+
+
+class _UnderWay:
+    def __init__(self) -> None:
+        self.ended = trio.Event()
+        self.refusal: ComityError | None = None
+
+
+class Orders:
+    """Starts the automator on each new order in ``nursery`` and lets askers wait for its receipt."""
+
+    def __init__(self, automator: Automator, nursery: trio.Nursery) -> None:
+        self._automator = automator
+        self._nursery = nursery
+        self._under_way: dict[Cid, _UnderWay] = {}
+
+    async def place(self, message: Place, asker: str) -> Receipt:
+        """Carry an order out, and give the receipt that stands after at most ``message.seconds``.
+
+        Raises:
+            ComityError: it was refused before anything was written down, with the reason.
+        """
+        cid = cid_of(message.order)
+        standing = self._automator.standing(cid)
+        if standing is not None and standing.final:
+            return standing
+        if cid not in self._under_way:
+            if len(self._under_way) >= MAX_UNDER_WAY:
+                raise ComityError("too many orders are under way at this site; try again later")
+            self._under_way[cid] = _UnderWay()
+            self._nursery.start_soon(partial(self._carry, cid, message, asker))
+        return await self._wait(cid, message.seconds)
+
+    async def outcome(self, question: Outcome) -> Receipt:
+        """The receipt of an order, waiting for a final one.
+
+        Raises:
+            NotFound: no such order came here.
+        """
+        return await self._wait(question.order, question.seconds)
+
+    async def _carry(self, cid: Cid, message: Place, asker: str) -> None:
+        task = self._under_way[cid]
+        try:
+            await self._automator.carry(message, asker)
+        except ComityError as error:
+            task.refusal = error
+        finally:
+            task.ended.set()
+            del self._under_way[cid]
+
+    async def _wait(self, cid: Cid, seconds: float) -> Receipt:
+        task = self._under_way.get(cid)
+        if task is not None:
+            with trio.move_on_after(seconds):
+                await task.ended.wait()
+            if task.refusal is not None:
+                raise task.refusal
+        standing = self._automator.standing(cid)
+        if standing is not None:
+            return standing
+        if task is not None:
+            # It is still being verified: a block is fetched, say. The asker comes again with the same order.
+            raise NotFound("the order is still being verified")
+        raise NotFound("no such order came to this site")

@@ -1,0 +1,221 @@
+"""What people publish and find through their own node: entries, datasets read from its disk, blocks."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import shutil
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from catalog.block import BlockFields, EndorseFields
+from catalog.body import Body
+from catalog.cid import Cid
+from catalog.dataset import DatasetFields, Level
+from catalog.entry import Entry, read_entry
+from catalog.error import BadInput, Denied, NotFound, VerificationFailed
+from catalog.grant import GrantFields
+from catalog.key import check
+from catalog.member import Role
+from catalog.policy import PolicyFields
+from catalog.project import ProjectFields
+from node.api import schema
+from node.automator.book import Line
+from node.execute.step import TOOL
+from node.site.site import Site
+from node.site.views import entry_view
+from privacy.label import may_hold
+from privacy.policy import Policy
+from privacy.purpose import checked
+from privacy.trust import Person, person_at
+from workflow.account import Chain, FetchFields
+from workflow.parse import parse_tool
+from workflow.tool import Tool
+
+MAX_FILE = 16 << 20
+
+
+def member_of(site: Site, did: str, *roles: Role) -> Person:
+    """The person ``did`` of this site, in one of ``roles`` if any are named.
+
+    Raises:
+        Denied: not enrolled here, or in another role.
+    """
+    person = person_at(site.index, did, site.root)
+    if roles and person.role not in roles:
+        raise Denied(f"{person.name} is a {person.role} here; this is for {' or '.join(roles)}")
+    return person
+
+
+async def check_content(site: Site, body: Body) -> None:
+    """Check what a signature cannot say: that policy parses, that purposes are known, that what is named is here.
+
+    Raises:
+        BadInput, NotFound, VerificationFailed: it is not acceptable; nothing was written.
+    """
+    entry = read_entry(site.root, site.catalog.size, body.kind, body)
+    match entry.fields:
+        case PolicyFields(text=text):
+            await trio.to_thread.run_sync(partial(Policy.parse, text, site=site.config.name, version="new"))
+        case ProjectFields(purpose=purpose):
+            checked(purpose)
+        case GrantFields(grant=grant):
+            if grant.site != site.root or grant.issuer != body.actor:
+                raise VerificationFailed("a grant is issued by the steward who signs its entry, for this site's data")
+            check(grant, grant.issuer)
+        case DatasetFields() as dataset:
+            await _check_dataset(site, dataset)
+        case BlockFields(cid=cid):
+            if await site.blobs.missing(cid):
+                raise NotFound(f"the block {cid} is not stored here; add it first")
+        case _:
+            pass
+
+
+async def _check_dataset(site: Site, dataset: DatasetFields) -> None:
+    for purpose in dataset.purposes:
+        checked(purpose)
+    if dataset.level is Level.RESIDENT:
+        if set(dataset.label.owners) != {site.root} or dataset.label.owners[site.root] != (site.root,):
+            raise BadInput("resident data are read by their owner alone; their label must say so")
+        if await site.residents.find(dataset.cid) is None:
+            raise NotFound(f"no resident data of the name {dataset.cid} lie at this site; add them first")
+    elif dataset.level is Level.OPEN:
+        if dataset.label.owners:
+            raise BadInput("open data are read by everyone; their label names no owner")
+        if await site.blobs.missing(dataset.cid):
+            raise NotFound(f"the data {dataset.cid} are not stored here; add them first")
+    else:
+        raise BadInput("the level «shared» is not supported by this node yet; choose open or resident")
+
+
+async def import_dataset(site: Site, did: str, request: schema.ImportDataset) -> schema.Imported:
+    """Read data on this machine: open data into the store, resident data in place.
+
+    Raises:
+        Denied: not a steward. BadInput: not readable, or a level that is not supported.
+    """
+    member_of(site, did, Role.STEWARD)
+    path = Path(request.path)
+    if not path.is_absolute():
+        raise BadInput(f"{request.path} is not an absolute path on the node's machine")
+    size, media_type = await trio.to_thread.run_sync(_look, path)
+    if request.level == Level.RESIDENT:
+        plain = await site.blobs.hash_path(path)
+        cid = (await site.residents.add(plain, site.random.token(32), path)).cid
+    elif request.level == Level.OPEN:
+        cid = await site.blobs.add_path(path)
+    else:
+        raise BadInput(f"the level «{request.level}» is not supported by this node yet; choose open or resident")
+    return schema.Imported(cid=cid, size=size, media_type=media_type)
+
+
+def _look(path: Path) -> tuple[int, str]:
+    """The size in bytes and the media type of what lies at ``path``."""
+    if path.is_dir():
+        walked = ((top, name) for top, _, names in os.walk(path) for name in names)
+        return sum(Path(top, name).lstat().st_size for top, name in walked), "inode/directory"
+    size = path.stat().st_size if path.exists() else 0
+    return size, mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+
+
+async def import_block(site: Site, did: str, request: schema.ImportBlock) -> schema.BlockImported:
+    """Pack a block's files under one CID, after its tool was read and every file that it names is there.
+
+    Raises:
+        Denied: not enrolled here as steward or researcher. BadInput: no tool, not CWL, a file that lacks.
+    """
+    member_of(site, did, Role.STEWARD, Role.RESEARCHER)
+    text = request.files.get(TOOL)
+    if text is None:
+        raise BadInput(f"a block needs a file «{TOOL}»")
+    tool = await trio.to_thread.run_sync(parse_tool, text, TOOL)
+    for name in tool.files:
+        if not any(each == name or each.startswith(f"{name}/") for each in request.files):
+            raise BadInput(f"{TOOL} names the file «{name}», which is not beside it")
+    _check_outputs(tool)
+    folder = site.folder.work / f"pack-{site.random.token(8).hex()}"
+    try:
+        await trio.to_thread.run_sync(_write_files, folder, request.files)
+        cid = await site.blobs.add_path(folder)
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
+    outputs = {output.name: str(output.disclosure) for output in tool.outputs}
+    return schema.BlockImported(cid=cid, label=tool.label or tool.id, doc=tool.doc, outputs=outputs)
+
+
+def _check_outputs(tool: Tool) -> None:
+    for output in tool.outputs:
+        if output.type.depth or not output.type.is_file:
+            raise BadInput(
+                f"{TOOL}: the output «{output.name}» is {output.type}; this node collects File and Directory"
+            )
+
+
+def _write_files(folder: Path, files: dict[str, bytes]) -> None:
+    for name, data in files.items():
+        parts = name.split("/")
+        if len(name) > 1024 or any(part in ("", ".", "..") or not part.isprintable() for part in parts):
+            raise BadInput(f"«{name[:80]!a}» is no plain relative path; a block's files lie beside its tool")
+        place = folder.joinpath(*parts)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+
+
+async def show_block(site: Site, did: str, cid: Cid) -> schema.BlockView:
+    """A block that is shared with this site, fetched if it is not here yet.
+
+    Raises:
+        NotFound: no such block, or none that this site may see: the same words for both.
+    """
+    member_of(site, did)
+    entry = _block(site, cid)
+    await site.materials.bring(entry.site, cid)
+    tool = await site.blobs.read(cid, TOOL, 256 << 10)
+    names = site.membership.names | {site.root: site.config.name}
+    endorsed = {
+        names.get(root, root): endorsement.output_types
+        for root, index in site.index.sites.items()
+        if (endorsement := index.typed(EndorseFields, "endorse", str(cid))) is not None and not endorsement.withdrawn
+    }
+    files = {each.name: each.size for each in await site.blobs.entries(cid)}
+    return schema.BlockView(entry=entry_view(entry, names), tool=tool.decode(), files=files, endorsed=endorsed)
+
+
+def _block(site: Site, cid: Cid) -> Entry:
+    entry = site.index.by_subject("block", str(cid))
+    if entry is None or not isinstance(entry.fields, BlockFields) or not may_hold(entry.fields.label, site.root):
+        raise nothing_named(cid)
+    return entry
+
+
+def nothing_named(cid: Cid) -> NotFound:
+    """The one answer for what does not exist and for what is not for this site."""
+    return NotFound(f"nothing named {cid} is shared with this site; check the CID, or ask its owner to share it")
+
+
+async def fetch_file(site: Site, did: str, cid: Cid, path: str) -> bytes:
+    """A file of open data or of a block, fetched from its holder if need be; written down before it is given.
+
+    Raises:
+        NotFound: nothing of that name, or nothing that this site may see.
+        BadInput: a folder, or larger than 16 MiB.
+    """
+    person = member_of(site, did)
+    entry = site.index.by_subject("dataset", str(cid)) or site.index.by_subject("block", str(cid))
+    fields = entry.fields if entry is not None else None
+    if entry is None or cid.is_keyed or not isinstance(fields, (DatasetFields, BlockFields)):
+        raise nothing_named(cid)
+    if not may_hold(fields.label, site.root) or (isinstance(fields, DatasetFields) and fields.withdrawn):
+        raise nothing_named(cid)
+    await site.materials.bring(entry.site, cid)
+    if isinstance(fields, DatasetFields):
+
+        def account(chain: Chain, _index: int) -> FetchFields:
+            return FetchFields(root=cid, site=site.root, person=person.did, chain=chain)
+
+        await site.book.write([Line("fetch", [cid], account)])
+    return await site.blobs.read(cid, path, MAX_FILE)

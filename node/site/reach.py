@@ -1,0 +1,51 @@
+"""Reaching other sites: the core's ``Control`` and ``Bulk`` ports, with sites named by their root keys."""
+
+from __future__ import annotations
+
+from catalog.error import NotFound, Unreachable
+from node.founding import Founder
+from node.network.bulk import BulkClient
+from node.network.control import ControlNetwork
+from node.site.membership import Membership
+
+
+class Reach:
+    """Knows where each member's node is, and asks it."""
+
+    def __init__(self, membership: Membership, network: ControlNetwork, bulk: BulkClient) -> None:
+        self._membership = membership
+        self._network = network
+        self._bulk = bulk
+
+    async def ask(self, site: str, question: bytes, seconds: float = 30.0) -> bytes:
+        """Send a control question to the node of ``site``.
+
+        Raises:
+            Unreachable: no connection, no answer in time; the message names the site.
+            NotFound: no member.
+        """
+        founder = self._founder(site)
+        node = self._membership.nodes[site]
+        try:
+            return await self._network.ask(node, [founder.control], question, seconds)
+        except Unreachable as error:
+            raise Unreachable(f"{founder.member.site} does not answer ({error})") from error
+
+    async def hint(self, message: bytes) -> None:
+        """Gossip a message."""
+        await self._network.hint(message)
+
+    async def get(self, site: str, path: str, limit: int) -> bytes:
+        """Fetch ``path`` from the bulk server of ``site``.
+
+        Raises:
+            Unreachable, NotFound, VerificationFailed: as the ``Bulk`` port says.
+        """
+        founder = self._founder(site)
+        return await self._bulk.get(self._membership.nodes[site], founder.bulk, path, limit=limit)
+
+    def _founder(self, site: str) -> Founder:
+        founder = self._membership.founders.get(site)
+        if founder is None:
+            raise NotFound("no member has that root key; see «comity consortium members»")
+        return founder

@@ -1,0 +1,209 @@
+"""Plans, submissions and results, for the people of this site."""
+
+from __future__ import annotations
+
+import trio
+
+from catalog.cid import Cid
+from catalog.dagcbor import cid_of, decode, encode
+from catalog.error import ComityError, Conflict, NotFound, VerificationFailed
+from catalog.grant import GrantFields
+from catalog.key import UNSIGNED, check
+from catalog.project import ProjectRef
+from node.api import schema
+from node.bus.journal import Record, State
+from node.site.job import read_job
+from node.site.publishing import MAX_FILE, member_of
+from node.site.site import Consorting, Site
+from node.site.views import plan_view, submission_view
+from privacy.trust import Person, project_of
+from workflow.argument import data_in
+from workflow.graph import Source, Workflow
+from workflow.plan import Plan, check_limits
+from workflow.receipt import Output, Status
+from workflow.submission import Submission
+
+GRACE_MILLIS = 60_000
+"""How long after its deadline a submission's receipts are still taken; its orders end at the deadline."""
+
+MAX_SUBMISSION = 1 << 20
+
+
+def consorting(site: Site) -> Consorting:
+    """What the site has as a member.
+
+    Raises:
+        Conflict: it is in no consortium yet.
+    """
+    if site.consorting is None:
+        raise Conflict("this site is in no consortium yet; see «comity consortium show»")
+    return site.consorting
+
+
+async def prepare(site: Site, did: str, request: schema.PlanRequest) -> schema.Prepared:
+    """Plan a workflow and write the submission that would carry it out, for the person to sign.
+
+    Raises:
+        Infeasible: budget or deadline cannot be kept. Denied: no standing in the project. BadInput: what was given.
+    """
+    member = consorting(site)
+    person = member_of(site, did)
+    ref = ProjectRef(site=request.project_site, name=request.project)
+    now = site.clock.now()
+    project_of(site.index, ref, person, now)
+    inputs = read_job(bytes(request.job), site.index)
+    _workflow, plan = await member.bus.plan(request.workflow, inputs, site.membership.names)
+    shards = max((each.shard for each in plan.steps), default=0) + 1
+    submission = Submission(
+        consortium=_consortium(site),
+        epoch=0,
+        person=person.did,
+        site=site.root,
+        project=ref,
+        workflow=Cid.of(request.workflow.encode()),
+        inputs=inputs,
+        grants=_grants(site, person, ref, {item.cid for item in data_in(inputs)}),
+        destinations=(site.root,),
+        deadline=request.deadline,
+        budget=request.budget,
+        min_sites=min(request.min_sites or shards, shards),
+        not_before=now - GRACE_MILLIS,
+        not_after=request.deadline + GRACE_MILLIS,
+        buses=(site.node.did,),
+        nonce=site.random.token(16),
+        sig=UNSIGNED,
+    )
+    check_limits(plan, now=now, deadline=request.deadline, budget=request.budget)
+    return schema.Prepared(plan=plan_view(plan, submission, site.membership.names), submission=encode(submission))
+
+
+def _consortium(site: Site) -> Cid:
+    if site.membership.consortium is None:
+        raise Conflict("this site is in no consortium yet; see «comity consortium show»")
+    return site.membership.consortium
+
+
+def _grants(site: Site, person: Person, ref: ProjectRef, data: set[Cid]) -> tuple[Cid, ...]:
+    """Every grant to this person for this project that names some of the data."""
+    found = (entry.fields for entry in site.index.entries("grant"))
+    return tuple(
+        fields.cid
+        for fields in found
+        if isinstance(fields, GrantFields)
+        and (fields.grant.subject, fields.grant.project) == (person.did, ref)
+        and data & set(fields.grant.datasets)
+    )
+
+
+async def submit(site: Site, did: str, request: schema.Submit) -> Cid:
+    """Take a signed submission, check it as a stranger's, and start carrying it out.
+
+    Raises:
+        VerificationFailed: not signed by the person, or not of this site, consortium or workflow.
+        Infeasible: budget or deadline cannot be kept. Denied: no standing in the project.
+    """
+    member = consorting(site)
+    submission = decode(Submission, request.submission, MAX_SUBMISSION)
+    person = member_of(site, did)
+    if (submission.person, submission.site) != (person.did, site.root):
+        raise VerificationFailed("the submission is by another person than who sent it")
+    check(submission, submission.person)
+    if submission.consortium != _consortium(site) or site.node.did not in submission.buses:
+        raise VerificationFailed("the submission is for another consortium, or does not name this node as its bus")
+    if Cid.of(request.workflow.encode()) != submission.workflow:
+        raise VerificationFailed("the workflow is not the one that was signed for")
+    now = site.clock.now()
+    project_of(site.index, submission.project, person, now)
+    _, plan = await member.bus.plan(request.workflow, submission.inputs, site.membership.names)
+    check_limits(plan, now=now, deadline=submission.deadline, budget=submission.budget)
+    await site.journal.begin(submission, request.workflow, now)
+    site.start(member.bus.carry, cid_of(submission), site.membership.names)
+    return cid_of(submission)
+
+
+async def view(site: Site, record: Record) -> schema.SubmissionView:
+    """A submission as its person sees it."""
+    plan: Plan | None = None
+    results: list[schema.ResultView] = []
+    try:
+        workflow, plan = await consorting(site).bus.plan(
+            record.workflow, record.submission.inputs, site.membership.names
+        )
+        if record.state is State.DONE:
+            results = [
+                schema.ResultView(name=name, file=output.name, cid=cid, size=output.size or 0)
+                for name, output, cid, _ in _results(workflow, record)
+            ]
+    except ComityError as error:
+        if record.state is State.RUNNING:
+            raise ComityError(f"the submission cannot be planned any more: {error}") from error
+    return submission_view(record, plan, results, site.membership.names)
+
+
+def _results(workflow: Workflow, record: Record) -> list[tuple[str, Output, Cid, str]]:
+    """The workflow's outputs: name, output, CID and holder; a scattered one has the shard behind its name."""
+    orders = {cid_of(order): order for order in record.orders}
+    made: dict[Source, dict[int, tuple[Output, str]]] = {}
+    for receipt in record.receipts:
+        order = orders.get(receipt.order)
+        if order is None or receipt.status is not Status.DONE:
+            continue
+        for name, output in receipt.outputs.items():
+            made.setdefault(Source(order.step, name), {})[order.shard] = output, order.site
+    return [
+        (each.name if len(shards) == 1 else f"{each.name}.{shard}", output, output.cid, holder)
+        for each in workflow.outputs
+        for source in each.sources
+        for shards in [made.get(source, {})]
+        for shard, (output, holder) in sorted(shards.items())
+        if output.cid is not None
+    ]
+
+
+async def find(site: Site, did: str, submission: Cid) -> Record:
+    """A submission of this person; another's is as if it were not there.
+
+    Raises:
+        NotFound: none of that CID by this person.
+    """
+    record = await site.journal.record(submission)
+    if record.submission.person != did:
+        raise NotFound(f"no submission {submission} was made here; see «comity submission list»")
+    return record
+
+
+async def wait(site: Site, did: str, submission: Cid, seconds: float) -> Record:
+    """A submission after at most ``seconds``, or as soon as something about it changes."""
+    before = await find(site, did, submission)
+    if before.ended:
+        return before
+    with trio.move_on_after(seconds):
+        while True:
+            changed = site.changed
+            now = await find(site, did, submission)
+            if _progress(now) != _progress(before):
+                break
+            await changed.wait()
+    return await find(site, did, submission)
+
+
+def _progress(record: Record) -> tuple[int, int, State]:
+    return len(record.orders), len(record.receipts), record.state
+
+
+async def result(site: Site, did: str, submission: Cid, name: str) -> bytes:
+    """A result's bytes, for the person who submitted.
+
+    Raises:
+        NotFound: no such submission or output. Conflict: it has not ended.
+    """
+    record = await find(site, did, submission)
+    if record.state is State.RUNNING:
+        raise Conflict("the submission is still running; see «comity submission watch»")
+    workflow = await site.documents.workflow(record.workflow)
+    found = {each: (cid, holder) for each, _, cid, holder in _results(workflow, record)}
+    if name not in found:
+        raise NotFound(f"the submission has no result «{name}»; it has: {', '.join(found) or 'none'}")
+    cid, holder = found[name]
+    await site.materials.bring(holder, cid)
+    return await site.blobs.read(cid, "", MAX_FILE)

@@ -1,0 +1,124 @@
+"""What people are shown: the site's values as the local interface gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from catalog.dagcbor import cid_of, to_json
+from catalog.entry import Entry
+from node.api import schema
+from node.bus.journal import Record
+from workflow.argument import data_in
+from workflow.order import Order
+from workflow.plan import Plan, Planned
+from workflow.receipt import Receipt, Status
+from workflow.submission import Submission
+
+
+def entry_view(entry: Entry, names: Mapping[str, str]) -> schema.EntryView:
+    """An entry with its site's name."""
+    body = entry.body
+    return schema.EntryView(
+        site=entry.site,
+        site_name=names.get(entry.site, ""),
+        index=entry.index,
+        kind=body.kind,
+        subject=entry.subject,
+        actor=body.actor,
+        at=body.at,
+        audience=body.audience,
+        fields=msgspec.Raw(to_json(entry.fields)),
+    )
+
+
+def plan_view(plan: Plan, submission: Submission, names: Mapping[str, str]) -> schema.PlanView:
+    """A plan with the sites' names, against the submission's limits."""
+    return schema.PlanView(
+        steps=tuple(_planned(each, names) for each in plan.steps),
+        cost=plan.cost,
+        budget=submission.budget,
+        finish=plan.finish,
+        deadline=submission.deadline,
+    )
+
+
+def _planned(each: Planned, names: Mapping[str, str]) -> schema.PlannedView:
+    elsewhere = tuple(schema.ElsewhereView(site=names.get(e.site, e.site), reason=e.reason) for e in each.elsewhere)
+    return schema.PlannedView(
+        step=each.step,
+        shard=each.shard,
+        site=each.site,
+        site_name=names.get(each.site, ""),
+        data=each.data,
+        start=each.start,
+        finish=each.finish,
+        cost=each.cost,
+        elsewhere=elsewhere,
+    )
+
+
+def submission_view(
+    record: Record, plan: Plan | None, results: Sequence[schema.ResultView], names: Mapping[str, str]
+) -> schema.SubmissionView:
+    """A submission with every instance that is planned or was ordered, the newest attempt at each."""
+    instances = _instances(record, plan, names)
+    scattered = {i.step for i in instances if i.shard > 0}
+    asked = [i for i in instances if i.step in scattered] or instances
+    absent = [i for i in asked if record.ended and i.status != Status.DONE]
+    return schema.SubmissionView(
+        submission=record.cid,
+        project=record.submission.project.name,
+        person=record.submission.person,
+        state=str(record.state),
+        reason=record.reason,
+        began=record.began,
+        ended=record.ended or None,
+        deadline=record.submission.deadline,
+        budget=record.submission.budget,
+        spent=record.spent,
+        instances=tuple(instances),
+        results=tuple(results),
+        took_part=tuple(dict.fromkeys(i.site_name for i in asked if i.status == Status.DONE)),
+        absent=tuple(schema.ElsewhereView(site=i.site_name, reason=f"{i.status}: {i.reason}") for i in absent),
+    )
+
+
+def _instances(record: Record, plan: Plan | None, names: Mapping[str, str]) -> list[schema.InstanceView]:
+    receipts = {receipt.order: receipt for receipt in record.receipts}
+    newest: dict[tuple[str, int], Order] = {}
+    for order in sorted(record.orders, key=lambda each: each.attempt):
+        newest[order.step, order.shard] = order
+    views: dict[tuple[str, int], schema.InstanceView] = {}
+    for planned in plan.steps if plan else ():
+        views[planned.step, planned.shard] = schema.InstanceView(
+            step=planned.step,
+            shard=planned.shard,
+            site=planned.site,
+            site_name=names.get(planned.site, ""),
+            status="waiting",
+            reason="",
+            rules=(),
+            cost=0,
+            data=planned.data,
+        )
+    for place, order in newest.items():
+        views[place] = _ordered(order, receipts.get(cid_of(order)), bool(record.ended), names)
+    return list(views.values())
+
+
+def _ordered(order: Order, receipt: Receipt | None, ended: bool, names: Mapping[str, str]) -> schema.InstanceView:
+    held = [output.reason for output in receipt.outputs.values() if output.reason] if receipt else []
+    reason = (receipt.reason or "; ".join(held)) if receipt else "it gave no receipt" if ended else ""
+    return schema.InstanceView(
+        step=order.step,
+        shard=order.shard,
+        site=order.site,
+        site_name=names.get(order.site, ""),
+        status=str(receipt.status) if receipt else "unreachable" if ended else "running",
+        reason=reason,
+        rules=receipt.decision.rules if receipt and receipt.decision else (),
+        cost=receipt.cost if receipt else 0,
+        data=tuple(item.name for item in data_in(order.inputs)),
+    )

@@ -1,0 +1,79 @@
+"""The site's small state in one SQLite file: every change is one transaction, durable when it returns."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from catalog.error import ComityError, VerificationFailed
+
+T = TypeVar("T")
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS peer (site TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS invite (secret BLOB PRIMARY KEY, not_after INTEGER NOT NULL, used_by TEXT) STRICT;
+CREATE TABLE IF NOT EXISTS seen (origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL, note TEXT NOT NULL)
+  STRICT;
+CREATE TABLE IF NOT EXISTS evidence (origin TEXT, ours TEXT, theirs TEXT, reason TEXT, UNIQUE (origin, theirs)) STRICT;
+CREATE TABLE IF NOT EXISTS resident (cid BLOB PRIMARY KEY, plain BLOB NOT NULL, key BLOB NOT NULL, path BLOB NOT NULL)
+  STRICT;
+CREATE TABLE IF NOT EXISTS submission (cid BLOB PRIMARY KEY, value BLOB NOT NULL, workflow TEXT NOT NULL,
+  person TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL, began INTEGER NOT NULL, ended INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS orders (cid BLOB PRIMARY KEY, submission BLOB NOT NULL, value BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS receipt (orders BLOB PRIMARY KEY, submission BLOB NOT NULL, value BLOB NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS orders_of ON orders (submission);
+CREATE INDEX IF NOT EXISTS receipts_of ON receipt (submission);
+"""
+
+
+class Database:
+    """One connection, used from worker threads one at a time."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._lock = trio.Lock()
+
+    @classmethod
+    def open(cls, path: Path) -> Database:
+        """Open the file, made with mode 0600 if there is none. Blocks.
+
+        Raises:
+            VerificationFailed: the file is damaged.
+        """
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+        connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        try:
+            connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;")
+            connection.executescript(_TABLES)
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise VerificationFailed(f"{path} is damaged ({error}); restore it from a backup") from error
+        return cls(connection, path)
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work`` in a transaction of its own, in a worker thread.
+
+        Raises:
+            ComityError: the disk refused; nothing of ``work`` was kept.
+        """
+        async with self._lock:
+            return await trio.to_thread.run_sync(self._transact, work)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            with self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                return work(self._connection)
+        except sqlite3.Error as error:
+            raise ComityError(f"{self._path} could not be written ({error}); see whether the disk is full") from error

@@ -1,0 +1,94 @@
+"""The bus's journal over the site's database."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+from catalog.cid import Cid
+from catalog.dagcbor import cid_of, decode, encode
+from catalog.error import NotFound
+from node.bus.journal import Record, State
+from node.storage.database import Database
+from workflow.order import Order
+from workflow.receipt import Receipt
+from workflow.submission import Submission
+
+_RECORD = "SELECT cid, value, workflow, state, reason, began, ended FROM submission"
+
+
+class SubmissionJournal:
+    """The ``Journal`` port: submissions, their orders, the receipts that came. ``changed`` is called after a change."""
+
+    def __init__(self, database: Database, changed: Callable[[], None]) -> None:
+        self._database = database
+        self._changed = changed
+
+    async def begin(self, submission: Submission, workflow: str, now: int) -> None:
+        """Keep a new submission; one that is there already stays as it is."""
+        row = (bytes(cid_of(submission)), encode(submission), workflow, submission.person, State.RUNNING, "", now, 0)
+        await self._database.run(
+            lambda sql: sql.execute("INSERT OR IGNORE INTO submission VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        )
+
+    async def ordered(self, order: Order) -> None:
+        """Keep an order before it is sent."""
+        row = (bytes(cid_of(order)), bytes(order.submission), encode(order))
+        await self._database.run(lambda sql: sql.execute("INSERT OR IGNORE INTO orders VALUES (?, ?, ?)", row))
+        self._changed()
+
+    async def received(self, submission: Cid, receipt: Receipt) -> None:
+        """Keep a final receipt; the first one for an order stays."""
+        row = (bytes(receipt.order), bytes(submission), encode(receipt))
+        await self._database.run(lambda sql: sql.execute("INSERT OR IGNORE INTO receipt VALUES (?, ?, ?)", row))
+        self._changed()
+
+    async def end(self, submission: Cid, state: State, reason: str, now: int) -> None:
+        """Say how a submission ended."""
+        row = (str(state), reason, now, bytes(submission))
+        await self._database.run(
+            lambda sql: sql.execute("UPDATE submission SET state = ?, reason = ?, ended = ? WHERE cid = ?", row)
+        )
+        self._changed()
+
+    async def record(self, submission: Cid) -> Record:
+        """One submission.
+
+        Raises:
+            NotFound: none of that CID.
+        """
+
+        def work(sql: sqlite3.Connection) -> Record | None:
+            row = sql.execute(f"{_RECORD} WHERE cid = ?", (bytes(submission),)).fetchone()
+            return None if row is None else _record(sql, row)
+
+        found = await self._database.run(work)
+        if found is None:
+            raise NotFound(f"no submission {submission} was made here; see «comity submission list»")
+        return found
+
+    async def records(self, person: str | None = None) -> Sequence[Record]:
+        """All submissions, newest first; those of one person if given."""
+
+        def work(sql: sqlite3.Connection) -> list[Record]:
+            rows = sql.execute(f"{_RECORD} WHERE ?1 IS NULL OR person = ?1 ORDER BY began DESC", (person,)).fetchall()
+            return [_record(sql, row) for row in rows]
+
+        return await self._database.run(work)
+
+
+def _record(sql: sqlite3.Connection, row: tuple[bytes, bytes, str, str, str, int, int]) -> Record:
+    cid, value, workflow, state, reason, began, ended = row
+    orders = sql.execute("SELECT value FROM orders WHERE submission = ?", (cid,)).fetchall()
+    receipts = sql.execute("SELECT value FROM receipt WHERE submission = ?", (cid,)).fetchall()
+    return Record(
+        cid=Cid.from_bytes(cid),
+        submission=decode(Submission, value),
+        workflow=workflow,
+        state=State(state),
+        reason=reason,
+        began=began,
+        ended=ended,
+        orders=[decode(Order, data) for (data,) in orders],
+        receipts=[decode(Receipt, data) for (data,) in receipts],
+    )

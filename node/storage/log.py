@@ -1,0 +1,142 @@
+"""A site's own log on disk: entries go in, and when :meth:`DiskLog.append` returns they are durable and signed for.
+
+Appends that arrive while the disk is busy are committed together by whoever comes next: one flush of each file and
+one signature for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from catalog.checkpoint import Checkpoint, sign_checkpoint
+from catalog.error import ComityError, Conflict
+from catalog.key import Signer
+from catalog.leaf import SALT_BYTES, encode_leaf, seal
+from catalog.merkle import EMPTY_ROOT
+from node.ports import Random
+from node.storage.bodies import FILE, Bodies
+from node.storage.durable import write_files
+from node.storage.logfolder import CHECKPOINT, LogFolder, has_log, open_folder
+from node.storage.stored import StoredLog
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """One entry ready to be committed."""
+
+    leaf: bytes
+    salt: bytes
+    body: bytes
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """The entries of one append, and what became of them."""
+
+    entries: list[Sealed]
+    first: int | None = None
+    failure: ComityError = field(default_factory=lambda: ComityError("an append was interrupted; restart the node"))
+
+
+class DiskLog(StoredLog):
+    """The log of this site, with its key. New leaves name the consortium epoch in ``epoch``, which may be set."""
+
+    def __init__(self, held: LogFolder, epoch: int, key: Signer, random: Random) -> None:
+        super().__init__(held)
+        self.epoch = epoch
+        self._key = key
+        self._random = random
+        self._pending: list[Batch] = []
+
+    @classmethod
+    async def create(cls, folder: Path, origin: str, epoch: int, key: Signer, random: Random) -> DiskLog:
+        """Make an empty log in ``folder``, which is made if it is absent, and sign its first checkpoint.
+
+        Raises:
+            Conflict: a log is there already.
+            BadInput: the origin cannot name a log.
+        """
+        await trio.to_thread.run_sync(_make, folder, origin, key)
+        return await cls.open(folder, origin, epoch, key, random)
+
+    @classmethod
+    async def open(cls, folder: Path, origin: str, epoch: int, key: Signer, random: Random) -> DiskLog:
+        """Open the log in ``folder``, and drop what a crash left beyond its checkpoint (see ``recovered``).
+
+        Raises:
+            NotFound: there is no log.
+            Conflict: another process holds it.
+            VerificationFailed: a file is missing or damaged; the message names it.
+        """
+        held = await trio.to_thread.run_sync(open_folder, folder, origin, key.did)
+        return cls(held, epoch, key, random)
+
+    async def append(self, entries: Sequence[tuple[str, bytes]]) -> int:
+        """Append entries, each a kind and the bytes of its body, and return the index of the first.
+
+        They stand together, durable and under a signed checkpoint, when this returns. If it is cancelled they may
+        or may not be in the log.
+
+        Raises:
+            BadInput: a kind or a body does not fit a leaf; nothing was appended.
+            ComityError: the disk refused; nothing was appended, or the log takes nothing more until it is reopened.
+        """
+        self._check_writable()
+        if not entries:
+            return self.size
+        batch = Batch(await trio.to_thread.run_sync(self._seal, entries))
+        self._pending.append(batch)
+        try:
+            async with self._writing:
+                if batch in self._pending:
+                    await self._commit_pending()
+        finally:
+            if batch in self._pending:
+                self._pending.remove(batch)
+        if batch.first is None:
+            raise ComityError(str(batch.failure)) from batch.failure
+        return batch.first
+
+    def _seal(self, entries: Sequence[tuple[str, bytes]]) -> list[Sealed]:
+        sealed = []
+        for kind, body in entries:
+            salt = self._random.token(SALT_BYTES)
+            sealed.append(Sealed(encode_leaf(seal(self.origin, self.epoch, kind, body, salt)), salt, body))
+        return sealed
+
+    async def _commit_pending(self) -> None:
+        group, self._pending = self._pending, []
+        entries = [entry for batch in group for entry in batch.entries]
+        first = self.size
+        try:
+            self._check_writable()
+            # Once begun, a commit ends: half of one would leave the others of the group without an answer.
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(partial(self._append, entries))
+        except ComityError as error:
+            for batch in group:
+                batch.failure = error
+            return
+        for batch in group:
+            batch.first = first
+            first += len(batch.entries)
+
+    def _append(self, entries: Sequence[Sealed]) -> None:
+        growth = self._state.grow([entry.leaf for entry in entries])
+        checkpoint = Checkpoint(self.origin, growth.edge.size, growth.edge.root)
+        note = sign_checkpoint(checkpoint, self._key)
+        self._commit(growth, note, checkpoint, [(entry.salt, entry.body) for entry in entries])
+
+
+def _make(folder: Path, origin: str, key: Signer) -> None:
+    if has_log(folder):
+        raise Conflict(f"there is a log in {folder} already; choose another folder")
+    note = sign_checkpoint(Checkpoint(origin, 0, EMPTY_ROOT), key)
+    folder.mkdir(parents=True, exist_ok=True)
+    Bodies(folder / FILE).close()
+    write_files({folder / CHECKPOINT: note.encode()})

@@ -1,0 +1,58 @@
+"""Resident data: they stay where they are on this machine, named outside by a keyed CID.
+
+Here lie each dataset's key, its path and its plain CID; none of the three ever leaves the site.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from catalog.cid import Cid
+from node.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Resident:
+    """One resident dataset: its outside name, what its bytes hash to, and where they lie."""
+
+    cid: Cid
+    plain: Cid
+    path: Path
+
+    def __repr__(self) -> str:
+        return f"Resident({self.cid})"
+
+
+class Residents:
+    """The resident datasets of this site."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, plain: Cid, key: bytes, path: Path) -> Resident:
+        """Name the bytes at ``path`` under ``key`` (32 random bytes); the same bytes at the same path keep their name.
+
+        Two datasets of the same bytes at different paths have different keys and so different names.
+        """
+        place = os.fsencode(path)
+        row = await self._database.run(
+            lambda sql: sql.execute(
+                "SELECT cid FROM resident WHERE plain = ? AND path = ?", (bytes(plain), place)
+            ).fetchone()
+        )
+        if row is not None:
+            return Resident(Cid.from_bytes(row[0]), plain, path)
+        cid = plain.keyed(key)
+        await self._database.run(
+            lambda sql: sql.execute("INSERT INTO resident VALUES (?, ?, ?, ?)", (bytes(cid), bytes(plain), key, place))
+        )
+        return Resident(cid, plain, path)
+
+    async def find(self, cid: Cid) -> Resident | None:
+        """The resident dataset of that outside name, if it is this site's."""
+        row = await self._database.run(
+            lambda sql: sql.execute("SELECT plain, path FROM resident WHERE cid = ?", (bytes(cid),)).fetchone()
+        )
+        return None if row is None else Resident(cid, Cid.from_bytes(row[0]), Path(os.fsdecode(row[1])))

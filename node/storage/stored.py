@@ -1,0 +1,288 @@
+"""A log on disk as its readers see it: what a site's own log and a replica of another's have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+import trio
+
+from catalog import tiles
+from catalog.checkpoint import Checkpoint, cosigners, merge_cosignatures, open_checkpoint
+from catalog.error import BadInput, ComityError, Conflict, NotFound, VerificationFailed
+from catalog.leaf import decode_leaf, opens
+from catalog.merkle import Subtree, leaf_hash, prove_consistency, prove_inclusion, root_of
+from catalog.note import parse_note
+from catalog.tiles import Tile
+from node.storage import bodies
+from node.storage.durable import write_files
+from node.storage.logfolder import CHECKPOINT, COSIGNED, Growth, LogFolder, State
+
+
+class StoredLog:
+    """Reads, proofs, erasure and cosignatures of one log. Made by :class:`DiskLog` and :class:`ReplicaLog`.
+
+    Every method works on what is committed. Disk work is done in threads.
+    """
+
+    def __init__(self, held: LogFolder) -> None:
+        self._held = held
+        self._tiles = held.tiles
+        self._bodies = held.bodies
+        self._state = held.state
+        self._writing = trio.Lock()
+        self._cosigning = trio.Lock()
+        self._uncertain: str | None = None
+        self._closed = False
+
+    @property
+    def folder(self) -> Path:
+        """Where the log lies."""
+        return self._held.path
+
+    @property
+    def origin(self) -> str:
+        """The log's name, and its key's."""
+        return self._state.checkpoint.origin
+
+    @property
+    def recovered(self) -> str | None:
+        """What opening dropped because no checkpoint covers it, in plain words; none if nothing."""
+        return self._held.recovered
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The committed checkpoint."""
+        return self._state.checkpoint
+
+    @property
+    def note(self) -> str:
+        """The committed checkpoint as the note that the log's key signed; empty for a replica that has nothing."""
+        return self._state.note
+
+    @property
+    def size(self) -> int:
+        """The number of committed leaves."""
+        return self._state.checkpoint.size
+
+    @property
+    def root(self) -> bytes:
+        """The root over the committed leaves."""
+        return self._state.checkpoint.root
+
+    async def leaf(self, index: int) -> bytes:
+        """The bytes of one leaf, checked against the tree.
+
+        Raises:
+            NotFound: the log has no such leaf.
+            VerificationFailed: its file is damaged.
+        """
+        if not 0 <= index < self.size:
+            raise NotFound(f"«{self.origin}» has no leaf {index}: it has {self.size}")
+        return (await self.leaves(index, index + 1))[0]
+
+    async def leaves(self, start: int, stop: int) -> list[bytes]:
+        """The leaves from ``start`` up to, not including, ``stop``, each checked against the tree.
+
+        Raises:
+            BadInput: the log does not have them all.
+            VerificationFailed: a file is damaged.
+        """
+        if not 0 <= start <= stop <= self.size:
+            raise BadInput(f"«{self.origin}» has the leaves 0 to {self.size}; {start} to {stop} were asked for")
+        return await trio.to_thread.run_sync(self._read_leaves, start, stop)
+
+    async def body(self, index: int) -> tuple[bytes, bytes] | None:
+        """Salt and body of a leaf, checked against its commitment; none if erased or, in a replica, not here.
+
+        Raises:
+            NotFound: the log has no such leaf.
+            VerificationFailed: what is stored is damaged.
+        """
+        if not 0 <= index < self.size:
+            raise NotFound(f"«{self.origin}» has no leaf {index}: it has {self.size}")
+        return await trio.to_thread.run_sync(self._read_body, index)
+
+    async def tile(self, path: str) -> bytes | None:
+        """The content of the tile or entry bundle at a path of C2SP tlog-tiles, as narrow as it says.
+
+        None if that is no path of a tile, or of one that the committed tree does not have.
+
+        Raises:
+            VerificationFailed: its file is damaged.
+        """
+        try:
+            tile = Tile.parse(path)
+        except BadInput:
+            return None
+        return await trio.to_thread.run_sync(self._tiles.read, tile) if tile.within(self.size) else None
+
+    async def prove(self, index: int, size: int) -> list[bytes]:
+        """The audit path of a leaf in the tree of the first ``size`` leaves.
+
+        Raises:
+            BadInput: ``index`` is not below ``size``, or the log is smaller than that.
+            VerificationFailed: a tile is damaged.
+        """
+        self._check_size(size)
+        return await trio.to_thread.run_sync(lambda: prove_inclusion(index, size, self._subtree(size)))
+
+    async def consistency(self, old: int, new: int) -> list[bytes]:
+        """The proof that the first ``old`` leaves begin the first ``new``.
+
+        Raises:
+            BadInput: the log is smaller than that.
+            VerificationFailed: a tile is damaged.
+        """
+        self._check_size(new)
+        return await trio.to_thread.run_sync(lambda: prove_consistency(old, new, self._subtree(new)))
+
+    async def root_at(self, size: int) -> bytes:
+        """The root over the first ``size`` leaves.
+
+        Raises:
+            BadInput: the log is smaller than that.
+            VerificationFailed: a tile is damaged.
+        """
+        self._check_size(size)
+        return await trio.to_thread.run_sync(self._root_at, size)
+
+    async def erase(self, index: int) -> None:
+        """Overwrite salt and body of a leaf on disk; the log still verifies. Erasing again changes nothing.
+
+        Raises:
+            NotFound: the log has no such leaf.
+            Conflict: another process reads the database at this moment.
+        """
+        if not 0 <= index < self.size:
+            raise NotFound(f"«{self.origin}» has no leaf {index} to erase: it has {self.size}")
+        await trio.to_thread.run_sync(self._bodies.erase, index)
+
+    async def add_cosignatures(self, note: str, witnesses: Mapping[str, str]) -> dict[str, int]:
+        """Keep the cosignatures that ``note``, a checkpoint of this log, carries from ``witnesses`` (name → did).
+
+        The first that a witness gives for a size is kept for good: cosigning the same size again renews nothing.
+        Returns when each of them cosigned that size first, in Unix seconds.
+
+        Raises:
+            VerificationFailed: not signed by the log's key, not this log's root, or a known witness's line is false.
+            BadInput: the log is smaller than that.
+        """
+        async with self._cosigning:
+            return await trio.to_thread.run_sync(self._keep_cosignatures, note, witnesses)
+
+    async def cosigned(self, least: int = 0, count: int = 1) -> str | None:
+        """The smallest checkpoint with at least ``least`` leaves that ``count`` witnesses cosigned, as a note."""
+        return await trio.to_thread.run_sync(self._bodies.cosigned, least, count)
+
+    async def last_cosigned(self) -> str | None:
+        """The largest checkpoint that any witness cosigned, as a note."""
+        return await trio.to_thread.run_sync(self._bodies.last_cosigned)
+
+    async def aclose(self) -> None:
+        """Release the folder. Closing again does nothing."""
+        with trio.CancelScope(shield=True):
+            async with self._writing, self._cosigning:
+                if not self._closed:
+                    self._closed = True
+                    await trio.to_thread.run_sync(self._held.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def _check_size(self, size: int) -> None:
+        if not 0 <= size <= self.size:
+            raise BadInput(f"«{self.origin}» has {self.size} leaves; a tree of {size} was asked for")
+
+    def _check_writable(self) -> None:
+        if self._closed:
+            raise Conflict(f"the log in {self.folder} was closed")
+        if self._uncertain:
+            raise ComityError(
+                f"the log in {self.folder} takes nothing more: its disk failed while a checkpoint was being written"
+                f" ({self._uncertain}); restart the node, which reads what the disk holds"
+            )
+
+    def _commit(self, growth: Growth, note: str, checkpoint: Checkpoint, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        """Bodies, tiles, checkpoint, in this order; the caller holds ``_writing``.
+
+        Raises:
+            ComityError: the disk refused; nothing was committed, unless it failed in the commit itself, after which
+                nothing more is taken: a second checkpoint of the same size would be a fork.
+        """
+        before = self._state.edge.size
+        try:
+            self._bodies.append(before, rows)
+            self._tiles.write(growth.tiles)
+        except OSError as error:
+            raise ComityError(
+                f"nothing was added to the log in {self.folder} ({error}); check the disk's space"
+            ) from error
+        self._uncertain = "it was interrupted"
+        try:
+            write_files({self.folder / CHECKPOINT: note.encode()})
+        except OSError as error:
+            self._uncertain = str(error)
+            raise ComityError(
+                f"the checkpoint in {self.folder} could not be written ({error}); restart the node"
+            ) from error
+        self._uncertain = None
+        self._state = State(checkpoint, note, growth.edge, growth.tail)
+        # The log is right with or without the narrower tiles; opening it tries again.
+        with suppress(OSError):
+            for tile in growth.tiles:
+                if tile.start < before:
+                    self._tiles.drop_narrower(tile)
+
+    def _subtree(self, size: int) -> Subtree:
+        return tiles.subtree_of(size, self._tiles.require)
+
+    def _root_at(self, size: int) -> bytes:
+        return root_of(size, self._subtree(size))
+
+    def _read_leaves(self, start: int, stop: int) -> list[bytes]:
+        found: list[bytes] = []
+        for bundle in tiles.bundles(start, stop):
+            below = Tile(0, bundle.index, bundle.width)
+            leaves = self._tiles.read_leaves(bundle)
+            hashes = tiles.split_hashes(below, self._tiles.require(0, below.index, below.width))
+            for offset in range(max(start - bundle.start, 0), bundle.width):
+                if leaf_hash(leaves[offset]) != hashes[offset]:
+                    raise VerificationFailed(
+                        f"{self._tiles.file(bundle)} or {below.path} is damaged: leaf {bundle.start + offset} is not"
+                        " what was committed to; run «comity site fsck»"
+                    )
+                found.append(leaves[offset])
+        return found
+
+    def _read_body(self, index: int) -> tuple[bytes, bytes] | None:
+        found = self._bodies.get(index)
+        if found is not None:
+            salt, body = found
+            [leaf] = self._read_leaves(index, index + 1)
+            if not opens(decode_leaf(leaf), body, salt):
+                raise VerificationFailed(
+                    f"{self.folder / bodies.FILE}: the body of leaf {index} is not what was committed to"
+                )
+        return found
+
+    def _keep_cosignatures(self, note: str, witnesses: Mapping[str, str]) -> dict[str, int]:
+        checkpoint = open_checkpoint(note, self.origin, self._held.did)
+        self._check_size(checkpoint.size)
+        if checkpoint.root != self._root_at(checkpoint.size):
+            raise VerificationFailed(
+                f"«{self.origin}» is forked: its checkpoint of {checkpoint.size} leaves has another root than here"
+            )
+        kept = self._bodies.cosigned_at(checkpoint.size)
+        merged = merge_cosignatures(kept, note, self._held.did, witnesses)
+        count = len(parse_note(merged).signatures) - 1
+        if merged != kept and count:
+            self._bodies.keep_cosigned(checkpoint.size, merged, count)
+            if self._bodies.last_cosigned() == merged:
+                write_files({self.folder / COSIGNED: merged.encode()})
+        return cosigners(merged, witnesses)
