@@ -10,7 +10,8 @@ from catalog.error import ComityError, Unreachable
 from node.replicate.replicator import Replicator
 
 ROUND_SECONDS = 2.0
-BACK_OFF_SECONDS = 8.0
+FIRST_PAUSE = 0.25
+MAX_PAUSE = 8.0
 log = logging.getLogger("comity.follow")
 
 
@@ -21,7 +22,7 @@ class Follower:
         self._replicator = replicator
         self._names = names
         self._woken = {site: trio.Event() for site in names}
-        self.behind = dict.fromkeys(names, "not asked yet")
+        self.behind = dict.fromkeys(names, "")
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -35,16 +36,17 @@ class Follower:
             self._woken[site].set()
 
     async def _follow(self, site: str) -> None:
+        pause = ROUND_SECONDS
         while True:
-            pause = ROUND_SECONDS
             self._woken[site] = trio.Event()
             try:
                 await self._replicator.round(site)
-                fault = ""
+                fault, pause = "", ROUND_SECONDS
             except Unreachable as error:
-                fault, pause = str(error), BACK_OFF_SECONDS
+                # Two nodes that start together miss each other by moments: the first pause is short.
+                fault, pause = str(error), min(2 * pause, MAX_PAUSE) if self.behind[site] else FIRST_PAUSE
             except ComityError as error:
-                fault, pause = f"{type(error).__name__}: {error}", BACK_OFF_SECONDS
+                fault, pause = f"{type(error).__name__}: {error}", MAX_PAUSE
             if fault and fault != self.behind[site]:
                 log.warning("%s: %s", self._names[site], fault)
             self.behind[site] = fault

@@ -6,13 +6,12 @@ import os
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 
-import msgspec
 import trio
 
 from catalog.body import read_body
 from catalog.checkpoint import cosigners, open_checkpoint
 from catalog.cid import Cid
-from catalog.dagcbor import decode, encode, to_json
+from catalog.dagcbor import decode, encode
 from catalog.error import ComityError, VerificationFailed
 from catalog.key import check
 from catalog.member import epoch_message
@@ -94,7 +93,7 @@ class SiteService:
             joined=tuple(names.values()),
             signed=tuple(names[root] for root in founding.signatures),
             to_sign=epoch_message(epoch) if epoch else None,
-            epoch=msgspec.Raw(to_json(epoch)) if epoch else None,
+            epoch=epoch,
             consortium=self._site.membership.consortium,
         )
 

@@ -11,7 +11,7 @@ import trio
 from catalog.body import Body, read_body
 from catalog.dagcbor import encode
 from catalog.entry import Entry, read_entry
-from catalog.error import ComityError, VerificationFailed
+from catalog.error import ComityError, Unreachable, VerificationFailed
 from catalog.index import Index
 from catalog.member import Member
 from node.automator.automator import Automator
@@ -27,6 +27,7 @@ from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
 from node.founding import Founder
 from node.keyfile import Identity, read_identity
+from node.message import reply_bytes
 from node.network.bulk import BulkClient
 from node.network.bulk_server import serve_bulk
 from node.network.control import ControlNetwork, ControlSettings
@@ -279,7 +280,7 @@ class Site:
     async def _answer(self, node: str, question: bytes) -> bytes:
         asker = self.membership.site_of(node)
         if self.consorting is None or asker is None:
-            raise ComityError("no member asks before the consortium is founded")
+            return reply_bytes(Unreachable("its node is just starting; ask again"))
         return await self.consorting.questions.answer(asker, question)
 
     async def _heard(self, node: str, _message: bytes) -> None:

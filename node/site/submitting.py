@@ -24,7 +24,7 @@ from workflow.receipt import Output, Status
 from workflow.submission import Submission
 
 GRACE_MILLIS = 60_000
-"""How long after its deadline a submission's receipts are still taken; its orders end at the deadline."""
+"""How far back a submission is valid, for sites whose clocks run behind this one's."""
 
 MAX_SUBMISSION = 1 << 20
 
@@ -68,7 +68,7 @@ async def prepare(site: Site, did: str, request: schema.PlanRequest) -> schema.P
         budget=request.budget,
         min_sites=min(request.min_sites or shards, shards),
         not_before=now - GRACE_MILLIS,
-        not_after=request.deadline + GRACE_MILLIS,
+        not_after=request.deadline,
         buses=(site.node.did,),
         nonce=site.random.token(16),
         sig=UNSIGNED,

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import trio
 
 from catalog.checkpoint import Checkpoint, sign_checkpoint
-from catalog.error import ComityError, Conflict
+from catalog.error import BadInput, ComityError, Conflict
 from catalog.key import Signer
 from catalog.leaf import SALT_BYTES, encode_leaf, seal
 from catalog.merkle import EMPTY_ROOT
@@ -36,9 +35,9 @@ class Sealed:
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """The entries of one append, and what became of them."""
+    """The entries of one append, kind and body each, and what became of them."""
 
-    entries: list[Sealed]
+    entries: Sequence[tuple[str, bytes]]
     first: int | None = None
     failure: ComityError = field(default_factory=lambda: ComityError("an append was interrupted; restart the node"))
 
@@ -79,8 +78,8 @@ class DiskLog(StoredLog):
     async def append(self, entries: Sequence[tuple[str, bytes]]) -> int:
         """Append entries, each a kind and the bytes of its body, and return the index of the first.
 
-        They stand together, durable and under a signed checkpoint, when this returns. If it is cancelled they may
-        or may not be in the log.
+        They stand together, durable and under a signed checkpoint, when this returns; places are given in the order
+        of the calls. If it is cancelled they may or may not be in the log.
 
         Raises:
             BadInput: a kind or a body does not fit a leaf; nothing was appended.
@@ -89,7 +88,7 @@ class DiskLog(StoredLog):
         self._check_writable()
         if not entries:
             return self.size
-        batch = Batch(await trio.to_thread.run_sync(self._seal, entries))
+        batch = Batch(entries)
         self._pending.append(batch)
         try:
             async with self._writing:
@@ -99,38 +98,45 @@ class DiskLog(StoredLog):
             if batch in self._pending:
                 self._pending.remove(batch)
         if batch.first is None:
-            raise ComityError(str(batch.failure)) from batch.failure
+            raise type(batch.failure)(str(batch.failure)) from batch.failure
         return batch.first
-
-    def _seal(self, entries: Sequence[tuple[str, bytes]]) -> list[Sealed]:
-        sealed = []
-        for kind, body in entries:
-            salt = self._random.token(SALT_BYTES)
-            sealed.append(Sealed(encode_leaf(seal(self.origin, self.epoch, kind, body, salt)), salt, body))
-        return sealed
 
     async def _commit_pending(self) -> None:
         group, self._pending = self._pending, []
-        entries = [entry for batch in group for entry in batch.entries]
         first = self.size
         try:
             self._check_writable()
             # Once begun, a commit ends: half of one would leave the others of the group without an answer.
             with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(partial(self._append, entries))
+                sealed = await trio.to_thread.run_sync(self._append, group)
         except ComityError as error:
             for batch in group:
                 batch.failure = error
             return
-        for batch in group:
+        for batch in sealed:
             batch.first = first
             first += len(batch.entries)
 
-    def _append(self, entries: Sequence[Sealed]) -> None:
-        growth = self._state.grow([entry.leaf for entry in entries])
-        checkpoint = Checkpoint(self.origin, growth.edge.size, growth.edge.root)
-        note = sign_checkpoint(checkpoint, self._key)
-        self._commit(growth, note, checkpoint, [(entry.salt, entry.body) for entry in entries])
+    def _append(self, group: Sequence[Batch]) -> list[Batch]:
+        """Append the batches of ``group`` whose entries fit a leaf, and return them; the others get their failure."""
+        sealed: list[Batch] = []
+        entries: list[Sealed] = []
+        for batch in group:
+            try:
+                entries += [self._seal(kind, body) for kind, body in batch.entries]
+                sealed.append(batch)
+            except BadInput as error:
+                batch.failure = error
+        if entries:
+            growth = self._state.grow([entry.leaf for entry in entries])
+            checkpoint = Checkpoint(self.origin, growth.edge.size, growth.edge.root)
+            note = sign_checkpoint(checkpoint, self._key)
+            self._commit(growth, note, checkpoint, [(entry.salt, entry.body) for entry in entries])
+        return sealed
+
+    def _seal(self, kind: str, body: bytes) -> Sealed:
+        salt = self._random.token(SALT_BYTES)
+        return Sealed(encode_leaf(seal(self.origin, self.epoch, kind, body, salt)), salt, body)
 
 
 def _make(folder: Path, origin: str, key: Signer) -> None:

@@ -1,0 +1,188 @@
+"""The catalog as a client reads it: members, entries with their types, and names for what has a CID or a key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from catalog.block import BlockFields
+from catalog.cid import Cid
+from catalog.dagcbor import Value, from_json
+from catalog.dataset import DatasetFields
+from catalog.error import BadInput, NotFound
+from catalog.grant import GrantFields
+from catalog.member import KeyFields
+from catalog.project import ProjectFields
+from node.api import operation
+from node.api.connection import Connection
+from node.api.schema import BlockView, EntryView, MemberView, StatusView
+from node.api.view import Listing
+
+F = TypeVar("F", bound=Value)
+N = TypeVar("N")
+
+
+class CatalogClient:
+    """Reads the catalog of one node as one person. What has a name may be asked for by it where it is unique."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._site = ""
+
+    @property
+    def person(self) -> str:
+        """The key of whoever asks.
+
+        Raises:
+            BadInput: nobody does.
+        """
+        if self._connection.person is None:
+            raise BadInput("this needs a person; say as whom with --as PERSON, or set COMITY_PERSON")
+        return self._connection.person.did
+
+    @property
+    def site(self) -> str:
+        """The root key of this node's site."""
+        if not self._site:
+            self._site = self.status().site
+        return self._site
+
+    def status(self) -> StatusView:
+        """What this node is and how it fares; needs no person."""
+        return self._connection.status()
+
+    def members(self) -> tuple[MemberView, ...]:
+        """The members of the consortium as this node sees them."""
+        return self.status().members
+
+    def member(self, name: str) -> MemberView:
+        """A member by its name or root key.
+
+        Raises:
+            NotFound: none of that name; the message names those that there are.
+        """
+        members = self.members()
+        found = [each for each in members if name in (each.site, each.name)]
+        return _only(found, f"member «{name}»", [each.name for each in members])
+
+    def entries(self, kind: str) -> tuple[EntryView, ...]:
+        """The entries of a kind that count now and that this person may see, with their fields as JSON."""
+        return self._connection.ask(operation.ENTRIES, kind=kind)
+
+    def listed(self, kind: str, fields: type[F]) -> tuple[Listing[F], ...]:
+        """The entries of a kind, with their fields typed."""
+        return tuple(_listing(entry, fields) for entry in self.entries(kind))
+
+    def datasets(self) -> tuple[Listing[DatasetFields], ...]:
+        """The datasets that are not withdrawn."""
+        return tuple(each for each in self.listed("dataset", DatasetFields) if not each.fields.withdrawn)
+
+    def blocks(self) -> tuple[Listing[BlockFields], ...]:
+        """The blocks that are shared with this site, and its own."""
+        return self.listed("block", BlockFields)
+
+    def projects(self) -> tuple[Listing[ProjectFields], ...]:
+        """The projects that have not ended."""
+        return tuple(each for each in self.listed("project", ProjectFields) if not each.fields.ended)
+
+    def grants(self) -> tuple[Listing[GrantFields], ...]:
+        """The grants that this person may see."""
+        return self.listed("grant", GrantFields)
+
+    def people(self) -> tuple[Listing[KeyFields], ...]:
+        """The enrolled keys, those of nodes included, that are not removed."""
+        return tuple(each for each in self.listed("key", KeyFields) if not each.fields.removed)
+
+    def dataset(self, name: Cid | str) -> Listing[DatasetFields]:
+        """A dataset by CID or name.
+
+        Raises:
+            NotFound: none that this person may see. BadInput: several of that name.
+        """
+        found = self.datasets()
+        right = [each for each in found if str(name) in (str(each.fields.cid), each.fields.name)]
+        return _only(right, f"dataset «{name}»", [each.fields.name for each in found])
+
+    def block_entry(self, name: Cid | str) -> Listing[BlockFields]:
+        """A block's entry by CID or name; this site's own one where several sites have it.
+
+        Raises:
+            NotFound: none that is shared with this site. BadInput: several of that name.
+        """
+        found = self.blocks()
+        right = [each for each in found if str(name) in (str(each.fields.cid), each.fields.name)]
+        own = [each for each in right if each.site == self.site]
+        return _only(own or right, f"block «{name}»", [each.fields.name for each in found])
+
+    def project(self, name: str) -> Listing[ProjectFields]:
+        """A project by name, or ``NAME@SITE``.
+
+        Raises:
+            NotFound: none of that name. BadInput: several sites have one.
+        """
+        found = self.projects()
+        right = [each for each in found if name in (each.fields.name, f"{each.fields.name}@{each.site_name}")]
+        return _only(right, f"project «{name}»", [f"{each.fields.name}@{each.site_name}" for each in found])
+
+    def enrolled(self, name: str) -> Listing[KeyFields]:
+        """An enrolled person by name, ``NAME@SITE`` or key.
+
+        Raises:
+            NotFound: nobody of that name. BadInput: several.
+        """
+        found = [each for each in self.people() if each.fields.role != "node"]
+        right = [
+            each
+            for each in found
+            if name in (each.fields.did, each.fields.name, f"{each.fields.name}@{each.site_name}")
+        ]
+        return _only(right, f"person «{name}»", [f"{each.fields.name}@{each.site_name}" for each in found])
+
+    def block(self, name: Cid | str) -> BlockView:
+        """A block with its tool's text and its endorsements, by CID or name.
+
+        Raises:
+            NotFound: no such block, or none shared with this site.
+        """
+        return self._connection.ask(operation.BLOCK, cid=str(_cid(name) or self.block_entry(name).fields.cid))
+
+    def fetch(self, cid: Cid | str, path: str = "") -> bytes:
+        """A file of at most 16 MiB that this person may read.
+
+        Raises:
+            NotFound: no such thing, or not for this person.
+        """
+        return self._connection.ask(operation.FETCH, cid=str(cid), path=path)
+
+
+def _listing(entry: EntryView, fields: type[F]) -> Listing[F]:
+    return Listing(
+        site=entry.site,
+        site_name=entry.site_name,
+        index=entry.index,
+        subject=entry.subject,
+        actor=entry.actor,
+        at=entry.at,
+        audience=entry.audience,
+        fields=from_json(fields, bytes(entry.fields)),
+    )
+
+
+def _only(found: list[N], what: str, known: Iterable[str]) -> N:
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise BadInput(f"there are {len(found)} of the {what}; give its CID or key, or NAME@SITE")
+    names = ", ".join(sorted(set(known))) or "none"
+    raise NotFound(f"there is no {what} here, or none for you to see; there are: {names}")
+
+
+def _cid(name: Cid | str) -> Cid | None:
+    if isinstance(name, Cid):
+        return name
+    try:
+        return Cid.parse(name)
+    except BadInput:
+        if len(name) > 40 and name.startswith("b"):
+            raise
+        return None

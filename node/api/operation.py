@@ -1,0 +1,143 @@
+"""The local interface as one table: what can be asked, under which path, with what, and what comes back.
+
+The server's routes, the OpenAPI document and the client are all made from this table; each operation is named as
+the method of :class:`node.api.service.Service` that it reaches, whose parameters stand here in the same order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Generic, Literal, TypeVar
+
+from catalog.cid import Cid
+from catalog.dagcbor import Value
+from node.api import schema
+
+A = TypeVar("A", covariant=True)
+
+MAX_BODY: Final = 1 << 20
+"""Bytes of a request's body, where the table says nothing else."""
+
+MAX_BLOCK: Final = 16 << 20
+"""Bytes of a request that carries a block's files."""
+
+MAX_WAIT: Final = 30.0
+"""Seconds for which a question may wait for a change."""
+
+ANSWER_SECONDS: Final = 60.0
+
+
+class Streamed(Value, frozen=True, kw_only=True):
+    """One line of a streamed answer: a site's rows, or the error that ended it."""
+
+    rows: schema.SiteRows | None
+    error: schema.ErrorView | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A value in the path or the query; a number of seconds lies between 0 and :data:`MAX_WAIT`."""
+
+    name: str
+    type: type[str] | type[float] | type[Cid]
+    place: Literal["path", "query"] = "path"
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[A]):
+    """One thing that can be asked.
+
+    ``answer`` is the type that comes back as JSON, or ``bytes`` as they are; ``person`` says whether the request must
+    carry a person's signature; ``streams`` that the answer is lines of JSON, each of type ``answer``. ``limit`` bounds
+    the request's body; ``seconds`` is how long a client waits for the answer, ``None`` for as long as it takes.
+    """
+
+    name: str
+    method: Literal["GET", "POST"]
+    path: str
+    answer: type[A]
+    request: type[Value] | None = None
+    parameters: tuple[Parameter, ...] = ()
+    person: bool = False
+    streams: bool = False
+    limit: int = MAX_BODY
+    seconds: float | None = ANSWER_SECONDS
+
+
+_CID: Final = Parameter("cid", Cid)
+_SUBMISSION: Final = Parameter("submission", Cid)
+
+STATUS: Final = Operation("status", "GET", "/v1/status", schema.StatusView)
+FOUNDING: Final = Operation("founding", "GET", "/v1/consortium", schema.FoundingView)
+NEW_CONSORTIUM: Final = Operation("new_consortium", "POST", "/v1/consortium", schema.FoundingView, schema.NewConsortium)
+INVITE: Final = Operation("invite", "POST", "/v1/consortium/invites", schema.InviteView)
+JOIN: Final = Operation("join", "POST", "/v1/consortium/join", schema.FoundingView, schema.Join)
+SIGN_EPOCH: Final = Operation("sign_epoch", "POST", "/v1/consortium/signature", schema.FoundingView, schema.SignEpoch)
+WRITE_ENTRY: Final = Operation("write_entry", "POST", "/v1/entries", schema.Written, schema.WriteEntry)
+ENTRIES: Final = Operation(
+    "entries",
+    "GET",
+    "/v1/entries/{kind}",
+    tuple[schema.EntryView, ...],
+    parameters=(Parameter("kind", str),),
+    person=True,
+)
+IMPORT_DATASET: Final = Operation(
+    "import_dataset", "POST", "/v1/datasets", schema.Imported, schema.ImportDataset, person=True, seconds=None
+)
+IMPORT_BLOCK: Final = Operation(
+    "import_block", "POST", "/v1/blocks", schema.BlockImported, schema.ImportBlock, person=True, limit=MAX_BLOCK
+)
+BLOCK: Final = Operation("block", "GET", "/v1/blocks/{cid}", schema.BlockView, parameters=(_CID,), person=True)
+FETCH: Final = Operation(
+    "fetch",
+    "GET",
+    "/v1/files/{cid}",
+    bytes,
+    parameters=(_CID, Parameter("path", str, "query", "")),
+    person=True,
+    seconds=None,
+)
+PLAN: Final = Operation("plan", "POST", "/v1/plans", schema.Prepared, schema.PlanRequest, person=True)
+SUBMIT: Final = Operation("submit", "POST", "/v1/submissions", schema.Submitted, schema.Submit, person=True)
+SUBMISSIONS: Final = Operation("submissions", "GET", "/v1/submissions", tuple[schema.SubmissionView, ...], person=True)
+SUBMISSION: Final = Operation(
+    "submission",
+    "GET",
+    "/v1/submissions/{submission}",
+    schema.SubmissionView,
+    parameters=(_SUBMISSION, Parameter("seconds", float, "query", "0")),
+    person=True,
+)
+RESULT: Final = Operation(
+    "result",
+    "GET",
+    "/v1/submissions/{submission}/results/{name}",
+    bytes,
+    parameters=(_SUBMISSION, Parameter("name", str)),
+    person=True,
+    seconds=None,
+)
+WHO: Final = Operation("who", "POST", "/v1/audit/who", Streamed, schema.AskWho, person=True, streams=True, seconds=None)
+
+OPERATIONS: Final[tuple[Operation[object], ...]] = (
+    STATUS,
+    FOUNDING,
+    NEW_CONSORTIUM,
+    INVITE,
+    JOIN,
+    SIGN_EPOCH,
+    WRITE_ENTRY,
+    ENTRIES,
+    IMPORT_DATASET,
+    IMPORT_BLOCK,
+    BLOCK,
+    FETCH,
+    PLAN,
+    SUBMIT,
+    SUBMISSIONS,
+    SUBMISSION,
+    RESULT,
+    WHO,
+)

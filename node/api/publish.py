@@ -1,0 +1,252 @@
+"""What people sign into their site's catalog: enrolments, datasets, blocks, endorsements, grants, projects, policy.
+
+Every body is made and signed here, where the person's key is; the node gets it finished.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from catalog.block import BlockFields, EndorseFields
+from catalog.body import write_body
+from catalog.cid import Cid
+from catalog.dagcbor import Value, cid_of, decode, encode
+from catalog.dataset import DatasetFields, Level
+from catalog.entry import KINDS
+from catalog.error import BadInput, Denied, VerificationFailed
+from catalog.grant import Action, Grant, GrantFields
+from catalog.key import UNSIGNED, Signer, signed
+from catalog.label import Label
+from catalog.member import KeyFields, Role
+from catalog.offer import OfferFields
+from catalog.policy import PolicyFields
+from catalog.project import ProjectFields, ProjectRef
+from node.api import operation
+from node.api.catalogue import CatalogClient
+from node.api.packing import Source, read_block
+from node.api.quantity import Moment, Money, micros, moment
+from node.api.schema import ImportBlock, ImportDataset, WriteEntry
+from node.api.view import Published
+from privacy.purpose import HMB, checked
+
+V = TypeVar("V", bound=Value)
+
+
+class Publisher(CatalogClient):
+    """Writes this site's catalog as one person, who signs each entry here."""
+
+    def enrol(self, name: str, did: str, x25519: bytes, role: str = "researcher") -> int:
+        """Enrol a person's public keys at this site; for its stewards. The entry's index."""
+        if role not in (Role.STEWARD, Role.RESEARCHER, Role.AUDITOR):
+            raise BadInput(f"«{role}» is no role of a person; use researcher, steward or auditor")
+        return self._write("key", KeyFields(did=did, role=Role(role), name=name, x25519=x25519))
+
+    def publish_dataset(
+        self,
+        path: str | Path,
+        name: str,
+        level: str = "resident",
+        purposes: Sequence[str] = (HMB,),
+        description: str = "",
+    ) -> Published:
+        """Make a dataset of a file or folder on the node's machine and put it into the catalog; for stewards.
+
+        ``level`` is ``open`` or ``resident``; ``purposes`` are DUO terms that the data may serve.
+
+        Raises:
+            BadInput: an unknown purpose or level, or what the node cannot read.
+            VerificationFailed: the node named the data otherwise than their level asks.
+        """
+        terms = tuple(checked(term) for term in purposes)
+        if level not in (Level.OPEN, Level.RESIDENT):
+            raise BadInput(f"data cannot be published as «{level}» by this version; use open or resident")
+        made = self._connection.ask(
+            operation.IMPORT_DATASET, ImportDataset(path=str(Path(path).absolute()), level=level)
+        )
+        resident = level == Level.RESIDENT
+        if made.cid.is_keyed != resident:
+            raise VerificationFailed(f"the node named {level} data by a CID of the wrong kind; nothing was published")
+        fields = DatasetFields(
+            cid=made.cid,
+            name=name,
+            level=Level(level),
+            label=_shared(self.site, ()) if resident else Label(owners={}),
+            purposes=terms,
+            description=description,
+            media_type=made.media_type,
+            size=made.size,
+        )
+        return Published(made.cid, name, self._write("dataset", fields), made.size)
+
+    def publish_block(self, source: Source, name: str = "") -> Published:
+        """Pack a block and put it into the catalog, for this site alone until it is shared.
+
+        Raises:
+            NotFound, BadInput: the files, or the tool, which the node reads.
+        """
+        files = read_block(source)
+        made = self._connection.ask(operation.IMPORT_BLOCK, ImportBlock(files=files))
+        fields = BlockFields(
+            cid=made.cid,
+            name=name or made.label or _name_of(source),
+            label=_shared(self.site, ()),
+            description=made.doc,
+            outputs=made.outputs,
+        )
+        index = self._write("block", fields, audience=())
+        return Published(made.cid, fields.name, index, sum(map(len, files.values())))
+
+    def share_block(self, block: Cid | str, sites: Iterable[str]) -> int:
+        """Let further sites see, fetch and run a block of this site. The index of its entry's new version.
+
+        Raises:
+            Denied: it is another site's block.
+        """
+        entry = self.block_entry(block)
+        if entry.site != self.site:
+            raise Denied(f"the block «{entry.fields.name}» is {entry.site_name}'s, which alone can share it on")
+        readers = {*entry.fields.label.owners.get(self.site, ()), *(self.member(each).site for each in sites)}
+        fields = _with(entry.fields, label=_shared(self.site, readers))
+        return self._write("block", fields, audience=tuple(sorted(readers - {self.site})))
+
+    def endorse(self, block: Cid | str, types: Sequence[str] | None = None) -> int:
+        """Vouch, as a steward, that a block's outputs are of the types they declare; those alone that are named.
+
+        Only the sites that may see the block see its endorsement.
+
+        Raises:
+            NotFound: no such block here. BadInput: a type that the block does not declare.
+        """
+        entry = self.block_entry(block)
+        declared = sorted(set(entry.fields.outputs.values()))
+        chosen = tuple(sorted(set(types))) if types else tuple(declared)
+        foreign = set(chosen) - set(declared)
+        if foreign:
+            raise BadInput(f"the block declares no output of type {', '.join(foreign)}; it has: {', '.join(declared)}")
+        seen_by = {entry.site, *entry.fields.label.owners.get(entry.site, ())} - {self.site}
+        return self._write(
+            "endorse", EndorseFields(block=entry.fields.cid, output_types=chosen), audience=tuple(sorted(seen_by))
+        )
+
+    def grant(
+        self,
+        person: str,
+        project: str,
+        datasets: Iterable[Cid | str],
+        *,
+        until: Moment,
+        purposes: Sequence[str] | None = None,
+        actions: Sequence[str] = ("see", "compute", "release"),
+        blocks: Iterable[Cid | str] = (),
+        destinations: Iterable[str] = (),
+    ) -> Published:
+        """Grant an enrolled person of any member these actions on this site's datasets, within a project.
+
+        ``purposes`` are the project's where none are given; no ``blocks`` or ``destinations`` means any that policy
+        allows. The person's home, the project's site and the destinations see the grant, nobody else.
+
+        Raises:
+            NotFound: the person, the project or a dataset. BadInput: a dataset that is not this site's.
+        """
+        who, where = self.enrolled(person), self.project(project)
+        found = [self.dataset(each) for each in datasets]
+        foreign = [each.fields.name for each in found if each.site != self.site]
+        if foreign:
+            raise BadInput(f"only its own site can grant access to «{foreign[0]}»")
+        places = {self.member(each).site for each in destinations}
+        grant = Grant(
+            issuer=self.person,
+            site=self.site,
+            subject=who.fields.did,
+            project=ProjectRef(site=where.site, name=where.fields.name),
+            claims={},
+            datasets=tuple(sorted(each.fields.cid for each in found)),
+            purposes=tuple(checked(each) for each in purposes or (where.fields.purpose,)),
+            actions=tuple(Action(_action(each)) for each in actions),
+            blocks=tuple(sorted(self.block_entry(each).fields.cid for each in blocks)),
+            destinations=tuple(sorted(places)),
+            not_after=moment(until, now()),
+            parent=None,
+            sig=UNSIGNED,
+        )
+        fields = GrantFields(grant=signed(_checked(grant), self._signer()))
+        seen_by = {who.site, where.site, *places} - {self.site}
+        index = self._write("grant", fields, audience=tuple(sorted(seen_by)))
+        return Published(cid_of(fields.grant), f"{who.fields.name}: {where.fields.name}", index)
+
+    def new_project(
+        self, name: str, people: Iterable[str], purpose: str, datasets: Iterable[Cid | str] = (), *, until: Moment
+    ) -> int:
+        """Put an approved project into this site's catalog; ``people`` are enrolled persons by name or key."""
+        fields = ProjectFields(
+            name=name,
+            people=tuple(sorted({self.enrolled(each).fields.did for each in people})),
+            purpose=checked(purpose),
+            datasets=tuple(sorted(self.dataset(each).fields.cid for each in datasets)),
+            not_after=moment(until, now()),
+        )
+        return self._write("project", fields)
+
+    def set_policy(self, text: str) -> int:
+        """Make Cedar text this site's policy, from now on; empty text permits nothing.
+
+        Other sites do not see it: what of a rule an asker may be told is for the policy itself to say.
+
+        Raises:
+            BadInput: the node finds a fault in it; the message says where.
+        """
+        return self._write("policy", PolicyFields(text=text), audience=())
+
+    def set_offer(self, price: Money, runner: str = "sandbox", step_millis: int = 1000) -> int:
+        """Say what this site runs, at what price for one step, and how long one is expected to take."""
+        return self._write("offer", OfferFields(runner=runner, price=micros(price), step_millis=step_millis))
+
+    def _write(self, kind: str, fields: Value, audience: tuple[str, ...] | None = None) -> int:
+        subject = KINDS[kind].subject(_checked(fields))
+        mine = (each for each in self.entries(kind) if each.site == self.site and each.subject == subject)
+        previous = next((each.index for each in mine), None)
+        body = write_body(
+            kind, fields, site=self.site, at=now(), by=self._signer(), previous=previous, audience=audience
+        )
+        return self._connection.ask(operation.WRITE_ENTRY, WriteEntry(body=encode(body))).index
+
+    def _signer(self) -> Signer:
+        if self._connection.person is None:
+            raise BadInput("this needs a person's signature; say as whom with --as PERSON, or set COMITY_PERSON")
+        return self._connection.person
+
+
+def now() -> int:
+    """Unix milliseconds by this machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
+def _shared(owner: str, readers: Iterable[str]) -> Label:
+    return Label(owners={owner: tuple(sorted({owner, *readers}))})
+
+
+def _with(fields: BlockFields, label: Label) -> BlockFields:
+    return BlockFields(
+        cid=fields.cid, name=fields.name, label=label, description=fields.description, outputs=fields.outputs
+    )
+
+
+def _checked(value: V) -> V:
+    """A value that others will be able to read: bounds stand in the types, which are looked at when bytes are read."""
+    try:
+        return decode(type(value), encode(value))
+    except VerificationFailed as error:
+        raise BadInput(str(error)) from error
+
+
+def _action(text: str) -> str:
+    if text not in set(Action):
+        raise BadInput(f"«{text}» is no action; use see, fetch, compute, release")
+    return text
+
+
+def _name_of(source: Source) -> str:
+    return Path(source).resolve().stem if isinstance(source, str | Path) else "block"

@@ -1,0 +1,101 @@
+"""What the local interface can be asked, as one Protocol: the server dispatches to it, ``node/site.py`` is it.
+
+``person`` is the key that signed the HTTP request (verified by the server); whether it is enrolled here, and as
+what, is the service's question. Errors are those of ``catalog.error``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from catalog.cid import Cid
+from node.api import schema
+
+
+class Service(Protocol):
+    """A running site, as terminals and notebooks meet it."""
+
+    async def status(self) -> schema.StatusView:
+        """What this node is and how it fares; needs no person."""
+
+    async def founding(self) -> schema.FoundingView:
+        """How far the founding is.
+
+        Raises:
+            NotFound: none has begun here.
+        """
+
+    async def new_consortium(self, request: schema.NewConsortium) -> schema.FoundingView:
+        """Begin a founding here.
+
+        Raises:
+            Conflict: this site is in a consortium, or founding one, already.
+        """
+
+    async def invite(self) -> schema.InviteView:
+        """An invitation for one more founder."""
+
+    async def join(self, request: schema.Join) -> schema.FoundingView:
+        """Take an invitation up; taking the same one up again goes on.
+
+        Raises:
+            VerificationFailed: it was altered. Denied: it has expired or was used. Unreachable: no answer.
+        """
+
+    async def sign_epoch(self, request: schema.SignEpoch) -> schema.FoundingView:
+        """Add this site's signature to the founding document."""
+
+    async def write_entry(self, request: schema.WriteEntry) -> schema.Written:
+        """Append a signed body to this site's catalog; its own signature is its authority.
+
+        Raises:
+            VerificationFailed: not signed by whom it needs, or not the next version of its subject.
+            BadInput: its content is not acceptable (a policy that does not validate, say).
+        """
+
+    async def entries(self, person: str, kind: str) -> tuple[schema.EntryView, ...]:
+        """The entries of a kind that count now and that the person may see."""
+
+    async def import_dataset(self, person: str, request: schema.ImportDataset) -> schema.Imported:
+        """Read a path on this machine; for stewards of this site."""
+
+    async def import_block(self, person: str, request: schema.ImportBlock) -> schema.BlockImported:
+        """Pack a block; for stewards and researchers of this site."""
+
+    async def block(self, person: str, cid: Cid) -> schema.BlockView:
+        """A block that this site has or can fetch.
+
+        Raises:
+            NotFound: no such block, or none shared with this site.
+        """
+
+    async def fetch(self, person: str, cid: Cid, path: str) -> bytes:
+        """A file of at most 16 MiB that the person may read, fetched from its holder if need be.
+
+        Raises:
+            NotFound: no such thing, or not for this person.
+        """
+
+    async def plan(self, person: str, request: schema.PlanRequest) -> schema.Prepared:
+        """Plan a workflow.
+
+        Raises:
+            Infeasible: budget or deadline cannot be kept; the message names which.
+            Denied: no standing in the project. BadInput: the workflow or the job.
+        """
+
+    async def submit(self, person: str, request: schema.Submit) -> schema.Submitted:
+        """Take a signed submission and carry it out."""
+
+    async def submissions(self, person: str) -> tuple[schema.SubmissionView, ...]:
+        """The person's own submissions, newest first."""
+
+    async def submission(self, person: str, submission: Cid, seconds: float) -> schema.SubmissionView:
+        """One of the person's own submissions, after at most ``seconds`` or as soon as something changes."""
+
+    async def result(self, person: str, submission: Cid, name: str) -> bytes:
+        """A workflow output of at most 16 MiB."""
+
+    def who(self, person: str, request: schema.AskWho) -> AsyncIterator[schema.SiteRows]:
+        """Ask every member side by side; answers as they arrive."""

@@ -1,0 +1,228 @@
+"""A step from its block and its inputs to its stored outputs: stage read-only, run, collect.
+
+The host's paths end here: what the core sees are CIDs, and what the step sees are ``/block``, ``/inputs`` and
+``/work``. Resident data are mounted where they lie, hashed before the run and again after it.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import trio
+
+from catalog.cid import Cid
+from catalog.error import BadInput, Denied, VerificationFailed
+from node.execute.collect import Collected, collect
+from node.ports import Blobs, Ending, Finished, Job, Limits, Mount, Product, Runner, Usage
+from workflow.argument import Argument, Data, Literal, Many
+from workflow.command import BLOCK, Command, command_line, stage_path
+from workflow.parse import parse_tool
+from workflow.tool import Tool
+from workflow.type import Kind
+
+TOOL = "tool.cwl"
+MAX_TOOLS = 256
+
+
+class Materials(Protocol):
+    """Where blocks and data come from: this site's disk, or a site that holds them for us."""
+
+    async def block(self, cid: Cid) -> None:
+        """See to it that the block is stored here whole.
+
+        Raises:
+            NotFound, Unreachable, VerificationFailed: it cannot be had.
+        """
+
+    async def resident(self, data: Data) -> Path | None:
+        """The path of resident data of this site, hashed just now; ``None`` if ``data`` is not resident here.
+
+        Raises:
+            VerificationFailed: the bytes are no longer what was published.
+        """
+
+    async def stored(self, data: Data) -> Cid:
+        """See to it that ``data`` are stored here whole, fetched from their holder if need be."""
+
+
+class StepExecutor:
+    """The ``Steps`` port: runs blocks with ``runner`` in folders below ``work``."""
+
+    def __init__(self, runner: Runner, materials: Materials, blobs: Blobs, work: Path, limits: Limits) -> None:
+        self.runner = runner.name
+        self.fault = ""
+        self._runner = runner
+        self._materials = materials
+        self._blobs = blobs
+        self._work = work
+        self._limits = limits
+        self._tools: dict[Cid, Tool] = {}
+
+    async def start(self) -> None:
+        """Empty the work folder of an earlier run, and let the runner show its isolation.
+
+        A runner that cannot is kept as ``fault``: the node serves, and refuses every step with that reason.
+        """
+        await trio.to_thread.run_sync(partial(shutil.rmtree, self._work, ignore_errors=True))
+        self._work.mkdir(mode=0o700)
+        try:
+            await self._runner.probe()
+        except Denied as error:
+            self.fault = str(error)
+
+    async def tool(self, block: Cid) -> Tool:
+        """The block's tool.
+
+        Raises:
+            NotFound, Unreachable, VerificationFailed: the block cannot be had.
+            BadInput: its tool is none that this node runs.
+        """
+        known = self._tools.get(block)
+        if known is None:
+            await self._materials.block(block)
+            text = await self._blobs.read(block, TOOL, 256 << 10)
+            known = await trio.to_thread.run_sync(parse_tool, text, TOOL)
+            if len(self._tools) >= MAX_TOOLS:
+                self._tools.clear()
+            self._tools[block] = known
+        return known
+
+    async def run(self, block: Cid, inputs: Mapping[str, Argument], seconds: float) -> Finished:
+        """Run the block's tool on ``inputs`` for at most ``seconds``.
+
+        Raises:
+            Denied: the runner cannot isolate here.
+            ComityError: data or block cannot be had.
+        """
+        if self.fault:
+            raise Denied(self.fault)
+        tool = await self.tool(block)
+        folder = self._work / secrets.token_hex(8)
+        work = folder / "work"
+        work.mkdir(parents=True, mode=0o700)
+        try:
+            stage = _Stage(self._materials, self._blobs, folder)
+            values = {name: await stage.place(name, argument) for name, argument in inputs.items()}
+            command = command_line(tool, values)
+            await self._prepare(tool, block, work)
+            mounts = (Mount(await self._checkout(block), BLOCK), *stage.mounts)
+            job = Job(
+                argv=command.argv,
+                work=work,
+                mounts=mounts,
+                environment=dict(command.environment),
+                stdin=command.stdin,
+                stdout=command.stdout,
+                stderr=command.stderr,
+                limits=_limits(self._limits, seconds),
+            )
+            ended = await self._runner.run(job)
+            if ended.ending is not Ending.EXITED:
+                return Finished({}, ended.usage, f"its command was ended: {ended.reason or ended.ending}")
+            if not tool.succeeded(ended.code):
+                return Finished({}, ended.usage, f"its command ended with code {ended.code}")
+            await stage.check_unchanged()
+            return await self._collect(command, work, ended.usage)
+        except (BadInput, VerificationFailed) as error:
+            return Finished({}, None, str(error))
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
+
+    async def _checkout(self, block: Cid) -> Path:
+        """The block's folder, written out once and mounted read-only by every step that runs it."""
+        place = self._work / f"block-{block}"
+        if not place.exists():
+            fresh = self._work / secrets.token_hex(8)
+            await self._blobs.checkout(block, fresh)
+            if place.exists():
+                await trio.to_thread.run_sync(shutil.rmtree, fresh)
+            else:
+                fresh.rename(place)
+        return place
+
+    async def _prepare(self, tool: Tool, block: Cid, work: Path) -> None:
+        """Write the files that the tool wants in its working folder (InitialWorkDirRequirement)."""
+        for file in tool.work_files:
+            place = work.joinpath(*file.name.split("/"))
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if file.source is not None:
+                source = (await self._checkout(block)).joinpath(*file.source.split("/"))
+                await trio.to_thread.run_sync(shutil.copyfile, source, place)
+            else:
+                place.write_text(file.text or "")
+            if file.writable:
+                place.chmod(0o644)
+
+    async def _collect(self, command: Command, work: Path, usage: Usage) -> Finished:
+        products: dict[str, Product] = {}
+        for output in command.outputs:
+            found = await trio.to_thread.run_sync(collect, work, output.patterns, self._limits)
+            if not found and output.type.optional:
+                continue
+            if len(found) != 1 or output.type.depth or found[0].is_dir != (output.type.kind is Kind.DIRECTORY):
+                return Finished({}, usage, f"output «{output.name}» is not one {output.type}: {len(found)} found")
+            products[output.name] = await self._store(found[0])
+        return Finished(products, usage)
+
+    async def _store(self, found: Collected) -> Product:
+        cid = await self._blobs.add_path(found.path)
+        return Product(found.path.name, cid, found.size)
+
+
+class _Stage:
+    """The inputs of one step, each at its place inside."""
+
+    def __init__(self, materials: Materials, blobs: Blobs, folder: Path) -> None:
+        self._materials = materials
+        self._blobs = blobs
+        self._folder = folder
+        self._resident: list[Data] = []
+        self.mounts: list[Mount] = []
+
+    async def place(self, name: str, argument: Argument) -> object:
+        """The value of an input as the command line takes it, its data mounted."""
+        if isinstance(argument, Many):
+            return tuple([await self._item(name, item, index) for index, item in enumerate(argument.items)])
+        return await self._item(name, argument, None)
+
+    async def check_unchanged(self) -> None:
+        """Hash resident data again: a result of bytes that changed meanwhile is a result of nothing known.
+
+        Raises:
+            VerificationFailed: some changed.
+        """
+        for data in self._resident:
+            await self._materials.resident(data)
+
+    async def _item(self, name: str, item: Data | Literal, index: int | None) -> object:
+        if isinstance(item, Literal):
+            return _literal(item)
+        staged = stage_path(name, item.name, index)
+        source = await self._materials.resident(item)
+        if source is None:
+            source = self._folder / f"input-{len(self.mounts)}"
+            await self._blobs.checkout(await self._materials.stored(item), source)
+        else:
+            self._resident.append(item)
+        self.mounts.append(Mount(source, staged.path))
+        return staged
+
+
+def _literal(item: Literal) -> object:
+    try:
+        value: object = json.loads(item.json)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise BadInput("a literal input is not JSON") from error
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _limits(limits: Limits, seconds: float) -> Limits:
+    return replace(limits, wall_seconds=min(limits.wall_seconds, seconds))

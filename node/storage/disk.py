@@ -1,0 +1,255 @@
+"""The embedded store: IPLD nodes as files under their CIDs, whole or absent, verified whenever they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import trio
+
+from catalog.cid import DAG_CBOR, DAG_PB, Cid
+from catalog.dagcbor import decode_plain
+from catalog.error import BadInput, ComityError, NotFound, VerificationFailed
+from node.storage.dagpb import MAX_NODE, decode_node
+from node.storage.directory import entries_of, resolve
+from node.storage.durable import sync_folders
+from node.storage.exporter import Exporter
+from node.storage.importer import import_path
+from node.storage.staging import Staging, clear
+from node.storage.unixfs import Child, Put, build_file, chunks_of, file_bytes, load
+
+T = TypeVar("T")
+
+MAX_BYTES: Final = 1 << 40
+"""Bytes that one checkout writes at most, unless told otherwise."""
+MAX_ENTRIES: Final = 1 << 20
+"""Files and folders that one checkout makes at most, unless told otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a folder holds under a name. ``size`` is a file's bytes, 0 for a folder."""
+
+    name: str
+    cid: Cid
+    is_folder: bool
+    size: int
+
+
+class DiskBlobs:
+    """Content-addressed bytes in ``folder`` (made with mode 0700): implements :class:`node.ports.Blobs`.
+
+    Opening removes what additions that were cut off left behind. Several may be open on one folder, in one process
+    or more.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._nodes, self._staging = folder / "nodes", folder / "staging"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        for made in (self._nodes, self._staging, *(self._nodes / f"{byte:02x}" for byte in range(256))):
+            made.mkdir(mode=0o700, exist_ok=True)
+        sync_folders((self._nodes, folder, folder.parent))
+        clear(self._staging)
+
+    async def add(self, data: bytes) -> Cid:
+        """Store ``data`` as a UnixFS file; durable when it returns.
+
+        Raises:
+            ComityError: the disk refuses.
+        """
+        return await self._add(lambda put: build_file(chunks_of(data), put))
+
+    async def add_path(self, path: Path, progress: Callable[[int], None] | None = None) -> Cid:
+        """Import a file or folder as ``ipfs add -r --hidden --cid-version=1 --raw-leaves`` (Kubo 0.39) does.
+
+        Durable when it returns; cancelling it leaves nothing that anyone names. ``progress`` is called, in a worker
+        thread, with the bytes read so far.
+
+        Raises:
+            BadInput: not there, unreadable, a symbolic link, a device, socket or pipe, a name that is not UTF-8,
+                too deep, or changed while it was read; the message names it.
+            ComityError: the disk refuses.
+        """
+        return await self._add(lambda put: import_path(path, put, _tick(progress)))
+
+    async def hash_path(self, path: Path, progress: Callable[[int], None] | None = None) -> Cid:
+        """The CID that :meth:`add_path` would give, storing nothing: for data that stay in place; raises the same."""
+        child = await trio.to_thread.run_sync(lambda: import_path(path, _drop, _tick(progress)))
+        return child.cid
+
+    async def hash_bytes(self, data: bytes) -> Cid:
+        """The CID that :meth:`add` would give, storing nothing."""
+        return (await trio.to_thread.run_sync(build_file, chunks_of(data), _drop)).cid
+
+    async def put_nodes(self, nodes: Sequence[tuple[Cid, bytes]]) -> None:
+        """Store IPLD nodes that came from elsewhere; durable when it returns.
+
+        Raises:
+            VerificationFailed: some bytes are not what their CID names, or are too many; none of them was stored.
+            ComityError: the disk refuses.
+        """
+
+        def store() -> None:
+            for cid, data in nodes:
+                if len(data) > MAX_NODE or not cid.matches(data):
+                    raise VerificationFailed(f"the bytes sent for «{cid}» are not what it names: nothing was stored")
+            with Staging(self._staging, self._place) as staging:
+                for cid, data in nodes:
+                    staging.put(cid, data)
+                staging.commit()
+
+        await trio.to_thread.run_sync(store)
+
+    async def read(self, root: Cid, path: str = "", limit: int = 1 << 20) -> bytes:
+        """The whole file at ``path`` below ``root``, verified, at most ``limit`` bytes.
+
+        Raises:
+            NotFound: not here, or not complete.
+            BadInput: a folder, or larger than ``limit``.
+            VerificationFailed: the stored bytes are not what the CID names, or malformed.
+        """
+
+        def read() -> bytes:
+            cid = resolve(root, path, self._get)
+            node = load(cid, self._get)
+            if node.size > limit:
+                raise BadInput(f"«{path or cid}» has {node.size:,} bytes, more than the {limit:,} asked for")
+            return b"".join(_cancellable(file_bytes(cid, self._get)))
+
+        return await trio.to_thread.run_sync(read)
+
+    async def entries(self, root: Cid, path: str = "") -> tuple[Entry, ...]:
+        """What the folder at ``path`` below ``root`` holds, sorted by name.
+
+        Raises:
+            NotFound: not here, or not complete.
+            BadInput: a file.
+            VerificationFailed: as for :meth:`read`.
+        """
+
+        def look(name: str, cid: Cid) -> Entry:
+            node = load(cid, self._get)
+            return Entry(name, cid, node.is_folder, node.size)
+
+        def read() -> tuple[Entry, ...]:
+            folder = load(resolve(root, path, self._get), self._get)
+            return tuple(look(name, cid) for name, cid in sorted(_cancellable(entries_of(folder, self._get))))
+
+        return await trio.to_thread.run_sync(read)
+
+    async def checkout(
+        self, root: Cid, target: Path, *, max_bytes: int = MAX_BYTES, max_entries: int = MAX_ENTRIES
+    ) -> None:
+        """Write the file or tree ``root`` to ``target``, which must not exist; every byte verified.
+
+        Files get mode 0444, folders 0755. On failure or cancelling nothing stays at ``target``.
+
+        Raises:
+            NotFound, VerificationFailed: as for :meth:`read`.
+            BadInput: ``target`` exists, or the tree is beyond the bounds.
+            ComityError: the disk refuses.
+        """
+        exporter = Exporter(self._get, trio.from_thread.check_cancelled, max_bytes, max_entries)
+        await trio.to_thread.run_sync(exporter.export, root, target)
+
+    async def node(self, cid: Cid) -> bytes:
+        """The IPLD node ``cid`` itself, verified.
+
+        Raises:
+            NotFound: not here.
+            VerificationFailed: the stored bytes are not what the CID names.
+        """
+        return await trio.to_thread.run_sync(self._get, cid)
+
+    async def missing(self, root: Cid) -> Sequence[Cid]:
+        """Nodes below ``root`` that are known by name and not here; empty when it is complete.
+
+        Keyed CIDs name no bytes, and are not missing.
+
+        Raises:
+            VerificationFailed: a stored node is damaged or malformed.
+        """
+        return await trio.to_thread.run_sync(lambda: [cid for cid, here in _cancellable(self._walk(root)) if not here])
+
+    async def names(self, root: Cid) -> frozenset[Cid]:
+        """Every CID reachable from ``root`` in what is stored here, ``root`` included if it is stored.
+
+        Raises:
+            VerificationFailed: a stored node is damaged or malformed.
+        """
+        return await trio.to_thread.run_sync(
+            lambda: frozenset(cid for cid, here in _cancellable(self._walk(root)) if here)
+        )
+
+    async def _add(self, build: Callable[[Put], Child]) -> Cid:
+        def work() -> Cid:
+            with Staging(self._staging, self._place) as staging:
+                child = build(staging.put)
+                staging.commit()
+                return child.cid
+
+        return await trio.to_thread.run_sync(work)
+
+    def _place(self, cid: Cid) -> Path:
+        return self._nodes / f"{cid.digest[0]:02x}" / str(cid)
+
+    def _get(self, cid: Cid) -> bytes:
+        try:
+            with self._place(cid).open("rb", buffering=0) as file:
+                data = file.read(MAX_NODE + 1)
+        except FileNotFoundError as error:
+            raise NotFound(f"«{cid}» is not in this store, or not completely: fetch it again") from error
+        except OSError as error:
+            raise ComityError(f"«{cid}» could not be read: {error.strerror}; see to the site's disk") from error
+        if not cid.matches(data):
+            raise VerificationFailed(f"the stored bytes of «{cid}» are damaged: fetch or add it again")
+        return data
+
+    def _walk(self, root: Cid) -> Iterator[tuple[Cid, bool]]:
+        """Each CID named at or below ``root``, once, and whether its node is here."""
+        seen = {root}
+        stack = [root]
+        while stack:
+            cid = stack.pop()
+            here = self._place(cid).exists()
+            yield cid, here
+            for linked in self._links(cid) if here else ():
+                if linked not in seen and not linked.is_keyed:
+                    seen.add(linked)
+                    stack.append(linked)
+
+    def _links(self, cid: Cid) -> Iterator[Cid]:
+        if cid.codec == DAG_PB:
+            yield from (link.cid for link in decode_node(self._get(cid)).links)
+        elif cid.codec == DAG_CBOR:
+            yield from _cbor_links(decode_plain(self._get(cid)))
+
+
+def _cbor_links(plain: object) -> Iterator[Cid]:
+    if isinstance(plain, Cid):
+        yield plain
+    elif isinstance(plain, dict | list):
+        for value in plain.values() if isinstance(plain, dict) else plain:
+            yield from _cbor_links(value)
+
+
+def _drop(cid: Cid, data: bytes) -> None:
+    """Store nothing."""
+
+
+def _tick(progress: Callable[[int], None] | None) -> Callable[[int], None]:
+    def tick(count: int) -> None:
+        trio.from_thread.check_cancelled()
+        if progress is not None:
+            progress(count)
+
+    return tick
+
+
+def _cancellable(items: Iterator[T]) -> Iterator[T]:
+    for item in items:
+        trio.from_thread.check_cancelled()
+        yield item

@@ -1,0 +1,195 @@
+import pytest
+import trio
+
+from catalog import tiles
+from catalog.checkpoint import Checkpoint, add_line, cosign, sign_checkpoint
+from catalog.error import Conflict, NotFound, VerificationFailed
+from catalog.key import PrivateKey
+from catalog.merkle import Frontier, leaf_hash, verify_consistency, verify_inclusion
+from node.storage.fsck import check_folder
+from node.storage.log import DiskLog
+from node.storage.replica import ReplicaLog
+
+ORIGIN = "comity.example/st-anna/catalog"
+KEY, OTHER = PrivateKey(b"\7" * 32), PrivateKey(b"\x09" * 32)
+
+
+class Counting:
+    def __init__(self):
+        self.count = 0
+
+    def token(self, count):
+        self.count += 1
+        return self.count.to_bytes(count, "big")
+
+
+async def source(folder, count):
+    log = await DiskLog.create(folder, ORIGIN, 0, KEY, Counting())
+    await log.append([("dataset", b"body %d" % number) for number in range(count)])
+    return log
+
+
+async def fetch(log, replica):
+    """What a replicator does: the bundles that are missing, by their paths, then one extend."""
+    new = []
+    for bundle in tiles.bundles(replica.size, log.size):
+        leaves = tiles.decode_bundle(await log.tile(bundle.path), bundle.width)
+        new += leaves[max(replica.size - bundle.start, 0) :]
+    await replica.extend(log.note, new)
+
+
+def state(folder):
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and ".db-" not in path.name}
+
+
+def test_a_replica_follows_its_source_and_holds_the_same_bytes(tmp_path):
+    """Lost: members could not answer for a site that is away."""
+
+    async def main():
+        async with await source(tmp_path / "own", 3) as log:
+            async with await ReplicaLog.open(tmp_path / "copy", ORIGIN, KEY.did) as replica:
+                assert (replica.size, replica.note, replica.origin) == (0, "", ORIGIN)
+                for more in (0, 250, 4, 600):
+                    await log.append([("dataset", b"more")] * more)
+                    await fetch(log, replica)
+                    assert (replica.note, replica.root) == (log.note, log.root)
+                await replica.extend(log.note, [])
+                size = replica.size
+                for tile in tiles.tiles_of(size):
+                    assert await replica.tile(tile.path) == await log.tile(tile.path)
+                proof = await replica.prove(5, size)
+                verify_inclusion(leaf_hash(await replica.leaf(5)), 5, size, log.root, proof)
+                verify_consistency(3, await log.root_at(3), size, log.root, await replica.consistency(3, size))
+            async with await ReplicaLog.open(tmp_path / "copy", ORIGIN, KEY.did) as replica:
+                assert (replica.note, replica.recovered) == (log.note, None)
+        report = check_folder(tmp_path / "copy", ORIGIN, KEY.did)
+        assert report.ok, report.faults
+        assert (report.leaves, report.bodies, report.absent) == (857, 0, 857)
+
+    trio.run(main)
+
+
+def test_a_lie_changes_nothing(tmp_path):
+    """Lost: a peer could put leaves into our copy that its key never signed for."""
+
+    async def main():
+        async with (
+            await source(tmp_path / "own", 300) as log,
+            await ReplicaLog.open(tmp_path / "copy", ORIGIN, KEY.did) as replica,
+        ):
+            leaves = await log.leaves(0, 300)
+            await replica.extend(sign_checkpoint(Checkpoint(ORIGIN, 200, await log.root_at(200)), KEY), leaves[:200])
+            before, note = state(tmp_path / "copy"), replica.note
+            rest = leaves[200:]
+            lies = [
+                (log.note, [*rest[:-1], b"another"]),
+                (log.note, rest[:-1]),
+                (log.note, [*rest, rest[0]]),
+                (log.note, []),
+                (log.note, [*rest[:-1], bytes(70_000)]),
+                (sign_checkpoint(log.checkpoint, OTHER), rest),
+                (sign_checkpoint(Checkpoint("another.example/log", 300, log.root), KEY), rest),
+                (sign_checkpoint(Checkpoint(ORIGIN, 300, bytes(32)), KEY), rest),
+                (sign_checkpoint(Checkpoint(ORIGIN, 200, bytes(32)), KEY), []),
+                (sign_checkpoint(Checkpoint(ORIGIN, 100, await log.root_at(100)), KEY), []),
+                ("garbage", rest),
+                ("", []),
+            ]
+            for claimed, sent in lies:
+                with pytest.raises(VerificationFailed):
+                    await replica.extend(claimed, sent)
+                assert (replica.size, replica.note) == (200, note)
+            assert state(tmp_path / "copy") == before
+            await replica.extend(log.note, rest)
+            assert replica.root == log.root
+
+    trio.run(main)
+
+
+def test_leaves_are_opaque(tmp_path):
+    """Lost: an entry of a kind that we do not know would stop replication."""
+    leaves = [b"", b"not a leaf of ours", bytes(65_535)]
+
+    async def main():
+        root = Frontier().extend(map(leaf_hash, leaves)).root
+        async with await ReplicaLog.open(tmp_path / "copy", ORIGIN, KEY.did) as replica:
+            await replica.extend(sign_checkpoint(Checkpoint(ORIGIN, 3, root), KEY), leaves)
+            assert await replica.leaves(0, 3) == leaves
+            with pytest.raises(VerificationFailed):
+                await replica.put_body(1, bytes(32), b"")
+            assert await replica.body(1) is None
+        async with await ReplicaLog.open(tmp_path / "copy", ORIGIN, KEY.did) as replica:
+            assert replica.size == 3
+
+    trio.run(main)
+
+
+def test_bodies_are_kept_as_they_come_if_their_leaf_commits_to_them(tmp_path):
+    """Lost: a peer could show us another body than it committed to, or bring back what was erased."""
+
+    async def main():
+        async with (
+            await source(tmp_path / "own", 6) as log,
+            await ReplicaLog.open(tmp_path / "copy", ORIGIN, KEY.did) as replica,
+        ):
+            with pytest.raises(NotFound):
+                await replica.put_body(0, *await log.body(0))
+            await fetch(log, replica)
+            assert await replica.missing_bodies(0, 3) == [0, 1, 2]
+            for index in (4, 1):
+                await replica.put_body(index, *await log.body(index))
+            await replica.put_body(1, *await log.body(1))
+            assert await replica.missing_bodies(0, 100) == [0, 2, 3, 5]
+            assert await replica.missing_bodies(1, 2) == [2, 3]
+            assert await replica.body(1) == await log.body(1)
+            assert await replica.body(0) is None
+            salt, body = await log.body(2)
+            for wrong in ((salt, b"other"), (bytes(32), body), (salt[:-1], body), (salt, body * 9999)):
+                with pytest.raises(VerificationFailed):
+                    await replica.put_body(2, *wrong)
+            await replica.erase(1)
+            await replica.erase(2)
+            assert await replica.missing_bodies(0, 100) == [0, 3, 5]
+            with pytest.raises(Conflict, match="erased"):
+                await replica.put_body(1, *await log.body(1))
+            assert await replica.body(1) is None
+        report = check_folder(tmp_path / "copy", ORIGIN, KEY.did)
+        assert (report.ok, report.bodies, report.erased, report.absent) == (True, 1, 2, 3)
+
+    trio.run(main)
+
+
+def test_a_replica_keeps_cosignatures_that_its_source_collected(tmp_path):
+    """Lost: freshness of an issuer, which rests on when a quorum cosigned, could not be judged while it is away."""
+
+    async def main():
+        async with (
+            await source(tmp_path / "own", 6) as log,
+            await ReplicaLog.open(tmp_path / "copy", ORIGIN, KEY.did) as replica,
+        ):
+            await fetch(log, replica)
+            note = add_line(log.note, cosign(log.note, "w", OTHER, 77))
+            assert await replica.add_cosignatures(note, {"w": OTHER.did}) == {"w": 77}
+            assert await replica.cosigned(6) == note
+
+    trio.run(main)
+
+
+def test_another_key_does_not_open_a_replica(tmp_path):
+    """Lost: a replica of one site's log could be taken for another's."""
+
+    async def main():
+        async with (
+            await source(tmp_path / "own", 6) as log,
+            await ReplicaLog.open(tmp_path / "copy", ORIGIN, KEY.did) as replica,
+        ):
+            await fetch(log, replica)
+        with pytest.raises(VerificationFailed, match="checkpoint"):
+            await ReplicaLog.open(tmp_path / "copy", ORIGIN, OTHER.did)
+        with pytest.raises(VerificationFailed, match="checkpoint"):
+            await ReplicaLog.open(tmp_path / "copy", ORIGIN + "x", KEY.did)
+        async with await ReplicaLog.open(tmp_path / "copy", ORIGIN, KEY.did):
+            with pytest.raises(Conflict):
+                await ReplicaLog.open(tmp_path / "copy", ORIGIN, KEY.did)
+
+    trio.run(main)
