@@ -1,0 +1,58 @@
+"""What a bulk request asks, and what an answer carries: the values between the bulk server and the site behind it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+PIECE: Final = 1 << 18
+"""Bytes handed to TLS at once, 256 KiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkRequest:
+    """A request whose signature, freshness and nonce were checked.
+
+    ``asker`` is the did:key that signed it, and may be anybody's. ``path`` and ``query`` are as they were sent, in
+    normal form, still percent-encoded. ``range`` is the first and last byte wanted, both included. ``body`` is at
+    most 64 KiB.
+    """
+
+    asker: str
+    method: str
+    path: str
+    query: str
+    range: tuple[int, int] | None
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """The bytes of an answer, read as they are sent.
+
+    ``read(first, end)`` yields the bytes from ``first`` up to ``end``, without ``end`` itself, and exactly those; for
+    a blob of unknown ``size`` it is called with ``(0, None)`` and yields everything, and ranges do not apply. The
+    connection breaks off if it raises or yields another number of bytes.
+    """
+
+    size: int | None
+    read: Callable[[int, int | None], AsyncGenerator[bytes, None]]
+
+
+def blob_of(data: bytes) -> Blob:
+    """The blob whose bytes are in memory already."""
+
+    async def read(first: int, end: int | None) -> AsyncGenerator[bytes, None]:
+        stop = len(data) if end is None else end
+        for start in range(first, stop, PIECE):
+            yield data[start : min(start + PIECE, stop)]
+
+    return Blob(len(data), read)
+
+
+Answer = Callable[[BulkRequest], Awaitable[Blob | None]]
+"""How a site answers: a blob, or nothing for what is unknown, forbidden or wrong alike.
+
+It may raise any :class:`~catalog.error.ComityError` to the same effect.
+"""

@@ -1,0 +1,222 @@
+"""The bulk client: bytes from other sites' nodes, by signed request over TLS 1.3 to a pinned key.
+
+Bytes move through a blocking socket in a worker thread, which is several times faster than an asynchronous one;
+trio watches, and ends the thread by shutting the socket down when it is cancelled or the other end is too slow.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+from typing import Final
+from urllib.parse import urlsplit
+
+import outcome
+import trio
+
+from catalog.error import BadInput, Unreachable
+from catalog.httpsig import NONCE_BYTES, sign_request, split_target
+from catalog.key import Signer, public_bytes, short
+from node.network.bulk_exchange import Exchange, PinnedConnection, Stale
+from node.network.tls import client_context
+from node.ports import Clock, Random
+
+CONNECT_SECONDS: Final = 10.0
+"""For name look-up and TCP, and as much again for the TLS handshake."""
+
+IDLE_SECONDS: Final = 15.0
+"""How long an unused connection is kept: half of what a server allows, so that it is seldom closed in between."""
+
+PER_NODE: Final = 4
+"""Requests at once, and connections kept, to one node."""
+
+AT_ONCE: Final = 32
+"""Requests at once, to all nodes together: one worker thread each."""
+
+
+class BulkClient:
+    """Fetches from other nodes in the name of one key, for one event loop.
+
+    Close it, or use it as a context manager, when it is done with.
+    """
+
+    def __init__(self, key: Signer, clock: Clock, random: Random) -> None:
+        self._key = key
+        self._clock = clock
+        self._random = random
+        self._context = client_context()
+        self._threads = trio.CapacityLimiter(AT_ONCE)
+        self._nodes: dict[tuple[str, str], _Node] = {}
+        self._closed = False
+
+    async def get(
+        self, node: str, url_base: str, target: str, *, limit: int, range: tuple[int, int] | None = None
+    ) -> bytes:
+        """The bytes of ``target`` at ``node``; arguments and errors as for :meth:`fetch_into`."""
+        whole = io.BytesIO()
+        await self.fetch_into(node, url_base, target, whole.write, limit=limit, range=range)
+        return whole.getvalue()
+
+    async def fetch_into(
+        self,
+        node: str,
+        url_base: str,
+        target: str,
+        sink: Callable[[memoryview], object],
+        *,
+        limit: int,
+        range: tuple[int, int] | None = None,
+    ) -> int:
+        """Give the bytes of ``target`` to ``sink``, piece by piece as they arrive, and return how many they were.
+
+        Args:
+            node: the did:key of the node that must answer.
+            url_base: where it listens, ``https://host:port``.
+            target: path and query, in normal form.
+            sink: called in a worker thread with each piece, whose memory is used again afterwards; what it raises
+                ends the fetch. When this raises, ``sink`` has seen a part.
+            limit: bytes that are accepted at most.
+            range: first and last byte wanted, both included; fewer come when the blob ends before.
+
+        Raises:
+            Unreachable: no connection, it broke off, or bytes come too slowly.
+            NotFound: the node has no such thing, or none that this key may see.
+            VerificationFailed: another key than ``node``'s, more than ``limit`` bytes, or no proper answer.
+            BadInput: an argument is malformed, or the range begins after the end.
+        """
+        exchange = Exchange("GET", target, b"", range, limit, sink)
+        return await self._request(node, url_base, exchange)
+
+    async def post(self, node: str, url_base: str, target: str, body: bytes, *, limit: int) -> bytes:
+        """Send ``body`` (at most 64 KiB) to ``target`` and return the answer; never sent twice.
+
+        Arguments and errors are those of :meth:`fetch_into`; when it raises Unreachable, whether the node acted is
+        not known.
+        """
+        whole = io.BytesIO()
+        await self._request(node, url_base, Exchange("POST", target, body, None, limit, whole.write))
+        return whole.getvalue()
+
+    def close(self) -> None:
+        """Close every connection that is not in use; those in use close when their request ends."""
+        for known in self._nodes.values():
+            known.close_idle(before=float("inf"))
+        self._nodes.clear()
+        self._closed = True
+
+    def __enter__(self) -> BulkClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def _request(self, node: str, url_base: str, exchange: Exchange) -> int:
+        public_bytes(node)
+        split_target(exchange.target)
+        host, port = _address(url_base)
+        self._sweep()
+        known = self._nodes.setdefault((node, url_base), _Node())
+        async with known.turns:
+            # A kept connection may have been closed by its server meanwhile; asking again is safe for GET alone.
+            kept = known.take() if exchange.method == "GET" else None
+            if kept is not None:
+                try:
+                    return await self._run(known, kept, exchange)
+                except Stale:
+                    pass
+            fresh = PinnedConnection(await _connect(host, port, node), self._context, host, port, node)
+            return await self._run(known, fresh, exchange)
+
+    async def _run(self, known: _Node, connection: PinnedConnection, exchange: Exchange) -> int:
+        try:
+            headers = sign_request(
+                self._key,
+                exchange.method,
+                exchange.target,
+                peer=connection.node,
+                now=self._clock.now(),
+                nonce=self._random.token(NONCE_BYTES),
+                range=exchange.range,
+                body=exchange.body,
+            )
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(connection.watch)
+                result: outcome.Outcome[int] = await trio.to_thread.run_sync(
+                    outcome.capture, partial(connection.carry_out, exchange, headers), limiter=self._threads
+                )
+                connection.watched = False
+                nursery.cancel_scope.cancel()
+            await trio.lowlevel.checkpoint_if_cancelled()
+            return result.unwrap()
+        finally:
+            if self._closed:
+                connection.close()
+            else:
+                known.keep(connection)
+
+    def _sweep(self) -> None:
+        before = trio.current_time() - IDLE_SECONDS
+        for name, known in list(self._nodes.items()):
+            known.close_idle(before)
+            if known.unused:
+                del self._nodes[name]
+
+
+class _Node:
+    """What is kept of one node: whose turn it is, and connections between requests, the last used at the end."""
+
+    def __init__(self) -> None:
+        self.turns = trio.CapacityLimiter(PER_NODE)
+        self._idle: list[tuple[float, PinnedConnection]] = []
+
+    @property
+    def unused(self) -> bool:
+        statistics = self.turns.statistics()
+        return not self._idle and not statistics.borrowed_tokens and not statistics.tasks_waiting
+
+    def take(self) -> PinnedConnection | None:
+        while self._idle:
+            _, connection = self._idle.pop()
+            if connection.quiet():
+                return connection
+            connection.close()
+        return None
+
+    def keep(self, connection: PinnedConnection) -> None:
+        if connection.reusable and len(self._idle) < PER_NODE:
+            self._idle.append((trio.current_time(), connection))
+        else:
+            connection.close()
+
+    def close_idle(self, before: float) -> None:
+        for since, connection in self._idle:
+            if since < before:
+                connection.close()
+        self._idle = [entry for entry in self._idle if entry[0] >= before]
+
+
+def _address(url_base: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(url_base)
+        port = 443 if parts.port is None else parts.port
+    except ValueError as error:
+        raise BadInput(f"«{url_base[:80]}» is not an address; it should be https://host:port") from error
+    bare = not (parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc)
+    if parts.scheme != "https" or not parts.hostname or not bare:
+        raise BadInput(f"«{url_base[:80]}» is not an address; it should be https://host:port")
+    return parts.hostname, port
+
+
+async def _connect(host: str, port: int, node: str) -> trio.SocketStream:
+    with trio.move_on_after(CONNECT_SECONDS):
+        try:
+            return await trio.open_tcp_stream(host, port)
+        except UnicodeError as error:
+            raise BadInput(f"«{host[:80]}» is not a name of a machine") from error
+        except OSError as error:
+            raise Unreachable(f"{short(node)} cannot be reached at {host} port {port}: {error}") from error
+    raise Unreachable(f"{short(node)} does not answer at {host} port {port} within {CONNECT_SECONDS:.0f} s")

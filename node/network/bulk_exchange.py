@@ -1,0 +1,188 @@
+"""One request and its answer over one pinned TLS connection: the part of the bulk client that runs in a thread."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import select
+import socket
+import ssl
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from catalog.error import BadInput, NotFound, Unreachable, VerificationFailed
+from catalog.key import short
+from node.network.tls import check_peer
+
+PATIENCE_SECONDS: Final = 30.0
+"""How long an answer may take before its bytes count, and how long a socket may be silent."""
+
+SLOWEST: Final = 8 << 10
+"""Bytes per second that an answer must bring on average, once the patience is used up."""
+
+_RECEIVE: Final = 1 << 18
+_CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,16})-([0-9]{1,16})/([0-9]{1,16})")
+
+
+class Stale(Exception):
+    """A kept connection was closed before the request reached anybody; a new one may be tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What is asked, how many bytes are accepted, and who gets them."""
+
+    method: str
+    target: str
+    body: bytes
+    range: tuple[int, int] | None
+    limit: int
+    sink: Callable[[memoryview], object]
+
+
+class _Http(http.client.HTTPConnection):
+    # The library would open a plain connection to the same address when ours is closed.
+    auto_open = 0
+
+
+class PinnedConnection:
+    """A connection to ``node``, whose key is checked before anything is sent.
+
+    One thread at a time calls :meth:`carry_out`; :meth:`watch` runs in trio meanwhile.
+    """
+
+    def __init__(self, stream: trio.SocketStream, context: ssl.SSLContext, host: str, port: int, node: str) -> None:
+        """Take over ``stream``'s socket. The handshake is left to the first :meth:`carry_out`."""
+        raw = socket.socket(fileno=stream.socket.detach())
+        raw.settimeout(PATIENCE_SECONDS)
+        self.node = node
+        self.reusable = False
+        self.watched = True
+        self._place = f"{short(node)} at {host} port {port}"
+        self._tls = context.wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False)
+        self._http = _Http(host, port)
+        self._fresh = True
+        self._received = 0
+        self._given_up = False
+
+    def carry_out(self, exchange: Exchange, headers: Mapping[str, str]) -> int:
+        """Send the request, give the answer's bytes to its sink, and return how many they were.
+
+        Raises:
+            Stale: nothing came back over a connection that was used before.
+            Unreachable, NotFound, VerificationFailed, BadInput: as ``BulkClient.fetch_into`` says.
+        """
+        self.reusable = False
+        total = 0
+        with closing(self._pieces(exchange, headers)) as pieces:
+            for piece in pieces:
+                total += len(piece)
+                exchange.sink(piece)
+        return total
+
+    async def watch(self) -> None:
+        """End :meth:`carry_out` from outside when its answer comes too slowly, or when this is cancelled."""
+        self.watched = True
+        self._received = 0
+        started = trio.current_time()
+        until = started + PATIENCE_SECONDS
+        try:
+            while until > trio.current_time():
+                await trio.sleep_until(until)
+                until = started + PATIENCE_SECONDS + self._received / SLOWEST
+        finally:
+            if self.watched:
+                self._shut_down()
+
+    def quiet(self) -> bool:
+        """Whether nothing waits to be read: between requests, that could only be an end or a fault."""
+        poll = select.poll()
+        poll.register(self._tls, select.POLLIN)
+        return not poll.poll(0)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._http.close()
+        self._tls.close()
+
+    def _shut_down(self) -> None:
+        self._given_up = True
+        # Not SSLSocket.shutdown, which forgets the TLS state that the thread is using.
+        try:
+            socket.socket.shutdown(self._tls, socket.SHUT_RDWR)
+        except OSError:
+            return  # it is not connected any more, so nobody can be waiting on it
+
+    def _pieces(self, exchange: Exchange, headers: Mapping[str, str]) -> Generator[memoryview, None, None]:
+        try:
+            with closing(self._ask(exchange, headers)) as response:
+                length = self._check_head(response, exchange)
+                yield from self._body(response, length, exchange.limit)
+                self.reusable = response.isclosed() and not response.will_close
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError, http.client.IncompleteRead) as error:
+            raise Unreachable(f"{self._place} broke off; try again") from error
+        except ssl.SSLError as error:
+            raise VerificationFailed(
+                f"{self._place} does not speak TLS 1.3 as a node does ({error.reason}): its address is wrong, "
+                "or something between intercepts TLS"
+            ) from error
+        except http.client.HTTPException as error:
+            raise VerificationFailed(f"{self._place} does not speak HTTP as a node does ({error!r:.80})") from error
+        except OSError as error:
+            raise Unreachable(f"{self._place} broke off, or is too slow ({error}); try again") from error
+
+    def _ask(self, exchange: Exchange, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+        used_before = not self._fresh
+        if self._fresh:
+            self._tls.do_handshake()
+            check_peer(self._tls, self.node)
+            self._http.sock = self._tls
+            self._fresh = False
+        try:
+            self._http.request(exchange.method, exchange.target, exchange.body or None, dict(headers))
+            return self._http.getresponse()
+        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
+            if used_before and not self._given_up:
+                raise Stale from error
+            raise Unreachable(f"{self._place} broke off; try again") from error
+
+    def _check_head(self, response: http.client.HTTPResponse, exchange: Exchange) -> int | None:
+        """The answer's length, none if it says its end itself."""
+        length = response.length
+        if response.status in {404, 416} and length == 0:
+            response.read()
+            self.reusable = not response.will_close
+            if response.status == 416:
+                raise BadInput(f"the range asked of {self._place} begins after the end of «{exchange.target[:120]}»")
+            raise NotFound(f"{self._place} has no «{exchange.target[:120]}», or none that this key may see")
+        if response.status != (200 if exchange.range is None else 206):
+            raise VerificationFailed(f"{self._place} answered with status {response.status}, which is not foreseen")
+        if length is None and not response.chunked:
+            raise VerificationFailed(f"{self._place} did not say how long its answer is")
+        if length is not None and length > exchange.limit:
+            raise VerificationFailed(
+                f"{self._place} announced {length:,} bytes for «{exchange.target[:120]}»; at most "
+                f"{exchange.limit:,} are accepted"
+            )
+        if exchange.range is not None:
+            found = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
+            first, last = (int(found[1]), int(found[2])) if found else (-1, -1)
+            if first != exchange.range[0] or last > exchange.range[1] or length != last - first + 1:
+                raise VerificationFailed(f"{self._place} answered with another range than was asked")
+        return length
+
+    def _body(self, response: http.client.HTTPResponse, length: int | None, limit: int) -> Iterator[memoryview]:
+        buffer = memoryview(bytearray(_RECEIVE if length is None else min(_RECEIVE, length)))
+        received = 0
+        while count := response.readinto(buffer):
+            received += count
+            if received > limit:
+                raise VerificationFailed(f"{self._place} sent more than the {limit:,} bytes that are accepted")
+            self._received = received
+            yield buffer[:count]
+        if length is not None and received != length:
+            raise Unreachable(f"{self._place} broke off after {received:,} of {length:,} bytes; try again")

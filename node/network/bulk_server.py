@@ -1,0 +1,129 @@
+"""The bulk server: bytes to whoever signs for them, over TLS 1.3 on the node key.
+
+h11 over trio's TLS rather than an application server: hypercorn 0.18 waits for ever, through cancellation, for a
+client that does not read, has no bound on connections, and answers malformed requests, websocket and h2c upgrades
+before the application sees them (docs/decisions).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from catalog.error import BadInput, Conflict
+from catalog.key import PrivateKey
+from catalog.nonce import Nonces
+from node.network.blob import Answer
+from node.network.bulk_connection import BulkConnection, Service, Visit
+from node.network.bulkhead import log
+from node.network.tls import server_context
+from node.ports import Clock
+
+if TYPE_CHECKING:
+    # libp2p brings trio-typing, whose stubs hide trio's own types from mypy, TaskStatus among them.
+    from trio_typing import TaskStatus
+
+MOST_CONNECTIONS: Final = 256
+"""Connections open at once. One more makes the longest idle one leave, those that were never answered first."""
+
+HANDSHAKE_SECONDS: Final = 10.0
+"""For a TLS handshake."""
+
+
+async def serve_bulk(
+    host: str,
+    port: int,
+    key: PrivateKey,
+    answer: Answer,
+    *,
+    clock: Clock,
+    known: Callable[[str], bool],
+    most_connections: int = MOST_CONNECTIONS,
+    task_status: TaskStatus[int] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until cancelled; ``task_status`` gets the port once connections are accepted.
+
+    Args:
+        host: an address of this machine.
+        port: 0 for any free one.
+        key: the node key, for TLS and as the name that requests are signed for.
+        answer: asked for each verified request, members' and strangers' alike; it decides who sees what.
+        clock: for the freshness of requests.
+        known: whether a did:key is a member's; strangers share one bound on requests.
+        most_connections: open at once.
+        task_status: of ``nursery.start``.
+
+    Raises:
+        Conflict: the port is in use.
+        BadInput: this machine has no such address, or the port needs rights that this process has not.
+        Infeasible: TLS cannot start.
+    """
+    service = Service(key.did, clock, Nonces(clock.now, known), answer)
+    context = server_context(key)
+    door = _Door(most_connections)
+
+    async def welcome(stream: trio.SocketStream) -> None:
+        visit = door.enter()
+        try:
+            if visit is not None:
+                with visit.scope:
+                    tls = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
+                    if await _shake_hands(tls):
+                        await BulkConnection(tls, service, visit).serve()
+        finally:
+            if visit is not None:
+                door.leave(visit)
+            await trio.aclose_forcefully(stream)
+
+    listeners = await _listen(host, port)
+    bound: int = listeners[0].socket.getsockname()[1]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, welcome, listeners)
+        log.info("serving blobs on %s port %d", host, bound)
+        task_status.started(bound)
+
+
+async def _listen(host: str, port: int) -> Sequence[trio.SocketListener]:
+    try:
+        return await trio.open_tcp_listeners(port, host=host)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise Conflict(f"port {port} on {host} is in use; stop what uses it, or set another port") from error
+        raise BadInput(f"cannot listen on {host} port {port}: {error.strerror}; set another address") from error
+
+
+async def _shake_hands(tls: trio.SSLStream) -> bool:
+    with trio.move_on_after(HANDSHAKE_SECONDS) as slow:
+        try:
+            await tls.do_handshake()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return False
+    return not slow.cancelled_caught
+
+
+class _Door:
+    """Bounds the connections, so that those who only hold them keep nobody out."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._visits: set[Visit] = set()
+
+    def enter(self) -> Visit | None:
+        """Room for one more, if need be by sending one away; none when all are being answered."""
+        if len(self._visits) >= self._most:
+            idle = [visit for visit in self._visits if not visit.busy]
+            if not idle:
+                return None
+            leaver = min(idle, key=lambda visit: (visit.served, visit.since))
+            leaver.scope.cancel()
+            self.leave(leaver)
+        visit = Visit()
+        self._visits.add(visit)
+        return visit
+
+    def leave(self, visit: Visit) -> None:
+        """The connection is over."""
+        self._visits.discard(visit)
