@@ -132,9 +132,9 @@ class Index:
         """The index of ``root``, begun empty if there is none."""
         return self._sites.setdefault(root, SiteIndex(root))
 
-    def forget(self, root: str) -> None:
-        """Begin the index of ``root`` anew, to be fed from its first leaf."""
-        self._sites[root] = SiteIndex(root)
+    def replace(self, anew: SiteIndex) -> None:
+        """Put ``anew``, which was fed from its log's first leaf, in the place of the index of its site."""
+        self._sites[anew.root] = anew
 
     @property
     def sites(self) -> Mapping[str, SiteIndex]:

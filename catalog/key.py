@@ -1,6 +1,6 @@
-"""Ed25519 keys written as ``did:key``, and signatures over values.
+r"""Ed25519 keys written as ``did:key``, and signatures over values.
 
-A signature is Ed25519 (RFC 8032, PyNaCl) over ``"comity/" type "/v1\\n"`` followed by the canonical DAG-CBOR of
+A signature is Ed25519 (RFC 8032, PyNaCl) over ``"comity/" type "/v1\n"`` followed by the canonical DAG-CBOR of
 the value without its ``sig`` (PROTOCOL.md). The type in front keeps a signature made for one kind of value from
 counting for another.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 from catalog.error import BadInput, NotFound
@@ -19,7 +20,10 @@ class Address:
     @property
     def multiaddr(self) -> str:
         """The address as libp2p writes it (multiformats multiaddr)."""
-        kind = "ip6" if ":" in self.host else "ip4" if self.host.replace(".", "").isdigit() else "dns"
+        try:
+            kind = f"ip{ip_address(self.host).version}"
+        except ValueError:
+            kind = "dns"
         return f"/{kind}/{self.host}/tcp/{self.port}"
 
     @property
@@ -31,7 +35,12 @@ class Address:
     @property
     def loopback(self) -> bool:
         """Whether only this machine reaches it."""
-        return self.host in ("localhost", "::1") or self.host.startswith("127.")
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
 
 @dataclass(frozen=True, slots=True)

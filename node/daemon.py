@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib.metadata import version
 
 import trio
 
@@ -64,7 +65,8 @@ async def _serve(folder: Folder) -> int:
             with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 await nursery.start(site.run)
                 service = SiteService(site)
-                await nursery.start(partial(serve_api, service, site.config.api, token, site.node.did))
+                serve = partial(serve_api, service, site.config.api, token, site.node.did, version=version("comity"))
+                await nursery.start(serve)
                 _announce(site)
                 async for _ in signals:
                     break

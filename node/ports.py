@@ -312,7 +312,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a step ended. ``failure`` is empty when it delivered every output, else its class for people."""
+    """How a step ended. ``failure`` is empty when it delivered its outputs; ``usage`` is there once its command ran."""
 
     products: Mapping[str, Product]
     usage: Usage | None

@@ -59,7 +59,10 @@ class Kept(Value, frozen=True, kw_only=True):
 
 
 class ResultFields(Value, frozen=True, kw_only=True):
-    """The fields of a ``result``: how the intent at ``intent`` ended, and what is held of it."""
+    """The fields of a ``result``: how the intent at ``intent`` ended, and what is held of it.
+
+    ``reason`` is what the receipt says; ``detail`` says more (an exit code) and stays in the body.
+    """
 
     order: Cid
     instance: Instance
@@ -69,6 +72,7 @@ class ResultFields(Value, frozen=True, kw_only=True):
     spent: Spent | None
     cost: Micros
     reason: Text
+    detail: Text
     chain: Chain
 
 
@@ -87,7 +91,7 @@ class ReleaseFields(Value, frozen=True, kw_only=True):
 
 
 class FetchFields(Value, frozen=True, kw_only=True):
-    """The fields of a ``fetch``: the node of ``site``, or the person ``person`` here, was given bytes under ``root``."""
+    """The fields of a ``fetch``: the node of ``site``, or ``person`` here, was given bytes under ``root``."""
 
     root: Cid
     site: Did

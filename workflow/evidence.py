@@ -26,29 +26,34 @@ from workflow.receipt import Output, Receipt
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A step's output that a checked receipt names."""
+    """A step's output that a checked receipt names, with its label and the datasets that it was made from."""
 
     order: Order
     receipt: Receipt
     name: str
     output: Output
+    label: Label
+    datasets: frozenset[Cid]
 
 
 class Evidence:
     """The checked proofs beside an order. Construction verifies every signature; nothing is believed before.
 
+    Each proof comes after those that its own order names, so labels are recomputed in one pass. The same bytes can
+    be the output of several steps, a copy of its input among them: a value is whatever its order's proofs make it.
+
     Raises:
-        VerificationFailed: a proof is not of this submission, not final, not by the site that it names.
+        VerificationFailed: a proof is not of this submission, not final, not by the site that it names, or a release
+            statement is false.
+        Denied: a proof relies on what is neither a dataset of its site nor proven before it.
     """
 
     def __init__(self, index: Index, submission: Cid, proofs: Sequence[tuple[Order, Receipt]]) -> None:
         self._index = index
-        self._made: dict[tuple[str, Cid], Made] = {}
+        self._made: dict[tuple[str, Cid], list[tuple[Cid, Made]]] = {}
         for order, receipt in proofs:
             self._check(submission, order, receipt)
-            for name, output in receipt.outputs.items():
-                if output.cid is not None:
-                    self._made[order.site, output.cid] = Made(order, receipt, name, output)
+            self._take(order, receipt)
 
     def _check(self, submission: Cid, order: Order, receipt: Receipt) -> None:
         if order.submission != submission or receipt.order != cid_of(order) or receipt.site != order.site:
@@ -58,9 +63,22 @@ class Evidence:
         check(order, order.bus)
         check(receipt, receipt.node)
 
-    def made(self, data: Data) -> Made | None:
-        """The output that ``data`` names, if it is one."""
-        return self._made.get((data.site, data.cid))
+    def _take(self, order: Order, receipt: Receipt) -> None:
+        label, proof = self.inputs_label(order), cid_of(receipt)
+        named = frozenset(order.proofs)
+        datasets = frozenset(cid for data in data_in(order.inputs) for cid in self._datasets(data, named))
+        for name, output in receipt.outputs.items():
+            if output.cid is not None:
+                made = Made(order, receipt, name, output, self._released(order, name, output, label), datasets)
+                self._made.setdefault((order.site, output.cid), []).append((proof, made))
+
+    def made(self, data: Data) -> tuple[Made, ...]:
+        """The outputs that ``data`` may be, if it is one: several, if several steps made the same bytes."""
+        return self._proven(data, None)
+
+    def _proven(self, data: Data, named: frozenset[Cid] | None) -> tuple[Made, ...]:
+        found = self._made.get((data.site, data.cid), ())
+        return tuple(made for proof, made in found if named is None or proof in named)
 
     def dataset(self, data: Data) -> DatasetFields | None:
         """The dataset that ``data`` names, as its owner's log has it now."""
@@ -69,33 +87,38 @@ class Evidence:
 
     def datasets(self, data: Data) -> frozenset[Cid]:
         """The datasets that a value was made from, itself if it is one: what an access to it is accounted to."""
+        return self._datasets(data, None)
+
+    def _datasets(self, data: Data, named: frozenset[Cid] | None) -> frozenset[Cid]:
         if self.dataset(data) is not None:
             return frozenset({data.cid})
-        made = self.made(data)
-        return (
-            frozenset(cid for item in data_in(made.order.inputs) for cid in self.datasets(item))
-            if made
-            else frozenset()
-        )
+        return frozenset(cid for made in self._proven(data, named) for cid in made.datasets)
 
     def label(self, data: Data) -> Label:
         """The label of a value.
 
         Raises:
             Denied: neither a dataset of that site nor a proven output.
-            VerificationFailed: a release statement is false.
         """
+        return self._label(data, None)
+
+    def _label(self, data: Data, named: frozenset[Cid] | None) -> Label:
         dataset = self.dataset(data)
         if dataset is not None:
             return dataset.label
-        made = self.made(data)
-        if made is None:
+        proven = self._proven(data, named)
+        if not proven:
             raise Denied(f"«{data.name}» is neither a dataset of its site nor a proven output; check its CID")
-        return self._released(made, self.inputs_label(made.order))
+        return joined(made.label for made in proven)
 
     def inputs_label(self, order: Order) -> Label:
-        """The join of the labels of everything that goes into ``order``, its block included."""
-        return joined([self.label(data) for data in data_in(order.inputs)] + [self.block_label(order.block)])
+        """The join of the labels of everything that goes into ``order``, its block included.
+
+        Raises:
+            Denied: something is neither a dataset of its site nor an output that the order's proofs name.
+        """
+        named = frozenset(order.proofs)
+        return joined([self._label(data, named) for data in data_in(order.inputs)] + [self.block_label(order.block)])
 
     def block_label(self, block: Cid) -> Label:
         """The label of a block.
@@ -108,13 +131,13 @@ class Evidence:
             raise Denied(f"no block {block} is shared with this site; its author can share it")
         return entry.fields.label
 
-    def _released(self, made: Made, label: Label) -> Label:
-        release = made.output.release
+    def _released(self, order: Order, name: str, output: Output, label: Label) -> Label:
+        release = output.release
         if release is None:
             return label
         node = self._index.site(release.owner).node()
         names = (release.order, release.output, release.handle, release.value)
-        if node is None or names != (cid_of(made.order), made.name, made.output.handle, made.output.cid):
+        if node is None or names != (cid_of(order), name, output.handle, output.cid):
             raise VerificationFailed("a release statement belongs to another value")
         check(release, node)
         return released(label, release.owner, release.added) if release.owner in label.owners else label

@@ -29,6 +29,10 @@ def check_subset(order: Order, submission: Submission, workflow: Workflow, tool:
             raise VerificationFailed(f"the block declares output «{name}» otherwise than the order")
         if not set(wanted.readers) <= set(submission.destinations):
             raise VerificationFailed(f"the order would let others read «{name}» than the submission names")
+    if not step.scatter and order.shard:
+        raise VerificationFailed(f"step «{order.step}» has one instance, and the order asks for another")
+    if order.max_cost > submission.budget:
+        raise VerificationFailed("the order may cost more than the whole submission")
     if not order.not_after <= submission.not_after:
         raise VerificationFailed("the order outlives its submission")
     _check_inputs(order, submission, workflow, step, evidence)
@@ -61,6 +65,6 @@ def _shard(argument: Argument | None, scattered: bool, shard: int) -> Argument |
 def _check_made(name: str, argument: Argument | None, made: set[tuple[str, str]], evidence: Evidence) -> None:
     """Every piece of ``argument`` must be an output, proven by its receipt, of a step that feeds this input."""
     for item in argument.items if isinstance(argument, Many) else (argument,):
-        found = evidence.made(item) if isinstance(item, Data) else None
-        if found is None or (found.order.step, found.name) not in made:
+        found = evidence.made(item) if isinstance(item, Data) else ()
+        if not any((each.order.step, each.name) in made for each in found):
             raise VerificationFailed(f"the order's input «{name}» is not a proven output of the step that feeds it")

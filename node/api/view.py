@@ -258,4 +258,8 @@ def html_table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str)
 
 
 def _reasons(elsewhere: Iterable[ElsewhereView]) -> str:
-    return "; ".join(f"{each.site}: {each.reason}" for each in elsewhere)
+    """Each reason once, after the names of all sites that have it."""
+    sites: dict[str, list[str]] = {}
+    for each in elsewhere:
+        sites.setdefault(each.reason, []).append(each.site)
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in sites.items())

@@ -8,10 +8,11 @@ so a message that comes twice, or after a crash, runs nothing twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
-from catalog.error import ComityError, Conflict
+from catalog.error import ComityError, Conflict, Unreachable, VerificationFailed
 from catalog.key import Signer
 from node.automator.book import AuditBook, Line
 from node.automator.decide import Judge, Verdict
@@ -25,9 +26,12 @@ from node.ports import Clock, Finished, Product, Random, Steps, Usage
 from node.replicate.origin import LOG_EPOCH
 from workflow.account import AccessFields, Chain, Kept, ResultFields
 from workflow.argument import handle
+from workflow.order import Order
 from workflow.receipt import Receipt, Release, Spent, Status, rounded_up
 
 MAX_STEP_SECONDS = 3600.0
+MAX_DETAIL = 1000
+RAN_AND_FAILED = "it failed there; the site's steward can see of what"
 
 
 class Automator:
@@ -56,9 +60,16 @@ class Automator:
         self._random = random
 
     def standing(self, order: Cid) -> Receipt | None:
-        """The receipt that stands for an order, if it has come as far as the audit log."""
+        """The receipt that stands for an order, if it has come as far as the audit log.
+
+        What is still being written does not stand yet: a crash may undo it.
+        """
         attempt = self._book.ledger.attempt(order)
-        return None if attempt is None else self._receipt(attempt)
+        if attempt is None or attempt.index >= self._book.durable:
+            return None
+        if attempt.result is not None and attempt.closed >= self._book.durable:
+            attempt = replace(attempt, result=None)
+        return self._receipt(attempt)
 
     async def carry(self, message: Place, asker: str) -> Receipt:
         """Carry one order out for the bus node ``asker``; its final receipt, or the one that stands already.
@@ -66,12 +77,16 @@ class Automator:
         Raises:
             VerificationFailed: the order, its submission or a proof is not what it claims to be; nothing was run.
             Denied: who signed it has no standing here; nothing was run.
-            Conflict: the instance was delivered before, or an attempt at it is still under way.
+            Conflict: the instance was delivered before, or another attempt at it is still under way.
+            Unreachable: this very order is being written down right now; its receipt stands in a moment.
         """
         standing = self.standing(cid_of(message.order))
         if standing is not None:
             return standing
         verified = await self._verifier.verify(message, asker, self._clock.now())
+        standing = self.standing(verified.order_cid)
+        if standing is not None:  # the same message came twice, and its twin was verified first
+            return standing
         self._check_instance(verified)
         verdict = self._judge.compute(verified.case, self._clock.now())
         attempt = await self._open(verified, verdict)
@@ -94,6 +109,8 @@ class Automator:
     def _check_instance(self, verified: Verified) -> None:
         order = verified.order
         for earlier in self._book.ledger.attempts(order.instance):
+            if earlier.access.order == verified.order_cid:
+                raise Unreachable(f"the order for {order.instance} is just being written down; ask again")
             status = None if earlier.result is None else earlier.result.status
             if status in (Status.DONE, Status.HELD):
                 raise Conflict(f"{order.instance} was delivered here before; its receipt stands")
@@ -139,11 +156,11 @@ class Automator:
 
     async def _close(self, verified: Verified, attempt: Attempt, finished: Finished) -> Attempt:
         """Decide what leaves and write releases and result in one commit."""
-        lacking = sorted(set(verified.order.outputs) - set(finished.products))
-        if finished.failure or lacking:
-            await self._fail(attempt, finished.usage, finished.failure or f"it delivered no «{lacking[0]}»")
-            return self._attempt(verified.order_cid)
         now = self._clock.now()
+        failure = finished.failure or _shortcoming(verified.order, finished, now)
+        if failure:
+            await self._fail(attempt, finished.usage, failure)
+            return self._attempt(verified.order_cid)
         rulings = [
             rule(self._judge, verified.case, candidate, self._site, now)
             for candidate in self._candidates(verified, finished.products)
@@ -159,8 +176,12 @@ class Automator:
             return {r.candidate.name: keep(r, statements.get(r.candidate.name), verified.bus_site) for r in rulings}
 
         status = Status.HELD if any(ruling.held for ruling in rulings) else Status.DONE
-        result = _result_line(attempt, status, kept, finished.usage, verified.price, "")
-        await self._book.write([*lines, result])
+        result = _result_line(attempt, status, kept, finished.usage, verified.price)
+        try:
+            await self._book.write([*lines, result])
+        except VerificationFailed:
+            await self._fail(attempt, finished.usage, "the account of its outputs and their readers is too large")
+            return self._attempt(verified.order_cid)
         for ruling in rulings:
             self._holdings.hold(ruling.candidate.product.cid, ruling.label, verified.datasets)
         return self._attempt(verified.order_cid)
@@ -180,7 +201,9 @@ class Automator:
         ]
 
     async def _fail(self, attempt: Attempt, usage: Usage | None, reason: str) -> None:
-        await self._book.write([_result_line(attempt, Status.FAILED, dict, usage, 0, reason)])
+        """Record a failure. What a command that ran failed of may carry its data, so it is told to this site alone."""
+        told = reason if usage is None else RAN_AND_FAILED
+        await self._book.write([_result_line(attempt, Status.FAILED, dict, usage, 0, told, reason)])
 
     def _attempt(self, order: Cid) -> Attempt:
         attempt = self._book.ledger.attempt(order)
@@ -192,13 +215,25 @@ class Automator:
         return receipt_of(attempt, self._site, LOG_EPOCH, self._signer)
 
 
+def _shortcoming(order: Order, finished: Finished, now: int) -> str:
+    """Why nothing of a step that ended well may leave; empty if it may be decided.
+
+    After an order's time another site may make the next attempt, so what comes later stays here (PROTOCOL.md).
+    """
+    if now > order.not_after:
+        return "its time was over before it ended"
+    lacking = sorted(set(order.outputs) - set(finished.products))
+    return f"it delivered no «{lacking[0]}»" if lacking else ""
+
+
 def _result_line(
     attempt: Attempt,
     status: Status,
     kept: Callable[[], dict[str, Kept]],
     usage: Usage | None,
     cost: int,
-    reason: str,
+    reason: str = "",
+    detail: str = "",
 ) -> Line:
     """The result's line. ``kept`` is asked when it is written, after the releases before it have their places."""
     access = attempt.access
@@ -213,6 +248,7 @@ def _result_line(
             spent=_spent(usage),
             cost=cost,
             reason=reason,
+            detail=detail[:MAX_DETAIL],
             chain=chain,
         )
 

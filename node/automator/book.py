@@ -1,7 +1,8 @@
 """Writing the audit log: bodies signed by the node, chained per dataset, durable before anything goes on.
 
-The ledger takes a body when its place is known, which is before it is durable; so if a write fails, nothing that
-the ledger says may be relied on any more, and the book stays closed until the node starts again.
+The ledger takes a body when its place is known, which is before it is durable: what it says of places from
+:attr:`AuditBook.durable` on may keep this site from acting twice, and may not be told to anybody. If a write fails,
+nothing that the ledger says may be relied on any more, and the book stays closed until the node starts again.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from catalog.body import read_body, write_body
+from catalog.body import Body, fields_of, read_body, write_body
 from catalog.cid import Cid
 from catalog.dagcbor import encode
 from catalog.error import ComityError
 from catalog.key import Signer
 from node.automator.ledger import Ledger
 from node.ports import Clock, OwnLog
-from workflow.account import AccountFields, Chain
+from workflow.account import ACCOUNTS, AccountFields, Chain
 
 Write = Callable[[Chain, int], AccountFields]
 """Makes a body's fields from its chain and its own index."""
@@ -43,19 +44,26 @@ class AuditBook:
         self._closed = ""
         self.ledger = ledger
 
+    @property
+    def durable(self) -> int:
+        """How many bodies are durable; what stands at a later place is still being written."""
+        return self._log.size
+
     async def write(self, lines: Sequence[Line]) -> int:
         """Write ``lines`` in one commit; durable on return. The index of the first.
 
         Raises:
+            VerificationFailed: a body would be too large or not of its kind's shape; nothing was written.
             ComityError: the log cannot be written, now or since an earlier failure; nothing may run.
         """
         if self._closed:
             raise ComityError(f"the audit log is closed since a write failed ({self._closed}); mend it and start again")
-        first, entries = self._next, []
-        for line in lines:
-            entries.append((line.kind, self._body(line)))
+        first, bodies = self._next, self._bodies(lines)
+        for body in bodies:
+            self.ledger.take(self._next, body)
+            self._next += 1
         try:
-            placed = await self._log.append(entries)
+            placed = await self._log.append([(body.kind, encode(body)) for body in bodies])
         except (OSError, ComityError) as error:
             self._closed = f"{type(error).__name__}: {error}"
             raise ComityError(f"the audit log cannot be written, so nothing runs here: {error}") from error
@@ -64,11 +72,15 @@ class AuditBook:
             raise ComityError(f"the audit log is written by somebody else: {self._closed}")
         return first
 
-    def _body(self, line: Line) -> bytes:
-        index = self._next
-        fields = line.fields(self.ledger.chain(list(line.datasets)), index)
-        body = write_body(line.kind, fields, site=self._site, at=self._clock.now(), by=self._signer, audience=())
-        data = encode(body)
-        self.ledger.take(index, read_body(data))
-        self._next += 1
-        return data
+    def _bodies(self, lines: Sequence[Line]) -> list[Body]:
+        """The bodies of all lines as they will be read back, before the ledger takes the first of them."""
+        heads: dict[str, int | None] = {}
+        bodies = []
+        for index, line in enumerate(lines, self._next):
+            chain = {each: heads.get(each, last) for each, last in self.ledger.chain(list(line.datasets)).items()}
+            fields = line.fields(chain, index)
+            body = write_body(line.kind, fields, site=self._site, at=self._clock.now(), by=self._signer, audience=())
+            bodies.append(read_body(encode(body)))
+            fields_of(bodies[-1], ACCOUNTS[line.kind])
+            heads.update(dict.fromkeys(chain, index))
+        return bodies

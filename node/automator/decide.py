@@ -145,7 +145,7 @@ class Judge:
         if dataset is not None:
             return DatasetRef(str(data.cid), data.site, str(dataset.level), dataset.purposes)
         made = case.evidence.made(data)
-        kind = made.output.type if made else ""
+        kind = made[-1].output.type if made else ""
         return ValueRef(str(data.cid), frozenset(case.evidence.label(data).owners), kind)
 
     def _own(self, data: Iterable[Data]) -> list[Data]:

@@ -18,7 +18,7 @@ from workflow.order import Instance
 class Attempt:
     """One order as the log knows it: its intent or denial at ``index``, and its result if it has ended.
 
-    ``began`` and ``ended`` are the times in these bodies, Unix milliseconds.
+    ``began`` and ``ended`` are the times in these bodies, Unix milliseconds; ``closed`` is the result's index.
     """
 
     index: int
@@ -26,6 +26,7 @@ class Attempt:
     access: AccessFields
     result: ResultFields | None = None
     ended: int = 0
+    closed: int = 0
 
     @property
     def denied(self) -> bool:
@@ -60,7 +61,7 @@ class Ledger:
             self._instances.setdefault(fields.instance, []).append(fields.order)
         elif isinstance(fields, ResultFields):
             attempt = self._orders[fields.order]
-            self._orders[fields.order] = replace(attempt, result=fields, ended=body.at)
+            self._orders[fields.order] = replace(attempt, result=fields, ended=body.at, closed=index)
 
     def attempt(self, order: Cid) -> Attempt | None:
         """What became of an order."""

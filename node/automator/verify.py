@@ -72,6 +72,8 @@ class Verifier:
         project = project_of(self._index, submission.project, person, now)
         if Cid.of(message.workflow.encode()) != submission.workflow:
             raise VerificationFailed("the workflow beside the order is not the one that was signed for")
+        if tuple(cid_of(proof.receipt) for proof in message.proofs) != order.proofs:
+            raise VerificationFailed("the proofs beside the order are not those that it names")
         evidence = Evidence(self._index, order.submission, [(p.order, p.receipt) for p in message.proofs])
         self._check_block(order)
         tool = await self._steps.tool(order.block)

@@ -86,18 +86,23 @@ class Bus:
         check_limits(plan, now=record.began, deadline=asked.deadline, budget=asked.budget)
         values: dict[Source, Argument] = dict(given_inputs(workflow, asked.inputs))
         proofs: dict[Source, list[Proof]] = {}
-        for step in order_of_steps(workflow):
+        steps, begun = order_of_steps(workflow), {order.step for order in record.orders}
+        lacking: list[str] = []
+        for number, step in enumerate(steps):
+            settled = any(later.id in begun for later in steps[number + 1 :])
             tasks = await self._tasks(record, step, values, proofs, plan)
-            ended = await self._together([self._job(record, task) for task in tasks])
+            ended = await self._together([self._job(record, task, settled) for task in tasks])
             delivered = [each for each in ended if each.delivered]
             enough = min(asked.min_sites, len(ended)) if step.scatter else len(ended)
             if len(delivered) < enough:
-                return _shortage(step, ended, enough, names)
+                return _gravest(ended), "; ".join([*lacking, _shortage(step, ended, enough, names)])
+            if len(delivered) < len(ended):
+                lacking.append(_shortage(step, ended, enough, names))
             self._take(step, delivered, values, proofs)
-        return State.DONE, ""
+        return State.DONE, "; ".join(lacking)
 
-    def _job(self, record: Record, task: Task) -> Callable[[], Awaitable[Reached]]:
-        return lambda: self._dispatcher.carry(record.submission, record.workflow, task)
+    def _job(self, record: Record, task: Task, settled: bool) -> Callable[[], Awaitable[Reached]]:
+        return lambda: self._dispatcher.carry(record.submission, record.workflow, task, settled=settled)
 
     async def _tasks(
         self,
@@ -152,15 +157,18 @@ class Bus:
         return await self._steps.tool(block)
 
 
-def _shortage(step: Step, ended: Sequence[Reached], enough: int, names: Mapping[str, str]) -> tuple[State, str]:
-    """How a submission ends whose step delivered too little: by the gravest of the reasons, each site named."""
+def _gravest(ended: Sequence[Reached]) -> State:
+    """How a submission ends whose step delivered too little."""
+    kinds = {each.kind for each in ended if not each.delivered}
+    return State.DENIED if kinds & {"denied", "held"} else State.UNREACHABLE if "unreachable" in kinds else State.FAILED
+
+
+def _shortage(step: Step, ended: Sequence[Reached], enough: int, names: Mapping[str, str]) -> str:
+    """What a step did not deliver: each site that is missing, with its reason."""
     missing = [each for each in ended if not each.delivered]
-    told = "; ".join(f"{names.get(each.task.site, each.task.site)}: {each.kind}, {each.reason}" for each in missing)
-    kinds = {each.kind for each in missing}
-    state = (
-        State.DENIED if kinds & {"denied", "held"} else State.UNREACHABLE if "unreachable" in kinds else State.FAILED
-    )
-    return state, f"step «{step.id}» delivered {len(ended) - len(missing)} of the {enough} needed ({told})"
+    told = "; ".join(f"{names.get(each.site, each.site)}: {each.kind}, {each.reason}" for each in missing)
+    delivered = len(ended) - len(missing)
+    return f"step «{step.id}» delivered {delivered} of {len(ended)}, {enough} needed ({told})"
 
 
 def _block(step: Step) -> Cid:
@@ -184,7 +192,7 @@ def _data(reached: Reached, name: str) -> Data:
     output = reached.receipt.outputs[name] if reached.receipt else None
     if output is None or output.cid is None:
         raise NotFound(f"{reached.task.instance} delivered no «{name}»")
-    return Data(site=reached.task.site, cid=output.cid, name=output.name)
+    return Data(site=reached.site, cid=output.cid, name=output.name)
 
 
 def _once(proofs: Iterable[Proof]) -> list[Proof]:

@@ -20,7 +20,9 @@ from workflow.submission import Submission
 
 WAIT_SECONDS = 20
 TRIES = 3
+AGAIN_SECONDS = 0.5
 ATTEMPTS = 2
+LATE = "it had not delivered when the next step began"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,11 @@ class Reached:
     kind: str
 
     @property
+    def site(self) -> str:
+        """The site that was asked, which an order made before a restart may have fixed."""
+        return self.order.site if self.order else self.task.site
+
+    @property
     def delivered(self) -> bool:
         """Whether every output was released to whom the plan needs."""
         return self.receipt is not None and self.receipt.status is Status.DONE
@@ -62,21 +69,28 @@ class Dispatcher:
         self._control = control
         self._clock = clock
 
-    async def carry(self, submission: Submission, workflow: str, task: Task) -> Reached:
-        """Bring one instance to its end: at most two attempts at failures, none at a denial."""
+    async def carry(self, submission: Submission, workflow: str, task: Task, *, settled: bool) -> Reached:
+        """Bring one instance to its end: at most two attempts at failures, none at a denial.
+
+        If it is ``settled``, orders were made from what its step delivered, so only what stands counts.
+        """
         record = await self._journal.record(task.instance.submission)
         orders = sorted((o for o in record.orders if o.instance == task.instance), key=lambda order: order.attempt)
         receipts = {receipt.order: receipt for receipt in record.receipts}
         reached = Reached(task, None, None, "it was never tried", "unreachable")
         for attempt in range(1, ATTEMPTS + 1):
+            if settled and (attempt > len(orders) or cid_of(orders[attempt - 1]) not in receipts):
+                return (
+                    reached
+                    if reached.order
+                    else Reached(task, orders[0] if orders else None, None, LATE, "unreachable")
+                )
             order = orders[attempt - 1] if attempt <= len(orders) else self._order(submission, task, attempt)
             if attempt > len(orders):
                 await self._journal.ordered(order)
             standing = receipts.get(cid_of(order))
             reached = (
-                Reached(task, order, standing, standing.reason, str(standing.status))
-                if standing
-                else await self._attempt(submission, workflow, task, order)
+                _reached(task, order, standing) if standing else await self._attempt(submission, workflow, task, order)
             )
             if reached.receipt is None or reached.receipt.status is not Status.FAILED:
                 return reached
@@ -97,7 +111,7 @@ class Dispatcher:
             proofs=tuple(cid_of(proof.receipt) for proof in task.proofs),
             outputs=dict(task.outputs),
             max_cost=task.max_cost,
-            not_after=submission.deadline,
+            not_after=min(submission.deadline, submission.not_after),
             sig=UNSIGNED,
         )
         return signed(order, self._signer)
@@ -110,7 +124,7 @@ class Dispatcher:
         failures = 0
         while True:
             try:
-                answer = await self._control.ask(task.site, question_bytes(question), WAIT_SECONDS + 10)
+                answer = await self._control.ask(order.site, question_bytes(question), WAIT_SECONDS + 10)
                 receipt = self._checked(order, read_reply(Receipt, answer))
             except Unreachable as error:
                 failures += 1
@@ -125,8 +139,13 @@ class Dispatcher:
                 return Reached(task, order, None, str(error), "failed")
             if receipt.final:
                 await self._journal.received(task.instance.submission, receipt)
-                return Reached(task, order, receipt, receipt.reason, str(receipt.status))
-            question = Outcome(order=cid_of(order), seconds=WAIT_SECONDS)
+                return _reached(task, order, receipt)
+            if self._clock.now() > order.not_after:
+                return Reached(
+                    task, order, None, "it gave no final receipt before the order's time was over", "unreachable"
+                )
+            failures, question = 0, Outcome(order=cid_of(order), seconds=WAIT_SECONDS)
+            await self._clock.sleep(AGAIN_SECONDS)
 
     def _checked(self, order: Order, receipt: Receipt) -> Receipt:
         """A receipt counts only if it is for this order, by the node of the site that was asked, within its price."""
@@ -139,3 +158,9 @@ class Dispatcher:
         if receipt.status is Status.DONE and set(receipt.outputs) != set(order.outputs):
             raise VerificationFailed("its receipt does not name the outputs that were ordered")
         return receipt
+
+
+def _reached(task: Task, order: Order, receipt: Receipt) -> Reached:
+    """How an instance ended by a final receipt; what is held gives its reason output by output."""
+    held = (f"«{name}»: {output.reason}" for name, output in sorted(receipt.outputs.items()) if output.reason)
+    return Reached(task, order, receipt, receipt.reason or "; ".join(held), str(receipt.status))

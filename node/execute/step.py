@@ -7,6 +7,7 @@ The host's paths end here: what the core sees are CIDs, and what the step sees a
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -18,9 +19,9 @@ from typing import Protocol
 import trio
 
 from catalog.cid import Cid
-from catalog.error import BadInput, Denied, VerificationFailed
+from catalog.error import BadInput, Denied, NotFound, VerificationFailed
 from node.execute.collect import Collected, collect
-from node.ports import Blobs, Ending, Finished, Job, Limits, Mount, Product, Runner, Usage
+from node.ports import Blobs, Ending, Exit, Finished, Job, Limits, Mount, Product, Runner, Usage
 from workflow.argument import Argument, Data, Literal, Many
 from workflow.command import BLOCK, Command, command_line, stage_path
 from workflow.parse import parse_tool
@@ -64,6 +65,7 @@ class StepExecutor:
         self._work = work
         self._limits = limits
         self._tools: dict[Cid, Tool] = {}
+        self._turns = trio.CapacityLimiter(os.cpu_count() or 1)
 
     async def start(self) -> None:
         """Empty the work folder of an earlier run, and let the runner show its isolation.
@@ -123,18 +125,26 @@ class StepExecutor:
                 stderr=command.stderr,
                 limits=_limits(self._limits, seconds),
             )
-            ended = await self._runner.run(job)
-            if ended.ending is not Ending.EXITED:
-                return Finished({}, ended.usage, f"its command was ended: {ended.reason or ended.ending}")
-            if not tool.succeeded(ended.code):
-                return Finished({}, ended.usage, f"its command ended with code {ended.code}")
-            await stage.check_unchanged()
-            return await self._collect(command, work, ended.usage)
+            async with self._turns:
+                ended = await self._runner.run(job)
+            return await self._after(ended, tool, command, stage, work)
         except (BadInput, VerificationFailed) as error:
             return Finished({}, None, str(error))
         finally:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
+
+    async def _after(self, ended: Exit, tool: Tool, command: Command, stage: _Stage, work: Path) -> Finished:
+        """What a command that ended delivered, or what it failed of, in words that are none of the command's own."""
+        if ended.ending is not Ending.EXITED:
+            return Finished({}, ended.usage, f"its command was ended: {ended.reason or ended.ending}")
+        if not tool.succeeded(ended.code):
+            return Finished({}, ended.usage, f"its command ended with code {ended.code}")
+        try:
+            await stage.check_unchanged()
+            return await self._collect(command, work, ended.usage)
+        except (BadInput, NotFound, VerificationFailed) as error:
+            return Finished({}, ended.usage, f"its outputs are not to be taken: {type(error).__name__}")
 
     async def _checkout(self, block: Cid) -> Path:
         """The block's folder, written out once and mounted read-only by every step that runs it."""

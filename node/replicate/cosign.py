@@ -22,6 +22,7 @@ class Witness:
         self._memory = memory
         self._control = control
         self._clock = clock
+        self._delivered: dict[str, int] = {}
 
     async def witness(self, site: str, node: str, origin: str, note: str) -> Checkpoint:
         """Check that ``note`` extends what was seen of ``origin``; cosign it and hand the cosignature to ``site``.
@@ -32,8 +33,20 @@ class Witness:
         """
         checkpoint = open_checkpoint(note, origin, node)
         seen = await self._memory.seen(origin) or Seen(0, EMPTY_ROOT)
-        if checkpoint.size == seen.size and checkpoint.root == seen.root:
-            return checkpoint
+        same = checkpoint.size == seen.size and checkpoint.root == seen.root
+        if not same:
+            await self._advance(site, seen, checkpoint, note)
+        if checkpoint.size and self._delivered.get(origin) != checkpoint.size:
+            # A cosignature may have been lost on its way: it is given again until its owner says that it came.
+            line = cosign(note, self._root, self._signer, self._clock.now() // 1000)
+            question = Cosigned(note=add_line(note, line))
+            read_reply(Done, await self._control.ask(site, question_bytes(question)))
+            self._delivered[origin] = checkpoint.size
+        return checkpoint
+
+    async def _advance(self, site: str, seen: Seen, checkpoint: Checkpoint, note: str) -> None:
+        """Remember ``checkpoint`` in the place of ``seen``, once it is known to extend it."""
+        origin = checkpoint.origin
         if checkpoint.size <= seen.size:
             shrank = checkpoint.size < seen.size
             reason = f"its log shrank from {seen.size} to {checkpoint.size}" if shrank else "its log has two histories"
@@ -41,10 +54,6 @@ class Witness:
             raise VerificationFailed(f"{origin}: {reason}; nothing new is taken from that site")
         await self._check_extends(site, seen, checkpoint, note)
         await self._memory.remember(origin, Seen(checkpoint.size, checkpoint.root), note)
-        line = cosign(note, self._root, self._signer, self._clock.now() // 1000)
-        question = Cosigned(note=add_line(note, line))
-        read_reply(Done, await self._control.ask(site, question_bytes(question)))
-        return checkpoint
 
     async def _check_extends(self, site: str, seen: Seen, new: Checkpoint, note: str) -> None:
         if seen.size == 0:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from catalog.checkpoint import open_checkpoint
-from catalog.error import VerificationFailed
-from catalog.index import Index
+from catalog.error import Conflict, VerificationFailed
+from catalog.index import Index, SiteIndex
 from node.message import Heads, HeadsAnswer, question_bytes, read_reply
 from node.ports import Bulk, Control, PeerLog
 from node.replicate.catchup import fetch_bodies, fetch_leaves, index_log
@@ -42,14 +42,25 @@ class Replicator:
         self._replicas = replicas
         self._nodes = nodes
         self._asked: set[str] = set()
+        self._under_way: set[str] = set()
 
     async def round(self, site: str) -> Round:
         """Bring what ``site`` has that we lack.
 
         Raises:
+            Conflict: a round with that site is under way; two at once could cosign past each other.
             Unreachable: it does not answer.
             VerificationFailed: it sent what is not true; what was verified before stays.
         """
+        if site in self._under_way:
+            raise Conflict("a round with that site is under way")
+        self._under_way.add(site)
+        try:
+            return await self._round(site)
+        finally:
+            self._under_way.discard(site)
+
+    async def _round(self, site: str) -> Round:
         answer = read_reply(HeadsAnswer, await self._control.ask(site, question_bytes(Heads())))
         notes = {note.partition("\n")[0]: note for note in answer.notes}
         expected = {origin_of(site, log) for log in LogName}
@@ -57,9 +68,13 @@ class Replicator:
             raise VerificationFailed("its heads are not those of its two logs")
         node, replica = self._nodes[site], self._replicas[site]
         catalog = origin_of(site, LogName.CATALOG)
-        leaves = await fetch_leaves(
-            self._bulk, site, replica, open_checkpoint(notes[catalog], catalog, node), notes[catalog]
-        )
+        checkpoint = open_checkpoint(notes[catalog], catalog, node)
+        try:
+            leaves = await fetch_leaves(self._bulk, site, replica, checkpoint, notes[catalog])
+        except VerificationFailed:
+            # If that is because the log has two histories, the witness keeps the evidence.
+            await self._witness.witness(site, node, catalog, notes[catalog])
+            raise
         bodies = await self._bodies(site, replica)
         for origin, note in sorted(notes.items()):
             await self._witness.witness(site, node, origin, note)
@@ -67,11 +82,16 @@ class Replicator:
 
     async def _bodies(self, site: str, replica: PeerLog) -> int:
         """Fetch and index new bodies. The first round of a run also asks for those that an earlier run missed."""
-        known = self._index.site(site).size
-        first = site not in self._asked
-        came = await fetch_bodies(self._bulk, site, replica, 0 if first else known)
+        if site in self._asked:
+            index = self._index.site(site)
+            came = await fetch_bodies(self._bulk, site, replica, index.size)
+            await index_log(replica, index)
+            return came
+        came = await fetch_bodies(self._bulk, site, replica, 0)
+        # What came belongs at earlier places too. The new index is filled aside: one that is on its way through the
+        # log says what counted once, and decisions are taken meanwhile.
+        anew = SiteIndex(site)
+        await index_log(replica, anew)
+        self._index.replace(anew)
         self._asked.add(site)
-        if first and came:
-            self._index.forget(site)
-        await index_log(replica, self._index.site(site))
         return came

@@ -8,7 +8,7 @@ import trio
 
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
-from catalog.error import ComityError, NotFound
+from catalog.error import ComityError, NotFound, Unreachable
 from node.automator.automator import Automator
 from node.message import Outcome, Place
 from workflow.receipt import Receipt
@@ -77,5 +77,5 @@ class Orders:
             return standing
         if task is not None:
             # It is still being verified: a block is fetched, say. The asker comes again with the same order.
-            raise NotFound("the order is still being verified")
+            raise Unreachable("the order is still being verified")
         raise NotFound("no such order came to this site")

@@ -180,30 +180,33 @@ class SiteService:
         check(who, person)
         submitting.consorting(site)
         send, receive = trio.open_memory_channel[schema.SiteRows](0)
-        async with trio.open_nursery() as nursery:
-            async with send:
-                for root in site.membership.founders:
-                    nursery.start_soon(self._ask, root, who, send.clone())
-            async with receive:
-                async for rows in receive:
-                    yield rows
+        async with send:
+            for root in site.membership.founders:
+                site.start(self._ask, root, who, send.clone())
+        async with receive:
+            async for rows in receive:
+                yield rows
 
     async def _ask(self, root: str, who: Who, send: trio.MemorySendChannel[schema.SiteRows]) -> None:
-        site = self._site
-        control = submitting.consorting(site).control
+        """Ask one site page after page, until it has no more or nobody listens."""
         before: int | None = None
         async with send:
             while True:
+                answer, absent = await self._page(root, Rows(who=who, before=before))
                 try:
-                    reply = await control.ask(root, question_bytes(Rows(who=who, before=before)))
-                    answer = read_reply(WhoAnswer, reply)
-                except ComityError as error:
-                    await send.send(self._rows(root, None, str(error)))
+                    await send.send(self._rows(root, answer, absent))
+                except trio.BrokenResourceError:
                     return
-                await send.send(self._rows(root, answer, ""))
-                if not answer.more or not answer.rows:
+                if answer is None or not answer.more or not answer.rows:
                     return
                 before = answer.rows[-1].index
+
+    async def _page(self, root: str, question: Rows) -> tuple[WhoAnswer | None, str]:
+        control = submitting.consorting(self._site).control
+        try:
+            return read_reply(WhoAnswer, await control.ask(root, question_bytes(question))), ""
+        except ComityError as error:
+            return None, str(error)
 
     def _rows(self, root: str, answer: WhoAnswer | None, absent: str) -> schema.SiteRows:
         membership = self._site.membership

@@ -1,0 +1,1 @@
+"""The ``comity`` command, one file per group of verbs."""

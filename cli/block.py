@@ -1,0 +1,98 @@
+"""``comity block``: share workflow building blocks, endorse them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cli.output import document, pairs, say, show, table, working
+from cli.session import Session, Verbs, pass_session
+
+
+@click.group(cls=Verbs)
+def group() -> None:
+    """Share workflow building blocks, endorse them."""
+
+
+@group.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--name", default="", help="What it is called; the tool's label otherwise.")
+@pass_session
+def add(session: Session, path: Path, name: str) -> None:
+    """Pack the CWL tool at PATH with what it carries, or a folder that holds tool.cwl, under one CID."""
+    with session.node() as node, working(f"packing {path} …"):
+        made = node.publish_block(path, name)
+
+    def tell() -> None:
+        say(f"«{made.name}» is packed ({made.size:,} bytes), for this site alone until it is shared:")
+        say(str(made.cid))
+
+    show(session, made, tell)
+
+
+@group.command("list")
+@pass_session
+def list_(session: Session) -> None:
+    """List the blocks of this site, and those shared with it."""
+    with session.node() as node:
+        found = node.blocks()
+
+    def tell() -> None:
+        rows = [
+            (
+                each.fields.name,
+                each.site_name,
+                ", ".join(f"{name}: {kind}" for name, kind in each.fields.outputs.items()),
+                str(each.fields.cid),
+            )
+            for each in found
+        ]
+        table(("block", "site", "outputs", "CID"), rows, "no blocks")
+
+    show(session, found, tell)
+
+
+@group.command("show")
+@click.argument("block")
+@pass_session
+def show_(session: Session, block: str) -> None:
+    """Show BLOCK, by CID or name: its tool, its files, and who endorsed it."""
+    with session.node() as node:
+        view = node.block(block)
+
+    def tell() -> None:
+        endorsed = [(site, ", ".join(types)) for site, types in view.endorsed.items()]
+        pairs(
+            [
+                ("CID", view.entry.subject),
+                ("site", view.entry.site_name),
+                *(("file", f"{name} ({size:,} bytes)") for name, size in view.files.items()),
+                *(("endorsed", f"by {site} for {types}") for site, types in endorsed),
+            ]
+        )
+        document(view.tool)
+
+    show(session, view, tell)
+
+
+@group.command()
+@click.argument("block")
+@click.option("--with", "sites", multiple=True, required=True, help="A member by name or root key; may be repeated.")
+@pass_session
+def share(session: Session, block: str, sites: tuple[str, ...]) -> None:
+    """Share BLOCK with further sites, which may then see it, fetch it and run it."""
+    with session.node() as node:
+        index = node.share_block(block, sites)
+    show(session, {"index": index}, lambda: say(f"«{block}» is shared with {', '.join(sites)} (entry {index})."))
+
+
+@group.command()
+@click.argument("block")
+@click.option("--type", "types", multiple=True, help="An output type to vouch for; all that it declares otherwise.")
+@pass_session
+def endorse(session: Session, block: str, types: tuple[str, ...]) -> None:
+    """Vouch, as a steward who read BLOCK, that its outputs are of the types that they declare."""
+    with session.node() as node:
+        index = node.endorse(block, types or None)
+    show(session, {"index": index}, lambda: say(f"«{block}» is endorsed (entry {index})."))

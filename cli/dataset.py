@@ -1,0 +1,138 @@
+"""``comity dataset``: publish, find and fetch data."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from cli.output import pairs, say, show, table, working
+from cli.session import Session, Verbs, pass_session
+
+
+@click.group(cls=Verbs)
+def group() -> None:
+    """Publish, find and fetch datasets."""
+
+
+@group.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--name", help="What it is called; the file's name otherwise.")
+@click.option(
+    "--level",
+    type=click.Choice(["open", "resident"]),
+    default="resident",
+    show_default=True,
+    help="Open: for everyone. Resident: never leaves this site.",
+)
+@click.option("--purpose", "purposes", multiple=True, help="A DUO term that it may serve; health research otherwise.")
+@click.option("--description", default="", help="What is in it, for people.")
+@pass_session
+def add(
+    session: Session, path: Path, name: str | None, level: str, purposes: tuple[str, ...], description: str
+) -> None:
+    """Publish the file or folder at PATH, on the node's machine, as a dataset; for stewards."""
+    from privacy.purpose import HMB
+
+    with session.node() as node, working(f"reading {path} …"):
+        made = node.publish_dataset(path, name or path.absolute().name, level, purposes or (HMB,), description)
+
+    def tell() -> None:
+        say(f"«{made.name}» is published ({made.size:,} bytes, {level}):")
+        say(str(made.cid))
+
+    show(session, made, tell)
+
+
+@group.command("list")
+@pass_session
+def list_(session: Session) -> None:
+    """List the datasets of all members."""
+    with session.node() as node:
+        found = node.datasets()
+
+    def tell() -> None:
+        rows = [
+            (
+                each.fields.name,
+                each.site_name,
+                str(each.fields.level),
+                f"{each.fields.size:,}",
+                ", ".join(each.fields.purposes),
+                str(each.fields.cid),
+            )
+            for each in found
+        ]
+        table(("dataset", "site", "level", "bytes", "purposes", "CID"), rows, "no datasets")
+
+    show(session, found, tell)
+
+
+@group.command("show")
+@click.argument("dataset")
+@pass_session
+def show_(session: Session, dataset: str) -> None:
+    """Show DATASET, by name or CID."""
+    with session.node() as node:
+        found = node.dataset(dataset)
+
+    def tell() -> None:
+        from node.api.quantity import clock_text
+
+        fields = found.fields
+        pairs(
+            [
+                ("dataset", fields.name),
+                ("CID", str(fields.cid)),
+                ("site", f"{found.site_name} (entry {found.index}, {clock_text(found.at)})"),
+                ("level", str(fields.level)),
+                ("purposes", ", ".join(fields.purposes)),
+                ("type", fields.media_type),
+                ("bytes", f"{fields.size:,}"),
+                ("description", fields.description or "–"),
+            ]
+        )
+
+    show(session, found, tell)
+
+
+@group.command()
+@click.argument("dataset")
+@click.argument("path", default="")
+@click.option("--out", type=click.Path(path_type=Path), help="The file to write; standard output otherwise.")
+@pass_session
+def fetch(session: Session, dataset: str, path: str, out: Path | None) -> None:
+    """Fetch a file of at most 16 MiB from DATASET, or the one at PATH in it, as far as you may read it."""
+    from catalog.cid import Cid
+    from catalog.error import BadInput
+
+    if session.json and out is None:
+        raise BadInput("with --json the bytes need a file; give --out FILE")
+    with session.node() as node, working(f"fetching {dataset} …"):
+        try:
+            cid = Cid.parse(dataset)
+        except BadInput:
+            cid = node.dataset(dataset).fields.cid
+        data = node.fetch(cid, path)
+    write_out(session, data, out)
+
+
+def write_out(session: Session, data: bytes, out: Path | None) -> None:
+    """Write fetched bytes to a new file, or to standard output.
+
+    Raises:
+        Conflict: the file is there already.
+    """
+    from catalog.error import Conflict
+
+    if out is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        with out.open("xb") as stream:
+            stream.write(data)
+    except FileExistsError as error:
+        raise Conflict(f"{out} is there already and was left as it is; choose another file") from error
+    show(session, {"file": str(out), "bytes": len(data)}, lambda: say(f"{out} has {len(data):,} bytes."))

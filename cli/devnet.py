@@ -1,0 +1,100 @@
+"""``comity devnet``: a whole consortium on this machine, each member a node of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.output import say, show, table, working
+from cli.session import Session, Verbs, pass_session
+
+if TYPE_CHECKING:
+    from devnet.command import DevnetView
+
+
+@click.group(cls=Verbs)
+def group() -> None:
+    """A whole consortium on this machine, each member a node of its own."""
+
+
+@group.command()
+@click.option("--sites", type=click.IntRange(2, 16), default=4, show_default=True, help="The last is the institute.")
+@pass_session
+def up(session: Session, sites: int) -> None:
+    """Make and start a consortium with data, blocks and projects to play with."""
+    from devnet import command
+
+    with working(f"starting {sites} nodes …"):
+        view = command.up(sites)
+    show(session, view, lambda: _tell(view))
+
+
+@group.command()
+@pass_session
+def down(session: Session) -> None:
+    """Stop every process of the devnet and remove its folder."""
+    from devnet import command
+
+    ended = command.down()
+    show(session, {"stopped": ended}, lambda: say(f"{len(ended)} nodes are stopped, and their folders are gone."))
+
+
+@group.command()
+@pass_session
+def status(session: Session) -> None:
+    """Show the devnet's sites and whether their processes live."""
+    from devnet import command
+
+    view = command.status()
+    show(session, view, lambda: _tell(view))
+
+
+@group.command()
+@click.argument("name")
+@pass_session
+def env(session: Session, name: str) -> None:
+    """Print the exports for a shell that is to act at the site NAME: eval "$(comity devnet env NAME)"."""
+    from devnet import command
+
+    exports = command.env(name)
+    show(session, {"exports": exports}, lambda: print(exports, end=""))
+
+
+@group.command()
+@click.argument("what", type=click.Choice(["kill", "stop", "resume"]))
+@click.argument("name")
+@pass_session
+def fault(session: Session, what: str, name: str) -> None:
+    """Kill, stop or resume the node of the site NAME."""
+    from devnet import command
+
+    view = command.fault(what, name)
+    show(session, view, lambda: _tell(view))
+
+
+@group.command()
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    default=Path("out/demo/report.html"),
+    show_default=True,
+    help="Where the report is left.",
+)
+@pass_session
+def demo(session: Session, report: Path) -> None:
+    """Tell the story of three hospitals and an institute, and leave a report."""
+    from devnet import command
+
+    made = command.demo(report)
+    show(session, {"report": str(made)}, lambda: None)
+
+
+def _tell(view: DevnetView) -> None:
+    rows = [
+        (each.handle, each.name, str(each.pid), "runs" if each.alive else "is gone", each.folder) for each in view.sites
+    ]
+    table(("site", "name", "process", "state", "folder"), rows)
+    if view.sites:
+        say(f'next: eval "$(comity devnet env {view.sites[-1].handle})"')

@@ -1,0 +1,98 @@
+"""What the terminal shows: tables, plain where nobody looks at a screen, and JSON where it was asked for.
+
+Much of the text comes from other sites. Nothing of it may steer the terminal, so control characters are shown as
+such and never sent.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from cli.session import Session
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Row = Sequence[str]
+
+
+def clean(text: str) -> str:
+    """Text without control characters; each becomes a question mark in a box."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def say(text: str) -> None:
+    """One line for a person."""
+    print(clean(text), flush=True)
+
+
+def show(session: Session, value: object, tell: Callable[[], None]) -> None:
+    """``value`` as JSON if that was asked for, else whatever ``tell`` prints."""
+    if session.json:
+        from catalog.dagcbor import to_json
+
+        print(to_json(value).decode(), flush=True)
+    else:
+        tell()
+
+
+def document(text: str) -> None:
+    """A text of several lines, such as a policy; its line ends and tabs are kept."""
+    for line in text.splitlines():
+        print("\t".join(clean(part) for part in line.split("\t")))
+
+
+def table(head: Row, rows: Sequence[Row], none: str = "none") -> None:
+    """A table, or the word ``none`` where there are no rows."""
+    if not rows:
+        say(none)
+    elif sys.stdout.isatty():
+        from rich.console import Console
+
+        Console().print(rich_table(head, rows))
+    else:
+        print("\n".join(plain_lines(head, rows)), flush=True)
+
+
+def rich_table(head: Row, rows: Sequence[Row]) -> Table:
+    """A table for a screen."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, header_style="bold", pad_edge=False)
+    for name in head:
+        made.add_column(name, overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(clean(cell)) for cell in row))
+    return made
+
+
+def plain_lines(head: Row, rows: Sequence[Row]) -> Iterator[str]:
+    """A table as lines, columns two spaces apart."""
+    cells = [[clean(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(len(row[at]) for row in cells) for at in range(len(head))]
+    for row in cells:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def pairs(values: Sequence[tuple[str, str]]) -> None:
+    """Names with their values, a line each."""
+    width = max(len(name) for name, _ in values)
+    for name, value in values:
+        say(f"{name.ljust(width)}  {value}")
+
+
+@contextmanager
+def working(text: str) -> Iterator[Callable[[str], None]]:
+    """Shows on a screen that something takes its time; gives a function that changes the text."""
+    if not sys.stderr.isatty():
+        yield lambda _text: None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    with Console(stderr=True).status(escape(clean(text))) as status:
+        yield lambda changed: status.update(escape(clean(changed)))

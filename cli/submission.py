@@ -1,0 +1,140 @@
+"""``comity submission``: follow submissions, fetch their results."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.dataset import write_out
+from cli.output import clean, pairs, rich_table, say, show, table
+from cli.session import Session, Verbs, pass_session
+
+if TYPE_CHECKING:
+    from node.api.client import Node
+    from node.api.view import Run
+
+_HEAD = ("step", "site", "status", "allowed by", "cost", "reason")
+
+
+@click.group(cls=Verbs)
+def group() -> None:
+    """Follow submissions, fetch their results."""
+
+
+@group.command("list")
+@pass_session
+def list_(session: Session) -> None:
+    """List your submissions, newest first."""
+    with session.node() as node:
+        runs = node.runs()
+
+    def tell() -> None:
+        from node.api.quantity import clock_text, money
+
+        rows = [
+            (clock_text(run.view.began), run.view.project, run.state, money(run.view.spent), str(run.submission))
+            for run in runs
+        ]
+        table(("began", "project", "state", "spent", "submission"), rows, "no submissions")
+
+    show(session, [run.view for run in runs], tell)
+
+
+@group.command("show")
+@click.argument("submission")
+@pass_session
+def show_(session: Session, submission: str) -> None:
+    """Show SUBMISSION as it stands: its steps, where they ran, and why they were allowed."""
+    with session.node() as node:
+        run = node.run(submission)
+    show(session, run.view, lambda: tell_run(run))
+
+
+@group.command()
+@click.argument("submission")
+@pass_session
+def watch(session: Session, submission: str) -> None:
+    """Follow SUBMISSION until it has ended; fails as it failed."""
+    with session.node() as node:
+        run = _watched(session, node, submission)
+    if not session.json:
+        tell_run(run)
+    run.check()
+
+
+@group.command()
+@click.argument("submission")
+@click.argument("name", required=False)
+@click.option("--out", type=click.Path(path_type=Path), help="The file to write; standard output otherwise.")
+@pass_session
+def result(session: Session, submission: str, name: str | None, out: Path | None) -> None:
+    """Fetch the output NAME of SUBMISSION, or its only one."""
+    from catalog.error import BadInput
+
+    if session.json and out is None:
+        raise BadInput("with --json the bytes need a file; give --out FILE")
+    with session.node() as node:
+        node.run(submission).check()
+        data = node.result(submission, name)
+    write_out(session, data, out)
+
+
+def _watched(session: Session, node: Node, submission: str) -> Run:
+    """The submission once it has ended; shown on the way on a screen, or as a line of JSON for each change."""
+    runs = node.watch(submission)
+    run = next(runs)
+    if session.json:
+        show(session, run.view, lambda: None)
+        for run in runs:
+            show(session, run.view, lambda: None)
+        return run
+    if not sys.stderr.isatty():
+        return deque(runs, maxlen=1)[0] if not run.done else run
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(stderr=True), transient=True) as live:
+        live.update(rich_table(_HEAD, _rows(run)))
+        for run in runs:
+            live.update(rich_table(_HEAD, _rows(run)))
+    return run
+
+
+def _rows(run: Run) -> list[tuple[str, ...]]:
+    from node.api.quantity import money
+
+    return [
+        (
+            f"{each.step}[{each.shard}]",
+            each.site_name,
+            each.status,
+            ", ".join(each.rules) or "–",
+            money(each.cost),
+            clean(each.reason) or "–",
+        )
+        for each in run.view.instances
+    ]
+
+
+def tell_run(run: Run) -> None:
+    """Show a submission as a table, with how it ended."""
+    from node.api.quantity import money
+
+    view = run.view
+    table(_HEAD, _rows(run), "no step has been ordered yet")
+    pairs(
+        [
+            ("submission", str(view.submission)),
+            ("state", f"{view.state}: {view.reason}" if view.reason else view.state),
+            ("spent", f"{money(view.spent)} of {money(view.budget)}"),
+            *([("took part", ", ".join(view.took_part))] if view.took_part else []),
+            *(("absent", f"{each.site}: {each.reason}") for each in view.absent),
+            *(("result", f"{each.name} ({each.file}, {each.size:,} bytes) {each.cid}") for each in view.results),
+        ]
+    )
+    if view.results:
+        say(f"next: comity submission result {view.submission} {view.results[0].name} --out FILE")

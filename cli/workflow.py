@@ -1,0 +1,220 @@
+"""``comity workflow``: check, plan and submit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from catalog.error import BadInput
+from cli.output import say, show, table, working
+from cli.session import Session, Verbs, pass_session
+
+if TYPE_CHECKING:
+    from node.api.client import Node
+    from node.api.view import Plan
+
+F = TypeVar("F", bound=Callable[..., object])
+MAX_TEXT = 256 << 10
+
+
+@click.group(cls=Verbs)
+def group() -> None:
+    """Check, plan and submit workflows."""
+
+
+def _request(verb: F) -> F:
+    """The options by which a workflow is asked for."""
+    options = (
+        click.option("--job", type=click.Path(path_type=Path), help="The inputs, a CWL job in JSON."),
+        click.option("--data", multiple=True, metavar="INPUT=DATASET", help="A dataset; repeated, a list of them."),
+        click.option("--value", multiple=True, metavar="INPUT=JSON", help="A number, text or list."),
+        click.option("--project", required=True, help="The project that it is for: NAME, or NAME@SITE."),
+        click.option("--deadline", required=True, help="Until when: 10m, 2h, or 2026-12-01T12:00."),
+        click.option("--budget", required=True, help="What it may cost, such as 2.50."),
+        click.option("--min-sites", type=click.IntRange(1), help="How many shards must deliver; all otherwise."),
+    )
+    for option in reversed(options):
+        verb = option(verb)
+    return verb
+
+
+@group.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@pass_session
+def check(session: Session, file: Path) -> None:
+    """Check the CWL workflow or tool in FILE, without a node."""
+    text = _read(file)
+    from workflow.cwl import read_header
+    from workflow.flow import parse_workflow
+    from workflow.parse import parse_tool
+
+    if read_header(text, str(file)).kind == "CommandLineTool":
+        tool = parse_tool(text, str(file))
+        told = {
+            "class": "CommandLineTool",
+            "inputs": [i.name for i in tool.inputs],
+            "outputs": [o.name for o in tool.outputs],
+        }
+        hints = tool.ignored_hints
+    else:
+        flow = parse_workflow(text, str(file))
+        told = {
+            "class": "Workflow",
+            "inputs": [each.name for each in flow.inputs],
+            "steps": [each.id for each in flow.steps],
+            "outputs": [each.name for each in flow.outputs],
+        }
+        hints = flow.ignored_hints
+
+    def tell() -> None:
+        parts = (f"{name}: {', '.join(each) or 'none'}" for name, each in told.items() if isinstance(each, list))
+        say(f"{file}: a {told['class']}, no fault; {'; '.join(parts)}")
+        for hint in hints:
+            say(f"the hint {hint} is not acted on")
+
+    show(session, told | {"ignored_hints": list(hints)}, tell)
+
+
+@group.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_request
+@pass_session
+def plan(
+    session: Session,
+    file: Path,
+    job: Path | None,
+    data: tuple[str, ...],
+    value: tuple[str, ...],
+    project: str,
+    deadline: str,
+    budget: str,
+    min_sites: int | None,
+) -> None:
+    """Show where the steps of the workflow in FILE would run, at what cost, and why not elsewhere."""
+    with session.node() as node, working("planning …"):
+        made = _plan(node, file, job, data, value, project, deadline, budget, min_sites)
+    show(session, made.view, lambda: _tell(made))
+
+
+@group.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_request
+@click.option("--wait", is_flag=True, help="Wait until it has ended; fails as it failed.")
+@pass_session
+def submit(
+    session: Session,
+    file: Path,
+    job: Path | None,
+    data: tuple[str, ...],
+    value: tuple[str, ...],
+    project: str,
+    deadline: str,
+    budget: str,
+    min_sites: int | None,
+    wait: bool,
+) -> None:
+    """Plan the workflow in FILE, sign its submission with your key, and hand it to this site's node."""
+    with session.node() as node:
+        with working("planning …"):
+            made = _plan(node, file, job, data, value, project, deadline, budget, min_sites)
+        cid = node.submit(made)
+        if not wait:
+            show(session, {"submission": str(cid)}, lambda: _submitted(str(cid)))
+            return
+        from cli.submission import tell_run
+
+        with working(f"running {cid} …"):
+            run = node.wait(cid)
+    show(session, run.view, lambda: tell_run(run))
+    run.check()
+
+
+def _submitted(cid: str) -> None:
+    say(cid)
+    say(f"next: comity submission watch {cid}")
+
+
+def _plan(
+    node: Node,
+    file: Path,
+    job: Path | None,
+    data: tuple[str, ...],
+    value: tuple[str, ...],
+    project: str,
+    deadline: str,
+    budget: str,
+    min_sites: int | None,
+) -> Plan:
+    from node.api.quantity import micros, moment
+
+    # Before anything is asked, so that wrong words are wrong use and never a refusal.
+    micros(budget)
+    moment(deadline, 0)
+    inputs = _job(job) if job else {}
+    for name, given in _named(value, "JSON"):
+        inputs[name] = _json(given, f"input «{name}»")
+    for name, given in _named(data, "DATASET"):
+        found = node.dataset(given).fields.cid
+        before = inputs.get(name)
+        inputs[name] = found if before is None else [*(before if isinstance(before, list) else [before]), found]
+    return node.plan(_read(file), inputs, project=project, deadline=deadline, budget=budget, min_sites=min_sites)
+
+
+def _named(given: tuple[str, ...], what: str) -> list[tuple[str, str]]:
+    for each in given:
+        if "=" not in each or each.startswith("="):
+            raise BadInput(f"«{each}» is not INPUT={what}")
+    return [(name, text) for name, _, text in (each.partition("=") for each in given)]
+
+
+def _job(path: Path) -> dict[str, object]:
+    found = _json(_read(path), str(path))
+    if not isinstance(found, dict):
+        raise BadInput(f"{path} is not a job: an object of inputs by name is expected")
+    return found
+
+
+def _json(text: str, what: str) -> object:
+    try:
+        found: object = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{what} is not JSON: {error}") from error
+    return found
+
+
+def _read(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_TEXT + 1)
+        text = data.decode()
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{file} is not text in UTF-8") from error
+    if len(data) > MAX_TEXT:
+        raise BadInput(f"{file} is too large: at most {MAX_TEXT:,} bytes are read")
+    return text
+
+
+def _tell(made: Plan) -> None:
+    from node.api.quantity import clock_text, money, span_text
+
+    view = made.view
+    rows = [
+        (
+            f"{each.step}[{each.shard}]",
+            each.site_name,
+            ", ".join(each.data) or "–",
+            money(each.cost),
+            f"{span_text(each.start)} – {span_text(each.finish)}",
+            "; ".join(f"{other.site}: {other.reason}" for other in each.elsewhere),
+        )
+        for each in view.steps
+    ]
+    table(("step", "site", "data", "cost", "from – to", "why not elsewhere"), rows)
+    say(f"cost {money(view.cost)} of a budget of {money(view.budget)}")
+    say(f"expected to end {span_text(view.finish)} after its start; the deadline is {clock_text(view.deadline)}")

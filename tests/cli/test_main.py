@@ -1,0 +1,331 @@
+"""The command as people meet it: help at once, one line per error, an exit code for each kind, JSON where asked."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from catalog.error import (
+    BadInput,
+    ComityError,
+    Conflict,
+    Denied,
+    Infeasible,
+    NotFound,
+    Unreachable,
+    VerificationFailed,
+)
+from cli.main import GROUPS, root, run
+from node.api.person import Persons
+from node.keyfile import Identity
+from tests.node.api.double import AWAY
+from tests.node.api.serving import Running
+
+HEAVY = (
+    "trio", "libp2p", "starlette", "hypercorn", "httpx", "nacl", "msgspec", "rich", "cbor2", "cedarpy", "cwl_utils",
+    "ssl", "asyncio",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("COMITY_SITE", "COMITY_PERSON", "COMITY_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COMITY_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def anna(running: Running, steward: Identity, researcher: Identity, home: Path) -> list[str]:
+    """The options that name the running site and its steward."""
+    for person in (steward, researcher):
+        Persons(home).add(person)
+    return ["--site", str(running.folder), "--as", "Sister Agnes"]
+
+
+def verbs(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None, name
+        if isinstance(command, click.Group):
+            yield from verbs(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+def test_help_comes_without_importing_what_a_node_needs() -> None:
+    """`comity --help` has to answer within 150 ms: one import at the top of a module can spoil that."""
+    code = (
+        "import sys; from cli.main import run; run(['--help']); "
+        f"print(*sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stderr.strip() == ""
+    assert all(group in ran.stdout for group in GROUPS)
+
+
+def test_a_verb_that_asks_a_node_imports_nothing_of_a_node() -> None:
+    code = (
+        "import sys; from cli.main import run; run(['--site', '/nowhere', 'dataset', 'list']); "
+        f"print(*sorted(set({('trio', 'libp2p', 'starlette', 'cwl_utils', 'cedarpy')!r}) & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == ""
+
+
+def test_every_verb_and_every_option_says_what_it_does() -> None:
+    found = dict(verbs(root))
+    assert len(found) > 40
+    for path, command in found.items():
+        assert command.help, path
+        assert command.get_short_help_str(200).endswith((".", "…")), path
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, (path, parameter.name)
+        assert any(parameter.opts == ["--json"] for parameter in command.params), path
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ComityError("x"), 1),
+        (BadInput("x"), 2),
+        (Denied("x"), 3),
+        (Unreachable("x"), 4),
+        (VerificationFailed("x"), 5),
+        (Infeasible("x"), 6),
+        (NotFound("x"), 1),
+        (Conflict("x"), 1),
+    ],
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_each_error_has_its_exit_code_and_one_line(
+    running: Running,
+    anna: list[str],
+    capsys: pytest.CaptureFixture[str],
+    error: ComityError,
+    code: int,
+    as_json: bool,
+) -> None:
+    running.site.fault = type(error)("it did\nnot work \x1b[31m")
+    assert run([*anna, "dataset", "list", *(["--json"] if as_json else [])]) == code
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.count("\n") == 1
+    assert "\x1b" not in told.err
+    if as_json:
+        view = json.loads(told.err)
+        assert view["kind"] == type(error).__name__
+        assert view["message"].startswith("it did not work")
+    else:
+        assert told.err.startswith("error: it did not work")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nothing"],
+        ["dataset", "nothing"],
+        ["dataset", "add"],
+        ["dataset", "list"],
+        ["workflow", "plan", "x.cwl", "--project", "p", "--deadline", "soon", "--budget", "1"],
+        ["workflow", "plan", "x.cwl", "--project", "p", "--deadline", "1h", "--budget", "two"],
+        ["workflow", "plan", "x.cwl", "--project", "p", "--deadline", "1h", "--budget", "-1"],
+        ["workflow", "plan", "x.cwl", "--project", "p", "--deadline", "1h", "--budget", "1", "--min-sites", "0"],
+        ["--site", "http://example.org", "site", "status"],
+        ["--site", "http://127.0.0.1:1", "site", "run"],
+        ["site", "init", "x", "--name", "X", "--api-port", "4101"],
+        ["policy", "check", "/nowhere"],
+        ["completion", "tcsh"],
+        ["consortium", "new", "c", "--sites", "1"],
+    ],
+)
+def test_wrong_use_is_told_in_a_line_and_ends_with_2(
+    running: Running, arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if arguments[0] == "workflow":
+        monkeypatch.setenv("COMITY_SITE", str(running.folder))
+    assert run(arguments) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("error: ")
+    assert told.err.count("\n") == 1
+
+
+def test_no_node_ends_with_4_and_says_how_to_start_one(
+    running: Running, anna: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    running.stop()
+    assert run([*anna, "site", "status"]) == 4
+    assert f"comity site run {running.folder}" in capsys.readouterr().err
+
+
+def test_an_interruption_ends_with_130(anna: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("node.api.connection.Connection.ask", interrupted)
+    assert run([*anna, "dataset", "list"]) == 130
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> object:
+    assert run([*arguments, "--json"]) == 0, capsys.readouterr().err
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_working_day_of_a_steward_and_a_researcher(
+    anna: list[str], running: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each verb once, in JSON, against a real server: what a script relies on."""
+    mara = [*anna[:2], "--as", "Mara"]
+    data = answer(capsys, *anna, "dataset", "add", "/data/table.csv", "--name", "Table")
+    assert isinstance(data, dict)
+    assert answer(capsys, *anna, "project", "new", "pooling", "--person", "Mara", "--purpose", "DUO:0000006",
+                  "--dataset", "Table", "--until", "30d")  # fmt: skip
+    tool = tmp_path / "tool"
+    tool.mkdir()
+    (tool / "tool.cwl").write_text("class: CommandLineTool\n")
+    block = answer(capsys, *mara, "block", "add", str(tool), "--name", "count")
+    assert isinstance(block, dict)
+    assert answer(capsys, *mara, "block", "share", "count", "--with", "Away")
+    assert answer(capsys, *anna, "block", "endorse", "count", "--type", "statistics")
+    assert answer(
+        capsys, *anna, "grant", "issue", "Mara", "--project", "pooling", "--dataset", "Table", "--until", "7d"
+    )
+    assert answer(capsys, *anna, "offer", "set", "--price", "0.10")
+    policy = tmp_path / "policy.cedar"
+    policy.write_text("")
+    assert answer(capsys, *anna, "policy", "set", str(policy))
+    assert run([*anna, "policy", "show"]) == 0
+    assert "nothing is permitted" in capsys.readouterr().out
+    workflow = tmp_path / "flow.cwl"
+    workflow.write_text("class: Workflow\n")
+    asked = [str(workflow), "--data", "table=Table", "--value", "n=3", "--project", "pooling", "--deadline", "10m",
+             "--budget", "2.50"]  # fmt: skip
+    plan = answer(capsys, *mara, "workflow", "plan", *asked)
+    assert isinstance(plan, dict)
+    assert plan["budget"] == 2_500_000
+    submitted = answer(capsys, *mara, "workflow", "submit", *asked)
+    assert isinstance(submitted, dict)
+    cid = submitted["submission"]
+    out = tmp_path / "out.csv"
+    answer(capsys, *mara, "submission", "result", cid, "--out", str(out))
+    assert out.read_bytes() == b"a,b\n1,2\n"
+    assert run([*mara, "submission", "result", cid, "--out", str(out)]) == 1
+    capsys.readouterr()
+    assert answer(capsys, *mara, "submission", "watch", cid)
+    who = answer(capsys, *mara, "audit", "who", "Table")
+    assert isinstance(who, dict)
+    assert [row["kind"] for row in who["rows"]] == ["intent", "result", "read"]
+    assert [each["site"] for each in who["absent"]] == [AWAY.did]
+    for arguments in (
+        ["dataset", "list"], ["dataset", "show", "Table"], ["project", "list"], ["project", "show", "pooling"],
+        ["block", "list"], ["block", "show", "count"], ["block", "show", block["cid"]], ["grant", "list"],
+        ["offer", "show"], ["catalog", "search", "tab"], ["catalog", "log"], ["submission", "list"],
+        ["submission", "show", cid], ["person", "list"], ["person", "list", "--enrolled"], ["site", "status"],
+        ["consortium", "members"], ["workflow", "plan", *asked], ["audit", "who", "Table"],
+        ["workflow", "submit", *asked, "--wait"], ["submission", "watch", cid], ["submission", "result", cid],
+    ):  # fmt: skip
+        if arguments[0] not in ("workflow", "submission") or arguments[1] != "result":
+            assert answer(capsys, *mara, *arguments), arguments
+        assert run([*mara, *arguments]) == 0, capsys.readouterr().err
+        assert capsys.readouterr().out.strip(), arguments
+
+
+def test_a_submission_that_was_denied_ends_with_3(
+    anna: list[str], running: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run([*anna, "dataset", "add", "/data/table.csv", "--name", "Table"])
+    run([*anna, "project", "new", "pooling", "--person", "Mara", "--purpose", "DUO:0000006", "--until", "30d"])
+    workflow = tmp_path / "flow.cwl"
+    workflow.write_text("class: Workflow\n")
+    running.site.state = "denied"
+    asked = ["--data", "t=Table", "--project", "pooling", "--deadline", "10m", "--budget", "1", "--wait"]
+    capsys.readouterr()
+    assert run([*anna[:2], "--as", "Mara", "workflow", "submit", str(workflow), *asked]) == 3
+    told = capsys.readouterr()
+    assert "no-export" in told.err
+    assert "St. Anna" in told.out
+
+
+def test_audit_who_names_who_is_away_and_fails_for_it_when_asked_to(
+    anna: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run([*anna, "dataset", "add", "/data/table.csv", "--name", "Table"])
+    capsys.readouterr()
+    assert run([*anna, "audit", "who", "Table"]) == 0
+    told = capsys.readouterr().out
+    assert "Away gave no answer: it does not answer" in told
+    assert "✓ leaf 0 of 4, 1 cosigned" in told
+    assert run([*anna, "audit", "who", "Table", "--strict"]) == 4
+    assert "Away gave no answer" in capsys.readouterr().err
+
+
+def test_a_person_is_made_shown_and_enrolled_from_a_card(
+    anna: list[str], running: Running, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["person", "new", "Jo O'Neil"]) == 0
+    key = Persons(home).path("Jo O'Neil")
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert key.parent.stat().st_mode & 0o777 == 0o700
+    assert run(["person", "new", "Jo O'Neil"]) == 1
+    card = tmp_path / "jo.card"
+    assert run(["person", "show", "Jo O'Neil", "--out", str(card)]) == 0
+    assert run([*anna, "person", "enrol", str(card), "--role", "auditor"]) == 0
+    told = capsys.readouterr()
+    secret = key.read_text().split('ed25519 = "')[1].partition('"')[0]
+    assert secret not in told.out + told.err + card.read_text()
+    assert running.site.bodies[-1].fields["role"] == "auditor"
+
+
+def test_what_other_sites_wrote_cannot_steer_the_terminal(
+    anna: list[str], running: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run([*anna, "dataset", "add", "/data", "--name", "Table", "--description", "a\x1b]0;owned\x07\nb"])
+    capsys.readouterr()
+    run([*anna, "dataset", "show", "Table"])
+    told = capsys.readouterr().out
+    assert "owned" in told
+    assert "\x1b" not in told
+    assert "\x07" not in told
+
+
+def test_a_policy_is_checked_without_a_node(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "policy.cedar"
+    file.write_text("permit(principal, action, resource)")
+    assert run(["policy", "check", str(file)]) == 2
+    assert f"{file}:" in capsys.readouterr().err
+    file.write_text("")
+    assert run(["policy", "check", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rules"] == []
+
+
+def test_a_workflow_is_checked_without_a_node(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "tool.cwl"
+    file.write_text("cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: [true]\ninputs: {}\noutputs: {}\n")
+    assert run(["workflow", "check", str(file)]) == 2
+    assert f"{file}:3" in capsys.readouterr().err
+    file.write_text(file.read_text().replace("[true]", "echo"))
+    assert run(["workflow", "check", str(file)]) == 0
+    assert "CommandLineTool, no fault" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script_for_each_shell(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["completion", shell]) == 0
+    assert "_COMITY_COMPLETE" in capsys.readouterr().out
+
+
+def test_the_invitation_is_a_secret_file(anna: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "invite"
+    assert run([*anna, "consortium", "invite", "--out", str(out)]) == 0
+    assert out.read_bytes() == b"an invitation"
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert run([*anna, "consortium", "invite", "--out", str(out)]) == 2
+    assert "an invitation" not in capsys.readouterr().out

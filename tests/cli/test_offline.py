@@ -1,0 +1,243 @@
+"""`comity audit verify` on copies of real logs: it counts what it checked, and says where a byte was changed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import trio
+
+from catalog.body import write_body
+from catalog.checkpoint import add_line, cosign
+from catalog.cid import Cid
+from catalog.dagcbor import encode
+from catalog.key import PrivateKey
+from catalog.member import KeyFields, Role
+from catalog.project import ProjectRef
+from cli.main import run
+from node.config import Address, Folder
+from node.keyfile import Identity, read_identity
+from node.replicate.origin import LogName, origin_of
+from node.setup import SiteMade, init_site
+from node.storage.log import DiskLog
+from node.storage.replica import ReplicaLog
+from privacy.decision import Decision
+from workflow.account import AccessFields, AccountFields, ResultFields
+from workflow.order import Instance
+from workflow.receipt import Status
+
+DATA = Cid.of(b"data")
+OTHER = PrivateKey(b"\x05" * 32)
+OTHER_NODE = PrivateKey(b"\x06" * 32)
+
+
+class Fixed:
+    def token(self, count: int) -> bytes:
+        return bytes(range(count))
+
+
+def intent(at: int | None = None, order: bytes = b"order") -> AccessFields:
+    decision = Decision(allowed=True, action="compute", rules=("r",), reason="ok", facts={}, policy="1")
+    return AccessFields(
+        order=Cid.of(order),
+        instance=Instance(submission=DATA, step="count", shard=0),
+        attempt=1,
+        person=OTHER.did,
+        home=OTHER.did,
+        project=ProjectRef(site=OTHER.did, name="pooling"),
+        purpose="DUO:0000006",
+        block=DATA,
+        decision=decision,
+        shown=decision,
+        max_cost=1,
+        chain={str(DATA): at},
+    )
+
+
+def result(at: int | None, of: int, order: bytes = b"order") -> ResultFields:
+    return ResultFields(
+        order=Cid.of(order),
+        instance=Instance(submission=DATA, step="count", shard=0),
+        intent=of,
+        status=Status.DONE,
+        kept={},
+        spent=None,
+        cost=1,
+        reason="",
+        chain={str(DATA): at},
+    )
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Folder:
+    """A site with two catalog entries, and a replica of another member's log of one."""
+    folder = Folder(tmp_path / "site")
+    made = make(folder)
+    trio.run(replicate, folder, made)
+    return folder
+
+
+def make(folder: Folder, steward: str = "Agnes") -> SiteMade:
+    here = [Address("127.0.0.1", port) for port in (4101, 4102, 4103)]
+    return init_site(folder, "St. Anna", steward, *here)
+
+
+async def replicate(folder: Folder, made: SiteMade) -> None:
+    origin = origin_of(OTHER.did, LogName.CATALOG)
+    fields = KeyFields(did=OTHER_NODE.did, role=Role.NODE, name="node", x25519=bytes(32))
+    body = encode(write_body("key", fields, site=OTHER.did, at=1, by=OTHER))
+    source = folder.path.parent / "other"
+    async with await DiskLog.create(source, origin, 0, OTHER_NODE, Fixed()) as log:
+        await log.append([("key", body)])
+        replica = await ReplicaLog.open(folder.replicas / OTHER_NODE.did.rpartition(":")[2], origin, OTHER_NODE.did)
+        async with replica:
+            await replica.extend(log.note, await log.leaves(0, 1))
+            stored = await log.body(0)
+            assert stored is not None
+            await replica.put_body(0, *stored)
+
+
+def account(folder: Folder, lines: Sequence[tuple[str, AccountFields]], by: PrivateKey | None = None) -> None:
+    """Write audit lines as the node does, cosigned by the other member."""
+    node = read_identity(folder.node_key).key
+    site = read_identity(folder.root_key).did
+
+    async def write() -> None:
+        origin = origin_of(site, LogName.AUDIT)
+        async with await DiskLog.open(folder.audit, origin, 0, node, Fixed()) as log:
+            bodies = [
+                (kind, encode(write_body(kind, fields, site=site, at=1, by=by or node, audience=())))
+                for kind, fields in lines
+            ]
+            await log.append(bodies)
+            note = add_line(log.note, cosign(log.note, OTHER.did, OTHER_NODE, 7))
+            await log.add_cosignatures(note, {OTHER.did: OTHER_NODE.did})
+
+    trio.run(write)
+
+
+def verify(folder: Folder, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, dict[str, object], str]:
+    capsys.readouterr()
+    code = run(["audit", "verify", str(folder.path), "--json", *more])
+    told = capsys.readouterr()
+    return code, json.loads(told.out or "{}"), told.err
+
+
+def test_it_counts_what_it_checked(site: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    account(site, [("intent", intent()), ("result", result(0, 0))])
+    code, found, error = verify(site, capsys)
+    assert (code, error) == (0, "")
+    assert [(log["path"].split("/")[0], log["leaves"], log["signatures"]) for log in found["logs"]] == [  # type: ignore[attr-defined]
+        ("logs", 2, 2),
+        ("logs", 2, 2),
+        ("replicas", 1, 1),
+    ]
+    assert [log["cosignatures"] for log in found["logs"]] == [0, 1, 0]  # type: ignore[attr-defined]
+    assert run(["audit", "verify", str(site.path)]) == 0
+    assert "cosignatures  1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("log", ["logs/catalog", "logs/audit"])
+def test_one_changed_byte_of_a_leaf_is_found_and_named(
+    site: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str], log: str
+) -> None:
+    account(site, [("intent", intent()), ("result", result(0, 0))])
+    copy = Folder(tmp_path / "copy")
+    shutil.copytree(site.path, copy.path)
+    (bundle,) = (path for path in (copy.path / log / "tile" / "entries").rglob("*") if path.is_file())
+    data = bytearray(bundle.read_bytes())
+    data[-1] ^= 1
+    bundle.write_bytes(bytes(data))
+    code, found, error = verify(copy, capsys)
+    assert code == 5
+    assert f"{log}/tile/entries" in error
+    assert "leaf 1" in error
+    assert len(found["faults"]) == 1  # type: ignore[arg-type]
+    assert verify(site, capsys)[0] == 0
+
+
+def test_one_changed_byte_of_a_body_is_found_and_named(site: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    account(site, [("intent", intent()), ("result", result(0, 0)), ("intent", intent(1, b"two"))])
+    with sqlite3.connect(site.audit / "bodies.db") as database:
+        (body,) = database.execute("SELECT body FROM bodies WHERE leaf = 1").fetchone()
+        database.execute("UPDATE bodies SET body = ? WHERE leaf = 1", (body.replace(b"done", b"held"),))
+    database.close()
+    code, found, error = verify(site, capsys)
+    assert code == 5
+    assert "logs/audit/bodies.db: leaf 1" in error
+    assert len(found["faults"]) == 1  # type: ignore[arg-type]
+
+
+WRONG: dict[str, Callable[[], list[tuple[str, AccountFields]]]] = {
+    "leaf 1: .*no intent": lambda: [("intent", intent()), ("result", result(0, 0, b"another"))],
+    "leaf 0: .*no intent": lambda: [("result", result(None, 1)), ("intent", intent(0))],
+    "leaf 0: it is the result": lambda: [("result", result(None, 0))],
+    "leaf 1: .*the last about": lambda: [("intent", intent()), ("result", result(None, 0))],
+    "leaf 0: .*the last about": lambda: [("intent", intent(4))],
+    "leaf 1: .*kind": lambda: [("intent", intent()), ("x-odd", intent(0))],
+}
+
+
+@pytest.mark.parametrize("match", WRONG)
+def test_a_log_that_its_own_node_wrote_wrongly_is_named(
+    site: Folder, capsys: pytest.CaptureFixture[str], match: str
+) -> None:
+    """The Merkle tree is whole in each of these: only the order of what it says is not."""
+    account(site, WRONG[match]())
+    code, _, error = verify(site, capsys)
+    assert code == 5
+    assert re.search(f"logs/audit/bodies.db: {match}", error), error
+
+
+def test_a_body_by_another_key_than_the_nodes_is_named(site: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    account(site, [("intent", intent())], by=OTHER)
+    code, _, error = verify(site, capsys)
+    assert code == 5
+    assert "leaf 0" in error
+
+
+def test_a_replica_by_a_node_that_its_root_did_not_enrol_is_named(
+    site: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (replica,) = site.replicas.iterdir()
+    replica.rename(site.replicas / PrivateKey(b"\x07" * 32).did.rpartition(":")[2])
+    code, _, error = verify(site, capsys)
+    assert code == 5
+    assert "replicas/" in error
+
+
+def test_another_root_key_is_not_believed(site: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, error = verify(site, capsys, "--root", OTHER.did)
+    assert code == 5
+    assert "root key" in error
+    assert verify(site, capsys, "--root", "did:key:x")[0] == 2
+    assert verify(Folder(site.path / "keys"), capsys)[0] == 1
+
+
+def test_a_site_is_made_with_its_stewards_key_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("COMITY_HOME", str(home))
+    made = tmp_path / "st-anna"
+    options = ["--name", "St. Anna", "--steward", "Agnes"]
+    assert run(["site", "init", str(made), *options]) == 0
+    steward = read_identity(home / "persons" / "agnes.key")
+    assert isinstance(steward, Identity)
+    assert run(["site", "init", str(made), "--name", "St. Anna", "--steward", "Berta"]) == 1
+    assert not (home / "persons" / "berta.key").exists()
+    assert run(["site", "init", str(tmp_path / "two"), *options]) == 1
+    assert not (tmp_path / "two").exists()
+    (home / "persons").rename(home / "elsewhere")
+    (home / "persons").write_text("in the way")
+    assert run(["site", "init", str(tmp_path / "three"), *options]) == 1
+    assert not (tmp_path / "three").exists()
+    secret = (home / "elsewhere" / "agnes.key").read_text().split('ed25519 = "')[1].partition('"')[0]
+    told = capsys.readouterr()
+    assert secret not in told.out + told.err
+    assert told.err.count("error: ") == 3

@@ -1,0 +1,367 @@
+"""A site in memory that answers the local interface: its index, its signatures and its proofs are the real ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+
+import msgspec
+import trio
+
+from catalog.body import Body, read_body, write_body
+from catalog.checkpoint import Checkpoint, add_line, cosign, sign_checkpoint
+from catalog.cid import RAW, Cid
+from catalog.dagcbor import Value, cid_of, decode, encode, to_json
+from catalog.entry import read_entry
+from catalog.error import Denied, NotFound
+from catalog.index import SiteIndex
+from catalog.key import UNSIGNED, PrivateKey, check
+from catalog.leaf import encode_leaf, seal
+from catalog.member import KeyFields, Role
+from catalog.merkle import Frontier, leaf_hash, node_hash, prove_inclusion
+from catalog.project import ProjectRef
+from node.api import schema
+from node.keyfile import Identity
+from node.message import Row, Who, WhoAnswer
+from node.replicate.origin import LogName, origin_of
+from privacy.decision import Decision
+from workflow.account import AccessFields, ReadFields, ResultFields
+from workflow.argument import Argument, Data, Literal, Many
+from workflow.order import Instance
+from workflow.receipt import Status
+from workflow.submission import Submission
+
+CONSORTIUM = Cid.of(b"a consortium")
+AWAY = PrivateKey(b"\x09" * 32)
+"""Another member, which never answers."""
+
+
+class MemorySite:
+    """One member of two. ``tamper`` changes an audit answer on its way; ``twist`` a submission before it is signed."""
+
+    def __init__(self, name: str, root: PrivateKey, node: PrivateKey, steward: Identity, researcher: Identity) -> None:
+        self.name = name
+        self.root = root
+        self.node = node
+        self.index = SiteIndex(root.did)
+        self.bodies: list[Body] = []
+        self.calls: list[str] = []
+        self.submitted: list[Submission] = []
+        self.tamper: Callable[[WhoAnswer], WhoAnswer] = lambda answer: answer
+        self.twist: Callable[[Submission], Submission] = lambda submission: submission
+        self.fault: Exception | None = None
+        self.after_rows: Exception | None = None
+        self.answers = self._answers
+        self.added = b""
+        self.state = "done"
+        self.results: dict[str, bytes] = {"table": b"a,b\n1,2\n"}
+        self.changed = trio.Event()
+        self._enrol(Identity("node", node, steward.encryption), Role.NODE)
+        self._enrol(steward, Role.STEWARD)
+        self._enrol(researcher, Role.RESEARCHER, steward.key)
+
+    def _enrol(self, who: Identity, role: Role, by: PrivateKey | None = None) -> None:
+        fields = KeyFields(did=who.did, role=role, name=who.name, x25519=who.x25519)
+        self._take(write_body("key", fields, site=self.root.did, at=1, by=by or self.root))
+
+    def _take(self, body: Body) -> int:
+        self.index.authorise(read_entry(self.root.did, len(self.bodies), body.kind, body))
+        self.index.add(len(self.bodies), body.kind, body)
+        self.bodies.append(body)
+        return len(self.bodies) - 1
+
+    def _known(self, person: str) -> None:
+        if self.index.key(person) is None:
+            raise Denied("this key is not enrolled here")
+
+    async def status(self) -> schema.StatusView:
+        members = (
+            self._member(self.name, self.root.did, self.node.did),
+            self._member("Away", AWAY.did, AWAY.did),
+        )
+        return schema.StatusView(
+            name=self.name,
+            site=self.root.did,
+            node=self.node.did,
+            version="0.1.0",
+            pid=1,
+            consortium="Test",
+            consortium_cid=str(CONSORTIUM),
+            epoch=0,
+            members=members,
+            logs=(),
+            runner="sandbox",
+            runner_fault="",
+            recovered=(),
+        )
+
+    def _member(self, name: str, site: str, node: str) -> schema.MemberView:
+        return schema.MemberView(
+            name=name,
+            site=site,
+            node=node,
+            here=site == self.root.did,
+            connected=False,
+            entries=len(self.bodies),
+            cosigned=0,
+            behind="",
+            price=100_000,
+            runner="sandbox",
+        )
+
+    async def founding(self) -> schema.FoundingView:
+        raise NotFound("no founding has begun here; begin one with: comity consortium new NAME --sites N")
+
+    async def new_consortium(self, request: schema.NewConsortium) -> schema.FoundingView:
+        raise Denied(f"«{request.name}» cannot be founded by this double")
+
+    async def invite(self) -> schema.InviteView:
+        return schema.InviteView(invite=b"an invitation", not_after=1)
+
+    async def join(self, request: schema.Join) -> schema.FoundingView:
+        raise Denied("this double joins nothing")
+
+    async def sign_epoch(self, request: schema.SignEpoch) -> schema.FoundingView:
+        raise Denied("this double signs nothing")
+
+    async def write_entry(self, request: schema.WriteEntry) -> schema.Written:
+        self.calls.append("write_entry")
+        return schema.Written(index=self._take(read_body(request.body)))
+
+    async def entries(self, person: str, kind: str) -> tuple[schema.EntryView, ...]:
+        if self.fault is not None:
+            raise self.fault
+        self._known(person)
+        return tuple(
+            schema.EntryView(
+                site=self.root.did,
+                site_name=self.name,
+                index=entry.index,
+                kind=kind,
+                subject=entry.subject,
+                actor=entry.body.actor,
+                at=entry.body.at,
+                audience=entry.body.audience,
+                fields=msgspec.Raw(to_json(entry.fields)),
+            )
+            for entry in self.index.entries(kind)
+        )
+
+    async def import_dataset(self, person: str, request: schema.ImportDataset) -> schema.Imported:
+        self._known(person)
+        cid = Cid.of(request.path.encode())
+        resident = request.level == "resident"
+        return schema.Imported(cid=cid.keyed(b"k") if resident else cid, size=12, media_type="text/csv")
+
+    async def import_block(self, person: str, request: schema.ImportBlock) -> schema.BlockImported:
+        self._known(person)
+        self.calls.append(f"import_block {sorted(request.files)}")
+        cid = Cid.of(b"".join(request.files.values()))
+        return schema.BlockImported(cid=cid, label="count", doc="Counts.", outputs={"out": "statistics"})
+
+    async def block(self, person: str, cid: Cid) -> schema.BlockView:
+        for entry in await self.entries(person, "block"):
+            if entry.subject == str(cid):
+                return schema.BlockView(entry=entry, tool="class: CommandLineTool\n", files={}, endorsed={})
+        raise NotFound(f"no block {cid} is shared with this site")
+
+    async def fetch(self, person: str, cid: Cid, path: str) -> bytes:
+        self.calls.append(f"fetch {path}")
+        return path.encode() * 3
+
+    async def plan(self, person: str, request: schema.PlanRequest) -> schema.Prepared:
+        self._known(person)
+        job = json.loads(bytes(request.job))
+        submission = Submission(
+            consortium=CONSORTIUM,
+            epoch=0,
+            person=person,
+            site=self.root.did,
+            project=ProjectRef(site=request.project_site, name=request.project),
+            workflow=Cid.of(request.workflow.encode(), RAW),
+            inputs={name: self._argument(value) for name, value in job.items()},
+            grants=(),
+            destinations=(self.root.did,),
+            deadline=request.deadline,
+            budget=request.budget,
+            min_sites=request.min_sites or 1,
+            not_before=0,
+            not_after=request.deadline,
+            buses=(self.node.did,),
+            nonce=bytes(16),
+            sig=UNSIGNED,
+        )
+        step = schema.PlannedView(
+            step="count",
+            shard=0,
+            site=self.root.did,
+            site_name=self.name,
+            data=("<table>.csv",),
+            start=0,
+            finish=1000,
+            cost=100_000,
+            elsewhere=(schema.ElsewhereView(site="Away", reason="the data are resident"),),
+        )
+        view = schema.PlanView(
+            steps=(step,), cost=100_000, budget=request.budget, finish=1000, deadline=request.deadline
+        )
+        return schema.Prepared(plan=view, submission=encode(self.twist(submission)))
+
+    def _argument(self, value: object) -> Argument:
+        if isinstance(value, list):
+            items = [self._argument(each) for each in value]
+            return Many(items=tuple(each for each in items if not isinstance(each, Many)))
+        if isinstance(value, dict):
+            cid = Cid.parse(str(value["location"]).removeprefix("comity:"))
+            return Data(site=self.root.did, cid=cid, name="table.csv")
+        return Literal(json=json.dumps(value))
+
+    async def submit(self, person: str, request: schema.Submit) -> schema.Submitted:
+        submission = decode(Submission, request.submission)
+        check(submission, person)
+        self.submitted.append(submission)
+        return schema.Submitted(submission=cid_of(submission))
+
+    async def submissions(self, person: str) -> tuple[schema.SubmissionView, ...]:
+        return tuple(self._view(each) for each in self.submitted)
+
+    async def submission(self, person: str, submission: Cid, seconds: float) -> schema.SubmissionView:
+        if seconds:
+            with trio.move_on_after(seconds):
+                await self.changed.wait()
+        for each in self.submitted:
+            if cid_of(each) == submission:
+                return self._view(each)
+        raise NotFound(f"there is no submission {submission}")
+
+    def _view(self, submission: Submission) -> schema.SubmissionView:
+        results = [
+            schema.ResultView(name=name, file="out.csv", cid=Cid.of(data), size=len(data))
+            for name, data in self.results.items()
+        ]
+        return schema.SubmissionView(
+            submission=cid_of(submission),
+            project=submission.project.name,
+            person=submission.person,
+            state=self.state,
+            reason="rule «no-export» refused it" if self.state == "denied" else "",
+            began=1,
+            ended=2,
+            deadline=submission.deadline,
+            budget=submission.budget,
+            spent=100_000,
+            instances=(
+                schema.InstanceView(
+                    step="count",
+                    shard=0,
+                    site=self.root.did,
+                    site_name=self.name,
+                    status=self.state,
+                    reason="",
+                    rules=("researchers",),
+                    cost=100_000,
+                    data=("table.csv",),
+                ),
+            ),
+            results=tuple(results) if self.state == "done" else (),
+            took_part=(self.name,),
+            absent=(),
+        )
+
+    async def result(self, person: str, submission: Cid, name: str) -> bytes:
+        return self.results[name] + self.added
+
+    async def who(self, person: str, request: schema.AskWho) -> AsyncIterator[schema.SiteRows]:
+        async with aclosing(self.answers(person, request)) as answers:
+            async for rows in answers:
+                yield rows
+
+    async def _answers(self, person: str, request: schema.AskWho) -> AsyncGenerator[schema.SiteRows, None]:
+        question = decode(Who, request.question)
+        check(question, person)
+        answer = self.tamper(self.answer(question.dataset, person))
+        yield schema.SiteRows(
+            site=self.root.did, site_name=self.name, node=self.node.did, answer=encode(answer), absent=""
+        )
+        if self.after_rows is not None:
+            raise self.after_rows
+        yield schema.SiteRows(site=AWAY.did, site_name="Away", node=None, answer=None, absent="it does not answer")
+
+    def answer(self, dataset: Cid, person: str) -> WhoAnswer:
+        """An audit log of an intent, a line about other data, its result, and a read; proven and cosigned."""
+        other = Cid.of(b"other data")
+        decision = Decision(
+            allowed=True, action="compute", rules=("researchers",), reason="allowed", facts={}, policy="3"
+        )
+        instance = Instance(submission=CONSORTIUM, step="count", shard=0)
+        access = {
+            "order": Cid.of(b"order"),
+            "instance": instance,
+            "attempt": 1,
+            "person": person,
+            "home": self.root.did,
+            "project": ProjectRef(site=self.root.did, name="pooling"),
+            "purpose": "DUO:0000006",
+            "block": Cid.of(b"block"),
+            "decision": decision,
+            "shown": decision,
+            "max_cost": 1,
+        }
+        lines: list[tuple[str, Value]] = [
+            ("intent", AccessFields(**access, chain={str(dataset): None})),
+            ("intent", AccessFields(**access, chain={str(other): None})),
+            (
+                "result",
+                ResultFields(
+                    order=Cid.of(b"order"),
+                    instance=instance,
+                    intent=0,
+                    status=Status.DONE,
+                    kept={},
+                    spent=None,
+                    cost=1,
+                    reason="",
+                    chain={str(dataset): 0},
+                ),
+            ),
+            (
+                "read",
+                ReadFields(person=person, home=self.root.did, dataset=dataset, rows=2, chain={str(dataset): 2}),
+            ),
+        ]
+        return self.prove(lines, {0, 2, 3})
+
+    def prove(self, lines: list[tuple[str, Value]], shown: set[int]) -> WhoAnswer:
+        """A log of these lines, and the rows of it that are shown."""
+        origin = origin_of(self.root.did, LogName.AUDIT)
+        bodies = [
+            encode(write_body(kind, fields, site=self.root.did, at=5 + at, by=self.node, audience=()))
+            for at, (kind, fields) in enumerate(lines)
+        ]
+        salts = [bytes([at]) * 32 for at in range(len(lines))]
+        leaves = [
+            encode_leaf(seal(origin, 0, kind, body, salt))
+            for (kind, _), body, salt in zip(lines, bodies, salts, strict=True)
+        ]
+        hashes = [leaf_hash(leaf) for leaf in leaves]
+
+        def subtree(height: int, at: int) -> bytes:
+            if height == 0:
+                return hashes[at]
+            return node_hash(subtree(height - 1, 2 * at), subtree(height - 1, 2 * at + 1))
+
+        checkpoint = Checkpoint(origin, len(leaves), Frontier().extend(hashes).root)
+        note = sign_checkpoint(checkpoint, self.node)
+        note = add_line(note, cosign(note, AWAY.did, AWAY, 77))
+        rows = [
+            Row(
+                index=at,
+                leaf=leaves[at],
+                salt=salts[at],
+                body=bodies[at],
+                proof=tuple(prove_inclusion(at, len(leaves), subtree)),
+            )
+            for at in sorted(shown, reverse=True)
+        ]
+        return WhoAnswer(note=note, rows=tuple(rows), more=False)

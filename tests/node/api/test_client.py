@@ -1,0 +1,340 @@
+"""What the typed client signs, refuses to sign, and verifies before it shows it; against a real server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from catalog.cid import Cid
+from catalog.dagcbor import cid_of
+from catalog.error import BadInput, Denied, NotFound, Unreachable, VerificationFailed
+from catalog.key import check
+from node.api.client import Node
+from node.api.quantity import micros, moment, money
+from node.api.schema import AskWho, SiteRows
+from node.api.view import AuditRow, Run
+from node.config import Folder
+from node.keyfile import Identity
+from node.message import WhoAnswer
+from privacy.purpose import HMB
+from tests.node.api.double import AWAY
+from tests.node.api.serving import Running
+from workflow.submission import Submission
+
+WORKFLOW = "cwlVersion: v1.2\nclass: Workflow\ninputs: []\n"
+
+
+@pytest.fixture
+def anna(running: Running, steward: Identity) -> Node:
+    return running.node(steward)
+
+
+@pytest.fixture
+def mara(running: Running, researcher: Identity) -> Node:
+    return running.node(researcher)
+
+
+def project(anna: Node) -> Cid:
+    """A dataset and a project over it; the dataset's CID."""
+    published = anna.publish_dataset("/data/table.csv", "Table")
+    anna.new_project("pooling", ["Mara"], HMB, ["Table"], until="30d")
+    return published.cid
+
+
+def test_a_dataset_is_signed_by_the_steward_and_replaces_its_own_version(anna: Node, running: Running) -> None:
+    first = anna.publish_dataset("/data/table.csv", "Table", description="first")
+    second = anna.publish_dataset("/data/table.csv", "Table", description="second")
+    assert first.cid == second.cid
+    assert first.cid.is_keyed
+    assert running.site.bodies[second.index].previous == first.index
+    (listing,) = anna.datasets()
+    assert listing.fields.description == "second"
+    assert list(listing.fields.label.owners) == [running.site.root.did]
+
+
+def test_open_data_have_an_open_label(anna: Node) -> None:
+    anna.publish_dataset("/data/table.csv", "Table", level="open")
+    assert anna.dataset("Table").fields.label.owners == {}
+
+
+def test_a_purpose_that_denies_everything_is_refused_before_anything_is_read(anna: Node, running: Running) -> None:
+    with pytest.raises(BadInput, match="not supported"):
+        anna.publish_dataset("/data", "Table", purposes=("DUO:0000018",))
+    with pytest.raises(BadInput, match="cannot be published"):
+        anna.publish_dataset("/data", "Table", level="shared")
+    assert "write_entry" not in running.site.calls
+
+
+def test_a_researcher_cannot_publish_data(mara: Node) -> None:
+    with pytest.raises(VerificationFailed):
+        mara.publish_dataset("/data/table.csv", "Table")
+
+
+def test_a_block_is_for_its_own_site_until_it_is_shared_and_readers_add_up(mara: Node, running: Running) -> None:
+    block = mara.publish_block({"tool.cwl": "class: CommandLineTool", "step.py": "print(1)"}, name="count")
+    assert running.site.bodies[block.index].audience == ()
+    shared = mara.share_block("count", ["Away"])
+    body = running.site.bodies[shared]
+    assert body.audience == (AWAY.did,)
+    assert body.previous == block.index
+    readers = mara.block_entry(block.cid).fields.label.owners[running.site.root.did]
+    assert readers == tuple(sorted((AWAY.did, running.site.root.did)))
+    with pytest.raises(NotFound, match="Away"):
+        mara.share_block("count", ["Nowhere"])
+
+
+def test_an_endorsement_is_seen_where_the_block_is_and_nowhere_else(anna: Node, mara: Node, running: Running) -> None:
+    mara.publish_block({"tool.cwl": "x"}, name="count")
+    assert running.site.bodies[anna.endorse("count")].audience == ()
+    mara.share_block("count", ["Away"])
+    assert running.site.bodies[anna.endorse("count", ["statistics"])].audience == (AWAY.did,)
+    with pytest.raises(BadInput, match="no output of type model"):
+        anna.endorse("count", ["model"])
+
+
+def test_a_grant_names_a_person_a_project_and_this_sites_data(anna: Node, running: Running) -> None:
+    cid = project(anna)
+    granted = anna.grant("Mara", "pooling", ["Table"], until=timedelta(days=7))
+    (listing,) = anna.grants()
+    grant = listing.fields.grant
+    check(grant, anna.person)
+    assert granted.cid == cid_of(grant)
+    assert grant.datasets == (cid,)
+    assert grant.purposes == (HMB,)
+    assert running.site.bodies[granted.index].audience == ()
+    with pytest.raises(NotFound, match=r"Mara@St\. Anna"):
+        anna.grant("Nobody", "pooling", ["Table"], until="7d")
+    with pytest.raises(BadInput, match="no action"):
+        anna.grant("Mara", "pooling", ["Table"], until="7d", actions=("sell",))
+
+
+def test_policy_and_offer_replace_the_ones_before(anna: Node, running: Running) -> None:
+    first, second = anna.set_policy("permit(principal, action, resource);"), anna.set_policy("")
+    assert running.site.bodies[second].previous == first
+    assert running.site.bodies[second].audience == ()
+    offer = anna.set_offer("0.10")
+    assert running.site.bodies[offer].fields["price"] == 100_000
+    assert running.site.bodies[offer].audience is None
+    with pytest.raises(BadInput):
+        anna.set_offer("0.10", runner="Not A Name")
+
+
+def test_a_submission_is_signed_by_the_person_and_brings_its_result(anna: Node, mara: Node, running: Running) -> None:
+    made = mara.plan(
+        WORKFLOW, {"tables": [project(anna)], "n": 3}, project="pooling", deadline="10m", budget="2.50", min_sites=1
+    )
+    assert made.cost == 100_000
+    submission = mara.submit(made)
+    check(running.site.submitted[0], mara.person)
+    run = mara.wait(submission).check()
+    assert run.state == "done"
+    assert mara.result(submission) == b"a,b\n1,2\n"
+    assert [each.submission for each in mara.runs()] == [submission]
+    assert [each.state for each in mara.watch(submission)] == ["done"]
+    with pytest.raises(NotFound, match="table"):
+        mara.result(submission, "other")
+
+
+TWISTS: dict[str, Callable[[Submission], Submission]] = {
+    "budget": lambda s: msgspec.structs.replace(s, budget=s.budget + 1),
+    "deadline": lambda s: msgspec.structs.replace(s, deadline=s.deadline + 1),
+    "end": lambda s: msgspec.structs.replace(s, not_after=s.deadline + 60_001),
+    "workflow": lambda s: msgspec.structs.replace(s, workflow=Cid.of(b"other")),
+    "project": lambda s: msgspec.structs.replace(s, project=msgspec.structs.replace(s.project, name="other")),
+    "person": lambda s: msgspec.structs.replace(s, person=AWAY.did),
+    "consortium": lambda s: msgspec.structs.replace(s, consortium=Cid.of(b"other")),
+    "bus": lambda s: msgspec.structs.replace(s, buses=(*s.buses, AWAY.did)),
+    "number of sites": lambda s: msgspec.structs.replace(s, min_sites=2),
+    "destinations": lambda s: msgspec.structs.replace(s, destinations=(AWAY.did,)),
+    "inputs": lambda s: msgspec.structs.replace(s, inputs=s.inputs | {"more": s.inputs["n"]}),
+    "input «n»": lambda s: msgspec.structs.replace(
+        s, inputs=s.inputs | {"n": msgspec.structs.replace(s.inputs["n"], json="true")}
+    ),
+    "input «table»": lambda s: msgspec.structs.replace(
+        s, inputs=s.inputs | {"table": msgspec.structs.replace(s.inputs["table"], site=AWAY.did)}
+    ),
+}
+
+
+@pytest.mark.parametrize("what", TWISTS)
+def test_what_a_node_changed_is_not_signed(anna: Node, mara: Node, running: Running, what: str) -> None:
+    """A node that was taken over could otherwise have a person sign for more than the person asked for."""
+    cid = project(anna)
+    running.site.twist = TWISTS[what]
+    made = mara.plan(WORKFLOW, {"table": cid, "n": 1}, project="pooling", deadline="10m", budget="2.50")
+    with pytest.raises(VerificationFailed, match=what):
+        mara.submit(made)
+    assert running.site.submitted == []
+
+
+def test_a_failed_submission_raises_as_it_failed(anna: Node, mara: Node, running: Running) -> None:
+    submission = mara.submit(mara.plan(WORKFLOW, {"table": project(anna)}, project="pooling", deadline="10m", budget=1))
+    running.site.state = "denied"
+    with pytest.raises(Denied, match="no-export"):
+        mara.wait(submission).check()
+
+
+def test_a_result_that_is_not_what_its_cid_names_is_refused(anna: Node, mara: Node, running: Running) -> None:
+    submission = mara.submit(mara.plan(WORKFLOW, {"table": project(anna)}, project="pooling", deadline="10m", budget=1))
+    running.site.added = b" "
+    with pytest.raises(VerificationFailed, match="not what its CID"):
+        mara.result(submission)
+
+
+def test_audit_rows_are_verified_and_a_site_that_is_away_is_named(anna: Node, mara: Node) -> None:
+    table = mara.audit(project(anna))
+    assert [(row.kind, row.index) for row in table.rows] == [("intent", 0), ("result", 2), ("read", 3)]
+    intent, result, _read = table.rows
+    assert (intent.who, intent.home_name, intent.allowed, intent.rules) == ("Mara", "St. Anna", True, ("researchers",))
+    assert (result.who, result.project, result.allowed) == ("Mara", "pooling", None)
+    assert intent.size == 4
+    assert intent.cosigners == (AWAY.did,)
+    assert [each.site_name for each in table.absent] == ["Away"]
+    assert "Away did not answer" in table._repr_html_()
+
+
+def altered(answer: WhoAnswer, at: int, **changes: object) -> WhoAnswer:
+    rows = list(answer.rows)
+    rows[at] = msgspec.structs.replace(rows[at], **changes)
+    return msgspec.structs.replace(answer, rows=tuple(rows))
+
+
+TAMPERED: dict[str, Callable[[WhoAnswer], WhoAnswer]] = {
+    "St. Anna: row 2 .*another body": lambda a: altered(a, 1, body=a.rows[1].body.replace(b"done", b"held")),
+    "row 2 .*commits": lambda a: altered(a, 1, salt=bytes(32)),
+    "row 2 .*proof": lambda a: altered(a, 1, leaf=bytes(120)),
+    "row 1 .*": lambda a: altered(a, 1, index=1),
+    "row 0 .*row 3 follows row 2.*leaves out": lambda a: msgspec.structs.replace(a, rows=(a.rows[0], a.rows[2])),
+    "row 2 follows row 0.*leaves out": lambda a: msgspec.structs.replace(a, rows=a.rows[:2]),
+    "sends none": lambda a: msgspec.structs.replace(a, rows=(), more=True),
+    "signature": lambda a: msgspec.structs.replace(a, note=a.note.replace("\n4\n", "\n5\n")),
+}
+
+
+@pytest.mark.parametrize("match", TAMPERED)
+def test_a_false_audit_row_is_named_and_not_shown(anna: Node, mara: Node, running: Running, match: str) -> None:
+    cid = project(anna)
+    running.site.tamper = TAMPERED[match]
+    shown = []
+    with pytest.raises(VerificationFailed, match=match):
+        shown.extend(mara.audit_who(cid))
+    assert shown == []
+
+
+def test_a_site_that_stops_in_the_middle_of_its_answer_is_named(anna: Node, mara: Node, running: Running) -> None:
+    cid = project(anna)
+    running.site.tamper = lambda a: msgspec.structs.replace(a, rows=a.rows[:1], more=True)
+    table = mara.audit(cid)
+    assert [row.index for row in table.rows] == [3]
+    assert [(each.site_name, each.reason) for each in table.absent][1] == (
+        "St. Anna",
+        "it did not send its rows before 3",
+    )
+
+
+def test_rows_by_a_key_that_is_not_the_sites_node_are_refused(anna: Node, mara: Node, running: Running) -> None:
+    """The key that an answer names is believed only as far as the members' list has it."""
+    cid = project(anna)
+    true = running.site.answers
+
+    async def other(person: str, request: AskWho) -> AsyncGenerator[SiteRows, None]:
+        async with aclosing(true(person, request)) as answers:
+            async for rows in answers:
+                yield msgspec.structs.replace(rows, node=AWAY.did)
+
+    running.site.answers = other
+    with pytest.raises(VerificationFailed, match=r"St\. Anna"):
+        list(mara.audit_who(cid))
+
+
+def test_an_error_after_the_first_site_reaches_the_asker(anna: Node, mara: Node, running: Running) -> None:
+    stream = mara.audit_who(project(anna))
+    running.site.after_rows = Unreachable("this node is stopping")
+    assert isinstance(next(stream), AuditRow)
+    with pytest.raises(Unreachable, match="stopping"):
+        list(stream)
+
+
+def test_a_path_with_spaces_and_signs_is_signed_as_it_is_sent(mara: Node, running: Running) -> None:
+    cid = Cid.of(b"folder")
+    for path in ("a b/ü&c=1?#.csv", "x%2Fy", "~a!$'()*+,;:@"):
+        assert mara.fetch(cid, path) == path.encode() * 3
+
+
+def test_no_node_says_how_to_start_one(running: Running, researcher: Identity) -> None:
+    running.stop()
+    with pytest.raises(Unreachable, match="comity site run"):
+        running.node(researcher).status()
+    Folder(running.folder).token.unlink()
+    with pytest.raises(Unreachable, match="comity site run"):
+        running.node(researcher)
+
+
+def test_the_token_goes_to_this_machine_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: Running
+) -> None:
+    monkeypatch.setenv("COMITY_TOKEN_FILE", str(Folder(running.folder).token))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    with Node.at(f"http://127.0.0.1:{running.port}") as node:
+        assert node.status().name == "St. Anna"
+    for address in ("http://evil.example:80", "https://127.0.0.1:1", "http://127.0.0.1.evil.example"):
+        with pytest.raises(BadInput, match=r"127\.0\.0\.1"):
+            Node.at(address)
+    monkeypatch.delenv("COMITY_TOKEN_FILE")
+    with pytest.raises(BadInput, match="COMITY_TOKEN_FILE"):
+        Node.at(f"http://127.0.0.1:{running.port}")
+
+
+def test_without_a_person_it_says_how_to_name_one(running: Running) -> None:
+    with pytest.raises(BadInput, match="--as"):
+        running.node(None).datasets()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("2.50", 2_500_000), ("0", 0), (3, 3_000_000), (Decimal("0.000001"), 1), (" 1 ", 1_000_000)]
+)
+def test_money_is_counted_in_millionths(text: str, expected: int) -> None:
+    assert micros(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "-1", "nan", "inf", "1,50", "0.0000001", "1e30", "two"])
+def test_what_is_no_money_is_refused(text: str) -> None:
+    with pytest.raises(BadInput):
+        micros(text)
+
+
+def test_money_is_shown_as_it_is_written() -> None:
+    assert [money(each) for each in (0, 1, 100_000, 2_500_000)] == ["0.00", "0.000001", "0.10", "2.50"]
+
+
+def test_times_are_spans_or_dates() -> None:
+    assert moment("10m", 5) == 600_005
+    assert moment("2h", 0) == 7_200_000
+    assert moment("2026-12-01T12:00+00:00", 0) == 1_796_126_400_000
+    for text in ("", "soon", "10", "10 minutes", "2026-13-01", "99999999999d"):
+        with pytest.raises(BadInput, match="is no time"):
+            moment(text, 0)
+
+
+def test_what_other_sites_say_is_escaped_in_a_notebook(anna: Node, mara: Node) -> None:
+    made = mara.plan(WORKFLOW, {"table": project(anna)}, project="pooling", deadline="10m", budget=1)
+    assert "&lt;table&gt;.csv" in made._repr_html_()
+    assert isinstance(repr(made), str)
+    assert "done" in Run(mara.run(mara.submit(made)).view)._repr_html_()
+
+
+def test_the_client_imports_nothing_of_a_node() -> None:
+    """A researcher's laptop has the base alone; and a terminal that imports libp2p answers in seconds."""
+    heavy = ("trio", "libp2p", "starlette", "hypercorn", "cedarpy", "cwl_utils", "cwltool", "cryptography")
+    code = f"import sys, node.api.client; sys.exit(', '.join(sorted(set({heavy!r}) & set(sys.modules))))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ})
+    assert ran.stderr.strip() == ""
