@@ -145,6 +145,6 @@ class Links:
 
 def cause(error: BaseException) -> str:
     """What an error of libp2p was about, from the innermost of its causes, in one short line."""
-    while error.__cause__ is not None:
-        error = error.__cause__
+    while error.__cause__ is not None or isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__ or error
     return f"{type(error).__name__} {str(error)[:100]}".strip()

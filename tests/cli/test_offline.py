@@ -69,6 +69,7 @@ def result(at: int | None, of: int, order: bytes = b"order") -> ResultFields:
         spent=None,
         cost=1,
         reason="",
+        detail="",
         chain={str(DATA): at},
     )
 

@@ -322,6 +322,7 @@ class MemorySite:
                     spent=None,
                     cost=1,
                     reason="",
+                    detail="",
                     chain={str(dataset): 0},
                 ),
             ),
