@@ -12,7 +12,6 @@ import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +20,7 @@ import trio
 from catalog.cid import Cid
 from catalog.error import BadInput, Denied, NotFound, VerificationFailed
 from node.execute.collect import Collected, collect
+from node.execute.quota import discard
 from node.ports import Blobs, Ending, Exit, Finished, Job, Limits, Mount, Product, Runner, Usage
 from workflow.argument import Argument, Data, Literal, Many
 from workflow.command import BLOCK, Command, command_line, stage_path
@@ -72,7 +72,8 @@ class StepExecutor:
 
         A runner that cannot is kept as ``fault``: the node serves, and refuses every step with that reason.
         """
-        await trio.to_thread.run_sync(partial(shutil.rmtree, self._work, ignore_errors=True))
+        if self._work.exists():
+            await trio.to_thread.run_sync(discard, self._work)
         self._work.mkdir(mode=0o700)
         try:
             await self._runner.probe()
@@ -132,7 +133,7 @@ class StepExecutor:
             return Finished({}, None, str(error))
         finally:
             with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
+                await trio.to_thread.run_sync(discard, folder)
 
     async def _after(self, ended: Exit, tool: Tool, command: Command, stage: _Stage, work: Path) -> Finished:
         """What a command that ended delivered, or what it failed of, in words that are none of the command's own."""
@@ -229,7 +230,7 @@ class _Stage:
 def _literal(item: Literal) -> object:
     try:
         value: object = json.loads(item.json)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput("a literal input is not JSON") from error
     return tuple(value) if isinstance(value, list) else value
 

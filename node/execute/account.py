@@ -1,0 +1,55 @@
+"""Whom the processes of a step are outside the sandbox.
+
+An unprivileged node's steps are the node's own user. A node that runs as root gives them to «nobody»: to root the
+kernel applies no process limit, and a root without capabilities still owns the host's devices and the kernel's
+settings. So there the node writes the user map itself, which only root may.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+NOBODY = 65534
+"""The user and group that a step sees itself as, and is for a node that runs as root."""
+
+# The second line lets bubblewrap, while it still has rights in its own namespace, reach sources below root's folders.
+_MAP = f"{NOBODY} {NOBODY} 1\n0 0 1\n"
+
+
+def is_separate() -> bool:
+    """Whether steps are given to «nobody»: this node is root, and root of a namespace in which nobody exists."""
+    return os.geteuid() == 0 and all(_holds(Path("/proc/self", name)) for name in ("uid_map", "gid_map"))
+
+
+def write_maps(process: int) -> None:
+    """Map «nobody» in the user namespace of ``process``, which waits for it.
+
+    Raises:
+        ProcessLookupError, FileNotFoundError: it has ended.
+    """
+    for name in ("uid_map", "gid_map"):
+        with open(f"/proc/{process}/{name}", "w") as file:
+            file.write(_MAP)
+
+
+def give(work: Path) -> None:
+    """Make ``work`` and what was prepared in it the step's own. Blocking."""
+    os.chown(work, NOBODY, NOBODY)
+    for folder, folders, files, here in os.fwalk(work):
+        del folder
+        for name in (*folders, *files):
+            os.chown(name, NOBODY, NOBODY, dir_fd=here, follow_symlinks=False)
+
+
+def is_open_to_nobody(path: Path) -> bool:
+    """Whether «nobody», once shown ``path``, may read it (a folder: enter and list it)."""
+    status = path.stat()
+    wanted = 0o5 if stat.S_ISDIR(status.st_mode) else 0o4
+    return status.st_mode & wanted == wanted
+
+
+def _holds(path: Path) -> bool:
+    ranges = [[int(part) for part in line.split()] for line in path.read_text().splitlines()]
+    return all(any(start <= number < start + count for start, _, count in ranges) for number in (0, NOBODY))

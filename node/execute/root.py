@@ -1,0 +1,174 @@
+"""The root that a step sees: a list of bubblewrap options, and nothing that is not in the list exists for it.
+
+The environment of a step is this site's own Python with its standard library. Whoever closes the root further
+(a block's locked environment) changes what :func:`environment_options` mounts; the rest stays.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+
+from catalog.error import BadInput
+from node.execute.account import is_open_to_nobody, is_separate
+from node.ports import Job, Limits, Mount
+
+WORK = "/work"
+"""The step's working directory inside: the only place whose content outlives it."""
+
+_PYTHON = "/opt/python"
+_BIN = "/opt/bin"
+_RESERVED = ("/bin", "/dev", "/etc", "/lib", "/opt/bin", "/opt/python", "/proc", "/sbin", "/sys", "/tmp", "/usr", WORK)  # noqa: S108 - a path inside the sandbox
+_DEVICES = ("full", "null", "random", "urandom", "zero")
+# What Docker's default profile hides of /proc, and what root alone may read there.
+_HIDDEN = tuple(
+    Path("/proc", name)
+    for name in (
+        *("acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "scsi", "timer_list", "timer_stats"),
+        *("cmdline", "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "pagetypeinfo", "slabinfo", "vmallocinfo"),
+    )
+)
+_LIBRARIES = ("lib", "lib32", "lib64", "libx32", "bin", "sbin")
+# bubblewrap refuses more; each mount takes three.
+_MOST_OPTIONS = 8_500
+
+
+def sandbox_options(job: Job) -> list[str]:
+    """The bubblewrap options for ``job``, without those that name open files.
+
+    Raises:
+        BadInput: a mount whose source is missing or closed to the step, or whose target is relative, shadows the
+            root, or is given twice; or more mounts than bubblewrap takes.
+    """
+    options = [
+        *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup"),
+        *("--cap-drop", "ALL", "--new-session", "--die-with-parent", "--hostname", "step"),
+        *environment_options(),
+        *_device_options(job.limits),
+        *_proc_options(),
+        *_scratch("/tmp", job.limits.memory_bytes // 2),  # noqa: S108 - a path inside the sandbox
+        *_mount_options(job.mounts),
+        *("--bind", str(job.work), WORK, "--chdir", WORK),
+        *("--remount-ro", "/"),
+        *_variable_options(job),
+    ]
+    if len(options) > _MOST_OPTIONS:
+        raise BadInput(f"{len(job.mounts)} mounts are more than a sandbox takes: give their folder as one mount")
+    return options
+
+
+def environment_options() -> list[str]:
+    """The read-only part that programs come from: the system's libraries and the base interpreter of this node.
+
+    Site packages are covered by empty folders: a step has the standard library, and nothing that a node installed.
+    """
+    return [*_system_options(), *_python_options()]
+
+
+def _system_options() -> list[str]:
+    options = ["--ro-bind", "/usr", "/usr"]
+    for name in _LIBRARIES:
+        host = Path("/", name)
+        if host.is_symlink():
+            options += ["--symlink", str(host.readlink()), str(host)]
+        elif host.is_dir():
+            options += ["--ro-bind", str(host), str(host)]
+    # The linker's index, and the links by which distributions choose between programs (awk, java).
+    for name in ("/etc/ld.so.cache", "/etc/alternatives"):
+        if Path(name).exists():
+            options += ["--ro-bind", name, name]
+    return options
+
+
+def _python_options() -> list[str]:
+    options: list[str] = []
+    base = Path(sys.base_prefix)
+    if base.is_relative_to("/usr"):
+        inside = base
+    else:
+        inside = Path(_PYTHON)
+        options += ["--ro-bind", str(base), str(inside)]
+    for parent in ("lib", "lib64", "local/lib"):
+        for packages in ("site-packages", "dist-packages"):
+            for found in sorted(base.glob(f"{parent}/python3*/{packages}")):
+                options += _empty(str(inside / found.relative_to(base)))
+    program = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for name in ("python3", "python"):
+        options += ["--symlink", str(inside / "bin" / program), f"{_BIN}/{name}"]
+    return options
+
+
+def _variable_options(job: Job) -> list[str]:
+    """The whole environment of the step: a few fixed names, then what the job asks for."""
+    variables = {
+        "PATH": f"{_BIN}:/usr/bin:/bin",
+        "HOME": WORK,
+        "TMPDIR": "/tmp",  # noqa: S108 - a path inside the sandbox
+        "LANG": "C.UTF-8",
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    if sysconfig.get_config_var("Py_ENABLE_SHARED") and not Path(sys.base_prefix).is_relative_to("/usr"):
+        variables["LD_LIBRARY_PATH"] = f"{_PYTHON}/lib"
+    variables.update(job.environment)
+    options = ["--clearenv"]
+    for name, value in variables.items():
+        if not name or "=" in name or "\0" in name or "\0" in value:
+            raise BadInput(f"the environment variable «{name!r}» cannot be set: a name has no «=», neither has a NUL")
+        options += ["--setenv", name, value]
+    return options
+
+
+def _device_options(limits: Limits) -> list[str]:
+    """A /dev of five devices. bubblewrap's own --dev has more, on a tmpfs without a size that any step could fill."""
+    options = _scratch("/dev", 64 << 10, "755")
+    for name in _DEVICES:
+        options += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
+    for target, name in (("", "fd"), ("/0", "stdin"), ("/1", "stdout"), ("/2", "stderr")):
+        options += ["--symlink", f"/proc/self/fd{target}", f"/dev/{name}"]
+    return [*options, *_scratch("/dev/shm", limits.memory_bytes // 4), "--remount-ro", "/dev"]  # noqa: S108 - inside
+
+
+def _proc_options() -> list[str]:
+    """A /proc of the step's own processes, read-only: the kernel's settings answer to root by number, not by rights."""
+    options = ["--proc", "/proc"]
+    for path in _HIDDEN:
+        if path.is_dir():
+            options += _empty(str(path))
+        elif path.exists():
+            options += ["--ro-bind", "/dev/null", str(path)]
+    return [*options, "--remount-ro", "/proc"]
+
+
+def _mount_options(mounts: Sequence[Mount]) -> list[str]:
+    options: list[str] = []
+    seen: set[str] = set()
+    for mount in mounts:
+        target = mount.target
+        if not target.startswith("/") or target.startswith("//") or posixpath.normpath(target) != target:
+            raise BadInput(f"the mount target «{target}» is not a plain absolute path: write it without «.» and «..»")
+        if target == "/" or any(target == name or target.startswith(f"{name}/") for name in _RESERVED):
+            raise BadInput(f"the mount target «{target}» would cover the sandbox's own root: choose one under /inputs")
+        if target in seen:
+            raise BadInput(f"two mounts have the target «{target}»: give each its own")
+        if not mount.source.exists():
+            raise BadInput(f"«{mount.source}», to be shown to the step as «{target}», does not exist")
+        if is_separate() and not is_open_to_nobody(mount.source):
+            raise BadInput(
+                f"«{mount.source}» cannot be read by «nobody», to whom a node that runs as root gives its steps: "
+                "chmod it o+rX, or run the node as the user whose data it is"
+            )
+        seen.add(target)
+        options += ["--ro-bind", str(mount.source), target]
+    return options
+
+
+def _scratch(target: str, size: int, mode: str = "1777") -> list[str]:
+    return ["--perms", mode, "--size", str(max(size, 4096)), "--tmpfs", target]
+
+
+def _empty(target: str) -> list[str]:
+    return [*_scratch(target, 4096, "755"), "--remount-ro", target]

@@ -1,0 +1,186 @@
+"""The sandbox runner: one command under bubblewrap, with limits, watched from its first process to its last."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeVar, TypeVarTuple
+
+import trio
+
+from catalog.error import BadInput
+from node.execute.account import give, is_separate
+from node.execute.bubble import Bubble
+from node.execute.probe import probe, refusal
+from node.execute.quota import excess, settle
+from node.execute.root import sandbox_options
+from node.execute.streams import Streams
+from node.execute.watch import open_processes, sample
+from node.ports import Ending, Exit, Job, Limits, Usage
+
+_Given = TypeVarTuple("_Given")
+_Result = TypeVar("_Result")
+
+_READY_SECONDS: Final = 0.001
+_SAMPLE_SECONDS: Final = 0.02
+_WEIGH_SECONDS: Final = 0.25
+_NOT_FOUND: Final = 127
+_KILLED: Final = 128 + signal.SIGKILL
+_NOT_STARTED: Final = b"bwrap: execvp "
+# The kernel gives no sign when it refuses memory to a process; what the usual languages then say is the only one.
+_STARVED: Final = (b"MemoryError", b"std::bad_alloc", b"Cannot allocate memory", b"out of memory", b"memory exhausted")
+
+
+class Sandbox:
+    """The default runner: bubblewrap, on Linux, as root or (better) as an unprivileged user.
+
+    A step has its own user, process, network, IPC, host-name and control-group namespaces, no network at all, a
+    read-only root, no capabilities, and can neither gain privileges nor make further namespaces. Its standard output
+    goes to the file that the job names, or nowhere. ``Usage`` is sampled every 20 ms.
+
+    ``Limits.memory_bytes`` holds for the resident memory of all processes together; /tmp may hold half as much on
+    top, and /dev/shm a quarter. ``processes`` counts threads.
+    """
+
+    name = "sandbox"
+
+    async def probe(self) -> None:
+        """Show by a real step that isolation holds here.
+
+        Raises:
+            Denied: a guarantee fails; the message names it and says what to do.
+        """
+        await probe(self.run)
+
+    async def run(self, job: Job) -> Exit:
+        """Run ``job`` to its end; everything that it started has ended when this returns or raises.
+
+        Call it in the thread that lives as long as the node: the kernel ends a sandbox with the thread that started
+        it. Modes in ``job.work`` are 0700 and 0600 afterwards.
+
+        Raises:
+            Denied: this machine does not let a sandbox be made; nothing has run.
+            BadInput: the job cannot be run as it is written; nothing has run.
+        """
+        await trio.to_thread.run_sync(_check, job)
+        options = await trio.to_thread.run_sync(sandbox_options, job)
+        streams = Streams()
+        try:
+            await trio.to_thread.run_sync(streams.open, job)
+            run = _Run(job.limits, job.work)
+            await run.supervise(options, job.argv, streams)
+            errors = streams.errors()
+        finally:
+            streams.close()
+        over = await trio.to_thread.run_sync(settle, job.work, job.limits)
+        return run.verdict(errors, over)
+
+
+def _check(job: Job) -> None:
+    if not job.argv or any("\0" in part for part in job.argv):
+        raise BadInput("the step's command is empty or holds a NUL character")
+    if job.work.is_symlink() or not job.work.is_dir():
+        raise BadInput(f"«{job.work}» is not a folder: give each run a new one")
+    if is_separate():
+        give(job.work)
+
+
+@dataclass(slots=True)
+class _Run:
+    """One command on its way, and what was seen of it."""
+
+    limits: Limits
+    work: Path
+    code: int | None = None
+    over: str = ""
+    timed_out: bool = False
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+    # Its own threads: other work of the node must not be able to keep a watch from looking.
+    limiter: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(2))
+
+    async def supervise(self, options: Sequence[str], argv: Sequence[str], streams: Streams) -> None:
+        """Start the command, serve its streams, hold it to its limits, and see all of it gone."""
+        bubble = Bubble(options, argv, streams.stdin, streams.stdout, streams.stderr)
+        async with trio.open_nursery() as readers:
+            try:
+                streams.started()
+                streams.serve(readers)
+                if await bubble.open_gate(self.limits):
+                    await self._watch(bubble, streams)
+            finally:
+                with trio.CancelScope(shield=True):
+                    self.code = await bubble.close()
+
+    async def _watch(self, bubble: Bubble, streams: Streams) -> None:
+        started = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(streams.feed)
+            nursery.start_soon(self._sample, bubble)
+            nursery.start_soon(self._weigh, bubble)
+            with trio.move_on_after(self.limits.wall_seconds) as clock:
+                await bubble.ended()
+            self.timed_out = clock.cancelled_caught
+            self.wall_seconds = trio.current_time() - started
+            nursery.cancel_scope.cancel()
+
+    async def _sample(self, bubble: Bubble) -> None:
+        """Hold all processes together to the limits: a resource limit bounds one process."""
+        processes = await self._thread(open_processes, bubble.init)
+        while processes is None:
+            await trio.sleep(_READY_SECONDS)
+            processes = await self._thread(open_processes, bubble.init)
+        try:
+            while not self.over:
+                seen = await self._thread(sample, processes, self.limits)
+                self.cpu_seconds = max(self.cpu_seconds, seen.cpu_seconds)
+                self.peak_bytes = max(self.peak_bytes, seen.resident_bytes)
+                self._stop(bubble, seen.excess(self.limits))
+                await trio.sleep(_SAMPLE_SECONDS)
+        finally:
+            os.close(processes)
+
+    async def _thread(self, work: Callable[[*_Given], _Result], *given: *_Given) -> _Result:
+        return await trio.to_thread.run_sync(work, *given, limiter=self.limiter)
+
+    async def _weigh(self, bubble: Bubble) -> None:
+        """End a step that fills the disk before it ends by itself."""
+        while not self.over:
+            await trio.sleep(_WEIGH_SECONDS)
+            self._stop(bubble, await self._thread(excess, self.work, self.limits))
+
+    def _stop(self, bubble: Bubble, reason: str) -> None:
+        if reason:
+            self.over = self.over or reason
+            bubble.kill()
+
+    def verdict(self, errors: bytes, over: str) -> Exit:
+        """How it ended; ``over`` is the output limit that the work folder exceeds, if any."""
+        code = _KILLED if self.code is None else self.code
+        usage = Usage(self.wall_seconds, self.cpu_seconds, self.peak_bytes)
+        if self.over:  # before the clock, which may run out while the step is being ended
+            return Exit(Ending.OUT_OF_LIMITS, code, usage, errors, self.over)
+        if self.timed_out:
+            reason = f"wall time: more than {self.limits.wall_seconds:g} seconds"
+            return Exit(Ending.TIMED_OUT, code, usage, errors, reason)
+        if self.code is None:
+            # The command never ran, so all that standard error holds is bubblewrap's own.
+            if _NOT_STARTED not in errors:
+                raise refusal(errors.decode("utf-8", "replace"))
+            return Exit(Ending.EXITED, _NOT_FOUND, usage, errors, "the command is not in the step's environment")
+        reason = over or self._killer(code, errors)
+        return Exit(Ending.OUT_OF_LIMITS if reason else Ending.EXITED, code, usage, errors, reason)
+
+    def _killer(self, code: int, errors: bytes) -> str:
+        """The limit that the kernel enforced on a single process, told by how that process ended."""
+        if code == 128 + signal.SIGXFSZ:
+            return f"output bytes: more than {self.limits.output_bytes}"
+        if code == 128 + signal.SIGXCPU:
+            return f"CPU: more than {self.limits.cpu_seconds} seconds"
+        if code != os.EX_OK and any(words in errors for words in _STARVED):
+            return f"memory: more than {self.limits.memory_bytes} bytes"
+        return ""

@@ -1,0 +1,155 @@
+"""Collection from a folder that a stranger's program left: what is taken, and what is refused by name."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catalog.error import BadInput, ComityError, NotFound, VerificationFailed
+from node.execute.collect import Collected, collect, open_beneath, plain_name
+from node.ports import Limits
+
+LIMITS = Limits(output_bytes=1000, output_files=50)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+def names(work: Path, *globs: str) -> list[str]:
+    return [found.name for found in collect(work, globs, LIMITS)]
+
+
+def test_matches_come_in_the_order_of_globs_then_by_name_and_once(work: Path) -> None:
+    """Lost: the outputs of a step are others, or in another order, than CWL says."""
+    for name in ("b.csv", "a.csv", "c.txt", ".hidden.csv"):
+        (work / name).write_text(name)
+    (work / "d").mkdir()
+    (work / "d" / "e.csv").write_text("12345")
+    assert names(work, "c.*", "*.csv", "[ab].csv", "*/*.csv") == ["c.txt", "a.csv", "b.csv", "d/e.csv"]
+    assert names(work, ".*.csv", "none", "./a.csv") == [".hidden.csv", "a.csv"]
+    assert collect(work, ["d"], LIMITS) == (Collected("d", work / "d", 5, is_dir=True),)
+    assert [(found.name, found.path, found.size) for found in collect(work, ["."], LIMITS)] == [
+        (".", work, 5 + 5 + 5 + 5 + 11)
+    ]
+
+
+@pytest.mark.parametrize("glob", ["/etc/passwd", "../*", "a/../../b", "..", "", "a\nb", "a\0b", "x" * 2000, "/"])
+def test_a_pattern_that_leaves_the_folder_is_refused(work: Path, glob: str) -> None:
+    """Lost: a block collects files of the host by their names."""
+    with pytest.raises(BadInput):
+        collect(work, [glob], LIMITS)
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "/etc", "real", "nowhere", "../secret", "."])
+@pytest.mark.parametrize(
+    ("at", "glob"), [("out", "out"), ("out", "*"), ("d/out", "d"), ("d/out", "*/out"), ("d/out", ".")]
+)
+def test_a_link_is_never_followed_and_is_named(work: Path, tmp_path: Path, target: str, at: str, glob: str) -> None:
+    """Lost: `ln -s /etc/passwd out` makes the host's file an output, the commonest attack on CWL runners."""
+    (tmp_path / "secret").write_text("s3cret")
+    (work / "real").write_text("x")
+    (work / "d").mkdir()
+    (work / at).symlink_to(target)
+    with pytest.raises(VerificationFailed, match=f"«{at}» is a link"):
+        collect(work, [glob], LIMITS)
+
+
+def test_a_linked_folder_on_the_way_is_not_walked(work: Path) -> None:
+    """Lost: `ln -s /etc d` with the pattern «d/passwd»."""
+    (work / "d").symlink_to("/etc")
+    with pytest.raises(VerificationFailed, match="«d» is a link"):
+        collect(work, ["d/passwd"], LIMITS)
+
+
+def test_a_link_that_no_pattern_names_is_left_alone(work: Path) -> None:
+    """Lost: a step with a harmless link beside its output cannot be collected."""
+    (work / "link").symlink_to("/etc")
+    (work / "out").write_text("x")
+    assert names(work, "out", "o*") == ["out"]
+
+
+def test_devices_sockets_fifos_and_second_names_are_refused(work: Path) -> None:
+    """Lost: collection blocks on a FIFO, or takes a file that somebody else can still change."""
+    os.mkfifo(work / "fifo")
+    (work / "one").write_text("x")
+    os.link(work / "one", work / "two")
+    with socket.socket(socket.AF_UNIX) as end:
+        here = os.open(work, os.O_PATH)
+        end.bind(f"/proc/self/fd/{here}/socket")  # the whole path may be longer than a socket's name can be
+        os.close(here)
+    for name, kind in (("fifo", "a FIFO"), ("socket", "a socket"), ("one", "2 names"), ("two", "2 names")):
+        with pytest.raises(VerificationFailed, match=f"«{name}» is.*{kind}"):
+            collect(work, [name], LIMITS)
+
+
+@pytest.mark.parametrize("name", [b"a\nb", b"a\x1b[31m", b"\xff\xfe", "a\u2028b".encode(), b"\x7f"])
+@pytest.mark.parametrize("folder", [b"", b"d"])
+def test_a_name_that_is_not_plain_text_is_refused_in_printable_words(work: Path, name: bytes, folder: bytes) -> None:
+    """Lost: an output's name forges lines in a log or a terminal, or has no encoding in the catalog."""
+    (work / "d").mkdir()
+    Path(os.fsdecode(os.path.join(os.fsencode(work), folder, name))).write_text("x")
+    with pytest.raises(VerificationFailed) as refused:
+        collect(work, ["*"], LIMITS)
+    assert str(refused.value).isprintable()
+
+
+def test_bytes_entries_and_depth_are_bounded(work: Path) -> None:
+    """Lost: the node walks or reads without end."""
+    (work / "big").write_bytes(bytes(1001))
+    with pytest.raises(VerificationFailed, match="1000 bytes"):
+        collect(work, ["big"], LIMITS)
+    (work / "many").mkdir()
+    for number in range(500):
+        (work / "many" / str(number)).touch()
+    with pytest.raises(VerificationFailed, match="50 files"):
+        collect(work, ["many"], LIMITS)
+    deep = work / "deep"
+    deep.mkdir()
+    deep.joinpath(*["d"] * 70).mkdir(parents=True)
+    with pytest.raises(VerificationFailed, match="64 folders"):
+        collect(work, ["deep"], LIMITS)
+    with pytest.raises(BadInput):
+        collect(work, ["*"] * 300, LIMITS)
+
+
+def test_open_beneath_reads_a_file_and_follows_nothing(work: Path) -> None:
+    """Lost: a link on the way to a step's input or output leads the node to a file of the host."""
+    (work / "d").mkdir()
+    (work / "d" / "file").write_text("x")
+    (work / "away").symlink_to("/etc")
+    (work / "d" / "link").symlink_to("/etc/passwd")
+    os.mkfifo(work / "fifo")
+    fd = open_beneath(work, "d/file")
+    assert os.read(fd, 10) == b"x"
+    os.close(fd)
+    for name, error in (
+        ("away/passwd", VerificationFailed),
+        ("d/link", VerificationFailed),
+        ("fifo", VerificationFailed),
+        ("d", VerificationFailed),
+        ("d/none", NotFound),
+        ("../work/d/file", BadInput),
+        ("/etc/passwd", BadInput),
+    ):
+        with pytest.raises(error):
+            open_beneath(work, name)
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=40))
+def test_no_text_that_passes_for_a_plain_name_climbs(name: str) -> None:
+    """Lost: one spelling of «..» that the check does not know."""
+    try:
+        plain = plain_name(name)
+    except ComityError:
+        return
+    assert os.path.normpath(os.path.join("/base", plain)) == f"/base/{plain}"
+    assert plain.isprintable() or all(character.isprintable() or character not in "\0\n\r\x1b" for character in plain)
