@@ -17,8 +17,10 @@ MAX_BODY = 64 << 10
 
 Index = Annotated[int, msgspec.Meta(ge=0)]
 Millis = Annotated[int, msgspec.Meta(ge=0)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
-"""A name for people: 1 to 120 characters, none of them a control character."""
+_UNSEEN = r"\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=120, pattern=rf"^[^{_UNSEEN}]+\Z")]
+"""A name for people: 1 to 120 characters, none of which steers a terminal or hides: no control character (C1 among
+them), no line or paragraph separator, nothing that turns the direction of writing or is not seen."""
 
 
 class Body(Signed, frozen=True, kw_only=True):

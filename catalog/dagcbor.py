@@ -5,7 +5,7 @@ first, refuses whatever does not encode again to the same bytes, and then checks
 unknown fields, missing fields and values out of bounds are errors. Floats are not used.
 
 cbor2 encodes, because it keeps byte strings and links apart by type; libipld turns a byte string that happens
-to look like a CID into a link, which changes the size of one leaf in about 2**25 (docs/decisions/0003).
+to look like a CID into a link, which changes the size of one leaf in about 2,200 (docs/decisions/0003).
 """
 
 from __future__ import annotations

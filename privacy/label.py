@@ -8,7 +8,6 @@ readers, so that a site which pools intermediate results does not thereby show t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import reduce
 from typing import Final
 
 from catalog.error import BadInput
@@ -53,10 +52,7 @@ def join(a: Label, b: Label) -> Label:
     Raises:
         BadInput: together they have more than 256 owners.
     """
-    owners = {owner: frozenset(readers) for owner, readers in a.owners.items()}
-    for owner, readers in b.owners.items():
-        owners[owner] = owners[owner].intersection(readers) if owner in owners else frozenset(readers)
-    return label_of(owners)
+    return joined((a, b))
 
 
 def joined(labels: Iterable[Label]) -> Label:
@@ -65,7 +61,11 @@ def joined(labels: Iterable[Label]) -> Label:
     Raises:
         BadInput: together they have more than 256 owners.
     """
-    return reduce(join, labels, OPEN)
+    owners: dict[str, frozenset[str]] = {}
+    for label in labels:
+        for owner, readers in label.owners.items():
+            owners[owner] = owners[owner].intersection(readers) if owner in owners else frozenset(readers)
+    return label_of(owners)
 
 
 def flows_to(a: Label, b: Label) -> bool:

@@ -42,8 +42,11 @@ def project_of(index: Index, ref: ProjectRef, person: Person, now: int) -> Proje
 
     Raises:
         NotFound: the site is no member.
-        Denied: no such project, it has ended, or the person is not in it.
+        Denied: no such project, it has ended, the person is not in it, or is an auditor: whoever checks what was done
+            does none of it.
     """
+    if person.role is Role.AUDITOR:
+        raise Denied(f"{person.name} is an auditor, who asks what was done and does not act in projects")
     project = index.site(ref.site).typed(ProjectFields, "project", ref.name)
     if project is None:
         raise Denied(f"no project «{ref.name}» stands in the catalog of its site; a steward there makes one")

@@ -50,6 +50,11 @@ def data_in(arguments: dict[str, Argument]) -> Iterator[Data]:
             yield from (item for item in argument.items if isinstance(item, Data))
 
 
+def pieces_in(arguments: dict[str, Argument]) -> list[Data]:
+    """Each piece of data once, by site and CID, whatever names it goes by: what a list repeats is judged once."""
+    return list({(item.site, item.cid): item for item in data_in(arguments)}.values())
+
+
 def handle(site: str, token: bytes) -> str:
     """The handle of a held output at ``site``, from 16 random bytes."""
     return f"held:{site}/{token.hex()}"

@@ -19,7 +19,7 @@ from catalog.index import Index
 from catalog.key import check
 from catalog.label import Label
 from privacy.label import joined, released
-from workflow.argument import Data, data_in
+from workflow.argument import Data, pieces_in
 from workflow.order import Order
 from workflow.receipt import Output, Receipt
 
@@ -66,7 +66,7 @@ class Evidence:
     def _take(self, order: Order, receipt: Receipt) -> None:
         label, proof = self.inputs_label(order), cid_of(receipt)
         named = frozenset(order.proofs)
-        datasets = frozenset(cid for data in data_in(order.inputs) for cid in self._datasets(data, named))
+        datasets = frozenset(cid for data in pieces_in(order.inputs) for cid in self._datasets(data, named))
         for name, output in receipt.outputs.items():
             if output.cid is not None:
                 made = Made(order, receipt, name, output, self._released(order, name, output, label), datasets)
@@ -118,7 +118,7 @@ class Evidence:
             Denied: something is neither a dataset of its site nor an output that the order's proofs name.
         """
         named = frozenset(order.proofs)
-        return joined([self._label(data, named) for data in data_in(order.inputs)] + [self.block_label(order.block)])
+        return joined([self._label(data, named) for data in pieces_in(order.inputs)] + [self.block_label(order.block)])
 
     def block_label(self, block: Cid) -> Label:
         """The label of a block.

@@ -22,6 +22,7 @@ class Holdings:
 
     def __init__(self) -> None:
         self._labels: dict[Cid, Label] = {}
+        self._held: set[Cid] = set()
         self._accounted: dict[Cid, frozenset[Cid]] = {}
 
     def publish(self, entry: Entry) -> None:
@@ -32,14 +33,19 @@ class Holdings:
         elif isinstance(fields, DatasetFields):
             self._labels[fields.cid] = fields.label
             self._accounted[fields.cid] = frozenset({fields.cid})
-        elif isinstance(fields, BlockFields):
+        elif isinstance(fields, BlockFields) and not self.holds(fields.cid):
             self._labels[fields.cid] = fields.label
+
+    def holds(self, root: Cid) -> bool:
+        """Whether ``root`` is an output that is held here, or data: what nobody may share by calling it a block."""
+        return root in self._held
 
     def hold(self, root: Cid, label: Label, datasets: Iterable[Cid]) -> None:
         """Hold ``root`` under ``label``; a root already held keeps the readers that it had, and may gain these.
 
         The same bytes may be the output of two steps: whoever may read one of the two may read these bytes.
         """
+        self._held.add(root)
         self._accounted[root] = self._accounted.get(root, frozenset()) | frozenset(datasets)
         if root not in self._labels or flows_to(label, self._labels[root]):
             self._labels[root] = label

@@ -20,7 +20,7 @@ from node.message import Place
 from node.ports import Documents, Steps
 from privacy.label import may_hold
 from privacy.trust import person_at, project_of
-from workflow.argument import data_in
+from workflow.argument import pieces_in
 from workflow.evidence import Evidence
 from workflow.order import Order
 from workflow.submission import Submission
@@ -74,12 +74,14 @@ class Verifier:
             raise VerificationFailed("the workflow beside the order is not the one that was signed for")
         if tuple(cid_of(proof.receipt) for proof in message.proofs) != order.proofs:
             raise VerificationFailed("the proofs beside the order are not those that it names")
+        if any(proof.order.bus not in submission.buses for proof in message.proofs):
+            raise VerificationFailed("a proof beside the order is of an order by no bus node of the submission")
         evidence = Evidence(self._index, order.submission, [(p.order, p.receipt) for p in message.proofs])
         self._check_block(order)
         tool = await self._steps.tool(order.block)
         workflow = await self._documents.workflow(message.workflow)
         check_subset(order, submission, workflow, tool, evidence)
-        data = list(data_in(order.inputs))
+        data = pieces_in(order.inputs)
         for item in data:
             if not may_hold(evidence.label(item), self._site):
                 raise Denied(f"this site is no reader of «{item.name}», so it may not hold it")

@@ -10,10 +10,14 @@ from catalog.dagcbor import cid_of
 from catalog.error import ComityError, Denied, Unreachable, VerificationFailed
 from catalog.index import Index
 from catalog.key import UNSIGNED, Signer, check, signed
+from catalog.label import Label
 from node.bus.journal import Journal
 from node.message import Outcome, Place, Proof, question_bytes, read_reply
 from node.ports import Clock, Control
-from workflow.argument import Argument
+from privacy.label import effective_readers
+from workflow.argument import Argument, Data
+from workflow.evidence import Evidence
+from workflow.name import is_file_name
 from workflow.order import Instance, Order, Wanted
 from workflow.receipt import Receipt, Status
 from workflow.submission import Submission
@@ -22,6 +26,8 @@ WAIT_SECONDS = 20
 TRIES = 3
 AGAIN_SECONDS = 0.5
 ATTEMPTS = 2
+MAX_NAME = 120
+"""As long as a piece of data may be called in an order."""
 LATE = "it had not delivered when the next step began"
 
 
@@ -125,7 +131,7 @@ class Dispatcher:
         while True:
             try:
                 answer = await self._control.ask(order.site, question_bytes(question), WAIT_SECONDS + 10)
-                receipt = self._checked(order, read_reply(Receipt, answer))
+                receipt = self._checked(task, order, read_reply(Receipt, answer))
             except Unreachable as error:
                 failures += 1
                 if failures >= TRIES or self._clock.now() > order.not_after:
@@ -147,17 +153,48 @@ class Dispatcher:
             failures, question = 0, Outcome(order=cid_of(order), seconds=WAIT_SECONDS)
             await self._clock.sleep(AGAIN_SECONDS)
 
-    def _checked(self, order: Order, receipt: Receipt) -> Receipt:
-        """A receipt counts only if it is for this order, by the node of the site that was asked, within its price."""
+    def _checked(self, task: Task, order: Order, receipt: Receipt) -> Receipt:
+        """A receipt counts only if it is for this order, by the node of the site that was asked, within its price.
+
+        One that says «done» must have released every output to whom the order names: what a later site would refuse
+        is the fault of this site alone, and the others' shards go on without it.
+        """
         node = self._index.site(order.site).node()
         if receipt.order != cid_of(order) or receipt.site != order.site or receipt.node != node:
             raise VerificationFailed("its receipt is for another order or by another site")
         check(receipt, receipt.node)
         if receipt.cost > order.max_cost:
             raise VerificationFailed("its receipt charges more than the order allowed")
-        if receipt.status is Status.DONE and set(receipt.outputs) != set(order.outputs):
-            raise VerificationFailed("its receipt does not name the outputs that were ordered")
+        if receipt.cost and receipt.status not in (Status.DONE, Status.HELD):
+            raise VerificationFailed("its receipt charges for what was not delivered")
+        if not set(receipt.outputs) <= set(order.outputs):
+            raise VerificationFailed("its receipt names outputs that were not ordered")
+        if receipt.status is Status.DONE:
+            self._check_delivered(task, order, receipt)
         return receipt
+
+    def _check_delivered(self, task: Task, order: Order, receipt: Receipt) -> None:
+        if set(receipt.outputs) != set(order.outputs):
+            raise VerificationFailed("its receipt does not name the outputs that were ordered")
+        proofs = [(proof.order, proof.receipt) for proof in (*task.proofs, Proof(order=order, receipt=receipt))]
+        evidence = Evidence(self._index, order.submission, proofs)
+        for name, output in receipt.outputs.items():
+            if output.cid is None:
+                continue
+            if not is_file_name(output.name) or len(output.name) > MAX_NAME:
+                raise VerificationFailed(f"its receipt gives «{name}» a name that is no file's")
+            data = Data(site=order.site, cid=output.cid, name=output.name)
+            readers = effective_readers(_label_of(evidence, data, order, name))
+            if readers is not None and not set(order.outputs[name].readers) <= readers:
+                raise VerificationFailed(
+                    f"its receipt says «done», and «{name}» is not released to whom the order names"
+                )
+
+
+def _label_of(evidence: Evidence, data: Data, order: Order, name: str) -> Label:
+    """The label that this very order gave its output."""
+    made = (each for each in evidence.made(data) if each.order == order and each.name == name)
+    return next(made).label
 
 
 def _reached(task: Task, order: Order, receipt: Receipt) -> Reached:

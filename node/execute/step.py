@@ -7,6 +7,7 @@ The host's paths end here: what the core sees are CIDs, and what the step sees a
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -19,6 +20,7 @@ import trio
 
 from catalog.cid import Cid
 from catalog.error import BadInput, Denied, NotFound, VerificationFailed
+from node.execute.account import is_open_to_nobody, is_separate
 from node.execute.collect import Collected, collect
 from node.execute.quota import discard
 from node.ports import Blobs, Ending, Exit, Finished, Job, Limits, Mount, Product, Runner, Usage
@@ -28,6 +30,7 @@ from workflow.parse import parse_tool
 from workflow.tool import Tool
 from workflow.type import Kind
 
+log = logging.getLogger("comity.steps")
 TOOL = "tool.cwl"
 MAX_TOOLS = 256
 
@@ -126,14 +129,32 @@ class StepExecutor:
                 stderr=command.stderr,
                 limits=_limits(self._limits, seconds),
             )
-            async with self._turns:
-                ended = await self._runner.run(job)
+            ended = await self._in_turn(job)
             return await self._after(ended, tool, command, stage, work)
         except (BadInput, VerificationFailed) as error:
             return Finished({}, None, str(error))
+        except OSError as error:
+            # An argument longer than the system takes, a file of the block that is a folder: the block's fault, or
+            # this machine's, and never the end of the node.
+            return Finished({}, None, f"it could not be run: {type(error).__name__}")
         finally:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(discard, folder)
+
+    async def _in_turn(self, job: Job) -> Exit:
+        """Run a command when a processor is free.
+
+        Raises:
+            VerificationFailed: the runner does not take the job; why names paths of this host, which stay here.
+        """
+        async with self._turns:
+            try:
+                return await self._runner.run(job)
+            except BadInput as error:
+                log.warning("the runner does not take a step: %s", error)
+                raise VerificationFailed(
+                    "this site's runner does not take the step; its steward can see why"
+                ) from error
 
     async def _after(self, ended: Exit, tool: Tool, command: Command, stage: _Stage, work: Path) -> Finished:
         """What a command that ended delivered, or what it failed of, in words that are none of the command's own."""
@@ -223,8 +244,22 @@ class _Stage:
             await self._blobs.checkout(await self._materials.stored(item), source)
         else:
             self._resident.append(item)
+            source = await trio.to_thread.run_sync(self._opened, source)
         self.mounts.append(Mount(source, staged.path))
         return staged
+
+    def _opened(self, source: Path) -> Path:
+        """A path that the step may read: the data in place, or a copy where their modes close them to its account."""
+        if not is_separate() or all(is_open_to_nobody(each) for each in (source, *source.rglob("*"))):
+            return source
+        copy = self._folder / f"input-{len(self.mounts)}"
+        if source.is_dir():
+            shutil.copytree(source, copy, symlinks=True, copy_function=shutil.copyfile)
+        else:
+            shutil.copyfile(source, copy)
+        for each in (copy, *copy.rglob("*")):
+            each.chmod(0o755 if each.is_dir() else 0o444)
+        return copy
 
 
 def _literal(item: Literal) -> object:

@@ -37,13 +37,18 @@ class AuditDesk:
         self._book = book
         self._clock = clock
 
-    async def answer(self, question: Rows) -> WhoAnswer:
-        """The rows about a dataset, newest first; the question is written down before they leave.
+    async def answer(self, question: Rows, asker: str) -> WhoAnswer:
+        """The rows about a dataset, newest first, for the person whose home site ``asker`` is.
+
+        The question is written down before they leave. A site that was asked itself cannot pass the question on as
+        its own: it comes from the person's home or it is not answered.
 
         Raises:
             Denied: the person may not ask this here. VerificationFailed: the question is not the person's.
         """
         who = question.who
+        if who.site != asker:
+            raise Denied("the question came from another site than its person's home")
         self._check_asker(who)
         indexes = [i for i in self._book.ledger.rows(who.dataset) if question.before is None or i < question.before]
         indexes = indexes[: -PAGE_ROWS - 1 : -1]
@@ -68,10 +73,15 @@ class AuditDesk:
         if abs(self._clock.now() - who.at) > FRESH_MILLIS:
             raise VerificationFailed("the question is older than ten minutes, or the clocks of the two sites differ")
         person = person_at(self._index, who.person, who.site)
-        owner = self._index.by_subject("dataset", str(who.dataset))
-        own = person.role in (Role.STEWARD, Role.AUDITOR) and person.site in (self._site, owner.site if owner else "")
-        if not own and not self._allowed(person, who.dataset, owner.site if owner else self._site):
+        owner = self._owner(who.dataset)
+        own = person.role in (Role.STEWARD, Role.AUDITOR) and person.site in (self._site, owner)
+        if not own and not self._allowed(person, who.dataset, owner):
             raise Denied("no rule here lets this person see who accessed that dataset; ask its steward")
+
+    def _owner(self, dataset: Cid) -> str:
+        """The site that publishes the dataset: this one if it does, else the only one that does, else this one."""
+        owners = [site.root for site in self._index.sites.values() if site.latest("dataset", str(dataset))]
+        return owners[0] if len(owners) == 1 and self._site not in owners else self._site
 
     def _allowed(self, person: Person, dataset: Cid, owner: str) -> bool:
         request = See(

@@ -8,6 +8,7 @@ from catalog.cid import Cid
 from catalog.error import BadInput, NotFound, VerificationFailed
 from catalog.index import Index
 from node.ports import Bulk
+from node.storage.brought import Brought
 from node.storage.disk import DiskBlobs
 from node.storage.resident import Residents
 from workflow.argument import Data
@@ -24,11 +25,14 @@ def blob_path(root: Cid, cid: Cid) -> str:
 class Materials:
     """The ``Materials`` of the step executor, for the site ``site``."""
 
-    def __init__(self, site: str, index: Index, blobs: DiskBlobs, residents: Residents, bulk: Bulk) -> None:
+    def __init__(
+        self, site: str, index: Index, blobs: DiskBlobs, residents: Residents, brought: Brought, bulk: Bulk
+    ) -> None:
         self._site = site
         self._index = index
         self._blobs = blobs
         self._residents = residents
+        self._brought = brought
         self._bulk = bulk
 
     async def block(self, cid: Cid) -> None:
@@ -67,13 +71,30 @@ class Materials:
         return data.cid
 
     async def bring(self, site: str, root: Cid) -> None:
-        """Fetch what is missing below ``root`` from ``site``; every node verified before it is stored.
+        """Have ``root`` here whole, from ``site``; every node verified before it is stored.
+
+        What lies here already is fetched as well, unless that site delivered it before: it may be here under
+        another label, and whoever names a CID must show that it has the bytes. Nor does a site learn from what it
+        is asked for whether they lie here.
 
         Raises:
             NotFound: the site has no such thing for us, or we are the site and lack it.
         """
-        while missing := await self._blobs.missing(root):
-            if site == self._site:
+        if site == self._site:
+            if await self._blobs.missing(root):
                 raise NotFound(f"{root} is not stored here")
-            nodes = [(cid, await self._bulk.get(site, blob_path(root, cid), MAX_NODE)) for cid in missing[:BATCH]]
+            return
+        if await self._brought.had_from(site, root) and not await self._blobs.missing(root):
+            return
+        fetched: set[Cid] = set()
+        while wanted := await self._wanted(root, fetched):
+            nodes = [(cid, await self._bulk.get(site, blob_path(root, cid), MAX_NODE)) for cid in wanted[:BATCH]]
             await self._blobs.put_nodes(nodes)
+            fetched.update(cid for cid, _ in nodes)
+        await self._brought.keep(site, root)
+
+    async def _wanted(self, root: Cid, fetched: set[Cid]) -> list[Cid]:
+        """What is still to be fetched below ``root``: itself first, then all that is known by name."""
+        if root not in fetched:
+            return [root]
+        return [*await self._blobs.missing(root), *sorted(await self._blobs.names(root) - fetched)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from functools import partial
 
 import trio
@@ -29,14 +30,20 @@ class Orders:
         self._automator = automator
         self._nursery = nursery
         self._under_way: dict[Cid, _UnderWay] = {}
+        self._placed: OrderedDict[Cid, str] = OrderedDict()
 
     async def place(self, message: Place, asker: str) -> Receipt:
         """Carry an order out, and give the receipt that stands after at most ``message.seconds``.
+
+        The caller has checked that ``asker`` is the site whose bus signed the order.
 
         Raises:
             ComityError: it was refused before anything was written down, with the reason.
         """
         cid = cid_of(message.order)
+        self._placed[cid] = asker
+        if len(self._placed) > MAX_UNDER_WAY:
+            self._placed.popitem(last=False)
         standing = self._automator.standing(cid)
         if standing is not None and standing.final:
             return standing
@@ -47,12 +54,14 @@ class Orders:
             self._nursery.start_soon(partial(self._carry, cid, message, asker))
         return await self._wait(cid, message.seconds)
 
-    async def outcome(self, question: Outcome) -> Receipt:
-        """The receipt of an order, waiting for a final one.
+    async def outcome(self, question: Outcome, asker: str) -> Receipt:
+        """The receipt of an order that ``asker`` placed, waiting for a final one.
 
         Raises:
-            NotFound: no such order came here.
+            Unreachable: it placed none of that CID since this node started; whoever has the order places it again.
         """
+        if self._placed.get(question.order) != asker:
+            raise Unreachable("no such order came from there since this node started; place it again")
         return await self._wait(question.order, question.seconds)
 
     async def _carry(self, cid: Cid, message: Place, asker: str) -> None:

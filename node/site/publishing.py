@@ -68,7 +68,7 @@ async def check_content(site: Site, body: Body) -> None:
         case DatasetFields() as dataset:
             await _check_dataset(site, dataset)
         case BlockFields(cid=cid):
-            if await site.blobs.missing(cid):
+            if await site.blobs.missing(cid) or site.holdings.holds(cid):
                 raise NotFound(f"the block {cid} is not stored here; add it first")
         case _:
             pass

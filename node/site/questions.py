@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from catalog.dagcbor import Value
-from catalog.error import ComityError, NotFound
+from catalog.error import ComityError, NotFound, VerificationFailed
 from node.message import (
     Consistency,
     Cosigned,
@@ -59,11 +59,17 @@ class Questions:
             case Cosigned():
                 return await self._cosigned(asker, question)
             case Place():
+                self._check_bus(asker, question)
                 return await self._orders.place(question, asker)
             case Outcome():
-                return await self._orders.outcome(question)
+                return await self._orders.outcome(question, asker)
             case Rows():
-                return await self._desk.answer(question)
+                return await self._desk.answer(question, asker)
+
+    def _check_bus(self, asker: str, question: Place) -> None:
+        """An order's receipt is for the bus that signed it: whoever saw the order elsewhere gets none for it."""
+        if question.order.bus != self._membership.nodes[asker]:
+            raise VerificationFailed("the order does not come from the bus node that signed it")
 
     async def _consistency(self, question: Consistency) -> ProofAnswer:
         hashes = await self._log(question.origin).consistency(question.old, question.new)

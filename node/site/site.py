@@ -47,6 +47,7 @@ from node.site.questions import Questions
 from node.site.reach import Reach
 from node.site.shelf import Shelf
 from node.site.together import side_by_side
+from node.storage.brought import Brought
 from node.storage.database import Database
 from node.storage.disk import DiskBlobs
 from node.storage.facts import Facts
@@ -160,7 +161,9 @@ class Site:
             known=self._known,
         )
         self.reach = Reach(self.membership, self.network, self._bulk)
-        self.materials = Materials(self.root, self.index, self.blobs, self.residents, self.reach)
+        self.materials = Materials(
+            self.root, self.index, self.blobs, self.residents, Brought(self._database), self.reach
+        )
         self.documents = ParsedDocuments()
         self.steps = StepExecutor(Sandbox(), self.materials, self.blobs, self.folder.work, Limits())
 

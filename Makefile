@@ -1,0 +1,46 @@
+# Every target makes what it needs: Linux, Python 3.11 or newer with its venv module, and make. No compiler, no root.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench devnet clean
+
+help:  ## Show this help.
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY)  ## Three hospitals and an institute, as a story, with a report at its end.
+	@$(BIN)/python -m cli.main devnet demo
+
+test: $(READY)  ## All tests, side by side and in random order.
+	@$(BIN)/pytest -n auto $(TESTS)
+
+lint: $(READY)  ## Style, format, types, and which room may import which.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@PYTHONPATH=. $(BIN)/lint-imports
+
+bench: $(READY)  ## Measure, each figure beside its reference in the same run.
+	@$(BIN)/python -m bench
+
+devnet: $(READY)  ## Start a consortium on this machine to play with; «comity devnet down» ends it.
+	@$(BIN)/python -m cli.main devnet up
+	@echo 'The command is $(BIN)/comity; to end it all: $(BIN)/comity devnet down'
+
+clean:  ## Remove what was made here: the environment, caches, reports, and the devnet with its processes.
+	@if [ -f .devnet/devnet.json ] && [ -x $(BIN)/python ]; then $(BIN)/python -m cli.main devnet down; fi
+	@rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One environment for all of it, as uv.lock says; made again when that changes.
+$(READY): pyproject.toml uv.lock
+	@command -v $(PYTHON) >/dev/null || { echo 'Python 3.11 or newer is missing; install it: sudo apt install python3 python3-venv' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$$($(PYTHON) --version) is too old: 3.11 or newer is needed; name another one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing; install it: sudo apt install python3-venv" >&2; exit 1; }
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --upgrade uv
+	@UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --locked --all-extras --compile-bytecode
+	@touch $@

@@ -1,0 +1,109 @@
+"""A consortium to measure on: real node processes on loopback, one hospital with a small table, one institute."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from catalog.cid import Cid
+from catalog.error import ComityError
+from devnet.founding import found
+from devnet.launch import make_sites, start_nodes
+from devnet.process import Process, end
+from devnet.publication import as_researcher, endorse, open_projects, publish_sites
+from devnet.state import read_state
+from devnet.topology import PROJECT, Places, Topology, topology
+from node.api.client import Node
+from node.api.view import Plan
+
+WORK = Path("out/bench/work")
+"""On the disk of the checkout: in memory, a flush to the disk would cost nothing."""
+
+BLOCK = """\
+cwlVersion: v1.2
+class: CommandLineTool
+label: copy
+$namespaces: {comity: "urn:comity:cwl#"}
+hints: {comity:Output: {result: {type: statistics}}}
+baseCommand: [cp]
+arguments: [{position: 2, valueFrom: result.csv}]
+inputs:
+  data: {type: File, inputBinding: {position: 1}}
+outputs:
+  result: {type: File, outputBinding: {glob: result.csv}}
+"""
+"""The least that a step can do: one input is copied to one output."""
+
+_WORKFLOW = """\
+cwlVersion: v1.2
+class: Workflow
+requirements: {{ScatterFeatureRequirement: {{}}}}
+inputs: {{tables: "File[]"}}
+steps:
+  copy: {{run: "comity:{block}", in: {{data: tables}}, scatter: data, out: [result]}}
+outputs: {{copies: {{type: "File[]", outputSource: copy/result}}}}
+"""
+
+
+@contextmanager
+def workplace() -> Iterator[Path]:
+    """A folder on the checkout's disk, removed afterwards."""
+    WORK.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=WORK.absolute()) as folder:
+        yield Path(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A consortium of two that runs: ``processes`` by handle, the block and the table that its steps are made of."""
+
+    places: Places
+    known: Topology
+    processes: Mapping[str, Process]
+    block: Cid
+    table: Cid
+
+    @property
+    def workflow(self) -> str:
+        """One scattered step."""
+        return _WORKFLOW.format(block=self.block)
+
+    def researcher(self) -> Node:
+        """The researcher's client at the institute's node."""
+        return as_researcher(self.places, self.known)
+
+    def plan(self, researcher: Node) -> Plan:
+        """A plan of the workflow over the one table, in one shard."""
+        return researcher.plan(
+            self.workflow, {"tables": [self.table]}, project=PROJECT, deadline="2h", budget="1.00", min_sites=1
+        )
+
+
+@contextmanager
+def consortium() -> Iterator[Running]:
+    """Two sites, founded, with everything signed that a step needs; all processes are ended afterwards."""
+    with workplace() as folder:
+        places, known = Places(folder), topology(2)
+        hospital = known.hospitals[0]
+        make_sites(places, known)
+        table = places.table(hospital)
+        table.parent.mkdir(parents=True)
+        table.write_text("".join(f"{row},{row * row}\n" for row in range(1000)))
+        try:
+            state = start_nodes(places, known)
+            found(places, known)
+            published = publish_sites(places, known)[hospital.handle]
+            open_projects(places, known)
+            with as_researcher(places, known) as researcher:
+                block = researcher.publish_block({"tool.cwl": BLOCK}, name="copy").cid
+                researcher.share_block(block, [hospital.name])
+            endorse(places, known, hospital, str(block))
+            yield Running(places, known, state.processes, block, published.cid)
+        finally:
+            # As recorded: a node that did not start leaves the others running.
+            stubborn = end(read_state(places).processes.values())
+        if stubborn:
+            raise ComityError(f"{len(stubborn)} nodes had to be killed; see their logs")

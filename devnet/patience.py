@@ -1,0 +1,33 @@
+"""Waiting for what arrives by itself: replication is not instant, and a look costs a millisecond."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from catalog.error import NotFound, Unreachable
+
+T = TypeVar("T")
+
+_EVERY: Final = 0.05
+
+
+def eventually(look: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
+    """What ``look`` gives, as soon as it gives something; what it does not find yet counts as nothing.
+
+    Raises:
+        Unreachable: it gave nothing in ``seconds``; the message names ``what``.
+    """
+    until = time.monotonic() + seconds
+    missing = ""
+    while time.monotonic() < until:
+        try:
+            found = look()
+        except NotFound as error:
+            missing = f": {error}"
+        else:
+            if found is not None:
+                return found
+        time.sleep(_EVERY)
+    raise Unreachable(f"{what} did not come within {seconds:.0f} s{missing}")

@@ -1,0 +1,108 @@
+"""The smaller ports of a simulated site: its clock, its randomness, its CWL, and what runs its steps."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+from catalog.cid import Cid
+from catalog.error import NotFound, VerificationFailed
+from catalog.index import Index
+from node.ports import Bulk, Finished, Product, Usage
+from tests.simulation.consortium import EPOCH_BEGAN, Site, compute, read_tool, read_workflow
+from tests.simulation.scheduler import Nap, Scheduler, Turn
+from tests.simulation.watch import Watch
+from workflow.argument import Argument, data_in
+from workflow.graph import Workflow
+from workflow.tool import Tool
+
+MAX_BLOB = 1 << 20
+
+
+class SimulatedClock:
+    """The clock of one site, which is wrong by ``skew`` milliseconds."""
+
+    def __init__(self, scheduler: Scheduler, skew: int) -> None:
+        self._scheduler = scheduler
+        self._skew = skew
+
+    def now(self) -> int:
+        return EPOCH_BEGAN + self._scheduler.now + self._skew
+
+    async def sleep(self, seconds: float) -> None:
+        await Nap(int(seconds * 1000))
+
+
+class SimulatedRandom:
+    """Bytes that are the same in every run of a seed."""
+
+    def __init__(self, seed: str) -> None:
+        self._random = random.Random(seed)
+
+    def token(self, count: int) -> bytes:
+        return self._random.randbytes(count)
+
+
+class SimulatedDocuments:
+    """CWL texts, really parsed."""
+
+    async def workflow(self, text: str) -> Workflow:
+        await Turn("documents.workflow")
+        return read_workflow(text)
+
+
+class SimulatedSteps:
+    """Blocks are real CWL; running one is a pure function. Opening data is told to the watch."""
+
+    runner = "sandbox"
+
+    def __init__(self, site: Site, index: Index, bulk: Bulk, scheduler: Scheduler, watch: Watch, broken: float) -> None:
+        self._site = site
+        self._index = index
+        self._bulk = bulk
+        self._scheduler = scheduler
+        self._watch = watch
+        self._broken = broken
+
+    async def tool(self, block: Cid) -> Tool:
+        await Turn("steps.tool")
+        entry = self._index.by_subject("block", str(block))
+        if entry is None:
+            raise NotFound(f"no block {block}")
+        return read_tool((await self._bring(entry.site, block)).decode())
+
+    async def run(self, block: Cid, inputs: Mapping[str, Argument], seconds: float) -> Finished:
+        await Turn("steps.run")
+        data = list(data_in(dict(inputs)))
+        self._watch.opens(self._site, block, data)
+        tool = await self.tool(block)
+        for item in data:
+            await self._bring(item.site, item.cid)
+        files = [self._site.disk.blobs[item.cid] for item in data]
+        await Turn("steps.opened")
+        takes = self._scheduler.random.choice([5, 50, 500, 5_000, 40_000])
+        await Nap(min(takes, int(seconds * 1000)))
+        usage = Usage(takes / 1000, 0.1, 1 << 20)
+        if takes > seconds * 1000:
+            return Finished({}, usage, "it ran out of time")
+        if self._scheduler.random.random() < self._broken:
+            return Finished({}, usage, "it ended with code 1")
+        made = compute(tool.base_command[0], files)
+        cid = Cid.of(made)
+        name = tool.outputs[0].name
+        self._site.disk.blobs[cid] = made
+        self._watch.made(self._site, cid, data)
+        await Turn("steps.stored")
+        return Finished({name: Product(f"{name}.json", cid, len(made))}, usage)
+
+    async def _bring(self, site: str, cid: Cid) -> bytes:
+        blobs = self._site.disk.blobs
+        if cid not in blobs:
+            if site == self._site.did:
+                raise NotFound(f"{cid} is not stored here")
+            data = await self._bulk.get(site, f"/blob/{cid}/{cid}", MAX_BLOB)
+            if not cid.matches(data):
+                raise VerificationFailed("other bytes came than the CID names")
+            blobs[cid] = data
+            await Turn("steps.fetched")
+        return blobs[cid]
