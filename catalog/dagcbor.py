@@ -10,6 +10,7 @@ to look like a CID into a link, which changes the size of one leaf in about 2,20
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Any, Final, TypeVar
 
 import cbor2
@@ -32,6 +33,9 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 V = TypeVar("V", bound=Value)
 J = TypeVar("J")
+
+_FIRST: Final = Lock()
+_readable: set[object] = set()
 
 
 def encode(value: object) -> bytes:
@@ -75,7 +79,7 @@ def convert(kind: type[V], plain: object) -> V:
         VerificationFailed: a field is missing, unknown, of another type or out of bounds.
     """
     try:
-        return msgspec.convert(plain, kind, strict=True, dec_hook=_read_custom)
+        return msgspec.convert(plain, _made_readable(kind), strict=True, dec_hook=_read_custom)
     except (msgspec.ValidationError, BadInput) as error:
         raise VerificationFailed(f"a {kind.__name__} was refused: {_short(error)}") from error
 
@@ -97,9 +101,22 @@ def from_json(kind: type[J], data: bytes) -> J:
         BadInput: malformed or of another shape.
     """
     try:
-        return msgspec.json.decode(data, type=kind, strict=True, dec_hook=_read_custom)
+        return msgspec.json.decode(data, type=_made_readable(kind), strict=True, dec_hook=_read_custom)
     except (msgspec.DecodeError, BadInput) as error:
         raise BadInput(f"a {kind.__name__} was refused: {_short(error)}") from error
+
+
+def _made_readable(kind: type[J]) -> type[J]:
+    """``kind``, once one thread has let msgspec look at it and at all that is in it.
+
+    At a type's first use msgspec 0.22 keeps what it learns of the type in the type itself, and keeps it before it is
+    complete: a second thread that reads the same type at that moment takes the whole process down.
+    """
+    if kind not in _readable:
+        with _FIRST:
+            msgspec.json.Decoder(kind, dec_hook=_read_custom)
+            _readable.add(kind)
+    return kind
 
 
 def _write(encoder: cbor2.CBOREncoder, value: object) -> None:

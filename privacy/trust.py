@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from catalog.block import BlockFields
+from catalog.cid import Cid
+from catalog.entry import Entry
 from catalog.error import Denied
 from catalog.index import Index
+from catalog.label import Label
 from catalog.member import Role
 from catalog.project import ProjectFields, ProjectRef
+from privacy.label import effective_readers, may_hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +60,31 @@ def project_of(index: Index, ref: ProjectRef, person: Person, now: int) -> Proje
     if person.did not in project.people:
         raise Denied(f"{person.name} is not in the project «{ref.name}»; a steward of its site can add them")
     return project
+
+
+def blocks_at(index: Index, cid: Cid, site: str) -> list[Entry]:
+    """Every entry that shares the block ``cid`` with ``site``, the one with the most readers first.
+
+    Several sites may share one block: each of them has its bytes and may give them on, so the widest label counts,
+    and nobody takes a block from others by sharing it more narrowly.
+    """
+    return [entry for entry, label in _shared(index, cid) if may_hold(label, site)]
+
+
+def block_label(index: Index, cid: Cid) -> Label | None:
+    """The widest label under which a member shares the block ``cid``; none if nobody does."""
+    return next((label for _, label in _shared(index, cid)), None)
+
+
+def _shared(index: Index, cid: Cid) -> list[tuple[Entry, Label]]:
+    found = [
+        (entry, entry.fields.label)
+        for site in index.sites.values()
+        if (entry := site.latest("block", str(cid))) is not None and isinstance(entry.fields, BlockFields)
+    ]
+    return sorted(found, key=lambda each: (-_width(each[1]), each[0].site))
+
+
+def _width(label: Label) -> float:
+    readers = effective_readers(label)
+    return float("inf") if readers is None else len(readers)

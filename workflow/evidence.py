@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from catalog.block import BlockFields
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
 from catalog.dataset import DatasetFields
@@ -19,6 +18,7 @@ from catalog.index import Index
 from catalog.key import check
 from catalog.label import Label
 from privacy.label import joined, released
+from privacy.trust import block_label
 from workflow.argument import Data, pieces_in
 from workflow.order import Order
 from workflow.receipt import Output, Receipt
@@ -126,10 +126,10 @@ class Evidence:
         Raises:
             Denied: no site shares a block of that CID here.
         """
-        entry = self._index.by_subject("block", str(block))
-        if entry is None or not isinstance(entry.fields, BlockFields):
+        label = block_label(self._index, block)
+        if label is None:
             raise Denied(f"no block {block} is shared with this site; its author can share it")
-        return entry.fields.label
+        return label
 
     def _released(self, order: Order, name: str, output: Output, label: Label) -> Label:
         release = output.release

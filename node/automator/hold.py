@@ -37,7 +37,7 @@ class Holdings:
             self._labels[fields.cid] = fields.label
 
     def holds(self, root: Cid) -> bool:
-        """Whether ``root`` is an output that is held here, or data: what nobody may share by calling it a block."""
+        """Whether ``root`` is an output of a step here, which nobody may share by calling it a block."""
         return root in self._held
 
     def hold(self, root: Cid, label: Label, datasets: Iterable[Cid]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from catalog.block import BlockFields
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
 from catalog.error import Denied, VerificationFailed
@@ -19,7 +18,7 @@ from node.automator.decide import Case
 from node.message import Place
 from node.ports import Documents, Steps
 from privacy.label import may_hold
-from privacy.trust import person_at, project_of
+from privacy.trust import blocks_at, person_at, project_of
 from workflow.argument import pieces_in
 from workflow.evidence import Evidence
 from workflow.order import Order
@@ -126,10 +125,7 @@ class Verifier:
 
     def _check_block(self, order: Order) -> None:
         """The block must be one that some member's catalog shares with this site, before it is fetched."""
-        entry = self._index.by_subject("block", str(order.block))
-        if entry is None or not isinstance(entry.fields, BlockFields):
-            raise Denied("the block is not shared with this site; its author can share it")
-        if not may_hold(entry.fields.label, self._site):
+        if not blocks_at(self._index, order.block, self._site):
             raise Denied("the block is not shared with this site; its author can share it")
 
     def _price(self, order: Order) -> int:

@@ -17,6 +17,7 @@ from node.bus.dispatch import Dispatcher, Reached, Task
 from node.bus.journal import Journal, Record, State
 from node.message import Proof
 from node.ports import Clock, Documents, Steps
+from privacy.trust import blocks_at
 from workflow.argument import Argument, Data, Many
 from workflow.graph import Source, Step, Workflow, order_of_steps
 from workflow.order import Instance, Wanted
@@ -152,7 +153,7 @@ class Bus:
             )
 
     async def _tool(self, block: Cid) -> Tool:
-        if self._index.by_subject("block", str(block)) is None:
+        if not blocks_at(self._index, block, self._site):
             raise NotFound(f"no block {block} is shared with this site; check the CID or ask its author to share it")
         return await self._steps.tool(block)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from catalog.cid import Cid
-from catalog.error import BadInput, NotFound, VerificationFailed
+from catalog.error import BadInput, ComityError, NotFound, Unreachable, VerificationFailed
 from catalog.index import Index
 from node.ports import Bulk
 from node.storage.brought import Brought
 from node.storage.disk import DiskBlobs
 from node.storage.resident import Residents
+from privacy.trust import blocks_at
 from workflow.argument import Data
 
 MAX_NODE = 2 << 20
@@ -36,15 +37,22 @@ class Materials:
         self._bulk = bulk
 
     async def block(self, cid: Cid) -> None:
-        """See to it that a block is stored here whole.
+        """See to it that a block is stored here whole, from any site that shares it.
 
         Raises:
             NotFound: no site shares it with this one. Unreachable, VerificationFailed: it cannot be fetched now.
         """
-        entry = self._index.by_subject("block", str(cid))
-        if entry is None:
-            raise NotFound(f"no block {cid} is shared with this site; check the CID or ask its author to share it")
-        await self.bring(entry.site, cid)
+        failure: ComityError = NotFound(
+            f"no block {cid} is shared with this site; check the CID or ask its author to share it"
+        )
+        for entry in blocks_at(self._index, cid, self._site):
+            try:
+                await self.bring(entry.site, cid)
+            except (NotFound, Unreachable, VerificationFailed) as error:
+                failure = error
+            else:
+                return
+        raise failure
 
     async def resident(self, data: Data) -> Path | None:
         """The path of resident data of this site, hashed just now.

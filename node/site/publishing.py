@@ -29,7 +29,7 @@ from node.site.views import entry_view
 from privacy.label import may_hold
 from privacy.policy import Policy
 from privacy.purpose import checked
-from privacy.trust import Person, person_at
+from privacy.trust import Person, blocks_at, person_at
 from workflow.account import Chain, FetchFields
 from workflow.parse import parse_tool
 from workflow.tool import Tool
@@ -173,7 +173,7 @@ async def show_block(site: Site, did: str, cid: Cid) -> schema.BlockView:
     """
     member_of(site, did)
     entry = _block(site, cid)
-    await site.materials.bring(entry.site, cid)
+    await site.materials.block(cid)
     tool = await site.blobs.read(cid, TOOL, 256 << 10)
     names = site.membership.names | {site.root: site.config.name}
     endorsed = {
@@ -186,10 +186,10 @@ async def show_block(site: Site, did: str, cid: Cid) -> schema.BlockView:
 
 
 def _block(site: Site, cid: Cid) -> Entry:
-    entry = site.index.by_subject("block", str(cid))
-    if entry is None or not isinstance(entry.fields, BlockFields) or not may_hold(entry.fields.label, site.root):
+    entries = blocks_at(site.index, cid, site.root)
+    if not entries:
         raise nothing_named(cid)
-    return entry
+    return entries[0]
 
 
 def nothing_named(cid: Cid) -> NotFound:

@@ -85,7 +85,6 @@ class DiskLog(StoredLog):
             BadInput: a kind or a body does not fit a leaf; nothing was appended.
             ComityError: the disk refused; nothing was appended, or the log takes nothing more until it is reopened.
         """
-        self._check_writable()
         if not entries:
             return self.size
         batch = Batch(entries)

@@ -9,7 +9,7 @@ that order with one thing changed.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from msgspec import structs
 
@@ -55,7 +55,10 @@ TEXT = workflow_text(0)
 class Stage:
     """One consortium, from its founding to the end of a test. ``prepare`` publishes before the nodes start."""
 
+    playing: ClassVar[list[Stage]] = []
+
     def __init__(self, prepare: Callable[[Stage], object] = lambda _: None, node: type[Node] = Node) -> None:
+        self.playing.append(self)
         self.scheduler = Scheduler("adversary")
         self.consortium = Consortium("adversary", 2, liar=True, wholesome=True, skew=0)
         self.anna, self.bruno = self.consortium.hospitals
@@ -101,9 +104,12 @@ class Stage:
         return self.play(self.network.ask("control", asker.did, target.did, question, 60.0))
 
     def place(self, message: Place, asker: Site | None = None, target: Site | None = None) -> Receipt:
-        """The receipt for an order; a refusal is raised as its own type."""
+        """The final receipt for an order; a refusal is raised as its own type."""
         target = target or next(each for each in self.consortium.sites if each.did == message.order.site)
-        return read_reply(Receipt, self.ask(asker or self.institute, target, question_bytes(message)))
+        while True:
+            receipt = read_reply(Receipt, self.ask(asker or self.institute, target, question_bytes(message)))
+            if receipt.final:
+                return receipt
 
     # --- what honest people would sign -------------------------------------------------------------------------------
 
@@ -248,12 +254,12 @@ class Stage:
         self.publish(site, "block", str(CIDS[name]), fields)
         site.disk.blobs[CIDS[name]] = BLOCKS[name].encode()
 
-    def grant(self, issuer: Site, datasets: Sequence[Cid], by: PrivateKey | None = None, **changes: object) -> Cid:
-        """A grant in the catalog of ``issuer``; its CID."""
-        key = by or issuer.steward
+    def grant(self, owner: Site, datasets: Sequence[Cid], by: PrivateKey | None = None, **changes: object) -> Cid:
+        """A grant in the catalog of ``owner``; its CID."""
+        key = by or owner.steward
         whole = Grant(
             issuer=key.did,
-            site=issuer.did,
+            site=owner.did,
             subject=self.researcher.did,
             project=self.consortium.project,
             claims={},
@@ -267,7 +273,7 @@ class Stage:
             sig=UNSIGNED,
         )
         fields = GrantFields(grant=signed(structs.replace(whole, **changes), key))
-        self.publish(issuer, "grant", str(fields.cid), fields)
+        self.publish(owner, "grant", str(fields.cid), fields)
         return fields.cid
 
 

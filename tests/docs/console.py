@@ -10,7 +10,7 @@ import os
 import re
 import signal
 import subprocess
-import time
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,7 +68,7 @@ class Shell:
         self._state = folder / ".shell"
         self._folder = folder
         self._environment = environment
-        self._behind: list[tuple[str, subprocess.Popen[bytes], Path]] = []
+        self._behind: list[Behind] = []
         self._state.write_text("")
 
     def run(self, example: Example) -> None:
@@ -93,40 +93,65 @@ class Shell:
         self._wait_for_others()
 
     def _start(self, command: str) -> None:
-        log = self._folder / f".behind-{len(self._behind)}"
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                ["bash", "-c", f"source {self._state}; exec {command}"],
-                cwd=self._folder,
-                env=self._environment,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self._behind.append((command, process, log))
-        if _is_node(command):
-            _until(lambda: b" is up: " in log.read_bytes(), process, log)
+        process = subprocess.Popen(
+            ["bash", "-c", f"source {self._state}; exec {command}"],
+            cwd=self._folder,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        behind = Behind(command, process)
+        self._behind.append(behind)
+        if behind.is_node:
+            behind.wait_until_up()
 
     def _wait_for_others(self) -> None:
-        for command, process, log in [each for each in self._behind if not _is_node(each[0])]:
-            assert process.wait(SECONDS) == 0, f"$ {command}\n{log.read_text()}"
-            self._behind.remove((command, process, log))
+        for behind in [each for each in self._behind if not each.is_node]:
+            behind.wait()
+            self._behind.remove(behind)
 
     def close(self) -> None:
         """Stop the nodes that the page started, as Ctrl-C does."""
-        for _, process, _ in self._behind:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGINT)
-        for command, process, log in self._behind:
-            assert process.wait(SECONDS) == 0, f"$ {command}\n{log.read_text()}"
+        for behind in self._behind:
+            if behind.process.poll() is None:
+                os.killpg(behind.process.pid, signal.SIGINT)
+        for behind in self._behind:
+            behind.wait()
 
 
-def _is_node(command: str) -> bool:
-    return "site run" in command
+class Behind:
+    """A command that runs on, and what it printed so far."""
 
+    def __init__(self, command: str, process: subprocess.Popen[str]) -> None:
+        self.command = command
+        self.process = process
+        self.is_node = "site run" in command
+        self._printed: list[str] = []
+        self._up_or_ended = threading.Event()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
-def _until(reached, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not reached():
-        assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-        time.sleep(0.05)
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
+            for line in lines:
+                self._printed.append(line)
+                if " is up: " in line:
+                    self._up_or_ended.set()
+        self._up_or_ended.set()
+
+    def wait_until_up(self) -> None:
+        """Wait until a node says that it answers."""
+        self._up_or_ended.wait(SECONDS)
+        assert any(" is up: " in line for line in self._printed), self._told()
+
+    def wait(self) -> None:
+        """Wait until it has ended, which must be well."""
+        code = self.process.wait(SECONDS)
+        self._reader.join(SECONDS)
+        assert code == 0, self._told()
+
+    def _told(self) -> str:
+        return f"$ {self.command}\n{''.join(self._printed)}"

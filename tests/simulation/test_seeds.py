@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,13 @@ def test_messages_that_come_twice_alone_fail_nothing(once: bool) -> None:
         world.run()
         (record,) = world.consortium.institute.disk.journal.kept.values()
         assert (record.state.value, record.reason) == ("done", "")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_bus_that_was_killed_goes_on_where_it_stood(seed: int) -> None:
+    """Else a hospital that comes back meanwhile shifts the shards, and a result is pooled twice or not at all."""
+    troubles = Troubles(hospitals=3, wholesome=True, lost=0.4, delay=500, kills=8, danger="journal", copies=1)
+    World(seed, replace(troubles, submissions=3, stewards=0)).run()
 
 
 def test_a_fork_leaves_evidence_with_the_others() -> None:

@@ -58,7 +58,7 @@ class Account:
     denials: set[Cid] = field(default_factory=set)
     results: dict[Cid, ResultFields] = field(default_factory=dict)
     released: set[Cid] = field(default_factory=set)
-    opened: set[Cid] = field(default_factory=set)
+    opened: Counter[tuple[Cid, frozenset[str]]] = field(default_factory=Counter)
 
 
 class Watch:
@@ -160,13 +160,12 @@ class Watch:
     def opens(self, site: Site, block: Cid, data: Sequence[Data]) -> None:
         """A step is about to open data: there must be a durable intent for it, and each covers one run."""
         account = self.accounts[site.did]
-        datasets = {str(item.cid) for item in data if item.cid in site.datasets}
-        for order, intent in account.intents.items():
-            fits = intent.block == block and datasets <= set(intent.chain)
-            if fits and order not in account.results and order not in account.opened:
-                account.opened.add(order)
-                self.seen["opened"] += 1
-                return
+        datasets = frozenset(str(item.cid) for item in data if item.cid in site.datasets)
+        fits = [order for order, it in account.intents.items() if it.block == block and datasets <= set(it.chain)]
+        account.opened[block, datasets] += 1
+        self.seen["opened"] += 1
+        if account.opened[block, datasets] <= len(fits) and not set(fits) <= set(account.results):
+            return
         raise Violation(Invariant.INTENT, f"{site.name} opens data and no durable intent covers it")
 
     def made(self, site: Site, cid: Cid, data: Sequence[Data]) -> None:

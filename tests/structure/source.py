@@ -8,18 +8,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @cache
-def pyproject() -> dict:
+def pyproject() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 def rooms() -> list[str]:
     """The packages that the distribution ships."""
-    return pyproject()["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    packages: list[str] = pyproject()["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    return packages
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,6 @@ def functions(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
     def walk(node: ast.AST, inside: str) -> Iterator[tuple[str, ast.AST]]:
         for child in ast.iter_child_nodes(node):
             yield inside, child
-            named = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
-            yield from walk(child, child.name if named else inside)
+            yield from walk(child, child.name if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) else inside)
 
     return walk(tree, "")

@@ -76,9 +76,12 @@ def broad(module: Module) -> Iterator[str]:
             raises_again = isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None
             if not raises_again and (module.where, inside) not in OUTERMOST:
                 yield f"{module.where}:{node.lineno}"
-        suppresses = isinstance(node, ast.Call) and ast.unparse(node.func).endswith("suppress")
-        if suppresses and any(names(each) & BROAD for each in node.args):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("suppress") and named(node.args) & BROAD:
             yield f"{module.where}:{node.lineno}: suppress"
+
+
+def named(nodes: list[ast.expr]) -> set[str]:
+    return {name for node in nodes for name in names(node)}
 
 
 def names(node: ast.expr | None) -> set[str]:

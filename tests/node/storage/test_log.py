@@ -3,6 +3,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from catalog.error import BadInput, ComityError, Conflict, NotFound, Verificatio
 from catalog.key import PrivateKey
 from catalog.leaf import MAX_BODY, decode_leaf, opens
 from catalog.tiles import Tile
+from node.storage import stored
 from node.storage.fsck import check_folder
 from node.storage.log import DiskLog
 
@@ -601,3 +603,32 @@ def test_all_is_flushed_before_the_checkpoint_names_it(tmp_path, monkeypatch):
 
     trio.run(main)
     assert not unflushed
+
+
+def test_an_append_that_comes_while_a_checkpoint_is_written_waits_and_stands(tmp_path, monkeypatch):
+    """Lost: a node under load, which took a checkpoint in progress for a failed one and closed its log."""
+    writing, go_on = threading.Event(), threading.Event()
+    write = stored.write_files
+
+    def slowly(files):
+        writing.set()
+        assert go_on.wait(30)
+        write(files)
+
+    async def main():
+        async with await make(tmp_path / "log") as log:
+            monkeypatch.setattr(stored, "write_files", slowly)
+            places = {}
+
+            async def append(name, start):
+                places[name] = await log.append(entries(start, start + 1))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(append, "first", 0)
+                await trio.to_thread.run_sync(writing.wait)
+                nursery.start_soon(append, "second", 1)
+                await trio.testing.wait_all_tasks_blocked()
+                go_on.set()
+            assert (places, log.size) == ({"first": 0, "second": 1}, 2)
+
+    trio.run(main)

@@ -1,0 +1,150 @@
+"""A consortium of real processes, its workflow, and the command that acts on it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from devnet.publication import as_researcher, as_steward, endorse
+from devnet.topology import Institution, Places, Topology
+from node.api.client import Node
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SUMS_TOOL = """\
+cwlVersion: v1.2
+class: CommandLineTool
+$namespaces: {comity: "urn:comity:cwl#"}
+hints:
+  comity:Output: {sums: {type: statistics}}
+baseCommand: python3
+inputs:
+  code: {type: File, default: {class: File, location: step.py}, inputBinding: {position: 0}}
+  table: {type: File, inputBinding: {position: 1}}
+arguments: [{position: 2, valueFrom: MARK}]
+outputs:
+  sums: {type: File, outputBinding: {glob: sums.json}}
+"""
+SUMS_CODE = """\
+import csv, json, math, sys, time
+with open(sys.argv[1], newline="") as file:
+    rows = [float(row["mean_radius"]) for row in csv.DictReader(file)]
+if len(rows) > LONG:
+    time.sleep(300)
+with open("sums.json", "w") as file:
+    json.dump({"count": len(rows), "sum": math.fsum(rows)}, file)
+"""
+POOL_TOOL = """\
+cwlVersion: v1.2
+class: CommandLineTool
+$namespaces: {comity: "urn:comity:cwl#"}
+hints:
+  comity:Output: {pooled: {type: statistics}}
+baseCommand: python3
+inputs:
+  code: {type: File, default: {class: File, location: pool.py}, inputBinding: {position: 0}}
+  parts: {type: "File[]", inputBinding: {position: 1}}
+outputs:
+  pooled: {type: File, outputBinding: {glob: pooled.json}}
+"""
+POOL_CODE = """\
+import json, sys
+parts = [json.load(open(path)) for path in sys.argv[1:]]
+count = sum(part["count"] for part in parts)
+with open("pooled.json", "w") as file:
+    json.dump({"count": count, "mean": sum(part["sum"] for part in parts) / count}, file)
+"""
+WORKFLOW = """\
+cwlVersion: v1.2
+class: Workflow
+requirements: {ScatterFeatureRequirement: {}}
+inputs: {tables: "File[]"}
+steps:
+  sums: {run: "comity:SUMS", scatter: table, in: {table: tables}, out: [sums]}
+  pool: {run: "comity:POOL", in: {parts: sums/sums}, out: [pooled]}
+outputs:
+  pooled: {type: File, outputSource: pool/pooled}
+"""
+
+
+@dataclass(frozen=True)
+class Consortium:
+    """Two hospitals and an institute, and the workflow that all stewards endorsed."""
+
+    places: Places
+    known: Topology
+    workflow: str
+
+    @property
+    def small(self) -> Institution:
+        """The hospital with the smaller table."""
+        return self.known.hospitals[0]
+
+    @property
+    def large(self) -> Institution:
+        """The hospital with the larger table."""
+        return self.known.hospitals[1]
+
+    def steward(self, institution: Institution) -> Node:
+        """The client of its steward."""
+        return as_steward(self.places, institution)
+
+    def researcher(self) -> Node:
+        """The client of the researcher."""
+        return as_researcher(self.places, self.known)
+
+    def command(self, *arguments: str, at: Institution | None = None) -> subprocess.CompletedProcess[str]:
+        """Run the ``comity`` command, as somebody at the institute unless told."""
+        who = at or self.known.institute
+        person = who.steward if who.hospital else "mara"
+        environment = {
+            "COMITY_DEVNET": str(self.places.path),
+            "COMITY_HOME": str(self.places.home),
+            "COMITY_SITE": str(self.places.site(who).path),
+            "COMITY_PERSON": person,
+        }
+        return comity(*arguments, environment=environment)
+
+
+def comity(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the ``comity`` command from the checkout's root."""
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", *arguments],
+        cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def processes_of(path: Path) -> list[int]:
+    """The processes whose command names ``path``."""
+    return marked(str(path))
+
+
+def marked(text: str) -> list[int]:
+    """The processes whose command line holds ``text``; this one is none of them."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                command = (entry / "cmdline").read_bytes()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if text.encode() in command:
+                found.append(int(entry.name))
+    return found
+
+
+def publish_workflow(places: Places, known: Topology, mark: str, long: int = 10**9) -> str:
+    """Publish both blocks, have the first endorsed everywhere; tables of over ``long`` rows take minutes."""
+    with as_researcher(places, known) as mara:
+        sums = mara.publish_block(
+            {"tool.cwl": SUMS_TOOL.replace("MARK", mark), "step.py": SUMS_CODE.replace("LONG", str(long))},
+            f"sums {mark}",
+        )
+        pool = mara.publish_block({"tool.cwl": POOL_TOOL, "pool.py": POOL_CODE}, f"pool {mark}")
+        mara.share_block(sums.cid, [each.name for each in known.hospitals])
+    for each in known.hospitals:
+        endorse(places, known, each, str(sums.cid))
+    return WORKFLOW.replace("SUMS", str(sums.cid)).replace("POOL", str(pool.cid))

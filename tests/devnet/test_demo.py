@@ -1,0 +1,76 @@
+"""The demonstration as a newcomer runs it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from catalog.error import NotFound
+from devnet.patience import eventually
+from devnet.state import read_state
+from devnet.topology import Places
+from tests.devnet.consortium import ROOT, comity, marked, processes_of
+
+pytestmark = pytest.mark.xdist_group("devnet")
+
+
+def test_the_demonstration_ends_well_twice_and_leaves_its_report_and_no_process(tmp_path: Path) -> None:
+    """Else the README's first line does not hold."""
+    report = tmp_path / "report.html"
+    for _ in range(2):
+        told = comity("devnet", "demo", "--report", str(report), environment={})
+        assert told.returncode == 0, told.stdout[-2000:] + told.stderr
+        assert processes_of(tmp_path) == []
+    story = told.stdout
+    assert "absent:    Holm University Hospital: held" in story
+    assert "took part: St. Anna Hospital, Holm University Hospital, Nordstad Clinic" in story
+    found = re.search(r"largest relative difference (\S+)", story)
+    assert found is not None
+    assert float(found[1]) < 1e-6
+    assert "no-ancestry-research" in story
+    assert re.search(r"FAULT logs/audit/tile/entries/\S+: leaf \d+: ", story)
+    assert "no fault" in story
+    assert str(report) in story
+
+
+def test_the_report_is_one_page_with_figures_that_loads_nothing(tmp_path: Path) -> None:
+    """Else it is empty for whoever opens it elsewhere, or tells somebody that it was opened."""
+    report = tmp_path / "report.html"
+    told = comity("devnet", "demo", "--report", str(report), environment={})
+    assert told.returncode == 0, told.stdout[-2000:] + told.stderr
+    page = report.read_text()
+    assert page.count("<svg") >= 2
+    assert "✗ no-ancestry-research" in page
+    assert re.findall(r"<(?:script|link|img|iframe)\b|@import|(?:src|href)\s*=\s*[\"']?(?!#)|url\((?!#)", page) == []
+
+
+def test_an_interrupted_demonstration_takes_its_nodes_with_it(tmp_path: Path) -> None:
+    """Else Ctrl-C leaves four nodes on the machine of whoever was only looking."""
+    places = Places(tmp_path / "comity-demo" / "devnet")
+    told = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "devnet", "demo", "--report", str(tmp_path / "report.html")],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ, start_new_session=True,
+    )  # fmt: skip
+
+    def started() -> bool | None:
+        try:
+            return len(read_state(places).processes) == 4 or None
+        except NotFound:
+            return None
+
+    try:
+        eventually(started, "the demonstration's nodes")
+        os.killpg(told.pid, signal.SIGINT)
+        _, error = told.communicate(timeout=60)
+    finally:
+        told.kill()
+        told.wait()
+    assert (told.returncode, error.decode().strip()) == (130, "error: interrupted")
+    assert marked(str(tmp_path)) == []
+    assert not places.path.exists()
