@@ -21,9 +21,9 @@ from catalog.index import SiteIndex
 from catalog.key import check, public_bytes, short
 from catalog.leaf import Leaf, decode_leaf, opens
 from catalog.note import parse_note
+from catalog.origin import LogName, origin_of
 from catalog.tiles import bundles
 from node.config import Folder, read_config
-from node.replicate.origin import LogName, origin_of
 from node.storage.bodies import FILE
 from node.storage.fsck import check_folder
 from node.storage.logfolder import CHECKPOINT, read_note

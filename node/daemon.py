@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -19,6 +20,10 @@ from node.api.server import serve_api
 from node.config import Folder, read_config
 from node.site.service import SiteService
 from node.site.site import Site
+
+if TYPE_CHECKING:
+    # libp2p brings trio-typing, whose stubs hide trio's own types from mypy, TaskStatus among them.
+    from trio_typing import TaskStatus
 
 log = logging.getLogger("comity")
 
@@ -62,15 +67,13 @@ async def _serve(folder: Folder) -> int:
     token = folder.token.read_text().strip()
     try:
         async with trio.open_nursery() as nursery:
-            with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                await nursery.start(site.run)
-                service = SiteService(site)
-                serve = partial(serve_api, service, site.config.api, token, site.node.did, version=version("comity"))
-                await nursery.start(serve)
-                _announce(site)
-                async for _ in signals:
-                    break
-            nursery.cancel_scope.cancel()
+            # Heard from the first moment on: a node that hangs while it starts can be stopped like any other.
+            await nursery.start(_stop_when_told, nursery.cancel_scope)
+            await nursery.start(site.run)
+            service = SiteService(site)
+            serve = partial(serve_api, service, site.config.api, token, site.node.did, version=version("comity"))
+            await nursery.start(serve)
+            _announce(site)
     except* ComityError as errors:
         raise _first(errors) from None
     finally:
@@ -78,6 +81,13 @@ async def _serve(folder: Folder) -> int:
             await site.aclose()
     print(f"{site.config.name} stopped.", flush=True)
     return 0
+
+
+async def _stop_when_told(scope: trio.CancelScope, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for _ in signals:
+            scope.cancel()
 
 
 def _announce(site: Site) -> None:

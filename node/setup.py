@@ -17,9 +17,9 @@ from catalog.body import write_body
 from catalog.dagcbor import encode
 from catalog.error import BadInput, Conflict
 from catalog.member import KeyFields, Role
+from catalog.origin import LogName, origin_of
 from node.config import Address, Config, Folder, site_toml
 from node.keyfile import Identity, write_identity, write_secret
-from node.replicate.origin import LogName, origin_of
 from node.storage.log import DiskLog
 from node.system import SystemRandom
 

@@ -17,8 +17,8 @@ from catalog.error import VerificationFailed
 from catalog.key import check
 from catalog.leaf import decode_leaf, opens
 from catalog.merkle import leaf_hash, verify_inclusion
+from catalog.origin import LogName, origin_of
 from node.message import Row, WhoAnswer
-from node.replicate.origin import LogName, origin_of
 from workflow.account import ACCOUNTS, AccountFields
 
 MAX_ANSWER = 64 << 20

@@ -14,6 +14,7 @@ from catalog.cid import Cid
 from catalog.dagcbor import cid_of
 from catalog.error import ComityError, Conflict, Unreachable, VerificationFailed
 from catalog.key import Signer
+from catalog.origin import LOG_EPOCH
 from node.automator.book import AuditBook, Line
 from node.automator.decide import Judge, Verdict
 from node.automator.hold import Holdings
@@ -23,7 +24,6 @@ from node.automator.release import Candidate, keep, rule
 from node.automator.verify import Verified, Verifier
 from node.message import Place
 from node.ports import Clock, Finished, Product, Random, Steps, Usage
-from node.replicate.origin import LOG_EPOCH
 from workflow.account import AccessFields, Chain, Kept, ResultFields
 from workflow.argument import handle
 from workflow.order import Order

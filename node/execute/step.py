@@ -33,6 +33,7 @@ from workflow.type import Kind
 log = logging.getLogger("comity.steps")
 TOOL = "tool.cwl"
 MAX_TOOLS = 256
+PROBE_SECONDS = 60
 
 
 class Materials(Protocol):
@@ -78,10 +79,13 @@ class StepExecutor:
         if self._work.exists():
             await trio.to_thread.run_sync(discard, self._work)
         self._work.mkdir(mode=0o700)
-        try:
-            await self._runner.probe()
-        except Denied as error:
-            self.fault = str(error)
+        self.fault = f"the runner did not show its isolation within {PROBE_SECONDS} s; restart the node, or see its log"
+        with trio.move_on_after(PROBE_SECONDS):
+            try:
+                await self._runner.probe()
+                self.fault = ""
+            except Denied as error:
+                self.fault = str(error)
 
     async def tool(self, block: Cid) -> Tool:
         """The block's tool.

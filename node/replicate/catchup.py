@@ -8,10 +8,10 @@ from catalog.dagcbor import Value, decode
 from catalog.error import NotFound, VerificationFailed
 from catalog.index import SiteIndex
 from catalog.leaf import decode_leaf
+from catalog.origin import LogName
 from catalog.tiles import bundles, decode_bundle
 from node.message import Hash
 from node.ports import Bulk, Log, PeerLog
-from node.replicate.origin import LogName
 
 MAX_BUNDLE = 256 * (2 + 512)
 MAX_BODY_ANSWER = 80 << 10

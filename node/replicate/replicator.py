@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from catalog.checkpoint import open_checkpoint
 from catalog.error import Conflict, VerificationFailed
 from catalog.index import Index, SiteIndex
+from catalog.origin import LogName, origin_of
 from node.message import Heads, HeadsAnswer, question_bytes, read_reply
 from node.ports import Bulk, Control, PeerLog
 from node.replicate.catchup import fetch_bodies, fetch_leaves, index_log
 from node.replicate.cosign import Witness
-from node.replicate.origin import LogName, origin_of
 
 
 @dataclass(frozen=True, slots=True)

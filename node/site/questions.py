@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from catalog.dagcbor import Value
 from catalog.error import ComityError, NotFound, VerificationFailed
+from catalog.origin import LogName, log_of
 from node.message import (
     Consistency,
     Cosigned,
@@ -18,7 +19,6 @@ from node.message import (
     read_question,
     reply_bytes,
 )
-from node.replicate.origin import LogName, log_of
 from node.site.auditdesk import AuditDesk
 from node.site.membership import Membership
 from node.site.orders import Orders

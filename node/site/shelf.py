@@ -11,11 +11,11 @@ from catalog.body import read_body
 from catalog.cid import Cid
 from catalog.dagcbor import encode
 from catalog.error import BadInput, NotFound
+from catalog.origin import LogName
 from node.automator.book import AuditBook, Line
 from node.automator.hold import Holdings
 from node.network.blob import Blob, BulkRequest, blob_of
 from node.replicate.catchup import BodyAnswer
-from node.replicate.origin import LogName
 from node.site.membership import JOIN_PATH, Membership
 from node.storage.disk import DiskBlobs
 from node.storage.stored import StoredLog

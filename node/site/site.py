@@ -14,6 +14,7 @@ from catalog.entry import Entry, read_entry
 from catalog.error import ComityError, Unreachable, VerificationFailed
 from catalog.index import Index
 from catalog.member import Member
+from catalog.origin import LogName, origin_of
 from node.automator.automator import Automator
 from node.automator.book import AuditBook
 from node.automator.decide import Judge
@@ -34,7 +35,6 @@ from node.network.control import ControlNetwork, ControlSettings
 from node.ports import Limits
 from node.replicate.catchup import index_log
 from node.replicate.cosign import Witness
-from node.replicate.origin import LogName, origin_of
 from node.replicate.replicator import Replicator
 from node.site.auditdesk import AuditDesk
 from node.site.documents import ParsedDocuments

@@ -18,11 +18,11 @@ from catalog.cid import Cid
 from catalog.dagcbor import encode
 from catalog.key import PrivateKey
 from catalog.member import KeyFields, Role
+from catalog.origin import LogName, origin_of
 from catalog.project import ProjectRef
 from cli.main import run
 from node.config import Address, Folder
 from node.keyfile import Identity, read_identity
-from node.replicate.origin import LogName, origin_of
 from node.setup import SiteMade, init_site
 from node.storage.log import DiskLog
 from node.storage.replica import ReplicaLog

@@ -23,9 +23,9 @@ from catalog.grant import Action, Grant, GrantFields
 from catalog.key import UNSIGNED, PrivateKey, signed
 from catalog.member import KeyFields, Role
 from catalog.offer import OfferFields
+from catalog.origin import LogName, origin_of
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields, ProjectRef
-from node.replicate.origin import LogName, origin_of
 from privacy.label import resident, shared
 from privacy.starters import HOSPITAL, INSTITUTE
 from tests.simulation.disk import Disk, new_log

@@ -12,6 +12,7 @@ from catalog.cid import Cid
 from catalog.dagcbor import Value, cid_of, encode
 from catalog.error import ComityError, NotFound, Unreachable
 from catalog.index import Index
+from catalog.origin import LogName, log_of
 from node.automator.automator import Automator
 from node.automator.book import AuditBook, Line
 from node.automator.decide import Judge
@@ -36,7 +37,6 @@ from node.message import (
 )
 from node.replicate.catchup import BodyAnswer, index_log
 from node.replicate.cosign import Witness
-from node.replicate.origin import LogName, log_of
 from node.replicate.replicator import Replicator
 from tests.simulation.consortium import Consortium, Site
 from tests.simulation.disk import SimulatedOwnLog, SimulatedReplica

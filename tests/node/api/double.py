@@ -20,11 +20,11 @@ from catalog.key import UNSIGNED, PrivateKey, check
 from catalog.leaf import encode_leaf, seal
 from catalog.member import KeyFields, Role
 from catalog.merkle import Frontier, leaf_hash, node_hash, prove_inclusion
+from catalog.origin import LogName, origin_of
 from catalog.project import ProjectRef
 from node.api import schema
 from node.keyfile import Identity
 from node.message import Row, Who, WhoAnswer
-from node.replicate.origin import LogName, origin_of
 from privacy.decision import Decision
 from workflow.account import AccessFields, ReadFields, ResultFields
 from workflow.argument import Argument, Data, Literal, Many
