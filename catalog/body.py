@@ -15,8 +15,11 @@ from catalog.key import UNSIGNED, Did, Signed, Signer, signed
 
 MAX_BODY = 64 << 10
 
-Index = Annotated[int, msgspec.Meta(ge=0)]
-Millis = Annotated[int, msgspec.Meta(ge=0)]
+_MOST = (1 << 63) - 1
+Index = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
+"""A place in a log, a size, a number of things: 63 bits, as much as DAG-CBOR carries here."""
+Millis = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
+"""Unix milliseconds."""
 _UNSEEN = r"\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=120, pattern=rf"^[^{_UNSEEN}]+\Z")]
 """A name for people: 1 to 120 characters, none of which steers a terminal or hides: no control character (C1 among

@@ -35,14 +35,21 @@ class Cid:
 
     __slots__ = ("codec", "digest", "hash")
 
-    codec: Final[int]
-    hash: Final[int]
-    digest: Final[bytes]
+    codec: int
+    hash: int
+    digest: bytes
 
     def __init__(self, codec: int, hash: int, digest: bytes) -> None:
         if codec not in _CODECS or hash not in (SHA2_256, HMAC_SHA2_256) or len(digest) != _DIGEST:
             raise BadInput("not a CID that Comity uses: raw, dag-pb or dag-cbor under SHA-256 is expected")
-        self.codec, self.hash, self.digest = codec, hash, digest
+        for name, value in (("codec", codec), ("hash", hash), ("digest", digest)):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a CID does not change: {name}")
+
+    def __reduce__(self) -> tuple[type[Cid], tuple[int, int, bytes]]:
+        return Cid, (self.codec, self.hash, self.digest)
 
     @classmethod
     def of(cls, data: bytes, codec: int = RAW) -> Cid:
@@ -80,7 +87,7 @@ class Cid:
         Raises:
             BadInput: the text is malformed; the message quotes at most its start.
         """
-        shown = text if len(text) <= 24 else text[:20] + "…"
+        shown = ascii(text[:20])[1:-1] + "…" if len(text) > 24 else ascii(text)[1:-1]
         if not text.startswith("b") or len(text) > _LONGEST_TEXT or text != text.lower():
             raise BadInput(f"«{shown}» is not a CID: expected base32 text that starts with «b»; copy it whole")
         body = text[1:].upper()

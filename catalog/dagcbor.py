@@ -1,8 +1,8 @@
 """Canonical DAG-CBOR (IPLD DAG-CBOR specification), the one encoding of every value that sites sign or send.
 
 A value is a frozen :class:`Value` (a msgspec struct). Encoding is canonical; decoding bounds size and depth
-first, refuses whatever does not encode again to the same bytes, and then checks the shape against the type:
-unknown fields, missing fields and values out of bounds are errors. Floats are not used.
+first, checks the shape against the type (unknown fields, missing fields and values out of bounds are errors), and
+refuses whatever does not encode again to the same bytes. Floats are not used.
 
 cbor2 encodes, because it keeps byte strings and links apart by type; libipld turns a byte string that happens
 to look like a CID into a link, which changes the size of one leaf in about 2,200 (docs/decisions/0003).
@@ -10,6 +10,7 @@ to look like a CID into a link, which changes the size of one leaf in about 2,20
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Lock
 from typing import Any, Final, TypeVar
 
@@ -39,25 +40,43 @@ _readable: set[object] = set()
 
 
 def encode(value: object) -> bytes:
-    """The canonical DAG-CBOR of a :class:`Value`, or of plain maps, lists, text, bytes, integers and CIDs."""
-    return cbor2.dumps(value, canonical=True, default=_write)
+    """The canonical DAG-CBOR of a :class:`Value`, or of plain maps, lists, text, bytes, integers and CIDs.
+
+    Integers have at most 64 bits: the types of a value's fields see to that.
+
+    Raises:
+        TypeError: a float or an object of a class that has no place in it, which is a fault of the caller.
+    """
+    return cbor2.dumps(value, canonical=True, default=_write, encoders=_REFUSED)
 
 
 def decode(kind: type[V], data: bytes, limit: int = MAX_BYTES) -> V:
     """Read a ``kind`` from at most ``limit`` bytes.
 
     Raises:
-        VerificationFailed: too large, too deep, not canonical, or not of that shape.
+        VerificationFailed: too large, too deep, not of that shape, or not its one encoding: a field that has a
+            default is written like any other.
     """
-    return convert(kind, decode_plain(data, limit))
+    value = convert(kind, _load(data, limit))
+    if encode(value) != data:
+        raise VerificationFailed(f"a {kind.__name__} was refused: it is not in its canonical DAG-CBOR")
+    return value
 
 
 def decode_plain(data: bytes, limit: int = MAX_BYTES) -> Any:
     """Read maps, lists, text, bytes, integers, booleans, null and :class:`Cid`, with nothing known of the shape.
 
     Raises:
-        VerificationFailed: as for :func:`decode`.
+        VerificationFailed: too large, too deep, or not canonical DAG-CBOR.
     """
+    plain = _load(data, limit)
+    if encode(plain) != data:
+        raise VerificationFailed("a value was refused: it is not in canonical DAG-CBOR")
+    return plain
+
+
+def _load(data: bytes, limit: int) -> Any:
+    """What DAG-CBOR can hold, whether or not it is written canonically."""
     if len(data) > limit:
         raise VerificationFailed(f"a value of {len(data):,} bytes was refused: at most {limit:,} are read")
     try:
@@ -65,8 +84,6 @@ def decode_plain(data: bytes, limit: int = MAX_BYTES) -> Any:
             data, tag_hook=_read_tag, max_depth=MAX_DEPTH, allow_indefinite=False, allow_duplicate_keys=False
         )
         _check_plain(plain)
-        if encode(plain) != data:
-            raise VerificationFailed("a value was refused: it is not in canonical DAG-CBOR")
     except (cbor2.CBORError, BadInput, ValueError, TypeError, OverflowError) as error:
         raise VerificationFailed(f"a value was refused: it is not DAG-CBOR ({_short(error)})") from error
     return plain
@@ -76,10 +93,11 @@ def convert(kind: type[V], plain: object) -> V:
     """Give decoded maps and lists the type ``kind``.
 
     Raises:
-        VerificationFailed: a field is missing, unknown, of another type or out of bounds.
+        VerificationFailed: a field is missing, unknown, of another type or out of bounds; text is neither a link
+            nor bytes here, as it is in JSON.
     """
     try:
-        return msgspec.convert(plain, _made_readable(kind), strict=True, dec_hook=_read_custom)
+        return msgspec.convert(plain, _made_readable(kind), strict=True, builtin_types=(bytes,), dec_hook=_read_link)
     except (msgspec.ValidationError, BadInput) as error:
         raise VerificationFailed(f"a {kind.__name__} was refused: {_short(error)}") from error
 
@@ -101,8 +119,8 @@ def from_json(kind: type[J], data: bytes) -> J:
         BadInput: malformed or of another shape.
     """
     try:
-        return msgspec.json.decode(data, type=_made_readable(kind), strict=True, dec_hook=_read_custom)
-    except (msgspec.DecodeError, BadInput) as error:
+        return msgspec.json.decode(data, type=_made_readable(kind), strict=True, dec_hook=_read_text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadInput) as error:
         raise BadInput(f"a {kind.__name__} was refused: {_short(error)}") from error
 
 
@@ -114,7 +132,7 @@ def _made_readable(kind: type[J]) -> type[J]:
     """
     if kind not in _readable:
         with _FIRST:
-            msgspec.json.Decoder(kind, dec_hook=_read_custom)
+            msgspec.json.Decoder(kind, dec_hook=_read_text)
             _readable.add(kind)
     return kind
 
@@ -127,7 +145,16 @@ def _write(encoder: cbor2.CBOREncoder, value: object) -> None:
     elif isinstance(value, Cid):
         encoder.encode(cbor2.CBORTag(LINK, b"\0" + bytes(value)))
     else:
-        raise TypeError(f"{type(value).__name__} has no place in DAG-CBOR")
+        _refuse(encoder, value)
+
+
+def _refuse(_encoder: cbor2.CBOREncoder, value: object) -> None:
+    raise TypeError(f"{type(value).__name__} has no place in DAG-CBOR")
+
+
+_REFUSED: Final[dict[type, Callable[[cbor2.CBOREncoder, Any], None]]] = {
+    float: _refuse
+}  # each more costs every encoding half a microsecond
 
 
 def _read_tag(tag: cbor2.CBORTag, _immutable: bool) -> Cid:
@@ -154,12 +181,15 @@ def _check_plain(plain: object) -> None:
             raise BadInput(f"a {type(value).__name__} in it")
 
 
-def _read_custom(kind: type, value: Any) -> Any:
-    if kind is Cid:
-        if isinstance(value, Cid):
-            return value
-        if isinstance(value, str):
-            return Cid.parse(value)
+def _read_link(kind: type, value: object) -> object:
+    if kind is Cid and isinstance(value, Cid):
+        return value
+    raise msgspec.ValidationError(f"expected {kind.__name__}, got {type(value).__name__}")
+
+
+def _read_text(kind: type, value: object) -> object:
+    if kind is Cid and isinstance(value, str):
+        return Cid.parse(value)
     raise msgspec.ValidationError(f"expected {kind.__name__}, got {type(value).__name__}")
 
 

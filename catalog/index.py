@@ -76,12 +76,13 @@ class SiteIndex:
         body = entry.body
         if body.actor == self.root:
             return isinstance(entry.fields, KeyFields) and entry.fields.role in (Role.NODE, Role.STEWARD)
-        if isinstance(entry.fields, KeyFields) and entry.fields.role in (Role.NODE, Role.STEWARD):
-            return False
+        latest = self._latest.get((body.kind, entry.subject))
+        versions = [entry.fields, latest.fields] if latest is not None else [entry.fields]
+        if any(isinstance(each, KeyFields) and each.role in (Role.NODE, Role.STEWARD) for each in versions):
+            return False  # enrolled by the root alone, and so changed by nobody else
         key = self.key(body.actor)
         if key is None or key.role not in KINDS[body.kind].signers:
             return False
-        latest = self._latest.get((body.kind, entry.subject))
         if isinstance(entry.fields, BlockFields) and key.role is Role.RESEARCHER and latest is not None:
             return latest.body.actor == body.actor  # a researcher shares on only what is the researcher's own
         return True

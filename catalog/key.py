@@ -7,6 +7,7 @@ counting for another.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, ClassVar, Final, Protocol, TypeVar
 
 import base58
@@ -20,7 +21,9 @@ from catalog.error import BadInput, VerificationFailed
 _PREFIX: Final = "did:key:z"
 _ED25519: Final = b"\xed\x01"
 
-Did = Annotated[str, msgspec.Meta(pattern=r"^did:key:z6Mk[1-9A-HJ-NP-Za-km-z]{44}\Z", max_length=64)]
+_DID: Final = re.compile(r"did:key:z6Mk[1-9A-HJ-NP-Za-km-z]{44}")  # base58 passes over blanks around it
+
+Did = Annotated[str, msgspec.Meta(pattern=rf"^{_DID.pattern}\Z", max_length=64)]
 """An Ed25519 public key as text, ``did:key:z6Mk…`` (W3C did:key)."""
 
 Signature = Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
@@ -86,12 +89,9 @@ def public_bytes(did: str) -> bytes:
     Raises:
         BadInput: it is no Ed25519 ``did:key``.
     """
-    try:
-        data = base58.b58decode(did.removeprefix(_PREFIX)) if did.startswith(_PREFIX) and len(did) <= 64 else b""
-    except ValueError:
-        data = b""
+    data = base58.b58decode(did.removeprefix(_PREFIX)) if _DID.fullmatch(did) else b""
     if len(data) != 34 or data[:2] != _ED25519:
-        raise BadInput(f"«{did[:32]}» is not an Ed25519 did:key")
+        raise BadInput(f"«{ascii(did[:32])[1:-1]}» is not an Ed25519 did:key")
     return data[2:]
 
 

@@ -87,13 +87,18 @@ def check_epoch0(epoch: Epoch) -> None:
     """Check a founding document: every founder signed it, once, and its numbers make sense.
 
     Raises:
-        VerificationFailed: a signature is missing, foreign or wrong, or a member stands in it twice.
+        VerificationFailed: a signature is missing, foreign or wrong, a site or a name stands in it twice, or its
+            quorum is more than there are witnesses or too few to outvote a liar.
     """
     roots = [member.root for member in epoch.members]
     if epoch.number != 0 or epoch.previous is not None:
         raise VerificationFailed("a founding document must be epoch 0 and follow nothing")
     if len(set(roots)) != len(roots):
         raise VerificationFailed("a site stands twice in the founding document")
+    if len({member.site for member in epoch.members}) != len(roots):
+        raise VerificationFailed("two sites of one name stand in the founding document")
+    if not quorum_for(len(roots)) <= epoch.quorum < len(roots):
+        raise VerificationFailed(f"a quorum of {epoch.quorum} makes no sense for {len(roots)} members")
     if not epoch.protocol[0] <= PROTOCOL_VERSION <= epoch.protocol[1]:
         raise VerificationFailed(
             f"this consortium speaks protocol {epoch.protocol}, this node version {PROTOCOL_VERSION}"
@@ -118,7 +123,5 @@ def quorum_for(members: int, liars: int = 1) -> int:
         return witnesses
     quorum = (witnesses + liars) // 2 + 1
     if quorum > witnesses:
-        if members == 3 and liars == 1:
-            return witnesses  # both witnesses: a lying one can then delay, not deceive
         raise BadInput(f"{members} members cannot outvote {liars} liars: add witness-only members")
     return quorum

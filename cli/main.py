@@ -101,6 +101,9 @@ def run(arguments: Sequence[str]) -> int:
         return _failed(session, "BadInput", error.format_message().rstrip(".") + help_line, 2)
     except (click.Abort, KeyboardInterrupt):
         return _failed(session, "ComityError", "interrupted", 130)
+    except ModuleNotFoundError as error:
+        told = f"this needs «{error.name}», which comes with the node's packages; install Comity with its extra «node»"
+        return _failed(session, "BadInput", told, 2)
     except OSError as error:
         told = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         return _failed(session, "ComityError", told, 1)

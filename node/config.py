@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
 from catalog.error import BadInput, NotFound
+from catalog.key import public_bytes
+
+_HOST = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,252}|[0-9A-Fa-f:.]{2,45}")
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A host and a TCP port."""
+    """A host (a name, an IPv4 or an IPv6 address) and a TCP port; 0 asks for any free one.
+
+    Raises:
+        BadInput: the host is none, which would end up in a file or in what other members are told.
+    """
 
     host: str
     port: int
+
+    def __post_init__(self) -> None:
+        if not _HOST.fullmatch(self.host):
+            raise BadInput(f"«{ascii(self.host[:64])[1:-1]}» is no host name and no address")
 
     @property
     def multiaddr(self) -> str:
@@ -118,12 +131,13 @@ class Config:
 
 def site_toml(config: Config) -> str:
     """The commented text of ``site.toml``."""
-    quoted = config.name.replace("\\", "\\\\").replace('"', '\\"')
+    # A TOML string is a JSON string that leaves no DEL as it is.
+    quoted = json.dumps(config.name, ensure_ascii=False).replace("\x7f", "\\u007f")
     return f"""\
 # A Comity site. Restart the node after a change.
 
 # The site's name as other members see it, and its root key (public half). Do not change these.
-name = "{quoted}"
+name = {quoted}
 root = "{config.root}"
 
 # Where other members reach this node: control messages (libp2p, Noise) and bytes (HTTPS, TLS 1.3).
@@ -151,16 +165,16 @@ def read_config(folder: Folder) -> Config:
         BadInput: malformed; the message names the setting.
     """
     try:
-        table = tomllib.loads(folder.config.read_text())
+        table = tomllib.loads(folder.config.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(
             f"{folder.path} is not a site; make one with «comity site init {folder.path} --name …»"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"{folder.config} cannot be read: {error}; mend that line") from error
     config = Config(
         _text(folder, table, "name"),
-        _text(folder, table, "root"),
+        _root(folder, table),
         *(_address(folder, table, name) for name in ("control", "bulk", "api")),
     )
     if not config.api.loopback:
@@ -175,10 +189,22 @@ def _text(folder: Folder, table: dict[str, object], name: str) -> str:
     return value
 
 
+def _root(folder: Folder, table: dict[str, object]) -> str:
+    root = _text(folder, table, "root")
+    try:
+        public_bytes(root)
+    except BadInput as error:
+        raise BadInput(f"{folder.config}: «root»: {error}") from error
+    return root
+
+
 def _address(folder: Folder, table: dict[str, object], name: str) -> Address:
     section = table.get(name)
     host = section.get("host") if isinstance(section, dict) else None
     port = section.get("port") if isinstance(section, dict) else None
     if not isinstance(host, str) or type(port) is not int or not 0 < port < 65536:
         raise BadInput(f"{folder.config}: [{name}] needs a host and a port from 1 to 65535")
-    return Address(host, port)
+    try:
+        return Address(host, port)
+    except BadInput as error:
+        raise BadInput(f"{folder.config}: [{name}]: {error}") from error

@@ -117,20 +117,34 @@ def node_of(founder: Founder) -> str:
     return entry.fields.did
 
 
+def nodes_of(founding: Founding) -> dict[str, str]:
+    """The founders' node keys by their root keys.
+
+    Raises:
+        VerificationFailed: as for :func:`node_of`, or two founders claim one node key, or one root two.
+    """
+    nodes = {founder.member.root: node_of(founder) for founder in founding.founders}
+    if not len(founding.founders) == len(nodes) == len(set(nodes.values())):
+        raise VerificationFailed("two of the founders have one root key or one node key")
+    return nodes
+
+
 def joined(founding: Founding, founder: Founder) -> Founding:
     """``founding`` with one more founder; the same one again changes nothing but its addresses.
 
     Raises:
-        Conflict: all founders are there, or another site has that name.
+        Conflict: all founders are there, another site has that name, or this one joined as another than it is now.
     """
-    others = tuple(f for f in founding.founders if f.member.root != founder.member.root)
-    if len(others) == len(founding.founders) and founding.complete:
+    earlier = next((f for f in founding.founders if f.member.root == founder.member.root), None)
+    if earlier is not None:
+        if (earlier.member, earlier.enrolment) != (founder.member, founder.enrolment):
+            raise Conflict(f"this site has joined as «{earlier.member.site}» already, with the node key of then")
+        return structs.replace(founding, founders=tuple(founder if f is earlier else f for f in founding.founders))
+    if founding.complete:
         raise Conflict("all founders of this consortium have joined already")
-    if any(f.member.site == founder.member.site for f in others):
+    if any(f.member.site == founder.member.site for f in founding.founders):
         raise Conflict(f"a site called «{founder.member.site}» has joined already; choose another name")
-    if len(others) < len(founding.founders):
-        return founding
-    return structs.replace(founding, founders=(*others, founder))
+    return structs.replace(founding, founders=(*founding.founders, founder))
 
 
 def signed_by(founding: Founding, root: str, signature: bytes) -> Founding:

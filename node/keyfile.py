@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import json
 import os
 import re
 import tomllib
@@ -49,15 +49,30 @@ def write_secret(path: Path, data: bytes) -> None:
 
     Raises:
         Conflict: it is there already.
+        OSError: the disk refused; nothing is there then.
     """
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError as error:
         raise Conflict(f"{path} is there already and was left as it is; choose another name or remove it") from error
-    with os.fdopen(file, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        with os.fdopen(file, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        _sync(path.parent)
+    except OSError:
+        path.unlink()
+        raise
+
+
+def _sync(folder: Path) -> None:
+    """Make the names in ``folder`` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_identity(path: Path, identity: Identity) -> None:
@@ -66,10 +81,11 @@ def write_identity(path: Path, identity: Identity) -> None:
     Raises:
         Conflict: there is one already.
     """
-    name = identity.name.replace("\\", "\\\\").replace('"', '\\"')
+    # A TOML string is a JSON string that leaves no DEL as it is.
+    name = json.dumps(identity.name, ensure_ascii=False).replace("\x7f", "\\u007f")
     text = (
         "# A Comity private key. Whoever can read this file acts in its owner's name: keep it secret, keep a backup.\n"
-        f'name = "{name}"\n'
+        f"name = {name}\n"
         f'did = "{identity.did}"\n'
         f'ed25519 = "{base64.b64encode(identity.key.seed).decode()}"\n'
         f'x25519 = "{base64.b64encode(bytes(identity.encryption)).decode()}"\n'
@@ -90,8 +106,8 @@ def read_identity(path: Path) -> Identity:
             data = stream.read(4097)
     except FileNotFoundError as error:
         raise NotFound(f"there is no key file {path}; make one or say where it is") from error
-    except PermissionError as error:
-        raise BadInput(f"the key file {path} may not be read by this user") from error
+    except OSError as error:
+        raise BadInput(f"the key file {path} cannot be read: {error.strerror}") from error
     if mode & 0o077:
         raise BadInput(f"the key file {path} can be read by others; run: chmod 600 {path}")
     try:
@@ -101,7 +117,7 @@ def read_identity(path: Path) -> Identity:
             PrivateKey(base64.b64decode(table["ed25519"], validate=True)),
             EncryptionKey(base64.b64decode(table["x25519"], validate=True)),
         )
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, binascii.Error) as error:
+    except (KeyError, TypeError, ValueError, RecursionError, BadInput) as error:
         # The cause is dropped: it could quote the secret.
         raise BadInput(f"the key file {path} is damaged ({type(error).__name__}); restore it from a backup") from None
     if identity.did != table.get("did"):

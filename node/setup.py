@@ -41,10 +41,11 @@ def init_site(folder: Folder, name: str, steward_name: str, control: Address, bu
 
     Raises:
         Conflict: the folder is a site already, or is not empty.
-        BadInput: the name is empty or has control characters, or the folder cannot be made.
+        BadInput: a name is empty, too long or has control characters, or the folder cannot be made.
     """
-    if not 0 < len(name) <= 120 or not name.isprintable():
-        raise BadInput("a site's name is 1 to 120 printable characters")
+    for whose, each in (("site", name), ("steward", steward_name)):
+        if not 0 < len(each) <= 120 or not each.isprintable():
+            raise BadInput(f"a {whose}'s name is 1 to 120 printable characters")
     if folder.config.exists():
         raise Conflict(f"{folder.path} is a site already; run it with «comity site run {folder.path}»")
     if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):

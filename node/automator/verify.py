@@ -84,6 +84,9 @@ class Verifier:
         for item in data:
             if not may_hold(evidence.label(item), self._site):
                 raise Denied(f"this site is no reader of «{item.name}», so it may not hold it")
+        datasets = sorted({cid for item in data for cid in evidence.datasets(item)})
+        if project.datasets and not set(datasets) <= set(project.datasets):
+            raise Denied("the project was approved for other data; its steward can add these to it")
         return Verified(
             order=order,
             order_cid=cid_of(order),
@@ -100,7 +103,7 @@ class Verifier:
                 runner=self._steps.runner,
             ),
             bus_site=asker,
-            datasets=sorted({cid for item in data for cid in evidence.datasets(item)}),
+            datasets=datasets,
             price=self._price(order),
         )
 

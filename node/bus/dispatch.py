@@ -180,6 +180,8 @@ class Dispatcher:
         evidence = Evidence(self._index, order.submission, proofs)
         for name, output in receipt.outputs.items():
             if output.cid is None:
+                if order.outputs[name].readers:
+                    raise VerificationFailed(f"its receipt says «done», and names no value for «{name}»")
                 continue
             if not is_file_name(output.name) or len(output.name) > MAX_NAME:
                 raise VerificationFailed(f"its receipt gives «{name}» a name that is no file's")

@@ -50,7 +50,8 @@ class AuditDesk:
         if who.site != asker:
             raise Denied("the question came from another site than its person's home")
         self._check_asker(who)
-        indexes = [i for i in self._book.ledger.rows(who.dataset) if question.before is None or i < question.before]
+        end = self._book.durable if question.before is None else min(question.before, self._book.durable)
+        indexes = [i for i in self._book.ledger.rows(who.dataset) if i < end]
         indexes = indexes[: -PAGE_ROWS - 1 : -1]
         checkpoint, note = await self._checkpoint(indexes[0] + 1 if indexes else 0)
         rows: list[Row] = []

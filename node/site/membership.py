@@ -7,7 +7,7 @@ from catalog.dagcbor import cid_of, decode, encode
 from catalog.error import BadInput, Conflict, Denied, NotFound, VerificationFailed
 from catalog.key import UNSIGNED, check, signed
 from catalog.member import Epoch
-from node.founding import INVITE_MILLIS, Founder, Founding, Invite, Knock, joined, node_of, signed_by
+from node.founding import INVITE_MILLIS, Founder, Founding, Invite, Knock, joined, node_of, nodes_of, signed_by
 from node.keyfile import Identity
 from node.message import read_reply, reply_bytes
 from node.network.bulk import BulkClient
@@ -68,12 +68,16 @@ class Membership:
         """Begin a founding here.
 
         Raises:
-            Conflict: this site is in one already.
+            Conflict: this site is in one already. BadInput: not a name, or not 2 to 256 founders.
         """
+        if self._invite is not None:
+            raise Conflict("this site has taken up an invitation already; a site is in one consortium")
         if self._founding is not None:
             raise Conflict(f"this site is in «{self._founding.consortium}» already; a site is in one consortium")
         if not 2 <= founders <= 256:
             raise BadInput("a consortium has 2 to 256 founders")
+        if not 0 < len(name) <= 120 or not name.isprintable():
+            raise BadInput("a consortium's name is 1 to 120 printable characters")
         founding = Founding(consortium=name, expected=founders, founders=(self._me,), signatures={})
         founding.epoch()
         await self._keep(founding)
@@ -112,16 +116,10 @@ class Membership:
             check(invite, invite.node)
         except VerificationFailed as error:
             raise VerificationFailed(f"the invitation was altered or is not one ({error}); ask for it again") from error
-        if self._invite is not None and self._invite != invite:
-            raise Conflict("this site has taken up another invitation already")
-        if self._invite is None and self._founding is not None:
-            raise Conflict(f"this site is in «{self._founding.consortium}» already; a site is in one consortium")
+        self._check_invite(invite)
         if self._invite is None and self._clock.now() > invite.not_after:
             raise Denied("this invitation has expired; ask for a new one")
         await self._knock(invite, None)
-        if self._invite is None:
-            await self._facts.set(Fact.INVITE, invite)
-            self._invite = invite
 
     async def refresh(self) -> None:
         """Ask the inviting site how far the founding is, if this one was invited and it is not founded yet."""
@@ -167,7 +165,19 @@ class Membership:
         founding = read_reply(Founding, reply)
         if self._me not in founding.founders or founding.consortium != invite.consortium:
             raise VerificationFailed("the inviting site answered with a founding that this site is not part of")
+        self._check_invite(invite)
+        nodes_of(founding)
+        if self._invite is None:
+            # Before the founding: a site that finds one without an invitation takes itself for the one that gathers.
+            self._invite = invite
+            await self._facts.set(Fact.INVITE, invite)
         await self._keep(founding)
+
+    def _check_invite(self, invite: Invite) -> None:
+        if self._invite is not None and self._invite != invite:
+            raise Conflict("this site has taken up another invitation already")
+        if self._invite is None and self._founding is not None:
+            raise Conflict(f"this site is in «{self._founding.consortium}» already; a site is in one consortium")
 
     async def _keep(self, founding: Founding) -> None:
         self._take(founding)
@@ -175,7 +185,7 @@ class Membership:
 
     def _take(self, founding: Founding) -> None:
         """Check a founding whole before anything of it counts."""
-        nodes = {founder.member.root: node_of(founder) for founder in founding.founders}
+        nodes = nodes_of(founding)
         founded = founding.founded()
         if self.consortium is not None and founded != self.consortium:
             raise VerificationFailed("the founding changed after it was complete")

@@ -44,19 +44,23 @@ class Database:
 
     @classmethod
     def open(cls, path: Path) -> Database:
-        """Open the file, made with mode 0600 if there is none. Blocks.
+        """Open the file, whose mode becomes 0600; made if there is none. Blocks.
 
         Raises:
             VerificationFailed: the file is damaged.
         """
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            os.fchmod(file, 0o600)  # the keys of resident data lie in it; its journal gets the same mode
+        finally:
+            os.close(file)
         connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         try:
             connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;")
             connection.executescript(_TABLES)
         except sqlite3.DatabaseError as error:
             connection.close()
-            raise VerificationFailed(f"{path} is damaged ({error}); restore it from a backup") from error
+            raise _damaged(path, error) from error
         return cls(connection, path)
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -64,6 +68,7 @@ class Database:
 
         Raises:
             ComityError: the disk refused; nothing of ``work`` was kept.
+            VerificationFailed: the file is damaged.
         """
         async with self._lock:
             return await trio.to_thread.run_sync(self._transact, work)
@@ -78,4 +83,10 @@ class Database:
                 self._connection.execute("BEGIN IMMEDIATE")
                 return work(self._connection)
         except sqlite3.Error as error:
+            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise _damaged(self._path, error) from error
             raise ComityError(f"{self._path} could not be written ({error}); see whether the disk is full") from error
+
+
+def _damaged(path: Path, error: sqlite3.Error) -> VerificationFailed:
+    return VerificationFailed(f"{path} is damaged ({error}); restore it from a backup")

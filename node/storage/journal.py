@@ -30,6 +30,7 @@ class SubmissionJournal:
         await self._database.run(
             lambda sql: sql.execute("INSERT OR IGNORE INTO submission VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         )
+        self._changed()
 
     async def ordered(self, order: Order) -> None:
         """Keep an order before it is sent."""

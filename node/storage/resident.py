@@ -6,6 +6,7 @@ Here lie each dataset's key, its path and its plain CID; none of the three ever 
 from __future__ import annotations
 
 import os
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,19 +37,17 @@ class Residents:
 
         Two datasets of the same bytes at different paths have different keys and so different names.
         """
-        place = os.fsencode(path)
-        row = await self._database.run(
-            lambda sql: sql.execute(
-                "SELECT cid FROM resident WHERE plain = ? AND path = ?", (bytes(plain), place)
-            ).fetchone()
-        )
-        if row is not None:
-            return Resident(Cid.from_bytes(row[0]), plain, path)
-        cid = plain.keyed(key)
-        await self._database.run(
-            lambda sql: sql.execute("INSERT INTO resident VALUES (?, ?, ?, ?)", (bytes(cid), bytes(plain), key, place))
-        )
-        return Resident(cid, plain, path)
+        named = (bytes(plain), os.fsencode(path))
+
+        def work(sql: sqlite3.Connection) -> Cid:
+            row = sql.execute("SELECT cid FROM resident WHERE plain = ? AND path = ?", named).fetchone()
+            if row is not None:
+                return Cid.from_bytes(row[0])
+            cid = plain.keyed(key)
+            sql.execute("INSERT INTO resident (cid, key, plain, path) VALUES (?, ?, ?, ?)", (bytes(cid), key, *named))
+            return cid
+
+        return Resident(await self._database.run(work), plain, path)
 
     async def find(self, cid: Cid) -> Resident | None:
         """The resident dataset of that outside name, if it is this site's."""

@@ -233,6 +233,12 @@ CASES: Mapping[str, Case] = {
     "project_past_its_time": Case(
         lambda stage: _submission(stage), Denied, (PROJECTS,), lambda stage: _project(stage, not_after=1)
     ),
+    "project_for_other_data": Case(
+        lambda stage: _submission(stage),
+        Denied,
+        (PROJECTS,),
+        lambda stage: _project(stage, datasets=(stage.data(stage.bruno).cid,)),
+    ),
     "project_that_nobody_has": Case(
         lambda stage: _submission(stage, project=ProjectRef(site=stage.anna.did, name="trial")),
         Denied,

@@ -122,8 +122,8 @@ def processes_of(path: Path) -> list[int]:
     return marked(str(path))
 
 
-def marked(text: str) -> list[int]:
-    """The processes whose command line holds ``text``; this one is none of them."""
+def marked(text: str, program: str = "") -> list[int]:
+    """The processes that run ``program``, or any, with ``text`` in their command line; this one is none of them."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -131,7 +131,7 @@ def marked(text: str) -> list[int]:
                 command = (entry / "cmdline").read_bytes()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if text.encode() in command:
+            if text.encode() in command and command.partition(b"\0")[0].endswith(program.encode()):
                 found.append(int(entry.name))
     return found
 

@@ -9,15 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from catalog.error import NotFound
 from devnet.patience import eventually
 from devnet.state import read_state
 from devnet.topology import Places
 from tests.devnet.consortium import ROOT, comity, marked, processes_of
-
-pytestmark = pytest.mark.xdist_group("devnet")
 
 
 def test_the_demonstration_ends_well_twice_and_leaves_its_report_and_no_process(tmp_path: Path) -> None:
@@ -47,7 +43,7 @@ def test_the_report_is_one_page_with_figures_that_loads_nothing(tmp_path: Path) 
     page = report.read_text()
     assert page.count("<svg") >= 2
     assert "✗ no-ancestry-research" in page
-    assert re.findall(r"<(?:script|link|img|iframe)\b|@import|(?:src|href)\s*=\s*[\"']?(?!#)|url\((?!#)", page) == []
+    assert re.findall(r"<(?:script|link|img|iframe)\b|@import|(?:src|href)\s*=\s*[\"'](?!#)|url\((?!#)", page) == []
 
 
 def test_an_interrupted_demonstration_takes_its_nodes_with_it(tmp_path: Path) -> None:

@@ -23,8 +23,6 @@ from privacy.purpose import GRU
 from privacy.starters import HOSPITAL
 from tests.devnet.consortium import Consortium, comity, marked, processes_of, publish_workflow
 
-pytestmark = pytest.mark.xdist_group("devnet")
-
 SECONDS = 90
 SECRET_TOOL = """\
 cwlVersion: v1.2
@@ -141,7 +139,7 @@ def test_a_node_killed_in_the_middle_of_a_run_is_named_and_nothing_is_invented(c
             submission = mara.submit(plan)
             # The intent is durable and the step runs in its sandbox.
             eventually(lambda: audit_size(steward) > size or None, "the intent at the larger hospital")
-            eventually(lambda: marked(mark) or None, "the step's process")
+            eventually(lambda: marked(mark, "python3") or None, "the step's process")
         faults.strike(places, "kill", large.handle)
         try:
             ended = mara.wait(submission, SECONDS).check()

@@ -1,0 +1,491 @@
+"""Attacks by a member's node, and by strangers at the door, on a real site: its logs, its store, its audit desk."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from catalog.body import write_body
+from catalog.checkpoint import Checkpoint, cosign, sign_checkpoint
+from catalog.cid import Cid
+from catalog.dagcbor import Value, cid_of, decode, encode
+from catalog.error import BadInput, ComityError, Denied, NotFound, Unreachable, VerificationFailed
+from catalog.key import UNSIGNED, PrivateKey, signed
+from catalog.member import KeyFields, Member, Role
+from node.founding import Founder, Founding, Knock
+from node.message import (
+    Consistency,
+    Cosigned,
+    Done,
+    HeadsAnswer,
+    Outcome,
+    Place,
+    ProofAnswer,
+    Rows,
+    Who,
+    WhoAnswer,
+    question_bytes,
+    read_reply,
+)
+from node.network.blob import BulkRequest
+from node.ports import Bulk
+from node.site.auditdesk import AuditDesk
+from node.site.job import read_job
+from node.site.materials import Materials
+from node.storage.brought import Brought
+from privacy.label import OPEN, resident, shared
+from privacy.starters import HOSPITAL
+from tests.adversary.hospital import Hospital, at_a_hospital, dataset
+from tests.adversary.stage import Stage
+from workflow.argument import Data
+from workflow.receipt import Receipt
+
+KEYED = Cid.of(b"patients").keyed(b"k" * 32)
+Test = Callable[[Hospital], Awaitable[None]]
+
+
+def who(there: Hospital, person: PrivateKey, home: str, data: Cid = KEYED, **changes: object) -> Who:
+    """A person's question."""
+    whole = Who(person=person.did, site=home, dataset=data, at=there.site.clock.now(), nonce=bytes(16), sig=UNSIGNED)
+    return signed(structs.replace(whole, **changes), person)
+
+
+async def ask(there: Hospital, asker: str, question: object, kind: type[Value] = WhoAnswer) -> Value:
+    """What the hospital answers to the node of the member ``asker``."""
+    return read_reply(kind, await there.questions.answer(asker, question_bytes(question)))  # type: ignore[arg-type]
+
+
+# --- who accessed which data -----------------------------------------------------------------------------------------
+
+
+def test_a_question_passed_on_by_another_site(tmp_path: Path) -> None:
+    """Else whoever is asked «who» can ask all others the same in the person's name, and read what they answer."""
+
+    async def test(there: Hospital) -> None:
+        await there.policy(HOSPITAL)
+        home = there.other.root.did
+        question = Rows(who=who(there, there.other.person, home), before=None)
+        assert await ask(there, home, question)
+        with pytest.raises(Denied, match="another site"):
+            await ask(there, there.mallory.root.did, question)
+
+    at_a_hospital(tmp_path, test)
+
+
+@pytest.mark.parametrize("moved", [-601_000, 601_000])
+def test_a_question_of_another_hour(tmp_path: Path, moved: int) -> None:
+    """Else a question that was once seen can be asked for ever."""
+
+    async def test(there: Hospital) -> None:
+        await there.policy(HOSPITAL)
+        home = there.other.root.did
+        old = who(there, there.other.person, home, at=there.site.clock.now() + moved)
+        with pytest.raises(VerificationFailed, match="ten minutes"):
+            await ask(there, home, Rows(who=old, before=None))
+
+    at_a_hospital(tmp_path, test)
+
+
+def test_a_question_that_the_person_did_not_sign(tmp_path: Path) -> None:
+    """Else a node asks in the name of an auditor."""
+
+    async def test(there: Hospital) -> None:
+        await there.policy(HOSPITAL)
+        home = there.other.root.did
+        theirs = who(there, there.other.person, home)
+        for forged in (signed(theirs, there.other.node), structs.replace(theirs, dataset=Cid.of(b"more"))):
+            with pytest.raises(VerificationFailed, match="signature"):
+                await ask(there, home, Rows(who=forged, before=None))
+
+    at_a_hospital(tmp_path, test)
+
+
+def test_an_auditor_of_another_member_where_no_rule_lets_him(tmp_path: Path) -> None:
+    """Else every member's auditor reads every hospital's accesses, whatever its policy says."""
+
+    async def test(there: Hospital) -> None:
+        await there.write("dataset", dataset(KEYED, resident(there.site.root)))
+        home = there.mallory.root.did
+        with pytest.raises(Denied, match="no rule here"):
+            await ask(there, home, Rows(who=who(there, there.mallory.person, home), before=None))
+        assert there.site.audit.size == 0
+
+    at_a_hospital(tmp_path, test)
+
+
+def test_an_owner_who_only_says_so(tmp_path: Path) -> None:
+    """Else publishing another's dataset under its CID is enough to read who accessed it."""
+
+    async def test(there: Hospital) -> None:
+        home = there.mallory.root.did
+        there.mallory.dataset(KEYED)
+        there.other.dataset(KEYED)
+        with pytest.raises(Denied, match="no rule here"):
+            await ask(there, home, Rows(who=who(there, there.mallory.person, home), before=None))
+        await there.write("dataset", dataset(KEYED, resident(there.site.root)))
+        with pytest.raises(Denied, match="no rule here"):
+            await ask(there, home, Rows(who=who(there, there.mallory.person, home), before=None))
+        sole = Cid.of(b"mallory's own")
+        there.mallory.dataset(sole)
+        assert await ask(there, home, Rows(who=who(there, there.mallory.person, home, sole), before=None))
+
+    at_a_hospital(tmp_path, test)
+
+
+def test_pages_beyond_either_end(tmp_path: Path) -> None:
+    """Else a number makes the audit desk fail, or answer for ever."""
+
+    async def test(there: Hospital) -> None:
+        await there.policy(HOSPITAL)
+        home = there.other.root.did
+        for before in (None, 0, 1, 2, 1 << 62, (1 << 63) - 1):
+            answer = await ask(there, home, Rows(who=who(there, there.other.person, home), before=before))
+            assert isinstance(answer, WhoAnswer)
+            assert len(answer.rows) <= there.site.audit.size
+            assert not answer.more or answer.rows
+
+    at_a_hospital(tmp_path, test)
+
+
+def test_the_desk_is_what_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the questions above are refused for another reason."""
+    monkeypatch.setattr(AuditDesk, "_check_asker", lambda *_: None)
+
+    async def test(there: Hospital) -> None:
+        home = there.mallory.root.did
+        assert await ask(there, home, Rows(who=who(there, there.mallory.person, home, at=0), before=None))
+
+    at_a_hospital(tmp_path, test)
+
+
+# --- logs ------------------------------------------------------------------------------------------------------------
+
+
+def test_cosignatures_that_are_not_the_askers_or_not_for_this_log(tmp_path: Path) -> None:
+    """Else a member gives others' word for a log, or a log's word for another, or fills the store with notes."""
+
+    async def test(there: Hospital) -> None:
+        site, mallory, other = there.site, there.mallory, there.other
+        log = site.catalog
+        theirs = log.note + cosign(log.note, site.node.did, other.root.did, other.node, 1_700_000_000)
+        await ask(there, mallory.root.did, Cosigned(note=theirs), Done)
+        assert await log.last_cosigned() is None
+        for note in (
+            sign_checkpoint(Checkpoint(f"{mallory.root.did}/catalog", 1, bytes(32)), mallory.node),
+            sign_checkpoint(Checkpoint(log.origin, 1, bytes(32)), mallory.node),
+            sign_checkpoint(Checkpoint(log.origin, log.size, bytes(32)), site.node.key),
+            sign_checkpoint(Checkpoint(log.origin, log.size + 9, bytes(32)), site.node.key),
+            log.origin + "\n",
+            "\n\n\n",
+            "\x00",
+            log.origin + "\n" + "9" * 5000,
+        ):
+            with pytest.raises((BadInput, NotFound, VerificationFailed)):
+                await ask(there, mallory.root.did, Cosigned(note=note), Done)
+        assert await log.last_cosigned() is None
+        await ask(there, other.root.did, Cosigned(note=theirs), Done)
+        assert await log.last_cosigned() is not None
+
+    at_a_hospital(tmp_path, test)
+
+
+def test_proofs_between_sizes_that_no_log_has(tmp_path: Path) -> None:
+    """Else two numbers end an answer with an error that nobody expected, or take all of the memory."""
+
+    async def test(there: Hospital) -> None:
+        log = there.site.catalog
+        for old, new in ((5, 1), (0, 1 << 62), (1 << 62, 1 << 62), (log.size + 1, log.size), (0, 0), (0, log.size)):
+            question = Consistency(origin=log.origin, old=old, new=new)
+            try:
+                assert await ask(there, there.mallory.root.did, question, ProofAnswer)
+            except (BadInput, NotFound):
+                continue
+        with pytest.raises(NotFound):
+            await ask(there, there.mallory.root.did, Consistency(origin="../../etc", old=0, new=0), HeadsAnswer)
+
+    at_a_hospital(tmp_path, test)
+
+
+# --- orders and receipts of others -----------------------------------------------------------------------------------
+
+
+def test_another_bus_asks_for_the_receipt_of_an_order(tmp_path: Path) -> None:
+    """Else whoever learns of an order, from a proof or an audit row, is told its outputs' CIDs."""
+    honest = Stage().honest()
+
+    async def test(there: Hospital) -> None:
+        with pytest.raises(VerificationFailed, match="bus node"):
+            await ask(there, there.mallory.root.did, honest, Receipt)
+        stolen = structs.replace(honest, order=structs.replace(honest.order, bus=there.other.node.did))
+        with pytest.raises(VerificationFailed, match="bus node"):
+            await ask(there, there.mallory.root.did, stolen, Receipt)
+        with pytest.raises(ComityError):
+            await ask(there, there.other.root.did, stolen, Receipt)
+        for cid in (cid_of(stolen.order), Cid.of(b"unknown")):
+            with pytest.raises(Unreachable, match="no such order"):
+                await ask(there, there.mallory.root.did, Outcome(order=cid, seconds=0), Receipt)
+
+    at_a_hospital(tmp_path, test)
+
+
+def test_an_order_for_nobody_is_refused_by_the_orders_themselves(tmp_path: Path) -> None:
+    """Else the placing above is refused by chance: what the bus itself placed, it may ask about."""
+    honest = Stage().honest()
+
+    async def test(there: Hospital) -> None:
+        own = structs.replace(honest, order=structs.replace(honest.order, bus=there.other.node.did))
+        with pytest.raises(VerificationFailed, match="another site"):
+            await ask(there, there.other.root.did, Place(**structs.asdict(own)), Receipt)
+        with pytest.raises(NotFound):
+            await ask(there, there.other.root.did, Outcome(order=cid_of(own.order), seconds=0), Receipt)
+
+    at_a_hospital(tmp_path, test)
+
+
+# --- bytes -----------------------------------------------------------------------------------------------------------
+
+
+def get(asker: str, path: str, query: str = "") -> BulkRequest:
+    """A signed request whose signature was checked."""
+    return BulkRequest(asker=asker, method="GET", path=path, query=query, range=None, body=b"")
+
+
+def test_blobs_under_roots_that_are_not_for_the_asker(tmp_path: Path) -> None:
+    """Else a CID, which is no secret, is enough to have the bytes."""
+
+    async def test(there: Hospital) -> None:
+        site, mallory = there.site, there.mallory
+        held, named, plain = [await site.blobs.add(text) for text in (b"held", b"for other", b"open")]
+        site.holdings.hold(held, resident(site.root), [])
+        site.holdings.hold(named, shared(site.root, [there.other.root.did]), [])
+        site.holdings.hold(plain, OPEN, [])
+        node = mallory.node.did
+        asked = [
+            f"/blob/{held}/{held}", f"/blob/{named}/{named}", f"/blob/{plain}/{held}", f"/blob/{plain}/{named}",
+            f"/blob/{held}/{plain}", f"/blob/{Cid.of(b'x')}/{Cid.of(b'x')}", f"/blob/{KEYED}/{KEYED}",
+        ]  # fmt: skip
+        for path in asked:
+            with pytest.raises(NotFound):
+                await site.shelf.answer(get(node, path))
+        await site.shelf.answer(get(node, f"/blob/{plain}/{plain}"))
+        await site.shelf.answer(get(there.other.node.did, f"/blob/{named}/{named}"))
+        for stranger in (PrivateKey(b"s" * 32).did, mallory.root.did, mallory.steward.did):
+            with pytest.raises(NotFound):
+                await site.shelf.answer(get(stranger, f"/blob/{plain}/{plain}"))
+
+    at_a_hospital(tmp_path, test)
+
+
+PATHS = [
+        "", "/", "//", "/blob", "/blob/", "/blob/x/y", "/blob/../site.toml", "/blob/%2e%2e/keys", "/join",
+        "/log/SITE/audit/body/0", "/log/SITE/audit/tile/0/000", "/log/SITE/catalog/../audit/body/0",
+        "/log/SITE/catalog/tile/../../keys/node.key", "/log/SITE/catalog/body/-1", "/log/SITE/catalog/body/٣",
+        "/log/SITE/catalog/body/99999999999999999999", "/log/SITE/catalog/body/999999999999",
+        "/log/SITE/catalog/checkpoint/\x00", "/log/SITE/catalog/tile/0/x999/999", "/blob/" + "b" * 5000 + "/b",
+    ]  # fmt: skip
+
+
+def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
+    """Else a peer's path reaches the file system, the audit log, or an error that nobody expected."""
+
+    async def test(there: Hospital) -> None:
+        for path in PATHS:
+            request = get(there.mallory.node.did, path.replace("SITE", there.site.root))
+            with pytest.raises((BadInput, NotFound)):
+                await there.site.shelf.answer(request)
+        whole = get(there.mallory.node.did, f"/log/{there.site.root}/catalog/body/0")
+        assert await there.site.shelf.answer(whole)
+
+    at_a_hospital(tmp_path, test)
+
+
+def test_roots_that_nobody_may_read_fill_no_cache(tmp_path: Path) -> None:
+    """Else asking for ever more roots takes ever more memory, or writes ever more audit leaves."""
+
+    async def test(there: Hospital) -> None:
+        shelf = there.site.shelf
+        for number in range(2000):
+            cid = Cid.of(str(number).encode())
+            with pytest.raises(NotFound):
+                await shelf.answer(get(there.mallory.node.did, f"/blob/{cid}/{cid}"))
+        assert len(shelf._reachable) == len(shelf._recorded) == there.site.audit.size == 0
+
+    at_a_hospital(tmp_path, test)
+
+
+class Carrier:
+    """A network that hands out what a peer has, and notes what was asked for."""
+
+    def __init__(self, has: dict[Cid, bytes]) -> None:
+        self.has = has
+        self.asked: list[str] = []
+
+    async def get(self, site: str, path: str, limit: int) -> bytes:
+        self.asked.append(path)
+        found = self.has.get(Cid.parse(path.split("/")[3]))
+        if found is None:
+            raise NotFound("there is nothing of that name here that you may see")
+        return found
+
+
+def _materials(there: Hospital, bulk: Bulk) -> Materials:
+    site = there.site
+    return Materials(site.root, site.index, site.blobs, site.residents, Brought(site._database), bulk)
+
+
+def test_a_value_held_here_that_another_site_says_is_its_own(tmp_path: Path) -> None:
+    """Else a CID and an entry in one's own catalog are enough to compute on what a hospital holds unreleased."""
+
+    async def test(there: Hospital) -> None:
+        held = await there.site.blobs.add(b"what was not released")
+        there.site.holdings.hold(held, resident(there.site.root), [])
+        there.mallory.dataset(held, OPEN)
+        poor, rich = Carrier({}), Carrier({held: b"what was not released"})
+        data = Data(site=there.mallory.root.did, cid=held, name="bait")
+        unknown = Data(site=there.mallory.root.did, cid=Cid.of(b"not here"), name="bait")
+        for claimed in (data, unknown):
+            with pytest.raises(NotFound):
+                await _materials(there, poor).stored(claimed)
+        assert [path.split("/")[2] for path in poor.asked] == [str(held), str(unknown.cid)], "it saw which is here"
+        assert await _materials(there, rich).stored(data) == held
+        assert await _materials(there, poor).stored(data) == held, "what was delivered once is not fetched again"
+
+    at_a_hospital(tmp_path, test)
+
+
+def test_a_folder_of_which_the_other_site_has_the_top_alone(tmp_path: Path) -> None:
+    """Else the name of a folder's root is enough to have the files below it used."""
+
+    async def test(there: Hospital) -> None:
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        (folder / "a").write_bytes(b"a secret")
+        root = await there.site.blobs.add_path(folder)
+        below = Cid.of(b"a secret")
+        top = Carrier({root: await there.site.blobs.node(root)})
+        data = Data(site=there.mallory.root.did, cid=root, name="bait")
+        with pytest.raises(NotFound):
+            await _materials(there, top).stored(data)
+        top.has[below] = b"a secret"
+        assert await _materials(there, top).stored(data) == root
+
+    at_a_hospital(tmp_path, test)
+
+
+def test_other_bytes_than_the_cid_names(tmp_path: Path) -> None:
+    """Else a peer chooses what a step computes on."""
+
+    async def test(there: Hospital) -> None:
+        liar = Carrier({Cid.of(b"true"): b"false"})
+        with pytest.raises(VerificationFailed):
+            await _materials(there, liar).stored(Data(site=there.mallory.root.did, cid=Cid.of(b"true"), name="x"))
+        assert await there.site.blobs.missing(Cid.of(b"true"))
+
+    at_a_hospital(tmp_path, test)
+
+
+def test_a_resident_dataset_that_two_sites_claim(tmp_path: Path) -> None:
+    """Else a member puts its own data in the place of a hospital's, by publishing under the hospital's CID."""
+
+    async def test(there: Hospital) -> None:
+        job = b'{"data": {"class": "File", "location": "comity:%s"}}' % str(KEYED).encode()
+        there.other.dataset(KEYED, resident(there.other.root.did))
+        (found,) = read_job(job, there.site.index).values()
+        assert isinstance(found, Data)
+        assert found.site == there.other.root.did
+        there.mallory.dataset(KEYED, OPEN)
+        with pytest.raises(BadInput, match="2 sites claim"):
+            read_job(job, there.site.index)
+
+    at_a_hospital(tmp_path, test)
+
+
+# --- the door --------------------------------------------------------------------------------------------------------
+
+
+def founder(name: str, *, root: PrivateKey | None = None, by: PrivateKey | None = None) -> tuple[Founder, PrivateKey]:
+    """Somebody who would like to join, and the key of the node."""
+    root = root or PrivateKey(name.encode().ljust(32, b"r")[:32])
+    node = PrivateKey(name.encode().ljust(32, b"n")[:32])
+    fields = KeyFields(did=node.did, role=Role.NODE, name=name[:100], x25519=bytes(32))
+    body = write_body("key", fields, site=root.did, at=0, by=by or root)
+    member = Member(site=name, root=root.did)
+    return Founder(member=member, enrolment=encode(body), control="/ip4/127.0.0.1/tcp/1", bulk="https://x"), node
+
+
+def test_strangers_at_the_door(tmp_path: Path) -> None:
+    """Else a stranger joins, a member joins as another, or an invitation admits two."""
+
+    async def test(there: Hospital) -> None:
+        membership = there.site.membership
+        await membership.begin("alliance", 3)
+        invite = await membership.invite()
+        anna, annas_node = founder("anna")
+        eve, eves_node = founder("eve")
+        stolen, _ = founder("anna", by=eves_node)
+        false = structs.replace(eve, enrolment=anna.enrolment)
+
+        async def knock(secret: bytes, who: Founder, node: PrivateKey, signature: bytes | None = None) -> Value:
+            body = encode(Knock(secret=secret, founder=who, signature=signature))
+            answer = await there.site.shelf.answer(
+                BulkRequest(asker=node.did, method="POST", path="/join", query="", range=None, body=body)
+            )
+            return read_reply(Founding, b"".join([part async for part in answer.read(0, None)]))
+
+        for secret, who_, node in (
+            (b"0" * 32, eve, eves_node),
+            (invite.secret, anna, eves_node),
+            (invite.secret, stolen, eves_node),
+            (invite.secret, false, eves_node),
+        ):
+            with pytest.raises((Denied, VerificationFailed)):
+                await knock(secret, who_, node)
+        assert len(membership.founding.founders) == 1
+        await knock(invite.secret, anna, annas_node)
+        with pytest.raises(Denied, match="used by another"):
+            await knock(invite.secret, eve, eves_node)
+        with pytest.raises(ComityError):
+            await knock(invite.secret, anna, annas_node, bytes(64))
+        assert len(membership.founding.founders) == 2
+
+    at_a_hospital(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 121, "", "a\nb", "\x1b[2J", "a\x9b2J", "Anna\u202egpj", "A\u200bnna", "a\u2028b"]
+)
+def test_names_that_steer_a_terminal_or_hide(name: str) -> None:
+    """Else a site, a person or a dataset looks like another, or its name runs through a terminal."""
+    sent, _ = founder(name)
+    body = encode(Knock(secret=bytes(32), founder=sent, signature=None))
+    with pytest.raises(VerificationFailed):
+        decode(Knock, body, 64 << 10)
+
+
+def test_names_that_people_have_are_taken() -> None:
+    """Else the test above passes because no name is taken."""
+    for name in ("St. Anna", "Universitätsklinikum Köln", "東京大学病院", "Ν. «Άγιος»"):
+        sent, _ = founder(name)
+        assert decode(Knock, encode(Knock(secret=bytes(32), founder=sent, signature=None))).founder == sent
+
+
+def test_a_knock_of_any_shape(tmp_path: Path) -> None:
+    """Else a stranger's bytes end the node or make it read without bound."""
+
+    async def test(there: Hospital) -> None:
+        for body in (b"", b"\xa0", b"\xff" * 100, b"\0" * (65 << 10), b"\x9f" * 1000):
+            request = BulkRequest(
+                asker=PrivateKey(b"s" * 32).did, method="POST", path="/join", query="", range=None, body=body
+            )
+            assert await there.site.shelf.answer(request)
+        for path in ("/", "/blob/x/y", "/join/", "/log"):
+            request = BulkRequest(
+                asker=there.mallory.node.did, method="POST", path=path, query="", range=None, body=b""
+            )
+            with pytest.raises(NotFound):
+                await there.site.shelf.answer(request)
+
+    at_a_hospital(tmp_path, test)
