@@ -91,7 +91,7 @@ def _head(tale: Tale) -> str:
         (f"{tumours}", f"tumours in {len(tale.hospitals)} hospitals, each with its own table"),
         ("0", "rows that left a hospital; sums did, where a steward had endorsed the code"),
         (tale.compared.difference, "largest relative difference from the same statistics of the whole table"),
-        (f"{len(tale.audit.rows)} of {len(tale.audit.rows)}", f"audit rows about {tale.asked}'s table verified"),
+        (f"{len(tale.audit.rows)}", f"audit rows about {tale.asked}'s table, each verified against its site's log"),
     )
     cells = "".join(f"<div><b>{escape(value)}</b><span>{escape(text)}</span></div>" for value, text in figures)
     return (

@@ -249,7 +249,10 @@ class OwnLog(Log, Protocol):
     """A log that this site writes."""
 
     async def append(self, entries: Sequence[tuple[str, bytes]]) -> int:
-        """Append (kind, body) pairs; durable and under a signed checkpoint on return. The first one's index."""
+        """Append (kind, body) pairs; durable and under a signed checkpoint on return. The first one's index.
+
+        Places are given in the order of the calls, and an append once begun is carried out, cancelled or not.
+        """
 
     async def add_cosignatures(self, note: str, witnesses: Mapping[str, str]) -> dict[str, int]:
         """Keep the cosignatures of known witnesses (name → key) on a checkpoint of this log; name → seconds.
@@ -282,10 +285,11 @@ class PeerLog(Log, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The newest checkpoint of a log that this site has cosigned."""
+    """The newest checkpoint of a log that this site has verified, and as ``note`` the proof that its key signed it."""
 
     size: int
     root: bytes
+    note: str = field(default="", compare=False)
 
 
 class Memory(Protocol):
@@ -298,7 +302,7 @@ class Memory(Protocol):
         """Record it; durable on return."""
 
     async def accuse(self, origin: str, ours: str, theirs: str, reason: str) -> None:
-        """Keep two notes that contradict each other, as evidence."""
+        """Keep two notes that contradict each other, as evidence; the same ones are kept once."""
 
 
 @dataclass(frozen=True, slots=True)

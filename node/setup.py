@@ -57,16 +57,20 @@ def init_site(folder: Folder, name: str, steward_name: str, control: Address, bu
         if folder.path.exists():
             folder.path.rmdir()
         fresh.path.rename(folder.path)
+        try:
+            _sync(folder.path.parent)
+        except OSError:
+            shutil.rmtree(folder.path)  # its steward's key is returned, and so would be lost
+            raise
     except OSError as error:
         raise BadInput(f"{folder.path} could not be made: {error.strerror}; choose another place") from error
     finally:
         shutil.rmtree(fresh.path, ignore_errors=True)
-    _sync(folder.path.parent)
     return made
 
 
 def _make(folder: Folder, name: str, steward_name: str, control: Address, bulk: Address, api: Address) -> SiteMade:
-    root, node, steward = Identity.new(name), Identity.new(f"{name}, node"), Identity.new(steward_name)
+    root, node, steward = Identity.new(name), Identity.new(f"{name[:114]}, node"), Identity.new(steward_name)
     for place in (folder.path, folder.root_key.parent, folder.catalog.parent, folder.replicas, folder.blobs):
         place.mkdir(mode=0o700)
     write_identity(folder.root_key, root)

@@ -132,14 +132,17 @@ class Dispatcher:
             try:
                 answer = await self._control.ask(order.site, question_bytes(question), WAIT_SECONDS + 10)
                 receipt = self._checked(task, order, read_reply(Receipt, answer))
-            except Unreachable as error:
+            except (Denied, Unreachable) as error:
+                # A refusal without a receipt is not a policy's: the site may be a moment behind the others' catalogs,
+                # and not know a project, a key or a block yet that was published just now.
                 failures += 1
                 if failures >= TRIES or self._clock.now() > order.not_after:
-                    return Reached(task, order, None, str(error), "unreachable")
+                    kind = "denied" if isinstance(error, Denied) else "unreachable"
+                    return Reached(task, order, None, str(error), kind)
                 await self._clock.sleep(0.5 * 2**failures)
                 question = message
                 continue
-            except (Denied, VerificationFailed) as error:
+            except VerificationFailed as error:
                 return Reached(task, order, None, str(error), "denied")
             except ComityError as error:
                 return Reached(task, order, None, str(error), "failed")

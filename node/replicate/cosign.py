@@ -5,12 +5,14 @@ What it signed is remembered durably before the signature is given, so that no c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from catalog.checkpoint import Checkpoint, add_line, cosign, open_checkpoint
 from catalog.error import VerificationFailed
 from catalog.key import Signer
 from catalog.merkle import EMPTY_ROOT, verify_consistency
 from node.message import Consistency, Cosigned, Done, ProofAnswer, question_bytes, read_reply
-from node.ports import Clock, Control, Memory, Seen
+from node.ports import Clock, Control, Log, Memory, Seen
 
 
 class Witness:
@@ -31,11 +33,7 @@ class Witness:
             VerificationFailed: wrong signature, a log that shrank, or a fork, of which the evidence is kept.
             Unreachable: ``site`` does not give the proof.
         """
-        checkpoint = open_checkpoint(note, origin, node)
-        seen = await self._memory.seen(origin) or Seen(0, EMPTY_ROOT)
-        same = checkpoint.size == seen.size and checkpoint.root == seen.root
-        if not same:
-            await self._advance(site, seen, checkpoint, note)
+        checkpoint = await self.see(site, node, origin, note)
         if checkpoint.size and self._delivered.get(origin) != checkpoint.size:
             # A cosignature may have been lost on its way: it is given again until its owner says that it came.
             line = cosign(note, self._root, self._signer, self._clock.now() // 1000)
@@ -44,25 +42,59 @@ class Witness:
             self._delivered[origin] = checkpoint.size
         return checkpoint
 
+    async def see(self, site: str, node: str, origin: str, note: str) -> Checkpoint:
+        """Check that ``note`` extends what was seen of ``origin``, and remember it; nothing is cosigned.
+
+        Raises:
+            VerificationFailed, Unreachable: as for :meth:`witness`.
+        """
+        checkpoint = open_checkpoint(note, origin, node)
+        seen = await self._seen(origin)
+        if checkpoint.size != seen.size or checkpoint.root != seen.root:
+            await self._advance(site, seen, checkpoint, note)
+        return checkpoint
+
+    async def adopt(self, replica: Log) -> None:
+        """Remember what ``replica`` holds beyond what was seen: a crash or a fault may have come between the two.
+
+        Without it a site could show one history to the replica and have another one cosigned.
+
+        Raises:
+            VerificationFailed: the replica does not extend what was seen; the evidence is kept.
+        """
+        seen = await self._seen(replica.origin)
+        if replica.size <= seen.size:
+            return
+        if seen.size:
+            hashes = await replica.consistency(seen.size, replica.size)
+            await self._verify(seen, Checkpoint(replica.origin, replica.size, replica.root), replica.note, hashes)
+        await self._memory.remember(replica.origin, Seen(replica.size, replica.root, replica.note), replica.note)
+
+    async def _seen(self, origin: str) -> Seen:
+        return await self._memory.seen(origin) or Seen(0, EMPTY_ROOT)
+
     async def _advance(self, site: str, seen: Seen, checkpoint: Checkpoint, note: str) -> None:
         """Remember ``checkpoint`` in the place of ``seen``, once it is known to extend it."""
         origin = checkpoint.origin
         if checkpoint.size <= seen.size:
             shrank = checkpoint.size < seen.size
             reason = f"its log shrank from {seen.size} to {checkpoint.size}" if shrank else "its log has two histories"
-            await self._memory.accuse(origin, f"{seen.size} {seen.root.hex()}", note, reason)
+            await self._memory.accuse(origin, seen.note, note, reason)
             raise VerificationFailed(f"{origin}: {reason}; nothing new is taken from that site")
         await self._check_extends(site, seen, checkpoint, note)
-        await self._memory.remember(origin, Seen(checkpoint.size, checkpoint.root), note)
+        await self._memory.remember(origin, Seen(checkpoint.size, checkpoint.root, note), note)
 
     async def _check_extends(self, site: str, seen: Seen, new: Checkpoint, note: str) -> None:
         if seen.size == 0:
             return
         question = Consistency(origin=new.origin, old=seen.size, new=new.size)
         answer = read_reply(ProofAnswer, await self._control.ask(site, question_bytes(question)))
+        await self._verify(seen, new, note, answer.hashes)
+
+    async def _verify(self, seen: Seen, new: Checkpoint, note: str, hashes: Sequence[bytes]) -> None:
         try:
-            verify_consistency(seen.size, seen.root, new.size, new.root, list(answer.hashes))
+            verify_consistency(seen.size, seen.root, new.size, new.root, list(hashes))
         except VerificationFailed:
-            reason = f"its {new.size} leaves do not begin with the {seen.size} that were cosigned"
-            await self._memory.accuse(new.origin, f"{seen.size} {seen.root.hex()}", note, reason)
+            reason = f"its {new.size} leaves were not shown to begin with the {seen.size} that it signed before"
+            await self._memory.accuse(new.origin, seen.note, note, reason)
             raise

@@ -69,11 +69,12 @@ class Replicator:
         node, replica = self._nodes[site], self._replicas[site]
         catalog = origin_of(site, LogName.CATALOG)
         checkpoint = open_checkpoint(notes[catalog], catalog, node)
+        await self._witness.adopt(replica)
         try:
             leaves = await fetch_leaves(self._bulk, site, replica, checkpoint, notes[catalog])
         except VerificationFailed:
-            # If that is because the log has two histories, the witness keeps the evidence.
-            await self._witness.witness(site, node, catalog, notes[catalog])
+            # If that is because the log has two histories, the evidence is kept; nothing is cosigned that did not come.
+            await self._witness.see(site, node, catalog, notes[catalog])
             raise
         bodies = await self._bodies(site, replica)
         for origin, note in sorted(notes.items()):

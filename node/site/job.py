@@ -21,12 +21,16 @@ def read_job(text: bytes, index: Index) -> dict[str, Argument]:
         BadInput: not a JSON object, or data that no catalog here holds; the message names the input.
     """
     try:
-        job = json.loads(text)
+        job = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"the job is not JSON: {error}") from error
     if not isinstance(job, dict):
         raise BadInput("the job is not an object of inputs by name")
     return {name: _argument(name, value, index) for name, value in job.items()}
+
+
+def _no_number(name: str) -> object:
+    raise ValueError(f"{name} is no number in JSON")
 
 
 def _argument(name: str, value: object, index: Index) -> Argument:

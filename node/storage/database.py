@@ -83,7 +83,7 @@ class Database:
                 self._connection.execute("BEGIN IMMEDIATE")
                 return work(self._connection)
         except sqlite3.Error as error:
-            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                 raise _damaged(self._path, error) from error
             raise ComityError(f"{self._path} could not be written ({error}); see whether the disk is full") from error
 

@@ -79,7 +79,7 @@ class DiskLog(StoredLog):
         """Append entries, each a kind and the bytes of its body, and return the index of the first.
 
         They stand together, durable and under a signed checkpoint, when this returns; places are given in the order
-        of the calls. If it is cancelled they may or may not be in the log.
+        of the calls. Once begun it is carried out, cancelled or not.
 
         Raises:
             BadInput: a kind or a body does not fit a leaf; nothing was appended.
@@ -89,13 +89,11 @@ class DiskLog(StoredLog):
             return self.size
         batch = Batch(entries)
         self._pending.append(batch)
-        try:
+        # Whoever appends has its place already, and what comes after counts on it: it is not taken back.
+        with trio.CancelScope(shield=True):
             async with self._writing:
                 if batch in self._pending:
                     await self._commit_pending()
-        finally:
-            if batch in self._pending:
-                self._pending.remove(batch)
         if batch.first is None:
             raise type(batch.failure)(str(batch.failure)) from batch.failure
         return batch.first
@@ -105,9 +103,7 @@ class DiskLog(StoredLog):
         first = self.size
         try:
             self._check_writable()
-            # Once begun, a commit ends: half of one would leave the others of the group without an answer.
-            with trio.CancelScope(shield=True):
-                sealed = await trio.to_thread.run_sync(self._append, group)
+            sealed = await trio.to_thread.run_sync(self._append, group)
         except ComityError as error:
             for batch in group:
                 batch.failure = error

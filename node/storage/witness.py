@@ -15,9 +15,9 @@ class WitnessMemory:
     async def seen(self, origin: str) -> Seen | None:
         """What was cosigned last of a log, if anything."""
         row = await self._database.run(
-            lambda sql: sql.execute("SELECT size, root FROM seen WHERE origin = ?", (origin,)).fetchone()
+            lambda sql: sql.execute("SELECT size, root, note FROM seen WHERE origin = ?", (origin,)).fetchone()
         )
-        return None if row is None else Seen(row[0], row[1])
+        return None if row is None else Seen(*row)
 
     async def remember(self, origin: str, seen: Seen, note: str) -> None:
         """Record what is about to be cosigned; durable on return."""

@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from catalog.body import write_body
-from catalog.checkpoint import Checkpoint, cosign, sign_checkpoint
+from catalog.checkpoint import Checkpoint, add_line, cosign, sign_checkpoint
 from catalog.cid import Cid
 from catalog.dagcbor import Value, cid_of, decode, encode
 from catalog.error import BadInput, ComityError, Denied, NotFound, Unreachable, VerificationFailed
@@ -170,7 +170,7 @@ def test_cosignatures_that_are_not_the_askers_or_not_for_this_log(tmp_path: Path
     async def test(there: Hospital) -> None:
         site, mallory, other = there.site, there.mallory, there.other
         log = site.catalog
-        theirs = log.note + cosign(log.note, site.node.did, other.root.did, other.node, 1_700_000_000)
+        theirs = add_line(log.note, cosign(log.note, other.root.did, other.node, 1_700_000_000))
         await ask(there, mallory.root.did, Cosigned(note=theirs), Done)
         assert await log.last_cosigned() is None
         for note in (

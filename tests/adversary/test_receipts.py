@@ -22,7 +22,7 @@ from node.bus.journal import Record, State
 from node.message import Outcome, Place, Reply, read_question, reply_bytes
 from privacy.label import resident
 from tests.adversary.stage import HOUR, TEXT, Stage, forged, output
-from tests.simulation.consortium import PRICE, PURPOSE
+from tests.simulation.consortium import EPOCH_BEGAN, PRICE, PURPOSE
 from tests.simulation.scheduler import Process
 from workflow.argument import Data, Many
 from workflow.order import Order
@@ -165,7 +165,8 @@ def test_the_check_is_what_leaves_it_out(lie: str, monkeypatch: pytest.MonkeyPat
 def test_an_answer_that_is_accepted_for_ever() -> None:
     """Else a site that never ends a step keeps a submission beyond its deadline."""
     accepted = _receipt(lambda _s, _o, r: structs.replace(r, status=Status.ACCEPTED, outputs={}, cost=0))
-    stage, record = played(accepted)
+    soon = EPOCH_BEGAN + 180_000
+    stage, record = played(accepted, deadline=soon, not_after=soon)
     assert record.state is not State.RUNNING
     assert "Liar" in record.reason
     assert record.ended <= record.submission.deadline + 120_000

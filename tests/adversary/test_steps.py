@@ -223,7 +223,7 @@ def test_the_name_of_data_is_no_path(name: str, tmp_path: Path) -> None:
 BLOCKS: Mapping[str, str] = {
     "output_pattern_that_climbs": 'outputs: {out: {type: File, outputBinding: {glob: "../../*"}}}',
     "output_pattern_of_the_host": "outputs: {out: {type: File, outputBinding: {glob: /etc/passwd}}}",
-    "output_name_that_climbs": 'outputs: {"../out": {type: File, outputBinding: {glob: x}}}',
+    "output_name_that_steers_a_terminal": 'outputs: {"\\e[2Jout": {type: File, outputBinding: {glob: x}}}',
     "input_name_that_climbs": 'inputs: {"../../etc": File}',
     "work_file_that_climbs": (
         "requirements: {InitialWorkDirRequirement: {listing: [{entryname: ../x, entry: text}]}}\noutputs: {}"

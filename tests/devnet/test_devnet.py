@@ -72,12 +72,17 @@ def changed_copy(path: Path, to: Path) -> Path:
 
 
 def publish_and_grant(consortium: Consortium, institution: Institution, path: Path) -> Cid:
-    with consortium.steward(institution) as steward:
+    """Publish a table, have the project approved for it too, and grant access; all sites know when this returns."""
+    with consortium.steward(institution) as steward, consortium.steward(consortium.known.institute) as approver:
         made = steward.publish_dataset(path, path.stem, purposes=(GRU,))
+        eventually(lambda: approver.dataset(made.cid), "the dataset at the institute")
+        approved = (*approver.project(PROJECT).fields.datasets, made.cid)
+        approver.new_project(PROJECT, [RESEARCHER], GRU, approved, until="30d")
         granted = steward.grant(RESEARCHER, PROJECT, [made.cid], until="1d")
-    with consortium.researcher() as mara:
-        eventually(lambda: mara.dataset(made.cid), "the dataset at the institute")
-        eventually(lambda: any(each.fields.cid == granted.cid for each in mara.grants()) or None, "the grant")
+        for each in consortium.known.sites:
+            with consortium.steward(each) as other:
+                eventually(lambda: made.cid in other.project(PROJECT).fields.datasets or None, "the project's change")
+        eventually(lambda: any(each.fields.cid == granted.cid for each in approver.grants()) or None, "the grant")
     return made.cid
 
 
