@@ -194,6 +194,9 @@ class Runner(Protocol):
             Denied: a guarantee fails; the message names it and says what to do.
         """
 
+    async def recover(self, folder: Path) -> int:
+        """End whatever an earlier node left running with a work folder below ``folder``; how many commands."""
+
     async def run(self, job: Job) -> Exit:
         """Run ``job`` to its end. Cancelling this coroutine ends the command and everything it started.
 

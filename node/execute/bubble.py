@@ -17,6 +17,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 import msgspec
 import trio
@@ -27,6 +28,9 @@ from node.execute.probe import refusal
 from node.execute.program import bubblewrap
 from node.execute.seccomp import filter_program
 from node.ports import Limits
+
+_MARK = "COMITY_WORK"
+"""In bubblewrap's own environment, by which a later node knows what an earlier one left; the step never sees it."""
 
 _SETUP_SECONDS = 30.0
 _STATUS_BYTES = 4096
@@ -67,7 +71,9 @@ class Bubble:
         Denied: there is no bubblewrap to start.
     """
 
-    def __init__(self, options: Sequence[str], argv: Sequence[str], stdin: int, stdout: int, stderr: int) -> None:
+    def __init__(
+        self, options: Sequence[str], argv: Sequence[str], work: Path, stdin: int, stdout: int, stderr: int
+    ) -> None:
         self.init = 0
         self._init_handle = -1
         self._lines = b""
@@ -94,7 +100,7 @@ class Bubble:
             if self._separate:
                 given |= {"--userns-block-fd": gate, "--info-fd": _memory(started, b"")}
             try:
-                self._process = _start(given, argv, (stdin, stdout, stderr), separate=self._separate)
+                self._process = _start(given, argv, work, (stdin, stdout, stderr), separate=self._separate)
             except OSError as error:
                 if error.errno == errno.E2BIG:
                     raise BadInput("the step's command is longer than the kernel takes: pass it in a file") from error
@@ -168,7 +174,7 @@ class Bubble:
 
 
 def _start(
-    given: Mapping[str, int], argv: Sequence[str], ends: tuple[int, int, int], *, separate: bool
+    given: Mapping[str, int], argv: Sequence[str], work: Path, ends: tuple[int, int, int], *, separate: bool
 ) -> subprocess.Popen[bytes]:
     options = [part for name, fd in given.items() for part in (name, str(fd))]
     if not separate:
@@ -179,7 +185,8 @@ def _start(
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
-        env={},  # the step's variables are options: in bubblewrap's own environment LD_PRELOAD would work on the host
+        # The step's variables are options: in bubblewrap's own environment LD_PRELOAD would work on the host.
+        env={_MARK: str(work)},
         cwd="/",
         pass_fds=tuple(given.values()),
         start_new_session=True,
@@ -187,6 +194,25 @@ def _start(
         group=NOBODY if separate else None,
         extra_groups=() if separate else None,
     )
+
+
+def end_leftovers(folder: Path) -> int:
+    """End the sandboxes that an earlier node, killed at a bad moment, left waiting below ``folder``; how many.
+
+    Call it while no sandbox of this node runs there. Blocking.
+    """
+    mark = f"{_MARK}={folder}/".encode()
+    ended = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, PermissionError, ProcessLookupError):  # gone meanwhile, or not ours
+            handle = os.pidfd_open(int(process.name))
+            try:
+                if any(each.startswith(mark) for each in (process / "environ").read_bytes().split(b"\0")):
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+                    ended += 1
+            finally:
+                os.close(handle)
+    return ended
 
 
 def _memory(stack: ExitStack, content: bytes) -> int:

@@ -13,7 +13,7 @@ import trio
 
 from catalog.error import BadInput
 from node.execute.account import give, is_separate
-from node.execute.bubble import Bubble
+from node.execute.bubble import Bubble, end_leftovers
 from node.execute.probe import probe, refusal
 from node.execute.quota import excess, settle
 from node.execute.root import sandbox_options
@@ -54,6 +54,10 @@ class Sandbox:
             Denied: a guarantee fails; the message names it and says what to do.
         """
         await probe(self.run)
+
+    async def recover(self, folder: Path) -> int:
+        """End the sandboxes that an earlier node left below ``folder``; how many."""
+        return await trio.to_thread.run_sync(end_leftovers, folder)
 
     async def run(self, job: Job) -> Exit:
         """Run ``job`` to its end; everything that it started has ended when this returns or raises.
@@ -105,7 +109,7 @@ class _Run:
 
     async def supervise(self, options: Sequence[str], argv: Sequence[str], streams: Streams) -> None:
         """Start the command, serve its streams, hold it to its limits, and see all of it gone."""
-        bubble = Bubble(options, argv, streams.stdin, streams.stdout, streams.stderr)
+        bubble = Bubble(options, argv, self.work, streams.stdin, streams.stdout, streams.stderr)
         async with trio.open_nursery() as readers:
             try:
                 streams.started()

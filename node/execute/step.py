@@ -63,6 +63,7 @@ class StepExecutor:
     def __init__(self, runner: Runner, materials: Materials, blobs: Blobs, work: Path, limits: Limits) -> None:
         self.runner = runner.name
         self.fault = ""
+        self.leftovers = 0
         self._runner = runner
         self._materials = materials
         self._blobs = blobs
@@ -72,10 +73,11 @@ class StepExecutor:
         self._turns = trio.CapacityLimiter(os.cpu_count() or 1)
 
     async def start(self) -> None:
-        """Empty the work folder of an earlier run, and let the runner show its isolation.
+        """End and remove what an earlier node left of its steps, and let the runner show its isolation.
 
         A runner that cannot is kept as ``fault``: the node serves, and refuses every step with that reason.
         """
+        self.leftovers = await self._runner.recover(self._work)
         if self._work.exists():
             await trio.to_thread.run_sync(discard, self._work)
         self._work.mkdir(mode=0o700)

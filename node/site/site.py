@@ -193,6 +193,8 @@ class Site:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             await self.steps.start()
+            if self.steps.leftovers:
+                self.recovered.append(f"{self.steps.leftovers} processes of steps that an earlier node left were ended")
             await nursery.start(self.network.serve)
             await nursery.start(self._serve_bulk)
             if self.membership.consortium is not None:

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -574,3 +575,17 @@ def test_no_descriptor_is_left_open(work: Path) -> None:
         return len(os.listdir("/proc/self/fd")) - before
 
     assert trio.run(main) == 0
+
+
+def test_what_a_killed_node_left_waiting_is_ended_at_the_next_start_and_nothing_else(tmp_path):
+    """Lost: a sandbox that waits for ever for its limits, with the data mounted, after its node was killed."""
+    ours = subprocess.Popen(["sleep", "600"], env={"COMITY_WORK": f"{tmp_path}/ours/run/work"})
+    others = subprocess.Popen(["sleep", "600"], env={"COMITY_WORK": f"{tmp_path}/ours-not/run/work"})
+    try:
+        assert trio.run(Sandbox().recover, tmp_path / "ours") == 1
+        assert ours.wait(10) == -signal.SIGKILL
+        assert others.poll() is None
+    finally:
+        for process in (ours, others):
+            process.kill()
+            process.wait()
