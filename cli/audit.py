@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,10 @@ from cli.output import clean, pairs, say, show
 from cli.session import Session, Verbs, pass_session
 
 if TYPE_CHECKING:
+    from node.api.client import Node
     from node.api.view import AuditRow
 
-_HEAD = ("when", "site", "who", "what", "block", "purpose", "decision", "proof")
-_WIDTHS = (19, 16, 22, 8, 14, 11, 40, 0)
+_HEAD = ("when", "site", "who", "what", "block", "purpose", "proof", "decision")
 
 
 @click.group(cls=Verbs)
@@ -34,23 +35,28 @@ def who(session: Session, dataset: str, strict: bool) -> None:
     rows: list[AuditRow] = []
     absent: list[Absent] = []
     with session.node() as node:
+        asked = [each.name for each in node.members()]
+        widths = () if session.json else _widths(node, asked)
         for each in node.audit_who(dataset):
             if isinstance(each, Absent):
                 absent.append(each)
                 continue
             if not session.json:
                 if not rows:
-                    _line(_HEAD)
-                _line(_cells(each))
+                    _line(_HEAD, widths)
+                _line(_cells(each), widths)
             rows.append(each)
 
     def tell() -> None:
-        sites = len({row.site for row in rows})
-        say(f"{len(rows)} rows of {sites} sites, each verified against its site's log.")
+        answered = len(asked) - len({each.site for each in absent})
+        sites = f"{answered} of {len(asked)} sites answered"
+        say(f"{len(rows)} rows, each verified against its site's log; {sites}.")
         for each in absent:
             say(f"{each.site_name} gave no answer: {each.reason}")
 
     show(session, {"dataset": dataset, "rows": rows, "absent": absent}, tell)
+    if asked and not rows and len({each.site for each in absent}) == len(asked):
+        raise Unreachable(f"no site gave an answer, so nothing is known of who accessed «{dataset}»")
     if absent and strict:
         names = ", ".join(dict.fromkeys(each.site_name for each in absent))
         raise Unreachable(f"{names} gave no answer, so the list may lack rows; ask again later")
@@ -111,12 +117,19 @@ def _cells(row: AuditRow) -> tuple[str, ...]:
         row.kind,
         row.block_name or "–",
         row.purpose or "–",
-        row.verdict or "–",
         row.proof,
+        row.verdict or "–",
     )
 
 
-def _line(cells: tuple[str, ...]) -> None:
-    """A row as it comes; the widths are fixed, since the rows to come are not known yet."""
-    shown = (clean(cell).ljust(width) for cell, width in zip(cells, _WIDTHS, strict=True))
+def _widths(node: Node, sites: Sequence[str]) -> tuple[int, ...]:
+    """Of the columns, from what may stand in them: the rows themselves are not known before they are printed."""
+    people = [f"{each.fields.name}@{each.site_name}" for each in node.people() if each.fields.role != "node"]
+    blocks = [each.fields.name for each in node.blocks()]
+    site = max(map(len, (*sites, "site")))
+    return (19, site, max(site, *map(len, people), 0), 8, max(map(len, (*blocks, "…12345678"))), 11, 30, 0)
+
+
+def _line(cells: tuple[str, ...], widths: tuple[int, ...]) -> None:
+    shown = (clean(cell).ljust(width) for cell, width in zip(cells, widths, strict=True))
     print("  ".join(shown).rstrip(), flush=True)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cli.output import document, pairs, say, show, table, working
 from cli.session import Session, Verbs, pass_session
+
+if TYPE_CHECKING:
+    from node.api.client import Node
+    from node.api.schema import BlockView
 
 
 @click.group(cls=Verbs)
@@ -24,8 +30,11 @@ def add(session: Session, path: Path, name: str) -> None:
     with session.node() as node, working(f"packing {path} …"):
         made = node.publish_block(path, name)
 
+        readers = node.block_entry(made.cid).audience
+
     def tell() -> None:
-        say(f"«{made.name}» is packed ({made.size:,} bytes), for this site alone until it is shared:")
+        whose = "shared as before" if readers else "for this site alone until it is shared"
+        say(f"«{made.name}» is packed ({made.size:,} bytes), {whose}:")
         say(str(made.cid))
 
     show(session, made, tell)
@@ -55,11 +64,16 @@ def list_(session: Session) -> None:
 
 @group.command("show")
 @click.argument("block")
+@click.argument("file", required=False)
 @pass_session
-def show_(session: Session, block: str) -> None:
-    """Show BLOCK, by CID or name: its tool, its files, and who endorsed it."""
+def show_(session: Session, block: str, file: str | None) -> None:
+    """Show BLOCK, by CID or name: its tool, its files, and who endorsed it; or the text of its FILE."""
     with session.node() as node:
         view = node.block(block)
+        if file is not None:
+            text = _text(node, view, file)
+            show(session, {"file": file, "text": text}, lambda: document(text))
+            return
 
     def tell() -> None:
         endorsed = [(site, ", ".join(types)) for site, types in view.endorsed.items()]
@@ -72,6 +86,9 @@ def show_(session: Session, block: str) -> None:
             ]
         )
         document(view.tool)
+        others = [name for name in view.files if name != "tool.cwl"]
+        if others:
+            say(f"next: comity block show {shlex.quote(block)} {shlex.quote(others[0])}")
 
     show(session, view, tell)
 
@@ -96,3 +113,15 @@ def endorse(session: Session, block: str, types: tuple[str, ...]) -> None:
     with session.node() as node:
         index = node.endorse(block, types or None)
     show(session, {"index": index}, lambda: say(f"«{block}» is endorsed (entry {index})."))
+
+
+def _text(node: Node, view: BlockView, file: str) -> str:
+    from catalog.error import BadInput, NotFound
+
+    if file not in view.files:
+        raise NotFound(f"the block has no file «{file}»; it has: {', '.join(view.files)}")
+    try:
+        return node.fetch(view.entry.subject, file).decode()
+    except UnicodeDecodeError as error:
+        told = f"«{file}» is not text; fetch it with: comity dataset fetch {view.entry.subject} FILE --out PATH"
+        raise BadInput(told) from error

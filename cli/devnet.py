@@ -23,7 +23,7 @@ def group() -> None:
 @click.option("--sites", type=click.IntRange(2, 16), default=4, show_default=True, help="The last is the institute.")
 @pass_session
 def up(session: Session, sites: int) -> None:
-    """Make and start a consortium with data, blocks and projects to play with."""
+    """Make and start a consortium with data, policies and projects to play with."""
     from devnet import command
 
     with working(f"starting {sites} nodes …"):
@@ -55,7 +55,7 @@ def status(session: Session) -> None:
 @click.argument("name")
 @pass_session
 def env(session: Session, name: str) -> None:
-    """Print the exports for a shell that is to act at the site NAME: eval "$(comity devnet env NAME)"."""
+    """Print the exports for a shell that is to act at a site, for eval "$(comity devnet env NAME)"."""
     from devnet import command
 
     exports = command.env(name)
@@ -67,7 +67,7 @@ def env(session: Session, name: str) -> None:
 @click.argument("name")
 @pass_session
 def fault(session: Session, what: str, name: str) -> None:
-    """Kill, stop or resume the node of the site NAME."""
+    """Kill the node of the site NAME, stop it cleanly, or start it again (resume)."""
     from devnet import command
 
     view = command.fault(what, name)
@@ -96,5 +96,8 @@ def _tell(view: DevnetView) -> None:
         (each.handle, each.name, str(each.pid), "runs" if each.alive else "is gone", each.folder) for each in view.sites
     ]
     table(("site", "name", "process", "state", "folder"), rows)
-    if view.sites:
+    gone = [each.handle for each in view.sites if not each.alive]
+    if gone:
+        say(f"next: comity devnet fault resume {gone[0]}")
+    elif view.sites:
         say(f'next: eval "$(comity devnet env {view.sites[-1].handle})"')

@@ -59,9 +59,12 @@ class Root(click.Group):
 @click.option("--site", metavar="DIR|URL", envvar="COMITY_SITE", help="The site's folder, or its node's address.")
 @click.option("--as", "person", metavar="PERSON", envvar="COMITY_PERSON", help="Whose key signs.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.version_option(package_name="comity", message="%(prog)s %(version)s")
 @click.pass_obj
 def root(session: Session, site: str | None, person: str | None, as_json: bool) -> None:
     """Share data and computations between hospitals and institutes, each by its own rules.
+
+    The first three options may stand after the verb too.
 
     Exit codes: 0 done, 1 failed, 2 wrong use, 3 denied by policy, 4 site unreachable, 5 verification failed,
     6 no feasible plan, 130 interrupted.

@@ -15,7 +15,9 @@ def group() -> None:
 
 @group.command("set")
 @click.option("--price", required=True, help="For one step, in the consortium's unit, such as 0.10.")
-@click.option("--runner", default="sandbox", show_default=True, help="What executes steps.")
+@click.option(
+    "--runner", type=click.Choice(["sandbox"]), default="sandbox", show_default=True, help="What executes steps."
+)
 @click.option(
     "--step-millis",
     type=click.IntRange(1, 86_400_000),

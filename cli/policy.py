@@ -10,6 +10,7 @@ from cli.output import document, say, show
 from cli.session import Session, Verbs, pass_session
 
 MAX_POLICY = 48 << 10
+STARTERS = ("hospital", "institute")
 
 
 @click.group(cls=Verbs)
@@ -22,7 +23,11 @@ def group() -> None:
 @pass_session
 def set_(session: Session, file: Path) -> None:
     """Make the Cedar text in FILE this site's policy; an empty one permits nothing. For stewards."""
+    from privacy.policy import Policy
+
     text = _read(file)
+    # Here too, and before the node: a fault is told with the name of the file.
+    Policy.parse(text, site="here", version="unpublished", source=str(file))
     with session.node() as node:
         index = node.set_policy(text)
     show(session, {"index": index}, lambda: say(f"{file} is the policy of this site from now on (entry {index})."))
@@ -42,6 +47,16 @@ def check(session: Session, file: Path) -> None:
         say(f"{file}: {len(rules)} rules, no fault: {', '.join(rules) or 'nothing is permitted'}")
 
     show(session, {"file": str(file), "rules": rules}, tell)
+
+
+@group.command()
+@click.argument("kind", type=click.Choice(STARTERS))
+@pass_session
+def starter(session: Session, kind: str) -> None:
+    """Print a policy to start from, for a hospital or an institute."""
+    from privacy.starters import STARTERS as TEXTS
+
+    show(session, {"kind": kind, "text": TEXTS[kind]}, lambda: document(TEXTS[kind]))
 
 
 @group.command("show")

@@ -56,13 +56,20 @@ pass_session = click.make_pass_decorator(Session)
 
 
 class Verb(click.Command):
-    """A verb: every one takes ``--json``, after it as well as before."""
+    """A verb: every one takes the options of ``comity`` itself, after it as well as before."""
 
     def __init__(self, *args: object, **settings: object) -> None:
         super().__init__(*args, **settings)  # type: ignore[arg-type]  # handed through to click as they came
         self.params.append(
             click.Option(["--json"], is_flag=True, expose_value=False, callback=_wants_json, help="Answer in JSON.")
         )
+        self.params += [
+            click.Option([name], hidden=True, expose_value=False, callback=callback, help=told)
+            for name, callback, told in (
+                ("--site", _wants_site, "The site's folder, or its node's address."),
+                ("--as", _wants_person, "Whose key signs."),
+            )
+        ]
 
 
 class Verbs(click.Group):
@@ -70,7 +77,23 @@ class Verbs(click.Group):
 
     command_class = Verb
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The verbs with their first sentences, wrapped and not cut off."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.get_short_help_str(400)) for name, each in found if each is not None])
+
 
 def _wants_json(context: click.Context, _option: click.Parameter, value: bool) -> None:
     if value:
         context.ensure_object(Session).json = True
+
+
+def _wants_site(context: click.Context, _option: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.ensure_object(Session).site = value
+
+
+def _wants_person(context: click.Context, _option: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.ensure_object(Session).person = value

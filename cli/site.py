@@ -21,9 +21,13 @@ def group() -> None:
 @click.option("--name", required=True, help="The site's name, as other members see it.")
 @click.option("--steward", help="The name of its first steward, whose key goes to this user's folder.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where other members reach this node.")
-@click.option("--control-port", type=click.IntRange(1, 65535), default=4101, show_default=True, help="libp2p.")
-@click.option("--bulk-port", type=click.IntRange(1, 65535), default=4102, show_default=True, help="HTTPS.")
-@click.option("--api-port", type=click.IntRange(1, 65535), default=4103, show_default=True, help="Loopback only.")
+@click.option(
+    "--control-port", type=click.IntRange(1, 65535), default=4101, show_default=True, help="libp2p, for members."
+)
+@click.option("--bulk-port", type=click.IntRange(1, 65535), default=4102, show_default=True, help="HTTPS, for members.")
+@click.option(
+    "--api-port", type=click.IntRange(1, 65535), default=4103, show_default=True, help="Loopback, for people here."
+)
 @pass_session
 def init(
     session: Session,
@@ -46,7 +50,7 @@ def init(
         raise BadInput("control, bulk and api need a port each")
     persons, steward_name = Persons.here(), steward or f"{name} steward"
     folder = session.folder(directory)
-    if persons.path(steward_name).exists():
+    if not folder.config.exists() and persons.path(steward_name).exists():
         raise Conflict(f"there is a person «{steward_name}» already; name another with --steward")
     with working(f"making {name} …"):
         made = init_site(
@@ -91,9 +95,11 @@ def init(
 @pass_session
 def run(session: Session, directory: str | None) -> int:
     """Run the node of the site in DIRECTORY until Ctrl-C."""
-    folder = session.folder(directory)
+    from node.config import Folder
     from node.daemon import run as run_node
 
+    # Whole, since the sandbox looks for a step's files from another working directory.
+    folder = Folder(session.folder(directory).path.absolute())
     return run_node(folder)
 
 

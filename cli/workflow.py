@@ -157,11 +157,27 @@ def _plan(
     inputs = _job(job) if job else {}
     for name, given in _named(value, "JSON"):
         inputs[name] = _json(given, f"input «{name}»")
+    text = _read(file)
+    lists = _lists(text, file) if data else set()
     for name, given in _named(data, "DATASET"):
         found = node.dataset(given).fields.cid
         before = inputs.get(name)
-        inputs[name] = found if before is None else [*(before if isinstance(before, list) else [before]), found]
-    return node.plan(_read(file), inputs, project=project, deadline=deadline, budget=budget, min_sites=min_sites)
+        if before is None:
+            inputs[name] = [found] if name in lists else found
+        else:
+            inputs[name] = [*(before if isinstance(before, list) else [before]), found]
+    return node.plan(text, inputs, project=project, deadline=deadline, budget=budget, min_sites=min_sites)
+
+
+def _lists(text: str, file: Path) -> set[str]:
+    """The inputs that are lists, for which one dataset is a list of one."""
+    from workflow.flow import parse_workflow
+
+    try:
+        return {each.name for each in parse_workflow(text, str(file)).inputs if each.type.depth}
+    except BadInput:
+        # For the node to refuse, which reads it again.
+        return set()
 
 
 def _named(given: tuple[str, ...], what: str) -> list[tuple[str, str]]:

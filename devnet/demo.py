@@ -174,7 +174,8 @@ def _audit(story: Story, places: Places, known: Topology, institution: Instituti
         audit = steward.audit(institution.dataset)
     least = min(len(row.cosigners) for row in audit.rows)
     story.tell("Every member is asked. Each row was verified first: its leaf is in that site's signed log,")
-    story.tell(f"under a checkpoint that at least {least} other sites have cosigned.")
+    others = "1 other site has" if least == 1 else f"{least} other sites have"
+    story.tell(f"under a checkpoint that at least {others} cosigned.")
     story.table(
         ("when", "where", "who", "what", "block", "purpose", "decision", "leaf"),
         [

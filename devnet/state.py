@@ -37,7 +37,9 @@ def read_state(places: Places) -> State:
     try:
         return from_json(State, places.state.read_bytes())
     except FileNotFoundError as error:
-        raise NotFound(f"no devnet is up in {places.path}; start one with: comity devnet up") from error
+        raise NotFound(
+            f"no devnet is up in {places.path}; start one with «comity devnet up», or go where you did"
+        ) from error
     except BadInput as error:
         raise BadInput(f"{places.state} is damaged; end its processes by hand and remove {places.path}") from error
 

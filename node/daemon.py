@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from catalog.error import ComityError, Conflict
+from catalog.error import BadInput, ComityError, Conflict
 from node.api.server import serve_api
 from node.config import Folder, read_config
 from node.site.service import SiteService
@@ -33,6 +33,7 @@ def run(folder: Folder) -> int:
 
     Raises:
         NotFound: no site there. Conflict: a node runs on it, or a port is in use. VerificationFailed: damaged.
+        BadInput: a key, the token or a setting that cannot be used as it is.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     log.setLevel(logging.INFO)
@@ -62,9 +63,25 @@ def _held(folder: Folder) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _token(folder: Folder) -> str:
+    """What admits to the local interface.
+
+    Raises:
+        BadInput: it is empty, or others may read it.
+    """
+    with folder.token.open("rb") as stream:
+        mode = os.fstat(stream.fileno()).st_mode
+        token = stream.read(1024).decode(errors="replace").strip()
+    if mode & 0o077:
+        raise BadInput(f"the token {folder.token} can be read by others; run: chmod 600 {folder.token}")
+    if not token:
+        raise BadInput(f"the token {folder.token} is empty; restore it from a backup, or write a long random word")
+    return token
+
+
 async def _serve(folder: Folder) -> int:
+    token = _token(folder)
     site = await Site.open(folder)
-    token = folder.token.read_text().strip()
     try:
         async with trio.open_nursery() as nursery:
             # Heard from the first moment on: a node that hangs while it starts can be stopped like any other.

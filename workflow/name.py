@@ -46,6 +46,11 @@ def is_file_name(name: str) -> bool:
     return name not in ("", ".", "..") and "/" not in name and name.isprintable() and len(name.encode()) <= 255
 
 
+def is_data_name(name: str) -> bool:
+    """Whether ``name`` is a file's name that data may travel under: at most 120 characters (``argument.Data``)."""
+    return is_file_name(name) and len(name) <= 120
+
+
 def is_inner_pattern(pattern: str) -> bool:
     """Whether a glob pattern can match nothing outside the folder that it is applied to."""
     return bool(pattern) and "\0" not in pattern and not pattern.startswith("/") and ".." not in pattern.split("/")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from catalog.cid import Cid
 from catalog.dataset import DatasetFields
@@ -19,6 +20,9 @@ from privacy.label import may_hold
 from workflow.argument import Argument, Data, Many, data_in
 from workflow.graph import Source, Step, Workflow, order_of_steps
 from workflow.unfold import given_inputs, shards
+
+
+MAX_INSTANCES: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,8 @@ def make_plan(workflow: Workflow, inputs: Mapping[str, Argument], index: Index, 
             names = tuple(item.name for item in data_in(given) if item.cid != _UNKNOWN)
             placed.append(Planned(step.id, shard, site, names, start, free[site], offer.price, elsewhere))
         steps.extend(placed)
+        if len(steps) > MAX_INSTANCES:
+            raise BadInput(f"the workflow unfolds into more than {MAX_INSTANCES:,} steps; submit it in parts")
         for name in step.outputs:
             source = Source(step.id, name)
             ready[source] = max([each.finish for each in placed] or [begin])

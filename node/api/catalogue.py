@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from catalog.block import BlockFields
@@ -15,6 +15,7 @@ from catalog.member import KeyFields
 from catalog.project import ProjectFields
 from node.api import operation
 from node.api.connection import Connection
+from node.api.quantity import clock_text
 from node.api.schema import BlockView, EntryView, MemberView, StatusView
 from node.api.view import Listing
 
@@ -94,25 +95,25 @@ class CatalogClient:
         return tuple(each for each in self.listed("key", KeyFields) if not each.fields.removed)
 
     def dataset(self, name: Cid | str) -> Listing[DatasetFields]:
-        """A dataset by CID or name.
+        """A dataset by CID, name or ``NAME@SITE``.
 
         Raises:
             NotFound: none that this person may see. BadInput: several of that name.
         """
         found = self.datasets()
-        right = [each for each in found if str(name) in (str(each.fields.cid), each.fields.name)]
-        return _only(right, f"dataset «{name}»", [each.fields.name for each in found])
+        right = [each for each in found if str(name) in _names(each)]
+        return _only(right, f"dataset «{name}»", [each.fields.name for each in found], _place)
 
     def block_entry(self, name: Cid | str) -> Listing[BlockFields]:
-        """A block's entry by CID or name; this site's own one where several sites have it.
+        """A block's entry by CID, name or ``NAME@SITE``; this site's own one where several sites have it.
 
         Raises:
             NotFound: none that is shared with this site. BadInput: several of that name.
         """
         found = self.blocks()
-        right = [each for each in found if str(name) in (str(each.fields.cid), each.fields.name)]
+        right = [each for each in found if str(name) in _names(each)]
         own = [each for each in right if each.site == self.site]
-        return _only(own or right, f"block «{name}»", [each.fields.name for each in found])
+        return _only(own or right, f"block «{name}»", [each.fields.name for each in found], _place)
 
     def project(self, name: str) -> Listing[ProjectFields]:
         """A project by name, or ``NAME@SITE``.
@@ -168,9 +169,20 @@ def _listing(entry: EntryView, fields: type[F]) -> Listing[F]:
     )
 
 
-def _only(found: list[N], what: str, known: Iterable[str]) -> N:
+def _names(listed: Listing[DatasetFields] | Listing[BlockFields]) -> tuple[str, str, str]:
+    fields = listed.fields
+    return str(fields.cid), fields.name, f"{fields.name}@{listed.site_name}"
+
+
+def _place(listed: Listing[DatasetFields] | Listing[BlockFields]) -> str:
+    return f"{listed.fields.cid} ({listed.site_name}, {clock_text(listed.at)})"
+
+
+def _only(found: list[N], what: str, known: Iterable[str], place: Callable[[N], str] | None = None) -> N:
     if len(found) == 1:
         return found[0]
+    if found and place is not None:
+        raise BadInput(f"there are {len(found)} of the {what}; give the CID of one: {', '.join(map(place, found))}")
     if found:
         raise BadInput(f"there are {len(found)} of the {what}; give its CID or key, or NAME@SITE")
     names = ", ".join(sorted(set(known))) or "none"

@@ -84,19 +84,23 @@ class Publisher(CatalogClient):
     def publish_block(self, source: Source, name: str = "") -> Published:
         """Pack a block and put it into the catalog, for this site alone until it is shared.
 
+        A block that is there already stays shared as it was.
+
         Raises:
             NotFound, BadInput: the files, or the tool, which the node reads.
         """
         files = read_block(source)
         made = self._connection.ask(operation.IMPORT_BLOCK, ImportBlock(files=files))
+        there = (each for each in self.blocks() if each.site == self.site and each.fields.cid == made.cid)
+        readers = {each for entry in there for each in entry.fields.label.owners.get(self.site, ())}
         fields = BlockFields(
             cid=made.cid,
             name=name or made.label or _name_of(source),
-            label=_shared(self.site, ()),
+            label=_shared(self.site, readers),
             description=made.doc,
             outputs=made.outputs,
         )
-        index = self._write("block", fields, audience=())
+        index = self._write("block", fields, audience=tuple(sorted(readers - {self.site})))
         return Published(made.cid, fields.name, index, sum(map(len, files.values())))
 
     def share_block(self, block: Cid | str, sites: Iterable[str]) -> int:
@@ -168,7 +172,7 @@ class Publisher(CatalogClient):
             actions=tuple(Action(_action(each)) for each in actions),
             blocks=tuple(sorted(self.block_entry(each).fields.cid for each in blocks)),
             destinations=tuple(sorted(places)),
-            not_after=moment(until, now()),
+            not_after=_end(until),
             parent=None,
             sig=UNSIGNED,
         )
@@ -186,7 +190,7 @@ class Publisher(CatalogClient):
             people=tuple(sorted({self.enrolled(each).fields.did for each in people})),
             purpose=checked(purpose),
             datasets=tuple(sorted(self.dataset(each).fields.cid for each in datasets)),
-            not_after=moment(until, now()),
+            not_after=_end(until),
         )
         return self._write("project", fields)
 
@@ -222,6 +226,14 @@ class Publisher(CatalogClient):
 def now() -> int:
     """Unix milliseconds by this machine's clock."""
     return time.time_ns() // 1_000_000
+
+
+def _end(until: Moment) -> int:
+    begin = now()
+    end = moment(until, begin)
+    if end <= begin:
+        raise BadInput(f"«{until}» is over already; give a time to come, such as 30d")
+    return end
 
 
 def _shared(owner: str, readers: Iterable[str]) -> Label:

@@ -17,7 +17,7 @@ from node.ports import Clock, Control
 from privacy.label import effective_readers
 from workflow.argument import Argument, Data
 from workflow.evidence import Evidence
-from workflow.name import is_file_name
+from workflow.name import is_data_name
 from workflow.order import Instance, Order, Wanted
 from workflow.receipt import Receipt, Status
 from workflow.submission import Submission
@@ -26,7 +26,6 @@ WAIT_SECONDS = 20
 TRIES = 3
 AGAIN_SECONDS = 0.5
 ATTEMPTS = 2
-MAX_NAME = 120
 """As long as a piece of data may be called in an order."""
 LATE = "it had not delivered when the next step began"
 
@@ -186,7 +185,7 @@ class Dispatcher:
                 if order.outputs[name].readers:
                     raise VerificationFailed(f"its receipt says «done», and names no value for «{name}»")
                 continue
-            if not is_file_name(output.name) or len(output.name) > MAX_NAME:
+            if not is_data_name(output.name):
                 raise VerificationFailed(f"its receipt gives «{name}» a name that is no file's")
             data = Data(site=order.site, cid=output.cid, name=output.name)
             readers = effective_readers(_label_of(evidence, data, order, name))

@@ -26,6 +26,7 @@ from node.execute.quota import discard
 from node.ports import Blobs, Ending, Exit, Finished, Job, Limits, Mount, Product, Runner, Usage
 from workflow.argument import Argument, Data, Literal, Many
 from workflow.command import BLOCK, Command, command_line, stage_path
+from workflow.name import is_data_name
 from workflow.parse import parse_tool
 from workflow.tool import Tool
 from workflow.type import Kind
@@ -207,6 +208,8 @@ class StepExecutor:
                 continue
             if len(found) != 1 or output.type.depth or found[0].is_dir != (output.type.kind is Kind.DIRECTORY):
                 return Finished({}, usage, f"output «{output.name}» is not one {output.type}: {len(found)} found")
+            if not is_data_name(found[0].path.name):
+                return Finished({}, usage, f"the name of output «{output.name}» is too long, or not plain")
             products[output.name] = await self._store(found[0])
         return Finished(products, usage)
 

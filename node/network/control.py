@@ -8,6 +8,7 @@ Noise handshake proved, never something in the question.
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -176,8 +177,12 @@ class ControlNetwork:
         try:
             return await trio.open_tcp_listeners(self._settings.port, host=self._settings.host)
         except OSError as error:
-            where = f"{self._settings.host}, port {self._settings.port}"
-            raise BadInput(f"cannot listen for control connections on {where}: {error.strerror or error}") from error
+            where = f"{self._settings.port} on {self._settings.host}"
+            if error.errno == errno.EADDRINUSE:
+                raise Conflict(f"port {where} is in use; stop what uses it, or set another under [control]") from error
+            raise BadInput(
+                f"cannot listen for control connections on port {where}: {error.strerror or error}"
+            ) from error
 
     async def _run(self, listeners: Sequence[trio.SocketListener], started: trio.Event) -> None:
         while True:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from catalog.checkpoint import open_checkpoint
 from catalog.error import Conflict, VerificationFailed
 from catalog.index import Index, SiteIndex
 from catalog.origin import LogName, origin_of
@@ -68,14 +67,10 @@ class Replicator:
             raise VerificationFailed("its heads are not those of its two logs")
         node, replica = self._nodes[site], self._replicas[site]
         catalog = origin_of(site, LogName.CATALOG)
-        checkpoint = open_checkpoint(notes[catalog], catalog, node)
         await self._witness.adopt(replica)
-        try:
-            leaves = await fetch_leaves(self._bulk, site, replica, checkpoint, notes[catalog])
-        except VerificationFailed:
-            # If that is because the log has two histories, the evidence is kept; nothing is cosigned that did not come.
-            await self._witness.see(site, node, catalog, notes[catalog])
-            raise
+        # Seen first, so that two histories leave evidence; cosigned last, so that nothing is that did not come.
+        checkpoint = await self._witness.see(site, node, catalog, notes[catalog])
+        leaves = await fetch_leaves(self._bulk, site, replica, checkpoint, notes[catalog])
         bodies = await self._bodies(site, replica)
         for origin, note in sorted(notes.items()):
             await self._witness.witness(site, node, origin, note)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import trio
+
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of, decode, encode
 from catalog.error import BadInput, Conflict, Denied, NotFound, VerificationFailed
@@ -32,6 +34,7 @@ class Membership:
         self._random = random
         self._founding: Founding | None = None
         self._invite: Invite | None = None
+        self._changing = trio.Lock()
         self.consortium: Cid | None = None
         self.epoch: Epoch | None = None
         self.founders: dict[str, Founder] = {}
@@ -79,8 +82,10 @@ class Membership:
         if not 0 < len(name) <= 120 or not name.isprintable():
             raise BadInput("a consortium's name is 1 to 120 printable characters")
         founding = Founding(consortium=name, expected=founders, founders=(self._me,), signatures={})
-        founding.epoch()
-        await self._keep(founding)
+        async with self._changing:
+            if self._founding is not None or self._invite is not None:
+                raise Conflict("this site has just begun or joined another founding")
+            await self._keep(founding)
 
     async def invite(self) -> Invite:
         """An invitation for one more founder.
@@ -132,11 +137,13 @@ class Membership:
         Raises:
             Conflict: not every founder is there. VerificationFailed: not this site's signature of the document.
         """
-        founding = signed_by(self.founding, self._me.member.root, signature)
-        if self._invite is None:
-            await self._keep(founding)
-        else:
-            await self._knock(self._invite, signature)
+        root = self._me.member.root
+        async with self._changing:
+            founding = signed_by(self.founding, root, signature)
+            if self._invite is None:
+                await self._keep(founding)
+                return
+        await self._knock(self._invite, signature)
 
     async def answer_knock(self, asker: str, body: bytes) -> bytes:
         """Answer a founder at the door; refusals go back as such, since it holds an invitation or learns nothing."""
@@ -152,11 +159,12 @@ class Membership:
             raise Denied("this invitation was not given here; ask for a new one")
         root = knock.founder.member.root
         await self._facts.admit(knock.secret, root, self._clock.now())
-        founding = joined(self._founding, knock.founder)
-        if knock.signature is not None:
-            founding = signed_by(founding, root, knock.signature)
-        if founding != self._founding:
-            await self._keep(founding)
+        async with self._changing:
+            founding = joined(self._founding, knock.founder)
+            if knock.signature is not None:
+                founding = signed_by(founding, root, knock.signature)
+            if founding != self._founding:
+                await self._keep(founding)
         return founding
 
     async def _knock(self, invite: Invite, signature: bytes | None) -> None:
@@ -165,13 +173,14 @@ class Membership:
         founding = read_reply(Founding, reply)
         if self._me not in founding.founders or founding.consortium != invite.consortium:
             raise VerificationFailed("the inviting site answered with a founding that this site is not part of")
-        self._check_invite(invite)
-        nodes_of(founding)
-        if self._invite is None:
-            # Before the founding: a site that finds one without an invitation takes itself for the one that gathers.
-            self._invite = invite
-            await self._facts.set(Fact.INVITE, invite)
-        await self._keep(founding)
+        async with self._changing:
+            self._check_invite(invite)
+            self._check(founding)
+            if self._invite is None:
+                # Before the founding: a site that finds one and no invitation takes itself for the one that gathers.
+                await self._facts.set(Fact.INVITE, invite)
+                self._invite = invite
+            await self._keep(founding)
 
     def _check_invite(self, invite: Invite) -> None:
         if self._invite is not None and self._invite != invite:
@@ -180,15 +189,20 @@ class Membership:
             raise Conflict(f"this site is in «{self._founding.consortium}» already; a site is in one consortium")
 
     async def _keep(self, founding: Founding) -> None:
-        self._take(founding)
+        """Nothing of a founding counts, and nobody is told of it, before it is durable."""
+        self._check(founding)
         await self._facts.set(Fact.FOUNDING, founding)
+        self._take(founding)
 
-    def _take(self, founding: Founding) -> None:
-        """Check a founding whole before anything of it counts."""
-        nodes = nodes_of(founding)
-        founded = founding.founded()
+    def _check(self, founding: Founding) -> tuple[dict[str, str], Cid | None]:
+        """Check a founding whole; the founders' node keys, and the consortium once all have signed."""
+        nodes, founded = nodes_of(founding), founding.founded()
         if self.consortium is not None and founded != self.consortium:
             raise VerificationFailed("the founding changed after it was complete")
+        return nodes, founded
+
+    def _take(self, founding: Founding) -> None:
+        nodes, founded = self._check(founding)
         self._founding = founding
         if founded is not None:
             self.epoch = founding.epoch()

@@ -138,7 +138,7 @@ async def hospital(folder: Path) -> AsyncIterator[Hospital]:
     nowhere = Address("127.0.0.1", 1)
     made = await trio.to_thread.run_sync(init_site, place, "St. Anna", "Ada", nowhere, nowhere, nowhere)
     site = await Site.open(place)
-    site.network.hint = _no_hint  # type: ignore[method-assign]
+    site.network.hint = _no_hint  # type: ignore[method-assign, assignment]
     try:
         async with trio.open_nursery() as nursery:
             yield Hospital(site, made.steward.key, nursery)

@@ -118,7 +118,7 @@ class Stage:
         cid, name = next(iter(site.datasets.items()))
         return Data(site=site.did, cid=cid, name=name)
 
-    def submission(self, by: PrivateKey | None = None, **changes: object) -> Submission:
+    def submission(self, by: PrivateKey | None = None, /, **changes: object) -> Submission:
         """The researcher's submission: count at both hospitals, pool at the institute."""
         whole = Submission(
             consortium=self.consortium.cid,
@@ -141,7 +141,7 @@ class Stage:
         )
         return signed(structs.replace(whole, **changes), by or self.researcher)
 
-    def order(self, submission: Submission, by: PrivateKey | None = None, **changes: object) -> Order:
+    def order(self, submission: Submission, by: PrivateKey | None = None, /, **changes: object) -> Order:
         """The order for St. Anna's shard of ``count``."""
         bus = by or self.institute.node
         whole = Order(

@@ -369,6 +369,7 @@ def test_a_folder_of_which_the_other_site_has_the_top_alone(tmp_path: Path) -> N
         data = Data(site=there.mallory.root.did, cid=root, name="bait")
         with pytest.raises(NotFound):
             await _materials(there, top).stored(data)
+        assert top.asked[0] == f"/blob/{root}/{root}", "it saw what is here by what it was asked for first"
         top.has[below] = b"a secret"
         assert await _materials(there, top).stored(data) == root
 

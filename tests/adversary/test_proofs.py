@@ -16,10 +16,9 @@ from catalog.error import Denied, VerificationFailed
 from catalog.key import PrivateKey, signed
 from catalog.label import Label
 from node.message import Proof, question_bytes
-from privacy.label import effective_readers, resident, shared
+from privacy.label import effective_readers, joined, resident, shared
 from tests.adversary.stage import Stage, forged, output, size_of
 from tests.simulation.consortium import CIDS, Site
-from workflow import evidence
 from workflow.argument import Data, Many
 from workflow.evidence import Evidence
 from workflow.order import Order
@@ -253,14 +252,13 @@ def test_a_chain_that_relies_on_what_comes_later_or_on_itself() -> None:
 def joins(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many labels were joined, in all."""
     counted = [0]
-    joined = evidence.joined
 
     def counting(labels: object) -> Label:
         listed = list(labels)  # type: ignore[call-overload]
         counted[0] += len(listed)
         return joined(listed)
 
-    monkeypatch.setattr(evidence, "joined", counting)
+    monkeypatch.setattr("workflow.evidence.joined", counting)
     return counted
 
 

@@ -121,6 +121,9 @@ LIES: Mapping[str, Answer] = {
     "delivers_more": _receipt(
         lambda _s, _o, r: structs.replace(r, outputs={**r.outputs, "\x1b[2Jmore": r.outputs["result"]})
     ),
+    "holds_what_was_not_ordered": _receipt(
+        lambda _s, _o, r: structs.replace(r, status=Status.HELD, outputs={"\x1b[2J": r.outputs["result"]})
+    ),
     "delivers_something_else": _receipt(lambda _s, _o, r: structs.replace(r, outputs={"more": r.outputs["result"]})),
     "done_and_not_released": _output(release=None),
     "done_and_another_value_released": _output(cid=Cid.of(b"another")),

@@ -238,6 +238,11 @@ def test_the_working_day_of_a_steward_and_a_researcher(
         assert capsys.readouterr().out.strip(), arguments
 
 
+def test_site_and_person_may_stand_after_the_verb(anna: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert anna[0] == "--site"
+    assert run(["dataset", "list", *anna]) == 0, capsys.readouterr().err
+
+
 def test_a_submission_that_was_denied_ends_with_3(
     anna: list[str], running: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

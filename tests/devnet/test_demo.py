@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from catalog.error import NotFound
@@ -49,9 +50,12 @@ def test_the_report_is_one_page_with_figures_that_loads_nothing(tmp_path: Path) 
 def test_an_interrupted_demonstration_takes_its_nodes_with_it(tmp_path: Path) -> None:
     """Else Ctrl-C leaves four nodes on the machine of whoever was only looking."""
     places = Places(tmp_path / "comity-demo" / "devnet")
+    # A test run in the background ignores the signal, and would hand that on.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     told = subprocess.Popen(
         [sys.executable, "-m", "cli.main", "devnet", "demo", "--report", str(tmp_path / "report.html")],
         cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ, start_new_session=True,
+        preexec_fn=heed,
     )  # fmt: skip
 
     def started() -> bool | None:

@@ -92,6 +92,21 @@ def test_a_block_is_for_its_own_site_until_it_is_shared_and_readers_add_up(mara:
         mara.share_block("count", ["Nowhere"])
 
 
+def test_a_block_that_is_packed_again_stays_shared(mara: Node, running: Running) -> None:
+    """Lost: packing a folder again takes the block away from the sites that run it."""
+    files = {"tool.cwl": "class: CommandLineTool"}
+    mara.publish_block(files, name="count")
+    mara.share_block("count", ["Away"])
+    again = mara.publish_block(files, name="count")
+    assert running.site.bodies[again.index].audience == (AWAY.did,)
+
+
+def test_what_ended_before_it_begins_is_wrong_use(anna: Node) -> None:
+    project(anna)
+    with pytest.raises(BadInput, match="over already"):
+        anna.grant("Mara", "pooling", ["Table"], until="2020-01-01")
+
+
 def test_an_endorsement_is_seen_where_the_block_is_and_nowhere_else(anna: Node, mara: Node, running: Running) -> None:
     mara.publish_block({"tool.cwl": "x"}, name="count")
     assert running.site.bodies[anna.endorse("count")].audience == ()
