@@ -37,6 +37,7 @@ def run(folder: Folder) -> int:
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     log.setLevel(logging.INFO)
+    folder = Folder(folder.path.absolute())  # sandboxes mount what lies in it, whatever folder they start from
     read_config(folder)
     with _held(folder):
         return trio.run(partial(_serve, folder))

@@ -38,7 +38,7 @@ def person_at(index: Index, did: str, site: str) -> Person:
     """
     key = index.site(site).key(did)
     if key is None or key.role is Role.NODE:
-        raise Denied(f"the key …{did[-8:]} is not enrolled as a person at its home site; ask a steward to enrol it")
+        raise Denied(f"the key …{did[-8:]} is not enrolled as a person at that site; ask a steward there to enrol it")
     return Person(did, site, key.role, key.name)
 
 

@@ -21,7 +21,6 @@ from workflow.argument import Argument, Data, Many, data_in
 from workflow.graph import Source, Step, Workflow, order_of_steps
 from workflow.unfold import given_inputs, shards
 
-
 MAX_INSTANCES: Final = 20_000
 
 
@@ -109,12 +108,21 @@ def check_limits(plan: Plan, *, now: int, deadline: int, budget: int) -> None:
             f"the budget {budget / MICRO:.2f} does not cover the plan's {plan.cost / MICRO:.2f}: +{short:.2f}"
         )
     if now > deadline:
-        faults.append(f"the deadline passed {(now - deadline) / 1000:.0f} s ago")
+        faults.append(f"the deadline passed {_span(now - deadline)} ago")
     elif now + plan.finish > deadline:
-        late = (now + plan.finish - deadline) / 1000
-        faults.append(f"the deadline is {late:.1f} s before the plan's expected finish")
+        late = now + plan.finish - deadline
+        faults.append(f"the deadline is {_span(late)} before the plan's expected finish")
     if faults:
         raise Infeasible("no feasible plan: " + "; ".join(faults) + ". Nothing was run")
+
+
+def _span(millis: int) -> str:
+    """A time span for people."""
+    seconds = millis / 1000
+    for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0.1):.1f} s"
 
 
 _UNKNOWN = Cid.of(b"")

@@ -11,7 +11,7 @@ from catalog.error import ComityError, Denied, Unreachable, VerificationFailed
 from catalog.index import Index
 from catalog.key import UNSIGNED, Signer, check, signed
 from catalog.label import Label
-from node.bus.journal import Journal
+from node.bus.journal import Journal, Refusal
 from node.message import Outcome, Place, Proof, question_bytes, read_reply
 from node.ports import Clock, Control
 from privacy.label import effective_readers
@@ -97,6 +97,10 @@ class Dispatcher:
             reached = (
                 _reached(task, order, standing) if standing else await self._attempt(submission, workflow, task, order)
             )
+            if reached.receipt is None:
+                await self._journal.refused(
+                    task.instance.submission, Refusal(cid_of(order), reached.kind, reached.reason)
+                )
             if reached.receipt is None or reached.receipt.status is not Status.FAILED:
                 return reached
         return reached

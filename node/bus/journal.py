@@ -24,6 +24,15 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an order came to nothing without a receipt: ``kind`` is ``denied``, ``unreachable`` or ``failed``."""
+
+    order: Cid
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """A submission as the journal holds it. Times are Unix milliseconds; ``ended`` is 0 while it runs."""
 
@@ -36,6 +45,7 @@ class Record:
     ended: int
     orders: Sequence[Order]
     receipts: Sequence[Receipt]
+    refusals: Sequence[Refusal]
 
     @property
     def spent(self) -> int:
@@ -54,6 +64,9 @@ class Journal(Protocol):
 
     async def received(self, submission: Cid, receipt: Receipt) -> None:
         """Keep a final receipt; the first one for an order stays."""
+
+    async def refused(self, submission: Cid, refusal: Refusal) -> None:
+        """Keep why an order came to nothing; a later receipt for it counts all the same."""
 
     async def end(self, submission: Cid, state: State, reason: str, now: int) -> None:
         """Say how a submission ended."""

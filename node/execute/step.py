@@ -19,7 +19,7 @@ from typing import Protocol
 import trio
 
 from catalog.cid import Cid
-from catalog.error import BadInput, Denied, NotFound, VerificationFailed
+from catalog.error import BadInput, ComityError, Denied, NotFound, VerificationFailed
 from node.execute.account import is_open_to_nobody, is_separate
 from node.execute.collect import Collected, collect
 from node.execute.quota import discard
@@ -139,10 +139,15 @@ class StepExecutor:
             ended = await self._in_turn(job)
             return await self._after(ended, tool, command, stage, work)
         except (BadInput, VerificationFailed) as error:
+            log.warning("a step of the block %s came to nothing before its command ran: %s", block, error)
             return Finished({}, None, str(error))
+        except ComityError as error:
+            log.warning("a step of the block %s could not be run: %s", block, error)
+            raise
         except OSError as error:
             # An argument longer than the system takes, a file of the block that is a folder: the block's fault, or
             # this machine's, and never the end of the node.
+            log.warning("a step of the block %s could not be run: %s", block, error)
             return Finished({}, None, f"it could not be run: {type(error).__name__}")
         finally:
             with trio.CancelScope(shield=True):

@@ -127,7 +127,7 @@ class ControlNetwork:
         """Listen, answer and heal connections until cancelled; reports :attr:`addresses` when it is ready.
 
         Raises:
-            BadInput: the address is not this machine's, or is taken.
+            BadInput: the address is not this machine's. Conflict: its port is in use.
         """
         # What a peer does wrong is logged by this room, in one line with its key; libp2p's own lines name no site.
         logging.getLogger("libp2p").setLevel(logging.CRITICAL)

@@ -147,4 +147,6 @@ def cause(error: BaseException) -> str:
     """What an error of libp2p was about, from the innermost of its causes, in one short line."""
     while error.__cause__ is not None or isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__ or error
+    if isinstance(error, OSError):
+        return str(error).rpartition(": ")[2][:100].lower() or type(error).__name__
     return f"{type(error).__name__} {str(error)[:100]}".strip()

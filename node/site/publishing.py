@@ -14,7 +14,7 @@ from catalog.block import BlockFields, EndorseFields
 from catalog.body import Body
 from catalog.cid import Cid
 from catalog.dataset import DatasetFields, Level
-from catalog.entry import Entry, read_entry
+from catalog.entry import KINDS, Entry, read_entry
 from catalog.error import BadInput, Denied, NotFound, VerificationFailed
 from catalog.grant import GrantFields
 from catalog.key import check
@@ -56,6 +56,9 @@ async def check_content(site: Site, body: Body) -> None:
         BadInput, NotFound, VerificationFailed: it is not acceptable; nothing was written.
     """
     entry = read_entry(site.root, site.catalog.size, body.kind, body)
+    key = site.index.site(site.root).key(body.actor)
+    if key is not None and key.role not in KINDS[body.kind].signers:
+        raise Denied(f"a «{body.kind}» entry is for stewards to sign; {key.name} is a {key.role} here")
     match entry.fields:
         case PolicyFields(text=text):
             await trio.to_thread.run_sync(partial(Policy.parse, text, site=site.config.name, version="new"))

@@ -9,7 +9,7 @@ import msgspec
 from catalog.dagcbor import cid_of, to_json
 from catalog.entry import Entry
 from node.api import schema
-from node.bus.journal import Record
+from node.bus.journal import Record, Refusal
 from workflow.argument import data_in
 from workflow.order import Order
 from workflow.plan import Plan, Planned
@@ -87,6 +87,7 @@ def submission_view(
 
 def _instances(record: Record, plan: Plan | None, names: Mapping[str, str]) -> list[schema.InstanceView]:
     receipts = {receipt.order: receipt for receipt in record.receipts}
+    refusals = {refusal.order: refusal for refusal in record.refusals}
     newest: dict[tuple[str, int], Order] = {}
     for order in sorted(record.orders, key=lambda each: each.attempt):
         newest[order.step, order.shard] = order
@@ -104,21 +105,32 @@ def _instances(record: Record, plan: Plan | None, names: Mapping[str, str]) -> l
             data=planned.data,
         )
     for place, order in newest.items():
-        views[place] = _ordered(order, receipts.get(cid_of(order)), bool(record.ended), names)
+        views[place] = _ordered(order, receipts.get(cid_of(order)), refusals.get(cid_of(order)), record, names)
     return list(views.values())
 
 
-def _ordered(order: Order, receipt: Receipt | None, ended: bool, names: Mapping[str, str]) -> schema.InstanceView:
-    held = [output.reason for output in receipt.outputs.values() if output.reason] if receipt else []
-    reason = (receipt.reason or "; ".join(held)) if receipt else "it gave no receipt" if ended else ""
+def _ordered(
+    order: Order, receipt: Receipt | None, refusal: Refusal | None, record: Record, names: Mapping[str, str]
+) -> schema.InstanceView:
+    status, reason = _ending(receipt, refusal, record)
     return schema.InstanceView(
         step=order.step,
         shard=order.shard,
         site=order.site,
         site_name=names.get(order.site, ""),
-        status=str(receipt.status) if receipt else "unreachable" if ended else "running",
+        status=status,
         reason=reason,
         rules=receipt.decision.rules if receipt and receipt.decision else (),
         cost=receipt.cost if receipt else 0,
         data=tuple(item.name for item in data_in(order.inputs)),
     )
+
+
+def _ending(receipt: Receipt | None, refusal: Refusal | None, record: Record) -> tuple[str, str]:
+    """How far an order came, and why no further."""
+    if receipt is not None:
+        held = [output.reason for output in receipt.outputs.values() if output.reason]
+        return str(receipt.status), receipt.reason or "; ".join(held)
+    if not record.ended:
+        return "running", ""
+    return (refusal.kind, refusal.reason) if refusal else ("unreachable", "it gave no receipt")

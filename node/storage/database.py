@@ -29,6 +29,9 @@ CREATE TABLE IF NOT EXISTS submission (cid BLOB PRIMARY KEY, value BLOB NOT NULL
 CREATE TABLE IF NOT EXISTS orders (cid BLOB PRIMARY KEY, submission BLOB NOT NULL, value BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS receipt (orders BLOB PRIMARY KEY, submission BLOB NOT NULL, value BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS brought (site TEXT, root BLOB, PRIMARY KEY (site, root)) STRICT;
+CREATE TABLE IF NOT EXISTS refusal (orders BLOB PRIMARY KEY, submission BLOB NOT NULL, kind TEXT NOT NULL,
+  reason TEXT NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS refusals_of ON refusal (submission);
 CREATE INDEX IF NOT EXISTS orders_of ON orders (submission);
 CREATE INDEX IF NOT EXISTS receipts_of ON receipt (submission);
 """

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of, decode, encode
 from catalog.error import NotFound
-from node.bus.journal import Record, State
+from node.bus.journal import Record, Refusal, State
 from node.storage.database import Database
 from workflow.order import Order
 from workflow.receipt import Receipt
@@ -42,6 +42,12 @@ class SubmissionJournal:
         """Keep a final receipt; the first one for an order stays."""
         row = (bytes(receipt.order), bytes(submission), encode(receipt))
         await self._database.run(lambda sql: sql.execute("INSERT OR IGNORE INTO receipt VALUES (?, ?, ?)", row))
+        self._changed()
+
+    async def refused(self, submission: Cid, refusal: Refusal) -> None:
+        """Keep why an order came to nothing; the newest reason stays."""
+        row = (bytes(refusal.order), bytes(submission), refusal.kind, refusal.reason)
+        await self._database.run(lambda sql: sql.execute("REPLACE INTO refusal VALUES (?, ?, ?, ?)", row))
         self._changed()
 
     async def end(self, submission: Cid, state: State, reason: str, now: int) -> None:
@@ -82,6 +88,7 @@ def _record(sql: sqlite3.Connection, row: tuple[bytes, bytes, str, str, str, int
     cid, value, workflow, state, reason, began, ended = row
     orders = sql.execute("SELECT value FROM orders WHERE submission = ?", (cid,)).fetchall()
     receipts = sql.execute("SELECT value FROM receipt WHERE submission = ?", (cid,)).fetchall()
+    refusals = sql.execute("SELECT orders, kind, reason FROM refusal WHERE submission = ?", (cid,)).fetchall()
     return Record(
         cid=Cid.from_bytes(cid),
         submission=decode(Submission, value),
@@ -92,4 +99,5 @@ def _record(sql: sqlite3.Connection, row: tuple[bytes, bytes, str, str, str, int
         ended=ended,
         orders=[decode(Order, data) for (data,) in orders],
         receipts=[decode(Receipt, data) for (data,) in receipts],
+        refusals=[Refusal(Cid.from_bytes(order), kind, reason) for order, kind, reason in refusals],
     )

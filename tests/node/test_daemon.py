@@ -32,7 +32,7 @@ class Here:
         self.folder = Folder(path / "site")
         self.home = path / "home"
         self.environment = dict(os.environ) | {"COMITY_HOME": str(self.home)}
-        self.started: list[subprocess.Popen[str]] = []
+        self.started: list[subprocess.Popen[bytes]] = []
         options = [f"--{name}-port={port}" for name, port in zip(("control", "bulk", "api"), ports, strict=True)]
         made = self.comity("site", "init", str(self.folder.path), "--name", "St. Anna", "--steward", "Ada", *options)
         assert made.returncode == 0, made.stderr
@@ -50,14 +50,14 @@ class Here:
         """Run a node that is expected to end by itself."""
         return self.comity("site", "run", str(self.folder.path))
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self) -> subprocess.Popen[bytes]:
         """Start a node, and wait until it says that it is up."""
         node = subprocess.Popen(
             self._command("site", "run", str(self.folder.path)),
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            bufsize=0,  # what a buffer holds, nobody can wait for
         )
         self.started.append(node)
         said = lines_until(node, "is up")
@@ -69,25 +69,25 @@ class Here:
         return Persons(self.home).load("Ada")
 
 
-def lines_until(node: subprocess.Popen[str], words: str) -> list[str]:
+def lines_until(node: subprocess.Popen[bytes], words: str) -> list[str]:
     """What a node says up to the line with ``words``."""
     assert node.stdout is not None
     said: list[str] = []
     until = time.monotonic() + UP_SECONDS
     while not said or words not in said[-1]:
         ready, _, _ = select.select([node.stdout], [], [], max(0.0, until - time.monotonic()))
-        line = node.stdout.readline() if ready else ""
+        line = node.stdout.readline().decode() if ready else ""
         assert line, (said, node.stderr.read() if node.stderr and node.poll() is not None else "it hangs")
         said.append(line.rstrip("\n"))
     return said
 
 
-def stop(node: subprocess.Popen[str], number: int = signal.SIGTERM) -> str:
+def stop(node: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> str:
     """End a node; all that it said, what it says to people last."""
     if node.poll() is None:
         node.send_signal(number)
     out, err = node.communicate(timeout=UP_SECONDS)
-    return err + out
+    return (err + out).decode()
 
 
 def free_ports(count: int) -> list[int]:

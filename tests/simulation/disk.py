@@ -17,7 +17,7 @@ from catalog.key import Signer
 from catalog.leaf import decode_leaf, encode_leaf, opens, seal
 from catalog.merkle import EMPTY_ROOT, Frontier, leaf_hash, prove_consistency, prove_inclusion
 from catalog.tiles import ENTRIES, Tile, encode_bundle
-from node.bus.journal import Record, State
+from node.bus.journal import Record, Refusal, State
 from node.ports import Seen
 from tests.simulation.scheduler import Turn
 from workflow.order import Order
@@ -209,7 +209,7 @@ class SimulatedJournal:
     async def begin(self, submission: Submission, workflow: str, now: int) -> None:
         await Turn("journal.begin")
         cid = cid_of(submission)
-        self.kept.setdefault(cid, Record(cid, submission, workflow, State.RUNNING, "", now, 0, (), ()))
+        self.kept.setdefault(cid, Record(cid, submission, workflow, State.RUNNING, "", now, 0, (), (), ()))
         await Turn("journal.began")
 
     async def ordered(self, order: Order) -> None:
@@ -224,6 +224,13 @@ class SimulatedJournal:
         if receipt.order not in {each.order for each in record.receipts}:
             self.kept[submission] = replace(record, receipts=(*record.receipts, receipt))
         await Turn("journal.received")
+
+    async def refused(self, submission: Cid, refusal: Refusal) -> None:
+        await Turn("journal.refuse")
+        record = self.kept[submission]
+        others = (each for each in record.refusals if each.order != refusal.order)
+        self.kept[submission] = replace(record, refusals=(*others, refusal))
+        await Turn("journal.refused")
 
     async def end(self, submission: Cid, state: State, reason: str, now: int) -> None:
         await Turn("journal.end")

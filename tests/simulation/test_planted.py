@@ -181,7 +181,8 @@ class HastyNode(Node):
 
 
 def test_a_receipt_that_leaves_before_it_is_durable_is_caught() -> None:
-    caught(HastyNode, replace(STORMY, once=False, kills=0, doubled=0.9, delay=20, hospitals=3), Invariant.RECEIPT)
+    close = replace(STORMY, once=False, kills=0, lost=0.0, doubled=1.0, delay=2, hospitals=3)
+    caught(HastyNode, close, Invariant.RECEIPT)
 
 
 def test_an_error_in_the_core_ends_the_run() -> None:
