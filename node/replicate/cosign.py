@@ -5,14 +5,12 @@ What it signed is remembered durably before the signature is given, so that no c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from catalog.checkpoint import Checkpoint, add_line, cosign, open_checkpoint
 from catalog.error import VerificationFailed
 from catalog.key import Signer
 from catalog.merkle import EMPTY_ROOT, verify_consistency
 from node.message import Consistency, Cosigned, Done, ProofAnswer, question_bytes, read_reply
-from node.ports import Clock, Control, Log, Memory, Seen
+from node.ports import Clock, Control, Memory, Seen
 
 
 class Witness:
@@ -49,29 +47,10 @@ class Witness:
             VerificationFailed, Unreachable: as for :meth:`witness`.
         """
         checkpoint = open_checkpoint(note, origin, node)
-        seen = await self._seen(origin)
+        seen = await self._memory.seen(origin) or Seen(0, EMPTY_ROOT)
         if checkpoint.size != seen.size or checkpoint.root != seen.root:
             await self._advance(site, seen, checkpoint, note)
         return checkpoint
-
-    async def adopt(self, replica: Log) -> None:
-        """Remember what ``replica`` holds beyond what was seen: a crash or a fault may have come between the two.
-
-        Without it a site could show one history to the replica and have another one cosigned.
-
-        Raises:
-            VerificationFailed: the replica does not extend what was seen; the evidence is kept.
-        """
-        seen = await self._seen(replica.origin)
-        if replica.size <= seen.size:
-            return
-        if seen.size:
-            hashes = await replica.consistency(seen.size, replica.size)
-            await self._verify(seen, Checkpoint(replica.origin, replica.size, replica.root), replica.note, hashes)
-        await self._memory.remember(replica.origin, Seen(replica.size, replica.root, replica.note), replica.note)
-
-    async def _seen(self, origin: str) -> Seen:
-        return await self._memory.seen(origin) or Seen(0, EMPTY_ROOT)
 
     async def _advance(self, site: str, seen: Seen, checkpoint: Checkpoint, note: str) -> None:
         """Remember ``checkpoint`` in the place of ``seen``, once it is known to extend it."""
@@ -89,11 +68,8 @@ class Witness:
             return
         question = Consistency(origin=new.origin, old=seen.size, new=new.size)
         answer = read_reply(ProofAnswer, await self._control.ask(site, question_bytes(question)))
-        await self._verify(seen, new, note, answer.hashes)
-
-    async def _verify(self, seen: Seen, new: Checkpoint, note: str, hashes: Sequence[bytes]) -> None:
         try:
-            verify_consistency(seen.size, seen.root, new.size, new.root, list(hashes))
+            verify_consistency(seen.size, seen.root, new.size, new.root, list(answer.hashes))
         except VerificationFailed:
             reason = f"its {new.size} leaves were not shown to begin with the {seen.size} that it signed before"
             await self._memory.accuse(new.origin, seen.note, note, reason)

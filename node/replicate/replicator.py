@@ -67,8 +67,8 @@ class Replicator:
             raise VerificationFailed("its heads are not those of its two logs")
         node, replica = self._nodes[site], self._replicas[site]
         catalog = origin_of(site, LogName.CATALOG)
-        await self._witness.adopt(replica)
-        # Seen first, so that two histories leave evidence; cosigned last, so that nothing is that did not come.
+        # Seen first, so that the replica never holds what another history could be shown beside without evidence;
+        # cosigned last, so that nothing is that did not come.
         checkpoint = await self._witness.see(site, node, catalog, notes[catalog])
         leaves = await fetch_leaves(self._bulk, site, replica, checkpoint, notes[catalog])
         bodies = await self._bodies(site, replica)

@@ -51,7 +51,7 @@ class AuditDesk:
             raise Denied("the question came from another site than its person's home")
         self._check_asker(who)
         end = self._book.durable if question.before is None else min(question.before, self._book.durable)
-        indexes = [i for i in self._book.ledger.rows(who.dataset) if i < min(end, self._book.durable)]
+        indexes = [i for i in self._book.ledger.rows(who.dataset) if i < end]
         indexes = indexes[: -PAGE_ROWS - 1 : -1]
         checkpoint, note = await self._checkpoint(indexes[0] + 1 if indexes else 0)
         rows: list[Row] = []

@@ -161,3 +161,6 @@ def test_an_enrolment_says_whose_key_it_is():
     unsigned = structs.replace(body, sig=UNSIGNED)
     with pytest.raises(VerificationFailed):
         check(unsigned, ROOT.did)
+    text = structs.replace(body, fields=body.fields | {"x25519": "A" * 43 + "="})
+    with pytest.raises(VerificationFailed):
+        fields_of(text, KeyFields)

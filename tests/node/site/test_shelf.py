@@ -1,0 +1,214 @@
+"""What the bulk server hands out, and to whom: forbidden and unknown alike, and no byte before it is written down."""
+
+import pytest
+
+from catalog.cid import Cid
+from catalog.dagcbor import decode, decode_plain
+from catalog.error import BadInput, ComityError, NotFound
+from catalog.origin import LogName
+from catalog.policy import PolicyFields
+from node.network.blob import Blob, BulkRequest
+from node.replicate.catchup import BodyAnswer
+from node.site.shelf import Shelf
+from node.storage.disk import DiskBlobs
+from tests.node.site.house import ANNA, BRUNO, CLARA, NODES, STRANGER, House, dataset, play
+from workflow.account import FetchFields
+
+
+def shelf(house: House) -> Shelf:
+    members: object = house.members
+    return Shelf(ANNA.did, members, house.catalog, house.blobs, house.holdings, house.book)  # type: ignore[arg-type]
+
+
+async def ask(shelf: Shelf, asker: str, path: str, **changes: object) -> bytes:
+    fields: dict[str, object] = {"method": "GET", "query": "", "range": None, "body": b""}
+    answer: Blob = await shelf.answer(BulkRequest(asker=asker, path=path, **(fields | changes)))  # type: ignore[arg-type]
+    return b"".join([piece async for piece in answer.read(0, None)])
+
+
+async def refusal(shelf: Shelf, asker: str, path: str, **changes: object) -> ComityError:
+    with pytest.raises(ComityError) as refused:
+        await ask(shelf, asker, path, **changes)
+    return refused.value
+
+
+def hold(house: House, cid: Cid, *readers: str, withdrawn: bool = False) -> None:
+    fields = dataset(cid, *readers, withdrawn=withdrawn)
+    house.entry(ANNA, "dataset", fields) if not withdrawn else None
+    entry = house.index.by_subject("dataset", str(cid))
+    assert entry is not None
+    if withdrawn:
+        entry = type(entry)(entry.site, entry.index, entry.body, fields, entry.subject)
+    house.holdings.publish(entry)
+
+
+BRUNO_NODE, CLARA_NODE = NODES[BRUNO.did].did, NODES[CLARA.did].did
+
+
+def test_a_reader_gets_the_bytes_and_anybody_else_cannot_tell_them_from_nothing(tmp_path, monkeypatch):
+    """Lost: a site that is not named learns that a dataset exists, or which bytes it has. One path, one error."""
+
+    async def story(house: House) -> None:
+        cid = await house.blobs.add(b"births")
+        hold(house, cid, BRUNO.did)
+        at = shelf(house)
+        assert await ask(at, BRUNO_NODE, f"/blob/{cid}/{cid}") == b"births"
+        touched: list[str] = []
+        monkeypatch.setattr(DiskBlobs, "names", lambda *_: touched.append("names"))
+        monkeypatch.setattr(DiskBlobs, "node", lambda *_: touched.append("node"))
+        unknown = Cid.of(b"no such thing")
+        refused = [
+            await refusal(at, CLARA_NODE, f"/blob/{root}/{root}") for root in (cid, unknown, unknown.keyed(bytes(32)))
+        ]
+        assert {(type(each), str(each)) for each in refused} == {(NotFound, str(refused[0]))}
+        assert touched == []
+        assert len(await house.audited()) == 1
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    "path", ["log/{anna}/catalog/checkpoint", "log/{anna}/catalog/tile/entries/000.p/1", "blob/{c}/{c}", "", "x"]
+)
+def test_strangers_get_nothing_but_the_door(tmp_path, path):
+    """Lost: whoever has a key of their own reads the catalog of hospitals."""
+
+    async def story(house: House) -> None:
+        cid = await house.blobs.add(b"open to all members")
+        hold(house, cid)
+        await house.publish("policy", PolicyFields(text=""))
+        at = shelf(house)
+        path_ = "/" + path.format(anna=ANNA.did, c=cid)
+        error = await refusal(at, STRANGER.did, path_)
+        assert (type(error), str(error)) == (NotFound, "not for strangers")
+        assert await ask(at, STRANGER.did, "/join", method="POST", body=b"knock") == b"knocked"
+        assert house.members.knocks == [(STRANGER.did, b"knock")]
+        for other in ("/joins", "/", "/join/", "/log"):
+            assert isinstance(await refusal(at, BRUNO_NODE, other, method="POST"), NotFound)
+
+    play(tmp_path, story)
+
+
+def test_a_blob_is_given_below_a_root_that_names_the_asker_alone(tmp_path):
+    """Lost: whoever may read one thing reads everything in the store by its CID."""
+
+    async def story(house: House) -> None:
+        folder = tmp_path / "data"
+        folder.mkdir()
+        (folder / "a.csv").write_bytes(b"a")
+        (folder / "b.csv").write_bytes(b"b")
+        root, secret = await house.blobs.add_path(folder), await house.blobs.add(b"secret")
+        hold(house, root, BRUNO.did)
+        hold(house, secret, CLARA.did)
+        at = shelf(house)
+        for cid in (Cid.of(b"a"), Cid.of(b"b"), root):
+            assert Cid.of(await ask(at, BRUNO_NODE, f"/blob/{root}/{cid}"), cid.codec) == cid
+        for path in (f"{root}/{secret}", f"{secret}/{secret}", f"{Cid.of(b'a')}/{Cid.of(b'a')}", f"{secret}/{root}"):
+            assert isinstance(await refusal(at, BRUNO_NODE, f"/blob/{path}"), NotFound)
+
+    play(tmp_path, story)
+
+
+def test_a_fetch_is_written_down_before_its_bytes_leave(tmp_path, monkeypatch):
+    """Lost: an access that nobody ever sees."""
+
+    async def story(house: House) -> None:
+        folder = tmp_path / "data"
+        folder.mkdir()
+        (folder / "a.csv").write_bytes(b"a")
+        root = await house.blobs.add_path(folder)
+        hold(house, root, BRUNO.did, CLARA.did)
+        at = shelf(house)
+        real, sizes = DiskBlobs.node, []
+
+        async def node(self: DiskBlobs, cid: Cid) -> bytes:
+            sizes.append(house.audit.size)
+            return await real(self, cid)
+
+        monkeypatch.setattr(DiskBlobs, "node", node)
+        for asker in (BRUNO_NODE, CLARA_NODE):
+            await ask(at, asker, f"/blob/{root}/{root}")
+            await ask(at, asker, f"/blob/{root}/{Cid.of(b'a')}")
+        await ask(at, BRUNO_NODE, f"/blob/{root}/{root}")
+        assert sizes == [1, 1, 2, 2, 3]
+        bodies = await house.audited()
+        fetches = [FetchFields(**(each.fields | {"chain": dict(each.fields["chain"])})) for each in bodies]
+        assert [each.site for each in fetches] == [BRUNO.did, CLARA.did, BRUNO.did]
+        assert [each.chain[str(root)] for each in fetches] == [None, 0, 1]
+        await ask(shelf(house), CLARA_NODE, f"/blob/{root}/{Cid.of(b'a')}")  # in the middle, by another run of the node
+        assert sizes[-1] == 4
+
+        async def full(*_: object) -> int:
+            raise ComityError("the disk is full")
+
+        monkeypatch.setattr(type(house.audit), "append", full)
+        assert "disk is full" in str(await refusal(at, BRUNO_NODE, f"/blob/{root}/{root}"))
+        assert len(sizes) == 6
+
+    play(tmp_path, story)
+
+
+def test_what_was_withdrawn_is_given_no_more(tmp_path):
+    async def story(house: House) -> None:
+        cid = await house.blobs.add(b"births")
+        hold(house, cid, BRUNO.did)
+        at = shelf(house)
+        assert await ask(at, BRUNO_NODE, f"/blob/{cid}/{cid}")
+        hold(house, cid, BRUNO.did, withdrawn=True)
+        assert isinstance(await refusal(at, BRUNO_NODE, f"/blob/{cid}/{cid}"), NotFound)
+
+    play(tmp_path, story)
+
+
+def test_a_body_goes_to_its_audience_and_its_absence_looks_like_any_other(tmp_path):
+    """Lost: a grant, which names a person, is read by every member."""
+
+    async def story(house: House) -> None:
+        everyone = await house.publish("policy", PolicyFields(text="a"))
+        bruno = await house.publish("policy", PolicyFields(text="b"), (BRUNO.did,))
+        nobody = await house.publish("policy", PolicyFields(text="c"), ())
+        at = shelf(house)
+
+        def path(index: int | str) -> str:
+            return f"/log/{ANNA.did}/catalog/body/{index}"
+
+        for index, asker in ((everyone, BRUNO_NODE), (everyone, CLARA_NODE), (bruno, BRUNO_NODE)):
+            answer = decode(BodyAnswer, await ask(at, asker, path(index)))
+            assert (answer.salt, answer.body) == await house.catalog.body(index)
+            assert decode_plain(answer.body)["kind"] == "policy"
+        refused = [
+            await refusal(at, CLARA_NODE, path(index)) for index in (bruno, nobody, house.catalog.size, 999_999_999_999)
+        ]
+        assert {(type(each), str(each)) for each in refused} == {(NotFound, "no such body")}
+        for odd in ("-1", "1.0", "", "x", "٣", "1" * 13, "1/", "../checkpoint", "0x1", "1\n"):
+            assert isinstance(await refusal(at, BRUNO_NODE, path(odd)), BadInput | NotFound)
+
+    play(tmp_path, story)
+
+
+def test_tiles_of_the_catalog_alone(tmp_path):
+    """Lost: the audit log, whose bodies stay at the site, or files beside the log."""
+
+    async def story(house: House) -> None:
+        await house.publish("policy", PolicyFields(text="a"))
+        at = shelf(house)
+        tile = "tile/entries/000.p/1"
+        assert await ask(at, BRUNO_NODE, f"/log/{ANNA.did}/catalog/{tile}") == await house.catalog.tile(tile)
+        for path in (
+            f"/log/{ANNA.did}/{LogName.AUDIT}/{tile}",
+            f"/log/{BRUNO.did}/catalog/{tile}",
+            f"/log/{ANNA.did}/catalog/tile/entries/001",
+            f"/log/{ANNA.did}/catalog/checkpoint",
+            f"/log/{ANNA.did}/catalog/../audit/{tile}",
+            f"/log/{ANNA.did}/catalog//{tile}",
+            f"/log/{ANNA.did}/catalog",
+            f"/blob/{Cid.of(b'x')}",
+            f"/blob/{Cid.of(b'x')}/{Cid.of(b'x')}/x",
+            "/blob/x/y",
+            "/",
+            "",
+        ):
+            assert isinstance(await refusal(at, BRUNO_NODE, path), BadInput | NotFound), path
+        assert isinstance(await refusal(at, BRUNO_NODE, f"/log/{ANNA.did}/catalog/{tile}", query="a=b"), NotFound)
+
+    play(tmp_path, story)
