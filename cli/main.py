@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -12,6 +13,9 @@ import click
 
 from catalog.error import ComityError
 from cli.session import Session, Verb
+
+INTERRUPTED: Final = 130
+"""What the command ends with after Ctrl-C, as a shell reports it."""
 
 GROUPS: Final[dict[str, str]] = {
     "site": "Make a site, run its node, see how it fares.",
@@ -103,7 +107,7 @@ def run(arguments: Sequence[str]) -> int:
         )
         return _failed(session, "BadInput", error.format_message().rstrip(".") + help_line, 2)
     except (click.Abort, KeyboardInterrupt):
-        return _failed(session, "ComityError", "interrupted", 130)
+        return _failed(session, "ComityError", "interrupted", INTERRUPTED)
     except ModuleNotFoundError as error:
         told = f"this needs «{error.name}», which comes with the node's packages; install Comity with its extra «node»"
         return _failed(session, "BadInput", told, 2)
@@ -115,7 +119,13 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The entry point."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == INTERRUPTED:
+        # What had to be undone is undone; a thread that still waits for an answer would hold the terminal.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _failed(session: Session, kind: str, message: str, code: int) -> int:
