@@ -95,12 +95,9 @@ def init(
 @pass_session
 def run(session: Session, directory: str | None) -> int:
     """Run the node of the site in DIRECTORY until Ctrl-C."""
-    from node.config import Folder
     from node.daemon import run as run_node
 
-    # Whole, since the sandbox looks for a step's files from another working directory.
-    folder = Folder(session.folder(directory).path.absolute())
-    return run_node(folder)
+    return run_node(session.folder(directory))
 
 
 @group.command()

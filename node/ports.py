@@ -69,7 +69,7 @@ class Blobs(Protocol):
         """Store ``data`` as a UnixFS file; durable when it returns."""
 
     async def add_path(self, path: Path, progress: Callable[[int], None] | None = None) -> Cid:
-        """Import a file or a folder as ``ipfs add -r --cid-version=1 --raw-leaves`` does; durable when it returns.
+        """Import a file or a folder as ``ipfs add -r --hidden --cid-version=1 --raw-leaves`` does; durable on return.
 
         ``progress`` is called, in a worker thread, with the bytes read so far.
 
@@ -124,7 +124,6 @@ class Limits:
     processes: int = 64
     output_bytes: int = 256 << 20
     output_files: int = 10_000
-    stream_bytes: int = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +138,8 @@ class Mount:
 class Job:
     """One command for a runner: all it needs, and nothing of who asked for it.
 
-    ``work`` is an empty host folder that becomes the step's writable working directory ``/work``. ``stdout`` and
-    ``stderr`` name a file in it, or nothing; ``stdin`` is an absolute path inside.
+    ``work`` is a host folder, empty but for prepared files, that becomes the step's writable directory ``/work``.
+    ``stdout`` and ``stderr`` name a file in it, or nothing; ``stdin`` is an absolute path inside.
     """
 
     argv: tuple[str, ...]
@@ -159,7 +158,6 @@ class Ending(StrEnum):
     EXITED = "exited"
     TIMED_OUT = "timed-out"
     OUT_OF_LIMITS = "out-of-limits"
-    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,14 +77,14 @@ def test_a_failure_in_the_middle_keeps_nothing_and_the_next_change_goes_on(tmp_p
         facts = Facts(database)
 
         def half(sql: sqlite3.Connection) -> None:
-            sql.execute("INSERT INTO peer VALUES ('a', x'00')")
+            sql.execute("INSERT INTO fact VALUES ('a', x'00')")
             raise Denied("no")
 
         with pytest.raises(Denied):
             await database.run(half)
         with pytest.raises(ComityError, match=r"state\.db could not be written"):
-            await database.run(lambda sql: sql.execute("INSERT INTO peer VALUES ('a', NULL)"))
-        assert await database.run(lambda sql: sql.execute("SELECT count(*) FROM peer").fetchone()) == (0,)
+            await database.run(lambda sql: sql.execute("INSERT INTO fact VALUES ('a', NULL)"))
+        assert await database.run(lambda sql: sql.execute("SELECT count(*) FROM fact").fetchone()) == (0,)
         await facts.set(Fact.INVITE, Thing(at=1))
 
     run(tmp_path / "state.db", story)
@@ -131,7 +131,7 @@ def test_damage_inside_is_named_when_it_is_met(tmp_path):
     async def fill(database: Database) -> None:
         for number in range(200):
             await database.run(
-                lambda sql, n=number: sql.execute("INSERT INTO peer VALUES (?, ?)", (str(n), bytes(500)))
+                lambda sql, n=number: sql.execute("INSERT INTO fact VALUES (?, ?)", (str(n), bytes(500)))
             )
 
     run(path, fill)
@@ -142,7 +142,7 @@ def test_damage_inside_is_named_when_it_is_met(tmp_path):
 
     async def read(database: Database) -> None:
         with pytest.raises(VerificationFailed, match=r"state\.db is damaged"):
-            await database.run(lambda sql: sql.execute("SELECT * FROM peer").fetchall())
+            await database.run(lambda sql: sql.execute("SELECT * FROM fact").fetchall())
 
     run(path, read)
 
