@@ -17,7 +17,7 @@ from bench.figure import Figure, Report
 from bench.machine import machine
 from catalog.error import BadInput, ComityError
 
-NAMES: Final = ("terminal", "start", "step")
+NAMES: Final = ("terminal", "start", "step", "visible")
 """Each is a module of this package with ``measure``, whose docstring says what is measured and what is promised."""
 
 FOLDER: Final = Path("out/bench")

@@ -70,6 +70,17 @@ _STATUS: Final[dict[type[ComityError], int]] = {
 }
 
 
+class Connection(TCPServer):
+    """One connection, over as soon as its client has closed it.
+
+    hypercorn waits for its idle timer first, so that a minute's worth of commands would fill the room there is.
+    """
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        await self.idle_task.stop()
+
+
 async def serve_api(
     service: Service,
     address: Address,
@@ -108,7 +119,7 @@ async def serve_api(
         open_streams.add(stream)
         try:
             # hypercorn's own type says TLS; without it the stream is a socket's, as in its own worker.
-            await TCPServer(app, config, context, ConnectionState({}), stream)  # type: ignore[arg-type]
+            await Connection(app, config, context, ConnectionState({}), stream)  # type: ignore[arg-type]
         finally:
             open_streams.discard(stream)
 

@@ -15,7 +15,7 @@ import trio
 from catalog.error import BadInput, ComityError, Conflict, Infeasible
 from catalog.httpsig import sign_request
 from node.api.operation import MAX_BODY, OPERATIONS
-from node.api.server import serve_api
+from node.api.server import MOST_CONNECTIONS, serve_api
 from node.api.service import Service
 from node.config import Address
 from node.keyfile import Identity
@@ -198,6 +198,12 @@ def test_a_client_that_stops_reading_does_not_hold_the_node(running: Running, re
         raw.sendall(f"GET {target} HTTP/1.1\r\n{lines}\r\n".encode())
         assert b" 200 " in raw.recv(64)
         running.stop()
+
+
+def test_connections_that_their_clients_closed_take_no_room(running: Running) -> None:
+    """Else a script of some sixty commands is refused until a minute has passed."""
+    for _ in range(2 * MOST_CONNECTIONS):
+        assert ask(running, "/v1/status").status_code == 200
 
 
 def test_a_port_in_use_is_named(running: Running) -> None:
