@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from catalog.error import BadInput, VerificationFailed
+from catalog.error import BadInput, VerificationFailed, shown
 from catalog.key import Signer, public_bytes, short, verify
 from catalog.merkle import HASH, MAX_SIZE
 from catalog.note import (
@@ -60,7 +60,9 @@ class Checkpoint:
             raise VerificationFailed("a checkpoint was refused: origin, size and root, a line each, are expected")
         origin, size, root = lines[0], int(lines[1]), decode_base64(lines[2])
         if size > MAX_SIZE or len(root) != HASH:
-            raise VerificationFailed(f"a checkpoint of «{origin}» was refused: its size or its root is out of bounds")
+            raise VerificationFailed(
+                f"a checkpoint of «{shown(origin)}» was refused: its size or root is out of bounds"
+            )
         return cls(origin, size, root)
 
 
@@ -69,17 +71,24 @@ def sign_checkpoint(checkpoint: Checkpoint, signer: Signer) -> str:
     return sign_note(checkpoint.text, checkpoint.origin, signer)
 
 
-def open_checkpoint(note: str, origin: str, did: str) -> Checkpoint:
-    """Read a checkpoint of the log ``origin`` and verify the signature of its key ``did``.
+def open_checkpoint(note: str, origin: str, *dids: str) -> Checkpoint:
+    """Read a checkpoint of the log ``origin`` and verify the signature of its key, which is one of ``dids``.
+
+    A log has several keys in its life: give those whose signature counts for what is asked.
 
     Raises:
-        VerificationFailed: malformed, of another log, or not signed by that key.
+        VerificationFailed: malformed, of another log, signed by none of those keys, or falsely in the name of one.
     """
     parsed = parse_note(note)
     checkpoint = Checkpoint.parse(parsed.text)
     if checkpoint.origin != origin:
-        raise VerificationFailed(f"a checkpoint of «{checkpoint.origin}» came where one of «{origin}» was expected")
-    verify_note(parsed, origin, did)
+        other = shown(checkpoint.origin)
+        raise VerificationFailed(f"a checkpoint of «{other}» came where one of «{shown(origin)}» was expected")
+    if not dids:
+        raise VerificationFailed(f"a checkpoint of «{shown(origin)}» came, and no key of its site is known here")
+    signed_by = [did for did in dids if parsed.by(origin, key_id(origin, ED25519, public_bytes(did)))]
+    for did in signed_by or dids[:1]:
+        verify_note(parsed, origin, did)
     return checkpoint
 
 
@@ -128,7 +137,7 @@ def verify_cosignature(note: str, name: str, did: str) -> int:
     """
     seconds = _cosigned_at(parse_note(note), name, did)
     if seconds is None:
-        raise VerificationFailed(f"a checkpoint is not cosigned by «{name}» with the key {short(did)}")
+        raise VerificationFailed(f"a checkpoint is not cosigned by «{shown(name)}» with the key {short(did)}")
     return seconds
 
 
@@ -144,8 +153,8 @@ def cosigners(note: str, witnesses: Mapping[str, str]) -> dict[str, int]:
     return {name: seconds for name, seconds in times if seconds is not None}
 
 
-def merge_cosignatures(kept: str | None, note: str, did: str, witnesses: Mapping[str, str]) -> str:
-    """``kept``, or else ``note`` with the line of its log's key ``did`` alone, with the lines of ``witnesses`` added.
+def merge_cosignatures(kept: str | None, note: str, dids: Sequence[str], witnesses: Mapping[str, str]) -> str:
+    """``kept``, or else ``note`` with the first line of its log's keys ``dids`` alone, and the lines of ``witnesses``.
 
     Of each witness (key name → did) the earliest line stays; one that is in ``kept`` is never replaced. The two are
     notes of one checkpoint, already opened with :func:`open_checkpoint`.
@@ -156,7 +165,7 @@ def merge_cosignatures(kept: str | None, note: str, did: str, witnesses: Mapping
     cosigners(note, witnesses)
     parsed = parse_note(note)
     origin = Checkpoint.parse(parsed.text).origin
-    own = parsed.by(origin, key_id(origin, ED25519, public_bytes(did)))
+    own = [line for did in dids for line in parsed.by(origin, key_id(origin, ED25519, public_bytes(did)))]
     merged = kept or str(Note(parsed.text, tuple(own[:1])))
     for name, witness in witnesses.items():
         key = key_id(name, COSIGNATURE, public_bytes(witness))
@@ -172,7 +181,7 @@ def _cosigned_at(note: Note, name: str, did: str) -> int | None:
     for each in note.by(name, key_id(name, COSIGNATURE, public_bytes(did))):
         seconds = int.from_bytes(each.signature[:8], "big")
         if len(each.signature) != _STAMPED or seconds >= 1 << 63:
-            raise VerificationFailed(f"the cosignature of «{name}» is malformed")
+            raise VerificationFailed(f"the cosignature of «{shown(name)}» is malformed")
         verify(did, _message(note.text, seconds), each.signature[8:])
         times.append(seconds)
     return min(times, default=None)

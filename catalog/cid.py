@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from functools import lru_cache
 from typing import Final, final
 
 from catalog.error import BadInput
@@ -72,6 +73,9 @@ class Cid:
         Raises:
             BadInput: the bytes are no CIDv1, use another hash, or are not minimally encoded.
         """
+        known = _COMMON.get(data[:4]) if len(data) == 4 + _DIGEST else None
+        if known is not None:
+            return cls(*known, data[4:])
         version, at = _varint(data, 0)
         codec, at = _varint(data, at)
         code, at = _varint(data, at)
@@ -109,7 +113,7 @@ class Cid:
         return int.from_bytes(self.digest[:8], "big")
 
     def __bytes__(self) -> bytes:
-        return _encode(1) + _encode(self.codec) + _encode(self.hash) + _encode(_DIGEST) + self.digest
+        return _head(self.codec, self.hash) + self.digest
 
     def __str__(self) -> str:
         return "b" + base64.b32encode(bytes(self)).decode().rstrip("=").lower()
@@ -124,6 +128,11 @@ class Cid:
 
 def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, BadInput) else "its base32 does not decode"
+
+
+@lru_cache(maxsize=64)
+def _head(codec: int, code: int) -> bytes:
+    return _encode(1) + _encode(codec) + _encode(code) + _encode(_DIGEST)
 
 
 def _encode(number: int) -> bytes:
@@ -147,3 +156,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
             return number, index + 1
         shift += 7
     raise BadInput("a varint in it is cut off or padded")
+
+
+_COMMON: Final = {_head(codec, SHA2_256): (codec, SHA2_256) for codec in (RAW, DAG_PB, DAG_CBOR)}
+"""The beginnings that nearly every CID has, in four bytes each, and what they mean."""

@@ -18,7 +18,7 @@ import cbor2
 import msgspec
 
 from catalog.cid import DAG_CBOR, Cid
-from catalog.error import BadInput, VerificationFailed
+from catalog.error import BadInput, VerificationFailed, shown
 
 LINK: Final = 42
 MAX_BYTES: Final = 1 << 20
@@ -35,6 +35,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 V = TypeVar("V", bound=Value)
 J = TypeVar("J")
 
+_UNREADABLE: Final = (cbor2.CBORError, BadInput, ValueError, TypeError, OverflowError)
 _FIRST: Final = Lock()
 _readable: set[object] = set()
 
@@ -58,7 +59,7 @@ def decode(kind: type[V], data: bytes, limit: int = MAX_BYTES) -> V:
             default is written like any other.
     """
     value = convert(kind, _load(data, limit))
-    if encode(value) != data:
+    if _encode_again(value) != data:
         raise VerificationFailed(f"a {kind.__name__} was refused: it is not in its canonical DAG-CBOR")
     return value
 
@@ -70,9 +71,34 @@ def decode_plain(data: bytes, limit: int = MAX_BYTES) -> Any:
         VerificationFailed: too large, too deep, or not canonical DAG-CBOR.
     """
     plain = _load(data, limit)
-    if encode(plain) != data:
+    if _encode_again(plain) != data:
         raise VerificationFailed("a value was refused: it is not in canonical DAG-CBOR")
     return plain
+
+
+def glance(data: bytes, limit: int = MAX_BYTES) -> Any:
+    """As :func:`decode_plain` for what it has read before, or for a look: what no DAG-CBOR has is not refused.
+
+    Raises:
+        VerificationFailed: too large, too deep, or not CBOR.
+    """
+    if len(data) > limit:
+        raise VerificationFailed(f"a value of {len(data):,} bytes was refused: at most {limit:,} are read")
+    try:
+        return _read(data)
+    except _UNREADABLE as error:
+        raise VerificationFailed(f"a value was refused: it is not DAG-CBOR ({_short(error)})") from error
+
+
+def _read(data: bytes) -> Any:
+    return cbor2.loads(
+        data, tag_hook=_read_tag, max_depth=MAX_DEPTH, allow_indefinite=False, allow_duplicate_keys=False
+    )
+
+
+def _encode_again(value: object) -> bytes:
+    """As :func:`encode`, of what was read: it has no float, so that none need be looked for."""
+    return cbor2.dumps(value, canonical=True, default=_write)
 
 
 def _load(data: bytes, limit: int) -> Any:
@@ -80,11 +106,9 @@ def _load(data: bytes, limit: int) -> Any:
     if len(data) > limit:
         raise VerificationFailed(f"a value of {len(data):,} bytes was refused: at most {limit:,} are read")
     try:
-        plain = cbor2.loads(
-            data, tag_hook=_read_tag, max_depth=MAX_DEPTH, allow_indefinite=False, allow_duplicate_keys=False
-        )
+        plain = _read(data)
         _check_plain(plain)
-    except (cbor2.CBORError, BadInput, ValueError, TypeError, OverflowError) as error:
+    except _UNREADABLE as error:
         raise VerificationFailed(f"a value was refused: it is not DAG-CBOR ({_short(error)})") from error
     return plain
 
@@ -200,5 +224,4 @@ def _json_custom(value: object) -> object:
 
 
 def _short(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 160 else text[:157] + "…"
+    return shown(" ".join(str(error).split()))

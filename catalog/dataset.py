@@ -13,8 +13,10 @@ from catalog.dagcbor import Value
 from catalog.label import Label
 
 Text = Annotated[str, msgspec.Meta(max_length=4096)]
-DuoTerm = Annotated[str, msgspec.Meta(pattern=r"^DUO:[0-9]{7}(/MONDO:[0-9]{7})?\Z")]
-"""A term of the Data Use Ontology, as ``DUO:0000006``; disease-specific use names its disease after a slash."""
+DuoTerm = Annotated[str, msgspec.Meta(pattern=r"^DUO:[0-9]{7}(/[0-9A-Za-z][0-9A-Za-z:._-]{0,63})?\Z")]
+"""A term of the Data Use Ontology, as ``DUO:0000006``; what it is about comes after a slash: a disease
+(``DUO:0000007/MONDO:0007254``), a country (``DUO:0000022/DE``), a day (``DUO:0000025/2027-01-31``), a type of
+research (``DUO:0000012/DUO:0000038``)."""
 
 
 class Level(StrEnum):

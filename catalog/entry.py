@@ -9,18 +9,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from catalog.approve import ApproveFields
+from catalog.beat import BeatFields
 from catalog.block import BlockFields, EndorseFields
 from catalog.body import Body, fields_of
+from catalog.certificate import CertificateFields
+from catalog.claim import ClaimFields
 from catalog.dagcbor import Value
 from catalog.dataset import DatasetFields
+from catalog.epoch import EpochSignatureFields
 from catalog.error import VerificationFailed
+from catalog.fork import AccuseFields
 from catalog.grant import GrantFields
 from catalog.member import KeyFields, Role
 from catalog.offer import OfferFields
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields
+from catalog.revoke import RevokeFields
+from catalog.withdraw import WithdrawFields
 
+_ROOT: Final[frozenset[Role]] = frozenset()
 _STEWARD: Final = frozenset({Role.STEWARD})
+_NODE: Final = frozenset({Role.NODE})
 _AUTHOR: Final = frozenset({Role.STEWARD, Role.RESEARCHER})
 
 
@@ -42,12 +52,23 @@ KINDS: Final[dict[str, Kind]] = {
     "dataset": _kind(DatasetFields, "cid", _STEWARD),
     "block": _kind(BlockFields, "cid", _AUTHOR),
     "endorse": _kind(EndorseFields, "block", _STEWARD),
-    "grant": _kind(GrantFields, "cid", _STEWARD),
+    "grant": _kind(GrantFields, "cid", _AUTHOR),
+    "revoke": _kind(RevokeFields, "grant", _AUTHOR),
+    "claim": _kind(ClaimFields, "person", _STEWARD),
     "project": _kind(ProjectFields, "name", _STEWARD),
+    "approve": _kind(ApproveFields, "subject", _STEWARD),
+    "withdraw": _kind(WithdrawFields, "subject", _STEWARD),
+    "certificate": _kind(CertificateFields, "subject", _NODE),
     "policy": _kind(PolicyFields, "", _STEWARD),
     "offer": _kind(OfferFields, "", _STEWARD),
+    "beat": _kind(BeatFields, "", _NODE),
+    "accuse": _kind(AccuseFields, "origin", _NODE),
+    "epoch-signature": _kind(EpochSignatureFields, "number", _ROOT),
 }
 """The kinds that this version reads; a later index of the same subject replaces an earlier one."""
+
+WITNESS_KINDS: Final = frozenset({"key", "beat", "epoch-signature", "withdraw", "accuse"})
+"""What the catalog of a member may hold that only witnesses logs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 
+def shown(text: str, most: int = 160) -> str:
+    """What somebody else wrote, as it may stand in a message or a log of events: one line of at most ``most``
+    characters, where nothing steers a terminal, turns the direction of writing or hides.
+    """
+    line = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text[: most + 1])
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
 class ComityError(Exception):
     """Something failed, and the message says what, to what, and what to do.
 

@@ -19,11 +19,14 @@ import hashlib
 import re
 import string
 from collections.abc import Iterable, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import msgspec
 
 from catalog.dagcbor import Value
 from catalog.error import BadInput, VerificationFailed
-from catalog.key import Did, Signer, public_bytes, short, verify
+from catalog.key import Did, Signature, Signer, public_bytes, short, verify
 
 SKEW_SECONDS: Final = 60
 """How far ``created`` may lie from the verifier's clock, either way (PROTOCOL.md, Bytes)."""
@@ -45,6 +48,8 @@ _PARAMETERS: Final = re.compile(
     r";keyid=\"(did:key:z6Mk[1-9A-HJ-NP-Za-km-z]{44})\";tag=\"comity\")"
 )
 _SIGNATURE: Final = re.compile(r"comity=:([A-Za-z0-9+/]{86}==):")
+_LINE: Final = re.compile(r'^"([@a-z-]+)": (.*)$', re.MULTILINE)
+_NAME: Final = re.compile(r'"([@a-z-]+)"')
 _OURS: Final = frozenset({"signature-input", "signature", "comity-peer", "content-digest", "range"})
 
 
@@ -52,6 +57,26 @@ class SignedBy(Value, frozen=True, kw_only=True):
     """Who signed a request: ``created`` in Unix seconds, ``nonce`` of 16 bytes."""
 
     did: Did
+    created: int
+    nonce: bytes
+
+
+class SignedRequest(Value, frozen=True, kw_only=True):
+    """What is kept of a request to show later that it was made: the bytes that were signed, and their signature."""
+
+    base: Annotated[bytes, msgspec.Meta(max_length=8 << 10)]
+    sig: Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a kept request asked: who (``did``) asked whom (``peer``), when (``created``, Unix seconds), its nonce."""
+
+    did: str
+    method: str
+    path: str
+    query: str
+    peer: str
     created: int
     nonce: bytes
 
@@ -202,6 +227,43 @@ def verify_request(
         raise VerificationFailed(f"a request by {name} was made more than {SKEW_SECONDS} s away from now")
     verify(signed_by.did, signature_base(components, parsed[1]), signature_bytes)
     return signed_by
+
+
+def kept_request(
+    method: str, target: str, headers: Iterable[tuple[str, str]], *, body_digest: bytes | None, peer: str
+) -> SignedRequest:
+    """What to keep of a request that :func:`verify_request` accepted with the same arguments.
+
+    Raises:
+        VerificationFailed: it is none that it would accept.
+    """
+    found = _single(headers)
+    parsed = _PARAMETERS.fullmatch(found.get("signature-input", "")[:_INPUT_LENGTH])
+    signature = _SIGNATURE.fullmatch(found.get("signature", ""))
+    if parsed is None or signature is None:
+        raise VerificationFailed("a request is not signed in this profile")
+    components = _components(method, target, found.get("range"), body_digest, peer)
+    return SignedRequest(base=signature_base(components, parsed[1]), sig=base64.b64decode(signature[1]))
+
+
+def read_kept(request: SignedRequest) -> Asked:
+    """What a kept request asked, once the signature by the key that it names is checked.
+
+    Raises:
+        VerificationFailed: it is not by that key, or not in this profile.
+    """
+    lines = dict(_LINE.findall(request.base.decode("latin-1")))
+    parsed = _PARAMETERS.fullmatch("comity=" + lines.get("@signature-params", ""))
+    needed = ("@method", "@path", "@query", "comity-peer")
+    if parsed is None or any(name not in lines for name in needed):
+        raise VerificationFailed("a kept request is not in the profile of signed requests")
+    components = [(name, lines[name]) for name in _NAME.findall(parsed[1].partition(")")[0]) if name in lines]
+    if signature_base(components, parsed[1]) != request.base:
+        raise VerificationFailed("a kept request is not in its one form")
+    verify(parsed[4], request.base, request.sig)
+    nonce = base64.urlsafe_b64decode(parsed[3] + "==")
+    query = lines["@query"].removeprefix("?")
+    return Asked(parsed[4], lines["@method"], lines["@path"], query, lines["comity-peer"], int(parsed[2]), nonce)
 
 
 def _components(

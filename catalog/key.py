@@ -8,6 +8,7 @@ counting for another.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Annotated, ClassVar, Final, Protocol, TypeVar
 
 import base58
@@ -59,6 +60,7 @@ class PrivateKey:
         if len(seed) != 32:
             raise BadInput("a private key is 32 bytes; the key file is damaged, restore it from its backup")
         self._key = SigningKey(seed)
+        self._did = did_of(bytes(self._key.verify_key))
 
     @property
     def seed(self) -> bytes:
@@ -68,7 +70,7 @@ class PrivateKey:
     @property
     def did(self) -> str:
         """The public key as ``did:key``."""
-        return did_of(bytes(self._key.verify_key))
+        return self._did
 
     def sign(self, message: bytes) -> bytes:
         """64 bytes of Ed25519 over ``message``."""
@@ -83,6 +85,7 @@ def did_of(public: bytes) -> str:
     return _PREFIX + base58.b58encode(_ED25519 + public).decode()
 
 
+@lru_cache(maxsize=4096)
 def public_bytes(did: str) -> bytes:
     """The 32 bytes of public key in a ``did:key``.
 

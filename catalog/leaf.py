@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from catalog.body import MAX_BODY
-from catalog.dagcbor import Value, decode, encode
+from catalog.dagcbor import Value
 from catalog.error import BadInput, VerificationFailed
 
 VERSION: Final = 1
@@ -27,6 +27,13 @@ LEAF_BYTES: Final = 120
 
 _KIND_BYTES: Final = 16
 _KIND: Final = re.compile(rb"[a-z][a-z-]{0,15}")
+_PARTS: Final = b"\xa5\x61v\x01\x63log\x58\x20%b\x64kind\x50%b\x65epoch\x44%b\x6acommitment\x58\x20%b"
+_LAYOUT: Final = re.compile(
+    rb"\xa5\x61v\x01\x63log\x58\x20(.{32})\x64kind\x50(.{16})\x65epoch\x44(.{4})\x6acommitment\x58\x20(.{32})",
+    re.DOTALL,
+)
+"""The one canonical encoding of a leaf: every length is fixed, so that a million can be read in a second."""
+
 
 Four = Annotated[bytes, msgspec.Meta(min_length=4, max_length=4)]
 Sixteen = Annotated[bytes, msgspec.Meta(min_length=_KIND_BYTES, max_length=_KIND_BYTES)]
@@ -45,11 +52,15 @@ class CatalogKind(StrEnum):
     POLICY = "policy"
     ENDORSE = "endorse"
     PROJECT = "project"
+    APPROVE = "approve"
+    CERTIFICATE = "certificate"
     GRANT = "grant"
     REVOKE = "revoke"
+    CLAIM = "claim"
     WITHDRAW = "withdraw"
     EPOCH_SIGNATURE = "epoch-signature"
     BEAT = "beat"
+    ACCUSE = "accuse"
 
 
 class AuditKind(StrEnum):
@@ -138,7 +149,7 @@ def opens(leaf: Leaf, body: bytes, salt: bytes) -> bool:
 
 def encode_leaf(leaf: Leaf) -> bytes:
     """The :data:`LEAF_BYTES` bytes that the log hashes."""
-    data = encode(leaf)
+    data = _PARTS % (leaf.log, leaf.kind, leaf.epoch, leaf.commitment)
     if len(data) != LEAF_BYTES:
         raise BadInput(f"a leaf of {len(data)} bytes was made where all have {LEAF_BYTES}")
     return data
@@ -152,10 +163,13 @@ def decode_leaf(data: bytes) -> Leaf:
     """
     if len(data) != LEAF_BYTES:
         raise VerificationFailed(f"a leaf of {len(data):,} bytes was refused: every leaf has {LEAF_BYTES}")
-    leaf = decode(Leaf, data, LEAF_BYTES)
-    if not _KIND.fullmatch(leaf.kind.rstrip(b"\0")):
+    found = _LAYOUT.fullmatch(data)
+    if found is None:
+        raise VerificationFailed("a leaf was refused: it is not laid out as every leaf is")
+    log, kind, epoch, commitment = found.groups()
+    if not _KIND.fullmatch(kind.rstrip(b"\0")):
         raise VerificationFailed("a leaf was refused: its kind is not small letters and hyphens, padded by zeros")
-    return leaf
+    return Leaf(log=log, kind=kind, epoch=epoch, commitment=commitment)
 
 
 def _commit(salt: bytes, body: bytes) -> bytes:

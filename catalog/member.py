@@ -27,28 +27,49 @@ class Role(StrEnum):
 
 
 class KeyFields(Value, frozen=True, kw_only=True):
-    """The fields of a ``key`` entry: ``x25519`` is the public half that data keys are encrypted to, 32 bytes."""
+    """The fields of a ``key`` entry: ``x25519`` is the public half that data keys are encrypted to, 32 bytes.
+
+    When ``removed``: nothing that the key signed counts from the catalog place ``until`` on, which may lie before
+    this entry (a stolen key) and is this entry's own place where none is given. Of a node key, ``audit_until`` says
+    the same of the audit log; without it, nothing of the audit log counts by that key's word alone.
+    """
 
     did: Did
     role: Role
     name: Name
     x25519: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
     removed: bool = False
+    until: Index | None = None
+    audit_until: Index | None = None
 
 
 class Member(Value, frozen=True, kw_only=True):
-    """A site of a consortium: its name for people, its root key, and whether it only witnesses logs."""
+    """A site of a consortium: its name for people, its root key, and whether it only witnesses logs.
+
+    ``root`` is the site's name among machines for ever. A root key that was lost or stolen is replaced by
+    ``acting``, which signs in its place from the catalog index ``acting_from`` on: what the old one signed from
+    there on does not count. While a member is ``suspended`` no decision relies on what it says.
+    """
 
     site: Name
     root: Did
     witness_only: bool = False
+    suspended: bool = False
+    acting: Did | None = None
+    acting_from: Index = 0
+
+    @property
+    def signer(self) -> str:
+        """The key that signs as this member's root now."""
+        return self.acting or self.root
 
 
 class Epoch(Value, frozen=True, kw_only=True):
     """One epoch of a consortium. Number 0 is signed by the root of every founder; its CID names the consortium.
 
-    ``quorum`` is how many witnesses must cosign; ``floor`` is Cedar text of ``forbid`` policies; ``protocol`` is
-    the least and the greatest version that members speak.
+    ``previous`` is the content CID of the epoch before (:func:`content_cid`); ``quorum`` is how many witnesses must
+    cosign; ``floor`` is Cedar text of ``forbid`` policies; ``protocol`` is the least and the greatest version that
+    members speak. ``left`` has, for each site that is no member any more, how many entries of its catalog count.
     """
 
     DOMAIN: ClassVar[str] = "epoch"
@@ -62,6 +83,7 @@ class Epoch(Value, frozen=True, kw_only=True):
     duties: dict[str, str]
     protocol: tuple[int, int]
     signatures: dict[Did, Signature]
+    left: Annotated[dict[Did, Index], msgspec.Meta(max_length=4 * MAX_MEMBERS)] = msgspec.field(default_factory=dict)
 
     def roots(self) -> frozenset[str]:
         """The root keys of all members."""
@@ -73,7 +95,7 @@ class Epoch(Value, frozen=True, kw_only=True):
 
 
 def epoch_message(epoch: Epoch) -> bytes:
-    """What a founder's root signs: the epoch without its signatures."""
+    """What a member's root signs: the epoch without its signatures."""
     fields = {name: getattr(epoch, name) for name in epoch.__struct_fields__ if name != "signatures"}
     return f"comity/{Epoch.DOMAIN}/v1\n".encode() + encode(fields)
 
@@ -81,6 +103,11 @@ def epoch_message(epoch: Epoch) -> bytes:
 def consortium_cid(epoch0: Epoch) -> Cid:
     """The consortium's name: the CID of epoch 0 with all its signatures (Ed25519 is deterministic)."""
     return cid_of(epoch0)
+
+
+def content_cid(epoch: Epoch) -> Cid:
+    """The name of what an epoch says, whoever signed it: the CID of the document with empty signatures."""
+    return cid_of(msgspec.structs.replace(epoch, signatures={}))
 
 
 def check_epoch0(epoch: Epoch) -> None:
@@ -91,8 +118,10 @@ def check_epoch0(epoch: Epoch) -> None:
             quorum is more than there are witnesses or too few to outvote a liar.
     """
     roots = [member.root for member in epoch.members]
-    if epoch.number != 0 or epoch.previous is not None:
+    if epoch.number != 0 or epoch.previous is not None or epoch.left:
         raise VerificationFailed("a founding document must be epoch 0 and follow nothing")
+    if any(member.suspended or member.acting or member.acting_from for member in epoch.members):
+        raise VerificationFailed("no founder is suspended, or has another key than its root, in a founding document")
     if len(set(roots)) != len(roots):
         raise VerificationFailed("a site stands twice in the founding document")
     if len({member.site for member in epoch.members}) != len(roots):

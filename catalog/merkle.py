@@ -171,12 +171,24 @@ def verify_consistency(old: int, old_root: bytes, new: int, new_root: bytes, pro
         if not trivial or (new == 0 and new_root != EMPTY_ROOT):
             raise _inconsistent(old, new)
     # An old tree that is one full subtree has its root as the proof's first hash, which is not sent.
-    elif _walk(old, new, [*([old_root] if old & (old - 1) == 0 else []), *proof]) != (old_root, new_root):
+    elif roots_of_path(old, new, full_path(old, old_root, proof)) != (old_root, new_root):
         raise _inconsistent(old, new)
 
 
-def _walk(old: int, new: int, path: Sequence[bytes]) -> tuple[bytes, bytes] | None:
-    """The two roots that a consistency path leads to, or none if its length is wrong."""
+def full_path(old: int, old_root: bytes, proof: Sequence[bytes]) -> list[bytes]:
+    """A consistency proof with the hash in front that RFC 9162 leaves out where it is the old root itself."""
+    return [*([old_root] if old & (old - 1) == 0 else []), *proof]
+
+
+def roots_of_path(old: int, new: int, path: Sequence[bytes]) -> tuple[bytes, bytes] | None:
+    """The roots of the first ``old`` and of all ``new`` leaves to which a :func:`full_path` leads.
+
+    None if the path is too short or too long for these sizes, of which ``old`` is the smaller one and not 0. Whoever
+    finds a path to a root has found the root of the leaves that it begins with: two paths that differ in the one and
+    not in the other would be a collision of SHA-256.
+    """
+    if not 0 < old < new <= MAX_SIZE:
+        return None
     node, last = old - 1, new - 1
     while node & 1:
         node, last = node >> 1, last >> 1

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from catalog.error import BadInput, VerificationFailed
+from catalog.error import BadInput, VerificationFailed, shown
 from catalog.key import Signer, public_bytes, short, verify
 
 MAX_NOTE: Final = 16 << 10
@@ -27,6 +27,7 @@ COSIGNATURE: Final = 0x04
 _MAX_NAME: Final = 255
 _MAX_SIGNATURE: Final = 8 << 10
 _CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\ud800-\udfff]")
+_NAME: Final = re.compile(r"[^\s+]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +87,13 @@ def parse_line(line: str) -> NoteSignature:
         raise VerificationFailed("a note was refused: a signature line is malformed")
     raw = decode_base64(data)
     if len(raw) < 5:
-        raise VerificationFailed(f"a note was refused: the signature of «{name}» is cut off")
+        raise VerificationFailed(f"a note was refused: the signature of «{shown(name)}» is cut off")
     return NoteSignature(name, raw[:4], raw[4:])
 
 
 def is_key_name(name: str) -> bool:
     """Whether the specification allows ``name`` for a key: not empty, no spaces, no plus, no control characters."""
-    spaced = any(letter.isspace() or letter == "+" for letter in name)
-    return 0 < len(name) <= _MAX_NAME and not spaced and not _CONTROL.search(name)
+    return len(name) <= _MAX_NAME and _NAME.fullmatch(name) is not None and not _CONTROL.search(name)
 
 
 def decode_base64(text: str) -> bytes:
@@ -139,6 +139,6 @@ def verify_note(note: Note, name: str, did: str) -> None:
     """
     found = note.by(name, key_id(name, ED25519, public_bytes(did)))
     if not found:
-        raise VerificationFailed(f"a note is not signed by «{name}» with the key {short(did)}")
+        raise VerificationFailed(f"a note is not signed by «{shown(name)}» with the key {short(did)}")
     for each in found:
         verify(did, note.text.encode(), each.signature)

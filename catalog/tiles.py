@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from catalog import merkle
-from catalog.error import BadInput, VerificationFailed
-from catalog.merkle import HASH, Frontier, Subtree, leaf_hash
+from catalog.error import BadInput, VerificationFailed, shown
+from catalog.merkle import HASH, Frontier, Subtree, leaf_hash, node_hash
 
 HEIGHT: Final = 8
 """Tree levels in one tile."""
@@ -66,11 +66,11 @@ class Tile:
         """
         match = _PATH.fullmatch(path) if len(path) <= 64 else None
         if match is None:
-            raise BadInput(f"«{path[:64]}» is not the path of a tile")
+            raise BadInput(f"«{shown(path, 64)}» is not the path of a tile")
         level = ENTRIES if match["level"] == "entries" else int(match["level"])
         tile = cls(level, int(re.sub("[x/]", "", match["index"])), int(match["width"] or WIDTH))
         if tile.path != path:
-            raise BadInput(f"«{path[:64]}» is not the path of a tile as the specification writes it")
+            raise BadInput(f"«{shown(path, 64)}» is not the path of a tile as the specification writes it")
         return tile
 
     @property
@@ -182,7 +182,7 @@ def subtree_of(size: int, read_tile: ReadTile) -> Subtree:
 
     Tiles are read once each. The reader raises VerificationFailed for a tile of the wrong length.
     """
-    known: dict[tuple[int, int], list[bytes]] = {}
+    known: dict[tuple[int, int], list[list[bytes]]] = {}
 
     def subtree(height: int, index: int) -> bytes:
         level, up = divmod(height, HEIGHT)
@@ -191,8 +191,12 @@ def subtree_of(size: int, read_tile: ReadTile) -> Subtree:
             tile = tile_at(level, number, size)
             if tile is None:
                 raise BadInput(f"a tree of {size} leaves has no subtree {index} of height {height}")
-            known[level, number] = split_hashes(tile, read_tile(level, number, tile.width))
-        return Frontier().extend(known[level, number][offset : offset + (1 << up)]).root
+            known[level, number] = [split_hashes(tile, read_tile(level, number, tile.width))]
+        rows = known[level, number]
+        while len(rows) <= up:
+            below = iter(rows[-1])
+            rows.append([node_hash(left, right) for left, right in zip(below, below, strict=False)])
+        return rows[up][offset >> up]
 
     return subtree
 

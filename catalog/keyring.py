@@ -1,0 +1,129 @@
+"""The keys that act for one site, and up to which place in its logs each of them counts (PROTOCOL.md, Keys).
+
+A signature counts by its place in the log, never by its date: a thief can write any date, and no place before the
+one that the log has reached. A removal that reaches back (``until``) changes what counted already, so the log is then
+read again from its first leaf: see :attr:`Keyring.due`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from catalog.member import KeyFields, Role
+from catalog.origin import LogName
+
+MAX_READINGS: Final = 8
+"""How often a log is read again for its removals. Three is enough for any: roots' cut stewards, whose cut persons."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeKey:
+    """A node key that was enrolled: the first place of each log from which on it does not count, none if it does."""
+
+    until: int | None = None
+    audit_until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Charter:
+    """What the consortium says of a site's keys: who acts as root from which place on, and the site's last entry.
+
+    ``roots`` are (catalog index, did), ascending, the first one from 0 on. ``left`` is how many entries count of a
+    site that is no member any more. One that is ``witness_only`` publishes nothing.
+    """
+
+    roots: tuple[tuple[int, str], ...]
+    left: int | None = None
+    witness_only: bool = False
+
+
+class Keyring:
+    """Fed every key entry that counts, in order; asked whether a key may still act at a place."""
+
+    def __init__(
+        self, charter: Charter, known: dict[str, int] | None = None, horizon: int = 0, reading: int = 1
+    ) -> None:
+        self.charter = charter
+        self.nodes: dict[str, NodeKey] = {}
+        """Every node key that was ever enrolled, the one whose latest entry is newest last."""
+        self._known = dict(known or {})
+        self._found: dict[str, int] = {}
+        self._horizon = horizon
+        self._reading = reading
+        self._rechartered = False
+
+    def root_at(self, place: int) -> str:
+        """The key that acts as root at a place of the catalog."""
+        return next(did for start, did in reversed(self.charter.roots) if start <= place)
+
+    @property
+    def acting(self) -> str:
+        """The key that acts as root now."""
+        return self.charter.roots[-1][1]
+
+    def cut(self, did: str, place: int) -> bool:
+        """Whether what ``did`` signed at ``place`` was taken back."""
+        return place >= self._known.get(did, place + 1)
+
+    def was_cut(self, did: str) -> bool:
+        """Whether the key was taken back as stolen: such a key is never enrolled again."""
+        return did in self._found
+
+    def over(self, place: int) -> bool:
+        """Whether the site had left the consortium before ``place``."""
+        return self.charter.left is not None and place >= self.charter.left
+
+    def take(self, place: int, fields: KeyFields) -> None:
+        """Take a key entry that counts."""
+        if fields.removed and fields.until is not None:
+            first = min(fields.until, place)
+            self._found[fields.did] = min(first, self._found.get(fields.did, first))
+            if first == place:  # nothing that counted already is touched
+                self._known[fields.did] = min(first, self._known.get(fields.did, first))
+        before = self.nodes.pop(fields.did, None)
+        if fields.role is Role.NODE and not fields.removed:
+            self.nodes[fields.did] = NodeKey()  # last, as the newest
+        elif fields.role is Role.NODE or before is not None:
+            ends = place if fields.until is None else min(fields.until, place)
+            self.nodes[fields.did] = NodeKey(ends, fields.audit_until or 0)
+
+    def signs(self, did: str, log: LogName, place: int) -> bool:
+        """Whether ``did`` was this site's node key, and what it signed at ``place`` of ``log`` counts."""
+        key = self.nodes.get(did)
+        if key is None:
+            return False
+        until = key.until if log is LogName.CATALOG else key.audit_until
+        return until is None or place < until
+
+    def recharter(self, charter: Charter, size: int) -> None:
+        """Take what the consortium says now; ``size`` is how many leaves were read by the charter of before."""
+        if charter != self.charter:
+            self._rechartered |= _parting(self.charter, charter) < size
+            self.charter = charter
+
+    def due(self, size: int) -> bool:
+        """Whether the log is to be read again: something that counted does not, or counts again."""
+        if self._rechartered:
+            return True
+        if self._reading > MAX_READINGS:
+            return False
+        lower = any(place < self._known.get(did, place + 1) for did, place in self._found.items())
+        gone = size >= self._horizon and any(self._found.get(did) != place for did, place in self._known.items())
+        return lower or gone
+
+    def anew(self, size: int) -> Keyring:
+        """A ring for the next reading of the log, which goes by the removals that this one found in ``size`` leaves."""
+        return Keyring(self.charter, self._found, size, 1 if self._rechartered else self._reading + 1)
+
+
+def _parting(old: Charter, new: Charter) -> int:
+    """The first place of which the two charters say different things."""
+    starts: Sequence[int] = sorted({start for start, _ in (*old.roots, *new.roots)})
+    rings = Keyring(old), Keyring(new)
+    if old.witness_only != new.witness_only:
+        return 0
+    differ = [start for start in starts if rings[0].root_at(start) != rings[1].root_at(start)]
+    ends = [left for left in {old.left, new.left} if left is not None] if old.left != new.left else []
+    return min([*differ, *ends], default=1 << 63)

@@ -1,0 +1,91 @@
+"""Reading one leaf and its body, by themselves: what they say before anybody asks whether it counts.
+
+That a body is canonical and signed by its actor is most of what indexing costs and depends on nothing else. So it is
+apart (:func:`prove`), and may be done elsewhere, for many bodies at once, before :func:`read_leaf`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from catalog.body import MAX_BODY, Body, message_in, read_body
+from catalog.dagcbor import convert, glance
+from catalog.entry import Entry, read_entry
+from catalog.error import VerificationFailed
+from catalog.key import check, verify
+from catalog.leaf import decode_leaf
+
+
+class Proof(NamedTuple):
+    """What is wrong with a body by itself: nothing if ``fault`` is empty; ``readable`` if it is a body at all."""
+
+    readable: bool = True
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What leaf ``index`` says.
+
+    ``kind`` is the leaf's, empty if the leaf is none. ``entry`` is there if its body is here, well-formed and signed
+    by its actor; else ``fault`` says what is wrong, or is empty where the body is not here. ``unread`` means that the
+    body's content is not known: a later version may name it as the one that it replaces.
+    """
+
+    index: int
+    kind: str
+    entry: Entry | None = None
+    fault: str = ""
+    unread: bool = False
+
+
+def prove(data: bytes) -> Proof:
+    """Whether these bytes are a body in its canonical form, signed by the actor that it names."""
+    try:
+        body = read_body(data)
+    except VerificationFailed as error:
+        return Proof(readable=False, fault=str(error))
+    try:
+        verify(body.actor, message_in(data), body.sig)
+    except VerificationFailed as error:
+        return Proof(fault=str(error))
+    return Proof()
+
+
+def read_leaf(site: str, index: int, leaf: bytes, body: bytes | None, proof: Proof) -> Reading:
+    """Read leaf ``index`` of the catalog of ``site``, of whose body ``proof`` is what :func:`prove` said.
+
+    What does not decode is a fault, and never an error.
+    """
+    try:
+        kind = decode_leaf(leaf).kind_name
+    except VerificationFailed as error:
+        return Reading(index, "", fault=str(error), unread=True)
+    if body is None or proof.fault:
+        return Reading(index, kind, fault=proof.fault, unread=body is None or not proof.readable)
+    try:
+        return Reading(index, kind, read_entry(site, index, kind, convert(Body, glance(body, MAX_BODY))))
+    except VerificationFailed as error:
+        return Reading(index, kind, fault=str(error))
+
+
+def read_leaves(
+    site: str, start: int, rows: Sequence[tuple[bytes, bytes | None]], proofs: Sequence[Proof]
+) -> list[Reading]:
+    """Read consecutive leaves with their bodies, from leaf ``start`` on."""
+    return [
+        read_leaf(site, start + offset, leaf, body, proof)
+        for offset, ((leaf, body), proof) in enumerate(zip(rows, proofs, strict=True))
+    ]
+
+
+def read_signed(site: str, index: int, kind: str, body: Body) -> Reading:
+    """Read a body under a leaf that says ``kind``, its signature included."""
+    try:
+        entry = read_entry(site, index, kind, body)
+        check(body, body.actor)
+    except VerificationFailed as error:
+        return Reading(index, kind, fault=str(error))
+    return Reading(index, kind, entry)
