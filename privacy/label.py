@@ -68,6 +68,11 @@ def joined(labels: Iterable[Label]) -> Label:
     return label_of(owners)
 
 
+def withheld(label: Label) -> Label:
+    """The label of the same owners under which each allows itself alone: what flows to it does; nobody else reads."""
+    return label_of(dict.fromkeys(label.owners, ()))
+
+
 def flows_to(a: Label, b: Label) -> bool:
     """Whether a value labelled ``a`` may be labelled ``b`` instead without an owner's release.
 

@@ -61,6 +61,11 @@ class Policy:
         parsed = PolicySet.from_str(floor).with_added_str(text)
         return cls(text, floor, plain(site, 80), version, rules, floor_rules, parsed)
 
+    @property
+    def named(self) -> frozenset[str]:
+        """The ids of all entities that a rule or the floor speaks of by name; about others it can only say alike."""
+        return frozenset[str]().union(*(rule.names for rule in (*self.floor_rules, *self.rules)))
+
     def name_of(self, index: int) -> str:
         """The name of the rule that Cedar calls ``policy{index}``."""
         if index < len(self.floor_rules):
@@ -176,9 +181,10 @@ def _false(request: Request) -> dict[str, str]:
     """The facts of ``request`` that are false, in plain words."""
     words: dict[str, str] = {}
     if not request.granted:
-        words["granted"] = "the request has no grant"
+        words["granted"] = plain(request.ungranted, 200) or "the request has no grant"
     if isinstance(request, ProjectQuestion) and not request.purpose_matches:
-        words["purposeMatches"] = f"the data may not be used for the purpose «{plain(request.purpose, 40)}»"
+        why = f": {plain(request.mismatch, 200)}" if request.mismatch else ""
+        words["purposeMatches"] = f"the data may not be used for the purpose «{plain(request.purpose, 40)}»{why}"
     if not request.fresh:
         words["fresh"] = "what is known of those who vouch for it is too old"
     if isinstance(request, StepQuestion) and not request.endorsed:

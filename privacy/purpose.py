@@ -1,16 +1,21 @@
 """Purposes as terms of the GA4GH Data Use Ontology (DUO), and whether data given for some serve another.
 
-A term is written ``DUO:0000042``; disease-specific research names its disease after a slash, as in
-``DUO:0000007/MONDO:0007254``. What is unknown, and every modifier that is not enforced yet, never matches.
+A dataset's terms are permissions, of which one must cover the purpose, and modifiers, which must all hold. What a term
+is about comes after a slash: ``DUO:0000007/MONDO:0007254``. Where DUO's definitions and the published matching rules
+differ, and for every term that is not known, the answer is no (docs/decisions/0015).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from catalog.error import BadInput
+from privacy.disease import Diseases, standard
+from privacy.modifier import CC, DAYS, MODIFIERS, PLACES, RS, TYPES, UNDERTAKEN, Use, day_of, is_place, lacking
+
+NRES: Final = "DUO:0000004"
+"""No restriction."""
 
 GRU: Final = "DUO:0000042"
 """General research use: health, methods, ancestry, social science."""
@@ -24,69 +29,200 @@ DS: Final = "DUO:0000007"
 POA: Final = "DUO:0000011"
 """The study of population origins or ancestry."""
 
-UNSUPPORTED: Final = {
-    "DUO:0000004": "no restriction",
-    "DUO:0000012": "research specific restrictions",
-    "DUO:0000015": "no general methods research",
-    "DUO:0000016": "genetic studies only",
-    "DUO:0000018": "not for profit, non-commercial use only",
-    "DUO:0000019": "publication required",
-    "DUO:0000020": "collaboration required",
-    "DUO:0000021": "ethics approval required",
-    "DUO:0000022": "geographical restriction",
-    "DUO:0000024": "publication moratorium",
-    "DUO:0000025": "time limit on use",
-    "DUO:0000026": "user specific restriction",
-    "DUO:0000027": "project specific restriction",
-    "DUO:0000028": "institution specific restriction",
-    "DUO:0000029": "return to database or resource",
-    "DUO:0000031": "method development",
-    "DUO:0000043": "clinical care use",
-    "DUO:0000044": "population origins or ancestry research prohibited",
-    "DUO:0000045": "not for profit organisation use only",
-    "DUO:0000046": "non-commercial use only",
+METHODS: Final = "DUO:0000031"
+"""Development of methods, algorithms, software."""
+
+GENETIC: Final = "DUO:0000038"
+"""Biomedical research on genes and heredity."""
+
+_POPULATION, _AGE, _GENDER, _CONTROL, _DRUGS = "DUO:0000032", "DUO:0000034", "DUO:0000035", "DUO:0000036", "DUO:0000039"
+
+PERMISSIONS: Final[Mapping[str, str]] = {
+    NRES: "no restriction",
+    GRU: "general research use",
+    HMB: "health, medical or biomedical research",
+    DS: "disease specific research",
+    POA: "population origins or ancestry research",
 }
-"""Terms that are recognised, and deny, because nothing here enforces what they ask for."""
+"""What a dataset may permit."""
 
-# What data given for a term serve beside that term itself.
-_COVERS: Final = {GRU: frozenset({HMB, DS, POA}), HMB: frozenset({DS}), DS: frozenset[str](), POA: frozenset[str]()}
-_TERM: Final = re.compile(r"(DUO:[0-9]{7})(/MONDO:[0-9]{7})?")
+PURPOSES: Final[Mapping[str, str]] = {
+    **{term: words for term, words in PERMISSIONS.items() if term != NRES},
+    METHODS: "method development",
+    _POPULATION: "population research",
+    "DUO:0000033": "ancestry research",
+    _AGE: "age category research",
+    _GENDER: "gender category research",
+    _CONTROL: "research control",
+    "DUO:0000037": "biomedical research",
+    GENETIC: "genetic research",
+    _DRUGS: "drug development research",
+    "DUO:0000040": "disease category research",
+    CC: "clinical care use",
+}
+"""What a project may be for: the permissions but «no restriction», DUO's investigations, and clinical care."""
+
+# An investigation that says the same as a permission.
+_SAME: Final = {"DUO:0000033": POA, "DUO:0000037": HMB, "DUO:0000040": DS}
+# What each covers beside itself. Control, population, age and gender are not under GRU: DUOS decides none of them.
+_COVERS: Final[Mapping[str, frozenset[str]]] = {
+    NRES: frozenset(PURPOSES),
+    GRU: frozenset({HMB, DS, POA, METHODS, GENETIC, _DRUGS}),
+    HMB: frozenset({DS, GENETIC, _DRUGS}),
+}
+_BY_TYPE: Final = frozenset({_POPULATION, _AGE, _GENDER, _CONTROL})
 
 
-def matches(allowed: Sequence[str], purpose: str) -> bool:
-    """Whether data that may be used for ``allowed`` serve ``purpose``.
+def matches(allowed: Sequence[str], use: Use, diseases: Diseases) -> bool:
+    """Whether data that may be used for ``allowed`` serve ``use``."""
+    return not mismatch(allowed, use, diseases)
 
-    One of the allowed terms must cover the purpose: GRU covers HMB, DS and POA; HMB covers DS; a disease covers
-    itself alone, and unnamed it covers nothing. A term in ``allowed`` that is not supported denies everything,
-    since it may be a condition on all the others.
-    """
-    if not _supported(purpose) or not all(_supported(term) for term in allowed):
+
+def mismatch(allowed: Sequence[str], use: Use, diseases: Diseases) -> str:
+    """Why data that may be used for ``allowed`` do not serve ``use``, in plain words; empty if they do."""
+    unknown = next((term for term in allowed if not _is_use(term)), None)
+    if unknown is not None:
+        return f"one of their terms of use is not known here: {ascii(unknown[:40])[1:-1]}"
+    if not _is_purpose(use.purpose, diseases):
+        return f"the purpose {ascii(use.purpose[:40])[1:-1]} is not known here"
+    if not _permitted(allowed, use.purpose, diseases):
+        return f"they may not be used for {_words(use.purpose, diseases)}"
+    for term in allowed:
+        if term.partition("/")[0] in MODIFIERS:
+            lack = lacking(term, use)
+            if lack:
+                return lack
+    return ""
+
+
+def serves(term: str, purpose: str, diseases: Diseases) -> bool:
+    """Whether ``term``, a permission or the purpose of a grant, covers ``purpose``, leaving modifiers aside."""
+    if not _is_purpose(purpose, diseases):
         return False
-    return any(_covers(term, purpose) for term in allowed)
+    (given, about), (wanted, disease) = _meant(term), _meant(purpose)
+    if given == DS:
+        return wanted == DS and bool(about) and bool(disease) and diseases.is_kind_of(disease, about)
+    return given == wanted or wanted in _COVERS.get(given, frozenset())
 
 
-def checked(term: str) -> str:
-    """``term`` itself, if it is one that can match.
+def checked(term: str, diseases: Diseases | None = None) -> str:
+    """``term`` itself, if a project or a grant may have it as a purpose.
+
+    Without ``diseases`` a disease is not looked up: a client does not know those that a site added.
 
     Raises:
-        BadInput: it is no DUO term, or one that is not supported; the message lists those that are.
+        BadInput: it is no purpose that is known here; the message lists those that are.
     """
-    if _supported(term):
+    head, _, about = term.partition("/")
+    if head in PURPOSES and (not about or (_meant(head)[0] == DS and _is_disease(about, diseases))):
         return term
-    usable = f"use {GRU} (general), {HMB} (health), {DS}/MONDO:NNNNNNN (one disease) or {POA} (ancestry)"
-    if term in UNSUPPORTED:
-        raise BadInput(
-            f"the purpose «{term}» ({UNSUPPORTED[term]}) is not supported and would deny everything; {usable}"
-        )
-    raise BadInput(f"«{term[:32]!a}» is not a purpose that is known here; {usable}")
+    if _meant(head)[0] == DS and about:
+        raise _unknown_disease(about)
+    listed = ", ".join(f"{each} ({words})" for each, words in PURPOSES.items())
+    raise BadInput(f"«{term[:40]!a}» is not a purpose that is known here; there are: {listed}; a disease after a slash")
 
 
-def _supported(term: str) -> bool:
-    match = _TERM.fullmatch(term)
-    return match is not None and match[1] in _COVERS and (match[2] is None or match[1] == DS)
+def checked_use(term: str, diseases: Diseases | None = None) -> str:
+    """``term`` itself, if a dataset may carry it: a permission, or a condition that something here can fulfil.
+
+    Raises:
+        BadInput: it is neither, or what it is about is missing or malformed; the message says which.
+    """
+    head, _, about = term.partition("/")
+    if head == DS:
+        if not about:
+            raise BadInput(f"{DS} names its disease after a slash, as in {DS}/MONDO:0004992")
+        if not _is_disease(about, diseases):
+            raise _unknown_disease(about)
+        return term
+    if not _is_use(term):
+        if head in MODIFIERS:
+            raise BadInput(f"«{term[:80]!a}»: {MODIFIERS[head]} {_form_of(head)}")
+        listed = ", ".join(f"{each} ({words})" for each, words in {**PERMISSIONS, **MODIFIERS}.items())
+        raise BadInput(f"«{term[:40]!a}» is not a term of use that is known here; there are: {listed}")
+    return term
 
 
-def _covers(term: str, purpose: str) -> bool:
-    if term == purpose:
-        return term != DS
-    return purpose.partition("/")[0] in _COVERS.get(term, frozenset())
+def checked_undertaking(term: str) -> str:
+    """``term`` itself, if a project can undertake it: a condition of use that people fulfil.
+
+    Raises:
+        BadInput: it is none; the message lists those that there are.
+    """
+    head, _, about = term.partition("/")
+    right = not about or not _has_form(head) or _is_use(term)
+    if head in UNDERTAKEN and right and (about or head not in (RS, *PLACES)):
+        return term
+    listed = ", ".join(f"{each} ({MODIFIERS[each]})" for each in sorted(UNDERTAKEN))
+    raise BadInput(f"«{term[:80]!a}» is nothing that a project can undertake; there are: {listed}")
+
+
+def _meant(term: str) -> tuple[str, str]:
+    head, _, about = term.partition("/")
+    return _SAME.get(head, head), about
+
+
+def _is_purpose(term: str, diseases: Diseases) -> bool:
+    head, slash, about = term.partition("/")
+    if slash:
+        return _SAME.get(head, head) == DS and about in diseases.known
+    return head in PURPOSES
+
+
+def _is_disease(id: str, diseases: Diseases | None) -> bool:
+    if diseases is not None:
+        return id in diseases.known
+    head, _, digits = id.partition(":")
+    return head == "MONDO" and len(digits) == 7 and digits.isascii() and digits.isdecimal()
+
+
+def _is_use(term: str) -> bool:
+    """Whether a dataset's term is one that this version reads; which diseases there are is for the match to see."""
+    head, slash, about = term.partition("/")
+    if head == DS:
+        return not slash or _is_disease(about, None)
+    if head in PERMISSIONS:
+        return not slash
+    if head in DAYS:
+        return day_of(about) is not None
+    if head in PLACES:
+        return is_place(about)
+    if head == RS:
+        return about in TYPES
+    return head in MODIFIERS and bool(about) == bool(slash)
+
+
+def _permitted(allowed: Sequence[str], purpose: str, diseases: Diseases) -> bool:
+    heads = {term for term in allowed if "/" not in term}
+    if any(serves(term, purpose, diseases) for term in allowed if term.partition("/")[0] in PERMISSIONS):
+        return True
+    if purpose == CC:
+        return CC in heads and bool(heads & {GRU, HMB})
+    types = {term.partition("/")[2] for term in allowed if term.partition("/")[0] == RS}
+    return GRU in heads and purpose in _BY_TYPE and types == {purpose}
+
+
+def _words(purpose: str, diseases: Diseases) -> str:
+    head, _, about = purpose.partition("/")
+    disease = diseases.known.get(about)
+    return f"{PURPOSES[head]} ({disease.name if disease else purpose})"
+
+
+def _unknown_disease(id: str) -> BadInput:
+    example = next(iter(standard().known.values()))
+    return BadInput(
+        f"the disease «{id[:40]!a}» is not known here; give a MONDO id such as {example.id} ({example.name}), or have "
+        "the operator add it to «diseases.toml» in the site's folder"
+    )
+
+
+def _has_form(head: str) -> bool:
+    return head in DAYS or head in PLACES or head == RS
+
+
+def _form_of(head: str) -> str:
+    if head in DAYS:
+        return f"needs its last day after a slash, as in {head}/2027-01-31"
+    if head in PLACES:
+        return f"needs a country or region of ISO 3166 after a slash, as in {head}/DE or {head}/DE-BY"
+    return f"needs a type of research after a slash, as in {head}/{GENETIC}"

@@ -14,11 +14,15 @@ from privacy.decision import Action
 
 @dataclass(frozen=True, slots=True)
 class PersonAsker:
-    """A person enrolled by ``site`` in some of the roles researcher, steward, auditor."""
+    """A person enrolled by ``site`` in some of the roles researcher, steward, auditor.
+
+    ``claims`` are what counts of them (:func:`privacy.claim.claim_facts`), each as ``TYPE VALUE``.
+    """
 
     did: str
     site: str
     roles: frozenset[str]
+    claims: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +83,15 @@ class Question:
     """What every request has.
 
     ``here`` is the site whose policy decides. ``granted``: a grant of the owner covers asker, thing and action.
-    ``fresh``: what is known of the issuers relied on is recent enough for the action.
+    ``fresh``: what is known of the issuers relied on is recent enough for the action. ``ungranted`` is why there is
+    no such grant, for the reason that people read; no rule sees it.
     """
 
     asker: Asker
     here: str
     granted: bool
     fresh: bool
+    ungranted: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,12 +108,14 @@ class See(Question):
 class ProjectQuestion(Question):
     """What a request made under a project adds; empty text where there is none (a node that fetches a block).
 
-    ``purpose_matches``: the data may be used for the project's purpose (:func:`privacy.purpose.matches`).
+    ``purpose_matches``: the data may be used for the project's purpose (:func:`privacy.purpose.matches`), and
+    ``mismatch`` is why not, for people.
     """
 
     project: str
     purpose: str
     purpose_matches: bool
+    mismatch: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

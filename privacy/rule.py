@@ -56,6 +56,7 @@ class Rule:
     """One rule: its ``@id``, what it does, for which actions, which facts of the context it reads, and its duty.
 
     ``endorsed`` is how many sites' stewards must have endorsed the block for a permit to count; 0 for no duty.
+    ``names`` are the ids of all entities that it speaks of by name: of a dataset its CID.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Rule:
     actions: frozenset[Action]
     reads: frozenset[str]
     endorsed: int = 0
+    names: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class _Policy(msgspec.Struct, frozen=True):
 
     effect: Literal["permit", "forbid"]
     action: _Scope
+    resource: object
     conditions: list[object]
     annotations: dict[str, str | None] = {}
 
@@ -217,7 +220,8 @@ class _Text:
                 self._fail(where, f"the duty @{key} is not enforced by this version; the rule would promise too much")
             self._fail(where, f"the annotation @{key} is not known; known are @id and @endorsed")
         endorsed = self._endorsed(policy, actions, tokens) if "endorsed" in annotations else 0
-        return Rule(name, policy.effect, actions, _reads(policy.conditions), endorsed)
+        names = _names([policy.resource, policy.conditions])
+        return Rule(name, policy.effect, actions, _reads(policy.conditions), endorsed, names)
 
     def _endorsed(self, policy: _Policy, actions: frozenset[Action], tokens: list[_Token]) -> int:
         where, count = self._annotation(tokens, "endorsed"), policy.annotations["endorsed"]
@@ -267,5 +271,21 @@ def _reads(body: object) -> frozenset[str]:
             get = node.get(".")
             if isinstance(get, dict) and get.get("left") == {"Var": "context"}:
                 found.add(str(get["attr"]))
+            stack.extend(node.values())
+    return frozenset(found)
+
+
+def _names(body: object) -> frozenset[str]:
+    """The ids of the entities that an expression names (Cedar's JSON policy format)."""
+    found: set[str] = set()
+    stack = [body]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, list):
+            stack.extend(node)
+        elif isinstance(node, dict):
+            named = node.get("id")
+            if isinstance(named, str) and isinstance(node.get("type"), str):
+                found.add(named)
             stack.extend(node.values())
     return frozenset(found)

@@ -30,8 +30,8 @@ from privacy.request import (
 )
 
 SCHEMA: Final = """\
-entity Site { site: Site, roles: Set<String> };
-entity Person { site: Site, roles: Set<String> };
+entity Site { site: Site, roles: Set<String>, claims: Set<String> };
+entity Person { site: Site, roles: Set<String>, claims: Set<String> };
 
 entity Dataset { owner: Site, level: String, purposes: Set<String> };
 entity Block { owner: Site };
@@ -175,13 +175,17 @@ def plain(text: str, limit: int) -> str:
 
 def _principal(asker: Asker) -> tuple[Uid, dict[str, Attribute]]:
     if isinstance(asker, PersonAsker):
-        return Uid("Person", asker.did), {"site": Uid("Site", asker.site), "roles": asker.roles}
+        return Uid("Person", asker.did), {
+            "site": Uid("Site", asker.site),
+            "roles": asker.roles,
+            "claims": asker.claims,
+        }
     site = Uid("Site", asker.site)
     return site, _about_site(site)
 
 
 def _about_site(site: Uid) -> dict[str, Attribute]:
-    return {"site": site, "roles": frozenset({"node"})}
+    return {"site": site, "roles": frozenset({"node"}), "claims": frozenset[str]()}
 
 
 def _resource(request: Request) -> tuple[Uid, dict[str, Attribute]]:

@@ -6,8 +6,10 @@ membership from the epoch document alone.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
+from catalog.approve import ApproveFields
 from catalog.block import BlockFields
 from catalog.cid import Cid
 from catalog.entry import Entry
@@ -55,11 +57,35 @@ def project_of(index: Index, ref: ProjectRef, person: Person, now: int) -> Proje
     project = index.site(ref.site).typed(ProjectFields, "project", ref.name)
     if project is None:
         raise Denied(f"no project «{ref.name}» stands in the catalog of its site; a steward there makes one")
-    if project.ended or now > project.not_after:
+    if project.over(now):
         raise Denied(f"the project «{ref.name}» has ended; a steward can open a new one")
     if person.did not in project.people:
         raise Denied(f"{person.name} is not in the project «{ref.name}»; a steward of its site can add them")
     return project
+
+
+def approved(index: Index, ref: ProjectRef, owner: str) -> str:
+    """Empty if the site ``owner`` lets its data be used in the project as it stands now, else why not, and what to do.
+
+    Each member approves exactly the terms that its steward read: when they change, it is asked again. The site that
+    runs a project approves it by writing it.
+    """
+    runs = index.sites.get(ref.site)
+    project = runs.typed(ProjectFields, "project", ref.name) if runs is not None else None
+    if project is None:
+        return f"no project «{ref.name}» stands in the catalog of its site; a steward there makes one"
+    if owner == ref.site:
+        return ""
+    here = index.sites.get(owner)
+    approval = here.typed(ApproveFields, "approve", ref.subject) if here is not None else None
+    how = f"a steward there runs «comity project approve {shlex.quote(ref.name)}»"
+    if approval is None:
+        return f"the project «{ref.name}» was not approved by the site of the data; {how}"
+    if approval.withdrawn:
+        return f"the site of the data withdrew its approval of the project «{ref.name}»"
+    if approval.terms != project.terms:
+        return f"the terms of the project «{ref.name}» changed since the site of the data approved it; {how} again"
+    return ""
 
 
 def blocks_at(index: Index, cid: Cid, site: str) -> list[Entry]:
