@@ -1,11 +1,14 @@
 """What a site writes into its audit log about an order: the intent or denial before, the result after, each release.
 
-The chain of a dataset runs backwards through these bodies: each names the index of the one before it.
+A chain runs backwards through these bodies for each subject, a dataset or a person: each body names the index of the
+one before it about the same subject and how many there are up to it, so that none can be left out in between, and
+erased ones can be counted.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, Final
 
 import msgspec
 
@@ -14,6 +17,7 @@ from catalog.body import Index
 from catalog.cid import Cid
 from catalog.dagcbor import Value
 from catalog.dataset import DuoTerm, Text
+from catalog.httpsig import SignedRequest
 from catalog.key import Did
 from catalog.label import Label, Reader
 from catalog.offer import Micros
@@ -21,17 +25,48 @@ from catalog.project import ProjectRef
 from privacy.decision import Decision
 from workflow.argument import Handle
 from workflow.order import Instance
-from workflow.receipt import Output, Spent, Status
+from workflow.receipt import Output, Release, Spent, Status
 from workflow.submission import Count
 
-Chain = Annotated[dict[str, Index | None], msgspec.Meta(max_length=256)]
-"""For each dataset by its CID's text: the index of the previous leaf about it."""
+MAX_REQUEST: Final = 32 << 10
+"""Bytes of a person's signed request in an audit body."""
+
+Request = Annotated[bytes, msgspec.Meta(min_length=1, max_length=MAX_REQUEST)]
+"""The canonical bytes of a value that a person signed."""
+
+
+class Link(Value, frozen=True, kw_only=True):
+    """A body's place in a chain: the index of the one before it, and how many the chain has up to this one."""
+
+    before: Index | None
+    count: Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)]
+
+
+Subject = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+"""What a chain is about: a dataset by its CID's text, or a person by the did:key."""
+
+Chain = Annotated[dict[Subject, Link], msgspec.Meta(max_length=512)]
+"""For each subject of a body its link backwards."""
+
+
+def datasets_of(chain: Chain) -> list[Cid]:
+    """The datasets among the subjects of a chain."""
+    return [Cid.parse(subject) for subject in chain if not subject.startswith("did:")]
+
+
+class Side(StrEnum):
+    """Which of the two sites of a transfer wrote a row: the one that gave, or the one that got."""
+
+    SOURCE = "source"
+    RECIPIENT = "recipient"
 
 
 class AccessFields(Value, frozen=True, kw_only=True):
     """The fields of an ``intent`` (written before data open) and of a ``decision`` (a denial).
 
-    ``decision`` is the whole of it, for the steward; ``shown`` is what of it the asker may see.
+    ``decision`` is the whole of it, for the steward; ``shown`` is what of it the asker may see. ``submission`` is the
+    signed value that the person asked with: a node cannot invent an access. ``copies`` are the roots of other sites'
+    values that the step has brought here: they go when the project ends.
     """
 
     order: Cid
@@ -45,7 +80,9 @@ class AccessFields(Value, frozen=True, kw_only=True):
     decision: Decision
     shown: Decision
     max_cost: Micros
+    submission: Request
     chain: Chain
+    copies: Annotated[tuple[Cid, ...], msgspec.Meta(max_length=512)] = ()
 
 
 class Kept(Value, frozen=True, kw_only=True):
@@ -77,7 +114,12 @@ class ResultFields(Value, frozen=True, kw_only=True):
 
 
 class ReleaseFields(Value, frozen=True, kw_only=True):
-    """The fields of a ``release``: ``value`` gains ``added``, under the policy at ``policy`` in the catalog log."""
+    """The fields of a ``release``: ``value`` gains ``added``, under the policy at ``policy`` in the owner's catalog.
+
+    The owner writes it before its receipt leaves (``source``), the site whose bus got the receipt when it arrives
+    (``recipient``), with the owner's signed ``statement`` and the ``place`` of the order in the owner's audit log.
+    ``site`` is the other of the two.
+    """
 
     order: Cid
     output: OutputName
@@ -85,31 +127,117 @@ class ReleaseFields(Value, frozen=True, kw_only=True):
     value: Cid
     added: Annotated[tuple[Reader, ...], msgspec.Meta(max_length=256)]
     policy: Index
-    decision: Decision
+    decision: Decision | None
     report: Text
     chain: Chain
+    side: Side
+    site: Did
+    statement: Release | None = None
+    place: Index | None = None
 
 
 class FetchFields(Value, frozen=True, kw_only=True):
-    """The fields of a ``fetch``: the node of ``site``, or ``person`` here, was given bytes under ``root``."""
+    """The fields of a ``fetch``: bytes under ``root`` went to the node of ``site``, or to ``person`` here.
+
+    ``request`` is what they signed to get them: the other site's node, or the person. A site that got bytes from
+    ``site`` writes the same as ``recipient``, without it.
+    """
 
     root: Cid
     site: Did
     person: Did | None
     chain: Chain
+    side: Side = Side.SOURCE
+    request: SignedRequest | None = None
 
 
 class ReadFields(Value, frozen=True, kw_only=True):
-    """The fields of a ``read``: a person asked the audit log about ``dataset`` and was given ``rows`` rows."""
+    """The fields of a ``read``: ``person`` asked the audit log the signed ``question``, which ``rows`` rows answer."""
 
     person: Did
     home: Did
-    dataset: Cid
+    question: Request
     rows: Index
     chain: Chain
 
 
-AccountFields = AccessFields | ResultFields | ReleaseFields | FetchFields | ReadFields
+class HeadsFields(Value, frozen=True, kw_only=True):
+    """The fields of ``heads``: the last row of every chain below ``upto``, as the root of a map of ``count`` subjects.
+
+    The map is :class:`catalog.headmap.HeadMap`. ``chain`` is empty.
+    """
+
+    root: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+    count: Index
+    upto: Index
+    chain: Chain
+
+
+class EntryFields(Value, frozen=True, kw_only=True):
+    """The fields of a ``grant``, ``revoke`` or ``policy`` row: ``actor`` wrote such an entry into this site's catalog.
+
+    ``entry`` is its index there, ``body`` the CID of its signed body.
+    """
+
+    entry: Index
+    body: Cid
+    actor: Did
+    chain: Chain
+
+
+class DestroyFields(Value, frozen=True, kw_only=True):
+    """The fields of a ``destroy``: what was held for a project that ended is gone from this site.
+
+    ``values`` counts outputs and copies, ``nodes`` and ``bytes`` what was removed from disk with them.
+    """
+
+    project: ProjectRef
+    values: Index
+    nodes: Index
+    bytes: Index
+    chain: Chain
+
+
+class EraseFields(Value, frozen=True, kw_only=True):
+    """The fields of an ``erase``, written before it is done: the entry at ``withdraw`` in the catalog of ``site``
+    took back ``places`` bodies.
+    """
+
+    site: Did
+    withdraw: Index
+    places: Index
+    chain: Chain
+
+
+class HaltFields(Value, frozen=True, kw_only=True):
+    """The fields of ``halt`` and ``resume``: nothing is begun, released or handed out for what is halted.
+
+    It is ``project``, or everything that concerns the member ``member``, or, with neither, all. ``statement`` is what
+    the steward signed. A site that was restored has none: it starts halted under its root's ``reopening``, if its
+    audit log needed one, and ``delivered`` are instances whose results only others still have the receipts of.
+    """
+
+    project: ProjectRef | None
+    member: Did | None
+    reason: Text
+    statement: Request | None
+    chain: Chain
+    reopening: Request | None = None
+    delivered: Annotated[tuple[Instance, ...], msgspec.Meta(max_length=256)] = ()
+
+
+AccountFields = (
+    AccessFields
+    | ResultFields
+    | ReleaseFields
+    | FetchFields
+    | ReadFields
+    | HeadsFields
+    | EntryFields
+    | DestroyFields
+    | EraseFields
+    | HaltFields
+)
 
 ACCOUNTS: dict[str, type[AccountFields]] = {
     "intent": AccessFields,
@@ -118,5 +246,16 @@ ACCOUNTS: dict[str, type[AccountFields]] = {
     "release": ReleaseFields,
     "fetch": FetchFields,
     "read": ReadFields,
+    "heads": HeadsFields,
+    "grant": EntryFields,
+    "revoke": EntryFields,
+    "policy": EntryFields,
+    "destroy": DestroyFields,
+    "erase": EraseFields,
+    "halt": HaltFields,
+    "resume": HaltFields,
 }
 """The kinds of audit leaf that this version writes."""
+
+NOTED: Final = frozenset({"grant", "revoke", "policy"})
+"""Kinds of catalog entry that the node notes in its audit log when it writes them."""

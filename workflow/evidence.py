@@ -8,6 +8,7 @@ that each owner's signed release added.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from catalog.cid import Cid
@@ -17,11 +18,12 @@ from catalog.error import Denied, VerificationFailed
 from catalog.index import Index
 from catalog.key import check
 from catalog.label import Label
+from catalog.origin import LogName
 from privacy.label import joined, released
 from privacy.trust import block_label
 from workflow.argument import Data, pieces_in
 from workflow.order import Order
-from workflow.receipt import Output, Receipt
+from workflow.receipt import Output, Receipt, Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,17 @@ class Evidence:
     def _check(self, submission: Cid, order: Order, receipt: Receipt) -> None:
         if order.submission != submission or receipt.order != cid_of(order) or receipt.site != order.site:
             raise VerificationFailed("a proof beside the order belongs to something else")
-        if not receipt.final or receipt.node != self._index.site(receipt.site).node():
+        if not receipt.final or not self._by_its_node(receipt):
             raise VerificationFailed("a proof beside the order is not a final receipt of its site's node")
         check(order, order.bus)
         check(receipt, receipt.node)
+
+    def _by_its_node(self, receipt: Receipt) -> bool:
+        """Whether the key in the receipt spoke for its site at the place where the site wrote it down."""
+        place, site = receipt.place, self._index.site(receipt.site)
+        if place is None:
+            return receipt.node == site.node()
+        return site.signs(receipt.node, LogName.AUDIT, place.index)
 
     def _take(self, order: Order, receipt: Receipt) -> None:
         label, proof = self.inputs_label(order), cid_of(receipt)
@@ -135,9 +144,18 @@ class Evidence:
         release = output.release
         if release is None:
             return label
-        node = self._index.site(release.owner).node()
         names = (release.order, release.output, release.handle, release.value)
-        if node is None or names != (cid_of(order), name, output.handle, output.cid):
+        if names != (cid_of(order), name, output.handle, output.cid):
             raise VerificationFailed("a release statement belongs to another value")
-        check(release, node)
+        self._check_released(release)
         return released(label, release.owner, release.added) if release.owner in label.owners else label
+
+    def _check_released(self, release: Release) -> None:
+        """By the key that spoke for the owner at the place in its audit log that the statement names."""
+        owner = self._index.site(release.owner)
+        for node in owner.nodes():
+            if owner.signs(node, LogName.AUDIT, release.ledger):
+                with suppress(VerificationFailed):
+                    check(release, node)
+                    return
+        raise VerificationFailed("a release statement is not signed by its owner's node")
