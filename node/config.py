@@ -11,8 +11,14 @@ from pathlib import Path
 
 from catalog.error import BadInput, NotFound
 from catalog.key import public_bytes
+from privacy.disease import Diseases, standard
 
 _HOST = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,252}|[0-9A-Fa-f:.]{2,45}")
+
+
+KEEP_DAYS = 730
+LEAST_DAYS = 365
+"""The European Health Data Space asks for logs of a year at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,11 @@ class Folder:
         return self.path / "api.token"
 
     @property
+    def diseases(self) -> Path:
+        """The diseases that the operator adds to those that purposes may name; need not be there."""
+        return self.path / "diseases.toml"
+
+    @property
     def lock(self) -> Path:
         """Held while a node runs on this folder."""
         return self.path / "node.lock"
@@ -113,6 +124,16 @@ class Folder:
         return self.path / "work"
 
     @property
+    def search(self) -> Path:
+        """What is searched; made from the logs, and made anew when it is lost."""
+        return self.path / "search.db"
+
+    @property
+    def ledger(self) -> Path:
+        """Where what stands in the audit log; made anew from it if it is missing."""
+        return self.path / "ledger.db"
+
+    @property
     def state(self) -> Path:
         """Everything small: membership, resident data, held outputs, submissions."""
         return self.path / "state.db"
@@ -120,13 +141,29 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A site's settings, as ``site.toml`` gives them."""
+    """A site's settings, as ``site.toml`` gives them. ``keep_days`` is how long the audit log's bodies are kept."""
 
     name: str
     root: str
     control: Address
     bulk: Address
     api: Address
+    keep_days: int = KEEP_DAYS
+
+
+def site_diseases(folder: Folder) -> Diseases:
+    """The diseases that this site knows: those that come with Comity, and those of its folder's ``diseases.toml``.
+
+    Raises:
+        BadInput: the file cannot be read, or has an unknown parent or a cycle; the message names it.
+    """
+    try:
+        text = folder.diseases.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return standard()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{folder.diseases} cannot be read: {error}") from error
+    return standard().extended(text, str(folder.diseases))
 
 
 def site_toml(config: Config) -> str:
@@ -154,6 +191,10 @@ port = {config.bulk.port}
 [api]
 host = "{config.api.host}"
 port = {config.api.port}
+
+# How many days «comity audit prune» leaves of the audit log, at least {LEAST_DAYS}. The log itself stays, and verifies.
+[audit]
+keep_days = {config.keep_days}
 """
 
 
@@ -173,13 +214,24 @@ def read_config(folder: Folder) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"{folder.config} cannot be read: {error}; mend that line") from error
     config = Config(
-        _text(folder, table, "name"),
-        _root(folder, table),
-        *(_address(folder, table, name) for name in ("control", "bulk", "api")),
+        name=_text(folder, table, "name"),
+        root=_root(folder, table),
+        control=_address(folder, table, "control"),
+        bulk=_address(folder, table, "bulk"),
+        api=_address(folder, table, "api"),
+        keep_days=_keep_days(folder, table),
     )
     if not config.api.loopback:
         raise BadInput(f"{folder.config}: [api] host must be a loopback address such as 127.0.0.1")
     return config
+
+
+def _keep_days(folder: Folder, table: dict[str, object]) -> int:
+    section = table.get("audit", {})
+    days = section.get("keep_days", KEEP_DAYS) if isinstance(section, dict) else None
+    if type(days) is not int or days < LEAST_DAYS:
+        raise BadInput(f"{folder.config}: [audit] keep_days must be a number of days, at least {LEAST_DAYS}")
+    return days
 
 
 def _text(folder: Folder, table: dict[str, object], name: str) -> str:

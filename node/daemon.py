@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import trio
 
-from catalog.error import BadInput, ComityError, Conflict
+from catalog.error import BadInput, ComityError
 from node.api.server import serve_api
 from node.config import Folder, read_config
+from node.holding import held
+from node.rotation import carry_out
 from node.site.service import SiteService
+from node.site.serving import serve
 from node.site.site import Site
 
 if TYPE_CHECKING:
     # libp2p brings trio-typing, whose stubs hide trio's own types from mypy, TaskStatus among them.
     from trio_typing import TaskStatus
+
+LEAVING_SECONDS = 0.2
 
 log = logging.getLogger("comity")
 
@@ -39,29 +41,10 @@ def run(folder: Folder) -> int:
     log.setLevel(logging.INFO)
     folder = Folder(folder.path.absolute())  # sandboxes mount what lies in it, whatever folder they start from
     read_config(folder)
-    with _held(folder):
-        return trio.run(partial(_serve, folder))
-
-
-@contextmanager
-def _held(folder: Folder) -> Iterator[None]:
-    """Hold the folder for this process; the kernel lets go of it however the process ends.
-
-    Raises:
-        Conflict: another process holds it; the message says which.
-    """
-    descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
-            raise Conflict(f"a node runs on {folder.path} already (process {holder}); stop it first") from None
-        os.truncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
-        yield
-    finally:
-        os.close(descriptor)
+    with held(folder):
+        while trio.run(partial(_serve, folder)):
+            print("starting anew.", flush=True)
+    return 0
 
 
 def _token(folder: Folder) -> str:
@@ -80,31 +63,42 @@ def _token(folder: Folder) -> str:
     return token
 
 
-async def _serve(folder: Folder) -> int:
+async def _serve(folder: Folder) -> bool:
+    """One run of the node; whether another is to follow at once, in this process."""
     token = _token(folder)
+    stopped = trio.Event()
+    done = await carry_out(folder)
     site = await Site.open(folder)
+    if done:
+        site.recovered.append(done)
     try:
         async with trio.open_nursery() as nursery:
             # Heard from the first moment on: a node that hangs while it starts can be stopped like any other.
-            await nursery.start(_stop_when_told, nursery.cancel_scope)
-            await nursery.start(site.run)
+            await nursery.start(_stop_when_told, nursery.cancel_scope, stopped)
+            await nursery.start(serve, site)
             service = SiteService(site)
-            serve = partial(serve_api, service, site.config.api, token, site.node.did, version=version("comity"))
-            await nursery.start(serve)
+            interface = partial(serve_api, service, site.config.api, token, site.node.did, version=version("comity"))
+            await nursery.start(interface)
             _announce(site)
+            await site.leaving.wait()
+            await trio.sleep(LEAVING_SECONDS)  # so that whoever asked for it gets the answer
+            nursery.cancel_scope.cancel()
     except* ComityError as errors:
         raise _first(errors) from None
     finally:
         with trio.CancelScope(shield=True):
             await site.aclose()
     print(f"{site.config.name} stopped.", flush=True)
-    return 0
+    return site.leaving.is_set() and not stopped.is_set()
 
 
-async def _stop_when_told(scope: trio.CancelScope, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+async def _stop_when_told(
+    scope: trio.CancelScope, stopped: trio.Event, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         task_status.started()
         async for _ in signals:
+            stopped.set()
             scope.cancel()
 
 

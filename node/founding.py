@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import structs
 
-from catalog.body import Millis, Name, read_body
+from catalog.body import Index, Millis, Name, read_body
 from catalog.cid import Cid
 from catalog.dagcbor import Value
 from catalog.entry import read_entry
@@ -32,11 +32,15 @@ from catalog.member import (
 
 INVITE_MILLIS = 7 * 86_400_000
 Secret = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+Enrolment = Annotated[bytes, msgspec.Meta(max_length=4096)]
 Place = Annotated[str, msgspec.Meta(max_length=256, pattern=r"^[!-~]+\Z")]
 
 
 class Invite(Signed, frozen=True, kw_only=True):
-    """An invitation to found ``consortium``, signed by the inviting ``node``; ``secret`` admits one site, once."""
+    """An invitation to found ``consortium``, signed by the inviting ``node``; ``secret`` admits one site, once.
+
+    ``founded`` is its CID where it is founded already: the invitation is then to ask its members to be admitted.
+    """
 
     DOMAIN: ClassVar[str] = "invite"
 
@@ -46,13 +50,14 @@ class Invite(Signed, frozen=True, kw_only=True):
     bulk: Place
     secret: Secret
     not_after: Millis
+    founded: Cid | None = None
 
 
 class Founder(Value, frozen=True, kw_only=True):
     """A founder as the others reach it: ``enrolment`` is the body in which its root enrols its node key."""
 
     member: Member
-    enrolment: Annotated[bytes, msgspec.Meta(max_length=4096)]
+    enrolment: Enrolment
     control: Place
     bulk: Place
 
@@ -95,11 +100,15 @@ class Founding(Value, frozen=True, kw_only=True):
 
 
 class Knock(Value, frozen=True, kw_only=True):
-    """What a founder sends to the inviting site: the invitation's secret, itself, and its signature once it has one."""
+    """What a site sends to the inviting one: the invitation's secret, itself, and its signature once it has one.
+
+    Where the consortium is founded already, ``since`` is the number of the next epoch document that it lacks.
+    """
 
     secret: Secret
     founder: Founder
     signature: Signature | None
+    since: Index = 0
 
 
 def node_of(founder: Founder) -> str:
@@ -109,12 +118,24 @@ def node_of(founder: Founder) -> str:
         VerificationFailed: the enrolment is not by that root, or enrols no node.
     """
     root = founder.member.root
-    body = read_body(founder.enrolment)
-    entry = read_entry(root, 0, "key", body)
-    if body.actor != root or not isinstance(entry.fields, KeyFields) or entry.fields.role is not Role.NODE:
-        raise VerificationFailed("a founder's node key is not enrolled by its root key")
-    check(body, root)
-    return entry.fields.did
+    fields = node_fields(founder.enrolment, root, root)
+    if fields.removed:
+        raise VerificationFailed("a founder's node key is not enrolled by its root key: it is removed")
+    return fields.did
+
+
+def node_fields(data: bytes, site: str, by: str) -> KeyFields:
+    """The fields of a body in which ``by``, as the root of ``site``, enrols or removes a node key.
+
+    Raises:
+        VerificationFailed: it is by another key, for another site, or about no node.
+    """
+    body = read_body(data)
+    entry = read_entry(site, 0, "key", body)
+    if body.actor != by or not isinstance(entry.fields, KeyFields) or entry.fields.role is not Role.NODE:
+        raise VerificationFailed("a node key is not enrolled by its site's root key")
+    check(body, by)
+    return entry.fields
 
 
 def nodes_of(founding: Founding) -> dict[str, str]:

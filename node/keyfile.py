@@ -60,13 +60,13 @@ def write_secret(path: Path, data: bytes) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        _sync(path.parent)
+        sync(path.parent)
     except OSError:
         path.unlink()
         raise
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
     """Make the names in ``folder`` durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -100,16 +100,7 @@ def read_identity(path: Path) -> Identity:
         NotFound: there is none.
         BadInput: others may read it, or it is damaged.
     """
-    try:
-        with path.open("rb") as stream:
-            mode = os.fstat(stream.fileno()).st_mode
-            data = stream.read(4097)
-    except FileNotFoundError as error:
-        raise NotFound(f"there is no key file {path}; make one or say where it is") from error
-    except OSError as error:
-        raise BadInput(f"the key file {path} cannot be read: {error.strerror}") from error
-    if mode & 0o077:
-        raise BadInput(f"the key file {path} can be read by others; run: chmod 600 {path}")
+    data = read_secret(path)
     try:
         table = tomllib.loads(data.decode())
         identity = Identity(
@@ -123,6 +114,26 @@ def read_identity(path: Path) -> Identity:
     if identity.did != table.get("did"):
         raise BadInput(f"the key file {path} is damaged: its secret and its public key differ")
     return identity
+
+
+def read_secret(path: Path) -> bytes:
+    """At most 4 KiB of a secret file.
+
+    Raises:
+        NotFound: there is none.
+        BadInput: others may read it, or it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            mode = os.fstat(stream.fileno()).st_mode
+            data = stream.read(4097)
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no key file {path}; make one or say where it is") from error
+    except OSError as error:
+        raise BadInput(f"the key file {path} cannot be read: {error.strerror}") from error
+    if mode & 0o077:
+        raise BadInput(f"the key file {path} can be read by others; run: chmod 600 {path}")
+    return data
 
 
 def slug(name: str) -> str:

@@ -12,18 +12,35 @@ import msgspec
 from catalog.body import Index, Millis
 from catalog.cid import Cid
 from catalog.dagcbor import Value, decode, encode
-from catalog.error import BadInput, ComityError, Conflict, Denied, Infeasible, NotFound, Unreachable, VerificationFailed
+from catalog.error import (
+    BadInput,
+    ComityError,
+    Conflict,
+    Denied,
+    Infeasible,
+    NotFound,
+    Unreachable,
+    VerificationFailed,
+    shown,
+)
+from catalog.headmap import HeadProof
 from catalog.key import Did, Signed
+from catalog.project import ProjectRef
+from catalog.reopening import MAX_REOPENINGS, Reopening
 from workflow.order import Order
 from workflow.receipt import Receipt
 from workflow.submission import Submission
 
 MAX_MESSAGE: Final = 1 << 20
+_MOST_MESSAGE: Final = 2000
+MAX_KNOWN: Final = 2 * 256
+"""Logs that an answer names: two of each member, of whom there are at most 256."""
 
 A = TypeVar("A", bound=Value)
 
 Note = Annotated[str, msgspec.Meta(max_length=16 << 10)]
 Hash = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+Origin = Annotated[str, msgspec.Meta(max_length=200)]
 Hashes = Annotated[tuple[Hash, ...], msgspec.Meta(max_length=64)]
 
 
@@ -32,17 +49,25 @@ class Heads(Value, frozen=True, kw_only=True, tag="heads"):
 
 
 class Consistency(Value, frozen=True, kw_only=True, tag="consistency"):
-    """Asks for the proof that a log of ``new`` leaves begins with the log of ``old`` leaves."""
+    """Asks how the tree of ``new`` leaves of a log begins: for its path to the first ``old`` of them.
+
+    It is a :func:`catalog.merkle.full_path`, from which a fork can be shown, not only denied.
+    """
 
     origin: Annotated[str, msgspec.Meta(max_length=200)]
     old: Index
     new: Index
 
 
-class Cosigned(Value, frozen=True, kw_only=True, tag="cosigned"):
-    """Hands a checkpoint back to its owner with the asking site's cosignature on it."""
+class AddCheckpoint(Value, frozen=True, kw_only=True, tag="add-checkpoint"):
+    """Asks for the cosignature on a checkpoint of the asking site's own log (after C2SP tlog-witness).
+
+    ``proof`` is the :func:`catalog.merkle.full_path` from ``old``, which is what the witness has seen before.
+    """
 
     note: Note
+    old: Index
+    proof: Hashes
 
 
 class Proof(Value, frozen=True, kw_only=True):
@@ -70,25 +95,65 @@ class Outcome(Value, frozen=True, kw_only=True, tag="outcome"):
 
 
 class Who(Signed, frozen=True, kw_only=True):
-    """A person's signed question: who accessed ``dataset``?"""
+    """A person's signed question to audit logs: who accessed ``dataset``, or what did ``about`` do; or all of a log.
+
+    ``since`` and ``until`` (Unix milliseconds, both included) bound the time in the rows.
+    """
 
     DOMAIN: ClassVar[str] = "who"
 
     person: Did
     site: Did
-    dataset: Cid
+    dataset: Cid | None
+    about: Did | None = None
+    since: Millis = 0
+    until: Millis | None = None
+    at: Millis
+    nonce: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+
+    @property
+    def subject(self) -> str | None:
+        """The subject of the chain that answers; none if all of a log is asked for."""
+        return str(self.dataset) if self.dataset is not None else self.about
+
+
+class Rows(Value, frozen=True, kw_only=True, tag="rows"):
+    """Asks for the audit rows that answer ``who``, oldest first, those behind the index ``after`` if given."""
+
+    who: Who
+    after: Index | None
+
+
+class Halt(Signed, frozen=True, kw_only=True):
+    """A steward's word to halt the site, or with ``resume`` to go on: one ``project``, one ``member``, or all."""
+
+    DOMAIN: ClassVar[str] = "halt"
+
+    site: Did
+    person: Did
+    resume: bool
+    project: ProjectRef | None
+    member: Did | None
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
     at: Millis
     nonce: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 
 
-class Rows(Value, frozen=True, kw_only=True, tag="rows"):
-    """Asks for the audit rows that answer ``who``, newest first, those below the index ``before`` if given."""
+class SeenAnswer(Value, frozen=True, kw_only=True):
+    """What a member has seen of the asking site's own logs: the checkpoints that this one signed, and its epochs."""
 
-    who: Who
-    before: Index | None
+    notes: Annotated[tuple[Note, ...], msgspec.Meta(max_length=8)]
+    reopenings: Annotated[tuple[Reopening, ...], msgspec.Meta(max_length=MAX_REOPENINGS)]
 
 
-Question = Heads | Consistency | Cosigned | Place | Outcome | Rows
+class ReceiptsAnswer(Value, frozen=True, kw_only=True):
+    """Final receipts of the asking site that the answering site's bus holds, with their orders; there may be more."""
+
+    proofs: Annotated[tuple[Proof, ...], msgspec.Meta(max_length=256)]
+    more: bool
+
+
+Question = Heads | Consistency | AddCheckpoint | Place | Outcome | Rows
 
 
 class Envelope(Value, frozen=True, kw_only=True):
@@ -98,9 +163,24 @@ class Envelope(Value, frozen=True, kw_only=True):
 
 
 class HeadsAnswer(Value, frozen=True, kw_only=True):
-    """Signed checkpoints, one for each log."""
+    """Signed checkpoints, one for each log; and as ``known`` what it has of others' logs: origin → size, root.
+
+    What is known is a hint: who wants that much of another's log may ask the answering site for it.
+    """
 
     notes: Annotated[tuple[Note, ...], msgspec.Meta(max_length=8)]
+    known: Annotated[dict[Origin, tuple[Index, Hash]], msgspec.Meta(max_length=MAX_KNOWN)] = msgspec.field(
+        default_factory=dict
+    )
+    cosigned: Annotated[tuple[Note, ...], msgspec.Meta(max_length=1)] = ()
+    reopenings: Annotated[tuple[Reopening, ...], msgspec.Meta(max_length=MAX_REOPENINGS)] = ()
+
+
+class Added(Value, frozen=True, kw_only=True):
+    """The witness's cosignature line, or none, and the size that a proof has to begin at."""
+
+    size: Index
+    line: Annotated[str, msgspec.Meta(max_length=1024)] | None
 
 
 class ProofAnswer(Value, frozen=True, kw_only=True):
@@ -114,20 +194,36 @@ class Done(Value, frozen=True, kw_only=True):
 
 
 class Row(Value, frozen=True, kw_only=True):
-    """One audit row: its body and salt, its leaf and place, and the proof under the answer's checkpoint."""
+    """One audit row: its place, its leaf, its salt and body. A blank has neither: erased, or not for the asker."""
 
     index: Index
     leaf: Annotated[bytes, msgspec.Meta(max_length=512)]
-    salt: Hash
-    body: Annotated[bytes, msgspec.Meta(max_length=64 << 10)]
-    proof: Hashes
+    salt: Hash | None
+    body: Annotated[bytes, msgspec.Meta(max_length=64 << 10)] | None
+
+
+class Opening(Value, frozen=True, kw_only=True):
+    """How an answer begins: the heads of all chains as they stood when the question came, then the question itself.
+
+    ``heads`` and ``asked`` are the rows of these two, one after the other; ``proof`` leads to the head of what was
+    asked about, unless all of the log was asked for.
+    """
+
+    heads: Row
+    asked: Row
+    proof: HeadProof | None
 
 
 class WhoAnswer(Value, frozen=True, kw_only=True):
-    """A site's rows about a dataset under one signed (and, as far as it goes, cosigned) checkpoint."""
+    """A page of a site's rows, oldest first, under one signed (and, as far as it goes, cosigned) checkpoint.
+
+    ``proof`` is the one proof (:mod:`catalog.multiproof`) of all leaves in it. The first page has the ``opening``.
+    """
 
     note: Note
     rows: Annotated[tuple[Row, ...], msgspec.Meta(max_length=4096)]
+    proof: Annotated[bytes, msgspec.Meta(max_length=1 << 20)]
+    opening: Opening | None
     more: bool
 
 
@@ -135,7 +231,7 @@ class Refusal(Value, frozen=True, kw_only=True):
     """A typed error on its way to the asker: its kind and its one line."""
 
     kind: Annotated[str, msgspec.Meta(max_length=32)]
-    message: Annotated[str, msgspec.Meta(max_length=2000)]
+    message: Annotated[str, msgspec.Meta(max_length=_MOST_MESSAGE)]
 
 
 class Reply(Value, frozen=True, kw_only=True):
@@ -167,7 +263,7 @@ def read_question(data: bytes) -> Question:
 def reply_bytes(answer: Value | ComityError) -> bytes:
     """The bytes of an answer or of a refusal."""
     if isinstance(answer, ComityError):
-        refusal = Refusal(kind=type(answer).__name__, message=str(answer)[:2000])
+        refusal = Refusal(kind=type(answer).__name__, message=str(answer)[:_MOST_MESSAGE])
         return encode(Reply(answer=None, refusal=refusal))
     return encode(Reply(answer=encode(answer), refusal=None))
 
@@ -181,5 +277,5 @@ def read_reply(kind: type[A], data: bytes) -> A:
     """
     reply = decode(Reply, data, MAX_MESSAGE)
     if reply.refusal is not None:
-        raise _ERRORS.get(reply.refusal.kind, ComityError)(reply.refusal.message)
+        raise _ERRORS.get(reply.refusal.kind, ComityError)(shown(reply.refusal.message, _MOST_MESSAGE))
     return decode(kind, reply.answer or b"", MAX_MESSAGE)

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from catalog.member import KeyFields, Role
 from catalog.origin import LogName, origin_of
 from node.config import Address, Config, Folder, site_toml
 from node.keyfile import Identity, write_identity, write_secret
+from node.rootkey import Passphrase, write_root
 from node.storage.log import DiskLog
 from node.system import SystemRandom
 
@@ -36,11 +37,22 @@ class SiteMade:
     steward: Identity
 
 
-def init_site(folder: Folder, name: str, steward_name: str, control: Address, bulk: Address, api: Address) -> SiteMade:
+def init_site(
+    folder: Folder,
+    name: str,
+    steward_name: str,
+    control: Address,
+    bulk: Address,
+    api: Address,
+    passphrase: Passphrase,
+    root_key: Path | None = None,
+) -> SiteMade:
     """Make a site in ``folder``; the steward's key is returned, not kept there.
 
+    Its root key is encrypted under ``passphrase`` and written to ``root_key``, or into the folder if none is given.
+
     Raises:
-        Conflict: the folder is a site already, or is not empty.
+        Conflict: the folder is a site already, or is not empty, or there is a file at ``root_key``.
         BadInput: a name is empty, too long or has control characters, or the folder cannot be made.
     """
     for whose, each in (("site", name), ("steward", steward_name)):
@@ -53,7 +65,8 @@ def init_site(folder: Folder, name: str, steward_name: str, control: Address, bu
     fresh = Folder(folder.path.with_name(f".{folder.path.name}.{secrets.token_hex(4)}"))
     try:
         folder.path.parent.mkdir(parents=True, exist_ok=True)
-        made = _make(fresh, name, steward_name, control, bulk, api)
+        config = Config(name, "", control, bulk, api)
+        made = _make(fresh, config, Identity.new(name), Identity.new(steward_name), passphrase, root_key)
         if folder.path.exists():
             folder.path.rmdir()
         fresh.path.rename(folder.path)
@@ -69,17 +82,19 @@ def init_site(folder: Folder, name: str, steward_name: str, control: Address, bu
     return made
 
 
-def _make(folder: Folder, name: str, steward_name: str, control: Address, bulk: Address, api: Address) -> SiteMade:
-    root, node, steward = Identity.new(name), Identity.new(f"{name[:114]}, node"), Identity.new(steward_name)
+def _make(
+    folder: Folder, config: Config, root: Identity, steward: Identity, passphrase: Passphrase, root_key: Path | None
+) -> SiteMade:
+    node = Identity.new(f"{root.name[:114]}, node")
     for place in (folder.path, folder.root_key.parent, folder.catalog.parent, folder.replicas, folder.blobs):
         place.mkdir(mode=0o700)
-    write_identity(folder.root_key, root)
     write_identity(folder.node_key, node)
     write_secret(folder.token, secrets.token_urlsafe(32).encode())
-    write_secret(folder.config, site_toml(Config(name, root.did, control, bulk, api)).encode())
+    write_secret(folder.config, site_toml(replace(config, root=root.did)).encode())
     bodies = [_enrolment(root, Role.NODE, node), _enrolment(root, Role.STEWARD, steward)]
     trio.run(partial(_begin_logs, folder, root.did, node, bodies))
-    return SiteMade(name, root.did, node.did, steward)
+    write_root(root_key or folder.root_key, root, passphrase)  # the last: what fails before leaves nothing elsewhere
+    return SiteMade(root.name, root.did, node.did, steward)
 
 
 def _enrolment(root: Identity, role: Role, identity: Identity) -> bytes:

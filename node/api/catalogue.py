@@ -16,7 +16,7 @@ from catalog.project import ProjectFields
 from node.api import operation
 from node.api.connection import Connection
 from node.api.quantity import clock_text
-from node.api.schema import BlockView, EntryView, MemberView, StatusView
+from node.api.schema import BlockView, EntryView, ForkView, FoundView, MemberView, SearchRequest, StatusView
 from node.api.view import Listing
 
 F = TypeVar("F", bound=Value)
@@ -56,6 +56,10 @@ class CatalogClient:
         """The members of the consortium as this node sees them."""
         return self.status().members
 
+    def forks(self) -> tuple[ForkView, ...]:
+        """The members that were proven to keep two histories of a log, with the proofs; needs no person."""
+        return self._connection.ask(operation.FORKS)
+
     def member(self, name: str) -> MemberView:
         """A member by its name or root key.
 
@@ -73,6 +77,21 @@ class CatalogClient:
     def listed(self, kind: str, fields: type[F]) -> tuple[Listing[F], ...]:
         """The entries of a kind, with their fields typed."""
         return tuple(_listing(entry, fields) for entry in self.entries(kind))
+
+    def search(self, words: str = "", *, offset: int = 0, limit: int = 20, **chosen: str | Iterable[str]) -> FoundView:
+        """Datasets, blocks and projects that this person may see, best hits first, with counts for each facet.
+
+        Every word must be there, or a word that begins with it. ``chosen`` are facets with one value or several:
+        ``kind``, ``site`` (a member's name or root key), ``purpose``, ``level``, ``format``, ``duo``, ``size``.
+
+        Raises:
+            BadInput: too many words, an unknown facet, or a page that is too far. NotFound: no such member.
+        """
+        wanted = {facet: (values,) if isinstance(values, str) else tuple(values) for facet, values in chosen.items()}
+        if "site" in wanted:
+            wanted["site"] = tuple(self.member(name).site for name in wanted["site"])
+        request = SearchRequest(words=words, chosen=wanted, offset=offset, limit=limit)
+        return self._connection.ask(operation.SEARCH, request)
 
     def datasets(self) -> tuple[Listing[DatasetFields], ...]:
         """The datasets that are not withdrawn."""
@@ -115,13 +134,13 @@ class CatalogClient:
         own = [each for each in right if each.site == self.site]
         return _only(own or right, f"block «{name}»", [each.fields.name for each in found], _place)
 
-    def project(self, name: str) -> Listing[ProjectFields]:
-        """A project by name, or ``NAME@SITE``.
+    def project(self, name: str, *, ended: bool = False) -> Listing[ProjectFields]:
+        """A project by name, or ``NAME@SITE``; with ``ended``, one that has ended too.
 
         Raises:
             NotFound: none of that name. BadInput: several sites have one.
         """
-        found = self.projects()
+        found = self.listed("project", ProjectFields) if ended else self.projects()
         right = [each for each in found if name in (each.fields.name, f"{each.fields.name}@{each.site_name}")]
         return _only(right, f"project «{name}»", [f"{each.fields.name}@{each.site_name}" for each in found])
 

@@ -20,35 +20,33 @@ from nacl.utils import random
 
 from catalog.cid import RAW, Cid
 from catalog.dagcbor import cid_of, decode, encode
-from catalog.error import BadInput, Denied, NotFound, VerificationFailed
-from catalog.key import UNSIGNED, Signer, signed
-from catalog.member import Epoch, check_epoch0, consortium_cid, epoch_message
+from catalog.error import BadInput, NotFound, VerificationFailed
+from catalog.key import UNSIGNED, signed
 from catalog.project import ProjectRef
 from node.api import operation
 from node.api.agreed import Asked, check_agreed, job_value
+from node.api.approving import Approver
+from node.api.auditing import Auditor
 from node.api.connection import Connection
+from node.api.forgetting import Forgetter
+from node.api.governing import Governor
+from node.api.granting import Granter
 from node.api.operation import MAX_WAIT
 from node.api.person import Persons
-from node.api.publish import Publisher, now
+from node.api.publish import now
 from node.api.quantity import Moment, Money, micros, moment
 from node.api.schema import (
-    AskWho,
-    FoundingView,
-    InviteView,
-    Join,
-    NewConsortium,
+    HaltRequest,
     PlanRequest,
-    SignEpoch,
     Submit,
 )
-from node.api.trail import Trail
-from node.api.view import Absent, AuditRow, AuditTable, Listing, Plan, Run
+from node.api.view import Listing, Plan, Run
 from node.keyfile import Identity
-from node.message import Who
+from node.message import Halt
 from workflow.submission import Submission
 
 
-class Node(Publisher):
+class Node(Granter, Approver, Forgetter, Governor, Auditor):
     """One node, asked as one person."""
 
     @classmethod
@@ -74,63 +72,6 @@ class Node(Publisher):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
-
-    # Founding a consortium
-
-    def founding(self) -> FoundingView:
-        """How far the founding is.
-
-        Raises:
-            NotFound: none has begun here.
-        """
-        return self._connection.ask(operation.FOUNDING)
-
-    def new_consortium(self, name: str, founders: int) -> FoundingView:
-        """Begin a founding of ``founders`` sites, this one among them."""
-        return self._connection.ask(operation.NEW_CONSORTIUM, NewConsortium(name=name, founders=founders))
-
-    def invite(self) -> InviteView:
-        """An invitation for one more founder; it is a secret until it is used."""
-        return self._connection.ask(operation.INVITE)
-
-    def join(self, invite: bytes) -> FoundingView:
-        """Take an invitation up; taking the same one up again goes on."""
-        return self._connection.ask(operation.JOIN, Join(invite=invite))
-
-    def sign_founding(self, root: Signer) -> FoundingView:
-        """Sign the founding document, once every founder is there, with this site's root key.
-
-        Raises:
-            VerificationFailed: what the node wants signed is not the document that it shows.
-            Denied: the document does not have this root key, or names a founder twice.
-            NotFound: there is nothing to sign yet.
-        """
-        view = self.founding()
-        if view.to_sign is None or view.epoch is None:
-            raise NotFound(f"there is nothing to sign yet: {len(view.joined)} of {view.expected} founders are there")
-        epoch = view.epoch
-        message = epoch_message(epoch)
-        if message != view.to_sign:
-            raise VerificationFailed("the node wants another text signed than the founding document that it shows")
-        member = epoch.member(root.did)
-        if member is None or len(epoch.roots()) != len(epoch.members) or epoch.number != 0:
-            raise Denied("the founding document does not name this site's root key as a founder; it was not signed")
-        return self._connection.ask(operation.SIGN_EPOCH, SignEpoch(signature=root.sign(message)))
-
-    def founded(self) -> Epoch | None:
-        """The founding document, verified with all its signatures; ``None`` while it lacks some.
-
-        Raises:
-            VerificationFailed: the consortium's name is not that document's CID, or a signature is false.
-        """
-        view = self.founding()
-        if view.consortium is None or view.epoch is None:
-            return None
-        epoch = view.epoch
-        check_epoch0(epoch)
-        if consortium_cid(epoch) != view.consortium:
-            raise VerificationFailed("the consortium's name is not the CID of its founding document")
-        return epoch
 
     # Workflows
 
@@ -239,31 +180,26 @@ class Node(Publisher):
             raise VerificationFailed(f"the output «{found[0].name}» is not what its CID {found[0].cid} names")
         return data
 
-    # Audit
-
-    def audit_who(self, dataset: Cid | str) -> Iterator[AuditRow | Absent]:
-        """Who accessed a dataset: every member is asked, each row is verified before it is yielded.
+    def halt(self, reason: str, project: str | None = None, member: str | None = None, *, resume: bool = False) -> int:
+        """Halt this site for one project, one member or all, or with ``resume`` let it go on; the audit row's index.
 
         Raises:
-            VerificationFailed: a row is not what it claims to be; the message names its site and place.
-            NotFound: no such dataset for this person.
+            Denied: this person is no steward here. Conflict: nothing of that kind is halted. NotFound: no such thing.
         """
-        status = self.status()
-        cid = self.dataset(dataset).fields.cid
-        question = Who(person=self.person, site=status.site, dataset=cid, at=now(), nonce=random(16), sig=UNSIGNED)
-        people = {each.fields.did: each.fields.name for each in self.people()}
-        blocks = {each.fields.cid: each.fields.name for each in self.blocks()}
-        trail = Trail(cid, status.members, people, blocks)
-        for answer in self._connection.stream(AskWho(question=encode(signed(question, self._signer())))):
-            yield from trail.rows(answer)
-        yield from trail.rest()
-
-    def audit(self, dataset: Cid | str) -> AuditTable:
-        """All that the sites answer about a dataset, verified, oldest first."""
-        told = list(self.audit_who(dataset))
-        rows = sorted((each for each in told if isinstance(each, AuditRow)), key=lambda row: (row.at, row.index))
-        away = tuple(each for each in told if isinstance(each, Absent))
-        return AuditTable(self.dataset(dataset).fields.cid, tuple(rows), away)
+        where = self.project(project) if project is not None else None
+        word = Halt(
+            site=self.site,
+            person=self.person,
+            resume=resume,
+            project=ProjectRef(site=where.site, name=where.fields.name) if where is not None else None,
+            member=self.member(member).site if member is not None else None,
+            reason=reason,
+            at=now(),
+            nonce=random(16),
+            sig=UNSIGNED,
+        )
+        request = HaltRequest(statement=encode(signed(word, self._signer())))
+        return self._connection.ask(operation.HALT, request).index
 
     def _holders(self) -> dict[Cid, frozenset[str]]:
         holders: dict[Cid, frozenset[str]] = {}

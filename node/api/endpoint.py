@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from catalog.cid import Cid
 from catalog.dagcbor import Value, from_json, to_json
 from catalog.error import BadInput, ComityError, Denied, VerificationFailed
-from catalog.httpsig import digest_of, verify_request
+from catalog.httpsig import SignedRequest, digest_of, kept_request, verify_request
 from catalog.nonce import Nonces
 from node.api.operation import MAX_WAIT, Operation, Parameter, Streamed
 from node.api.schema import ErrorView, SiteRows
@@ -64,7 +64,8 @@ class Endpoint:
         body = await self._body(scope, receive)
         arguments: list[object] = []
         if self._operation.person:
-            arguments.append(await self._person(scope, body))
+            person, signed = await self._person(scope, body)
+            arguments += [person, signed] if self._operation.keeps else [person]
         arguments += self._parameters(scope)
         if self._operation.request is not None:
             arguments.append(await _decoded(self._operation.request, body))
@@ -98,7 +99,7 @@ class Endpoint:
             raise BadInput("the request's body did not arrive in time")
         return b"".join(parts)
 
-    async def _person(self, scope: Scope, body: bytes) -> str:
+    async def _person(self, scope: Scope, body: bytes) -> tuple[str, SignedRequest]:
         target = scope["raw_path"].decode("latin-1")
         if scope["query_string"]:
             target += "?" + scope["query_string"].decode("latin-1")
@@ -110,11 +111,12 @@ class Endpoint:
             by = verify_request(
                 scope["method"], target, headers, body_digest=digest, peer=self._node_did, now=self._now()
             )
+            kept = kept_request(scope["method"], target, headers, body_digest=digest, peer=self._node_did)
             self._nonces.take(by)
         except VerificationFailed as error:
             log.warning("a request for «%s» was refused: %s", self._operation.name, error)
             raise Unsigned("the request's signature does not count here; sign anew, with the right time") from error
-        return by.did
+        return by.did, kept
 
     def _parameters(self, scope: Scope) -> list[object]:
         query = QueryParams(scope["query_string"]).multi_items()

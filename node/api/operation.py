@@ -49,8 +49,9 @@ class Operation(Generic[A]):
     """One thing that can be asked.
 
     ``answer`` is the type that comes back as JSON, or ``bytes`` as they are; ``person`` says whether the request must
-    carry a person's signature; ``streams`` that the answer is lines of JSON, each of type ``answer``. ``limit`` bounds
-    the request's body; ``seconds`` is how long a client waits for the answer, ``None`` for as long as it takes.
+    carry a person's signature, ``keeps`` that the service is handed the signed request too; ``streams`` that the
+    answer is lines of JSON, each of type ``answer``. ``limit`` bounds the request's body; ``seconds`` is how long a
+    client waits for the answer, ``None`` for as long as it takes.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Operation(Generic[A]):
     request: type[Value] | None = None
     parameters: tuple[Parameter, ...] = ()
     person: bool = False
+    keeps: bool = False
     streams: bool = False
     limit: int = MAX_BODY
     seconds: float | None = ANSWER_SECONDS
@@ -74,6 +76,10 @@ NEW_CONSORTIUM: Final = Operation("new_consortium", "POST", "/v1/consortium", sc
 INVITE: Final = Operation("invite", "POST", "/v1/consortium/invites", schema.InviteView)
 JOIN: Final = Operation("join", "POST", "/v1/consortium/join", schema.FoundingView, schema.Join)
 SIGN_EPOCH: Final = Operation("sign_epoch", "POST", "/v1/consortium/signature", schema.FoundingView, schema.SignEpoch)
+EPOCHS: Final = Operation("epochs", "GET", "/v1/consortium/epochs", schema.EpochsView)
+KEYS: Final = Operation("keys", "GET", "/v1/keys", schema.KeysView)
+RESTART: Final = Operation("restart", "POST", "/v1/restart", schema.Restarting)
+FORKS: Final = Operation("forks", "GET", "/v1/forks", tuple[schema.ForkView, ...])
 WRITE_ENTRY: Final = Operation("write_entry", "POST", "/v1/entries", schema.Written, schema.WriteEntry)
 ENTRIES: Final = Operation(
     "entries",
@@ -83,6 +89,11 @@ ENTRIES: Final = Operation(
     parameters=(Parameter("kind", str),),
     person=True,
 )
+MENTIONS: Final = Operation(
+    "mentions", "POST", "/v1/mentions", tuple[schema.MentionView, ...], schema.Mentions, person=True, seconds=None
+)
+HALT: Final = Operation("halt", "POST", "/v1/halts", schema.Written, schema.HaltRequest, person=True)
+SEARCH: Final = Operation("search", "POST", "/v1/search", schema.FoundView, schema.SearchRequest, person=True)
 IMPORT_DATASET: Final = Operation(
     "import_dataset", "POST", "/v1/datasets", schema.Imported, schema.ImportDataset, person=True, seconds=None
 )
@@ -97,6 +108,7 @@ FETCH: Final = Operation(
     bytes,
     parameters=(_CID, Parameter("path", str, "query", "")),
     person=True,
+    keeps=True,
     seconds=None,
 )
 PLAN: Final = Operation("plan", "POST", "/v1/plans", schema.Prepared, schema.PlanRequest, person=True)
@@ -117,6 +129,7 @@ RESULT: Final = Operation(
     bytes,
     parameters=(_SUBMISSION, Parameter("name", str)),
     person=True,
+    keeps=True,
     seconds=None,
 )
 WHO: Final = Operation("who", "POST", "/v1/audit/who", Streamed, schema.AskWho, person=True, streams=True, seconds=None)
@@ -128,8 +141,15 @@ OPERATIONS: Final[tuple[Operation[object], ...]] = (
     INVITE,
     JOIN,
     SIGN_EPOCH,
+    EPOCHS,
+    KEYS,
+    RESTART,
+    FORKS,
     WRITE_ENTRY,
     ENTRIES,
+    SEARCH,
+    HALT,
+    MENTIONS,
     IMPORT_DATASET,
     IMPORT_BLOCK,
     BLOCK,

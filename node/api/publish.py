@@ -1,4 +1,4 @@
-"""What people sign into their site's catalog: enrolments, datasets, blocks, endorsements, grants, projects, policy.
+"""What people sign into their site's catalog: enrolments, datasets, blocks, endorsements, projects, policy.
 
 Every body is made and signed here, where the person's key is; the node gets it finished.
 """
@@ -13,24 +13,23 @@ from typing import TypeVar
 from catalog.block import BlockFields, EndorseFields
 from catalog.body import write_body
 from catalog.cid import Cid
-from catalog.dagcbor import Value, cid_of, decode, encode
+from catalog.dagcbor import Value, decode, encode
 from catalog.dataset import DatasetFields, Level
 from catalog.entry import KINDS
 from catalog.error import BadInput, Denied, VerificationFailed
-from catalog.grant import Action, Grant, GrantFields
-from catalog.key import UNSIGNED, Signer, signed
+from catalog.key import Signer
 from catalog.label import Label
 from catalog.member import KeyFields, Role
 from catalog.offer import OfferFields
 from catalog.policy import PolicyFields
-from catalog.project import ProjectFields, ProjectRef
+from catalog.project import ProjectFields
 from node.api import operation
 from node.api.catalogue import CatalogClient
 from node.api.packing import Source, read_block
 from node.api.quantity import Moment, Money, micros, moment
 from node.api.schema import ImportBlock, ImportDataset, WriteEntry
 from node.api.view import Published
-from privacy.purpose import HMB, checked
+from privacy.purpose import HMB, checked, checked_use
 
 V = TypeVar("V", bound=Value)
 
@@ -54,13 +53,13 @@ class Publisher(CatalogClient):
     ) -> Published:
         """Make a dataset of a file or folder on the node's machine and put it into the catalog; for stewards.
 
-        ``level`` is ``open`` or ``resident``; ``purposes`` are DUO terms that the data may serve.
+        ``level`` is ``open`` or ``resident``; ``purposes`` are DUO terms: permissions, and the conditions on them.
 
         Raises:
             BadInput: an unknown purpose or level, or what the node cannot read.
             VerificationFailed: the node named the data otherwise than their level asks.
         """
-        terms = tuple(checked(term) for term in purposes)
+        terms = tuple(checked_use(term) for term in purposes)
         if level not in (Level.OPEN, Level.RESIDENT):
             raise BadInput(f"data cannot be published as «{level}» by this version; use open or resident")
         made = self._connection.ask(
@@ -135,62 +134,32 @@ class Publisher(CatalogClient):
             "endorse", EndorseFields(block=entry.fields.cid, output_types=chosen), audience=tuple(sorted(seen_by))
         )
 
-    def grant(
+    def new_project(
         self,
-        person: str,
-        project: str,
-        datasets: Iterable[Cid | str],
+        name: str,
+        people: Iterable[str],
+        purpose: str,
+        datasets: Iterable[Cid | str] = (),
         *,
         until: Moment,
-        purposes: Sequence[str] | None = None,
-        actions: Sequence[str] = ("see", "compute", "release"),
-        blocks: Iterable[Cid | str] = (),
-        destinations: Iterable[str] = (),
-    ) -> Published:
-        """Grant an enrolled person of any member these actions on this site's datasets, within a project.
-
-        ``purposes`` are the project's where none are given; no ``blocks`` or ``destinations`` means any that policy
-        allows. The person's home, the project's site and the destinations see the grant, nobody else.
-
-        Raises:
-            NotFound: the person, the project or a dataset. BadInput: a dataset that is not this site's.
-        """
-        who, where = self.enrolled(person), self.project(project)
-        found = [self.dataset(each) for each in datasets]
-        foreign = [each.fields.name for each in found if each.site != self.site]
-        if foreign:
-            raise BadInput(f"only its own site can grant access to «{foreign[0]}»")
-        places = {self.member(each).site for each in destinations}
-        grant = Grant(
-            issuer=self.person,
-            site=self.site,
-            subject=who.fields.did,
-            project=ProjectRef(site=where.site, name=where.fields.name),
-            claims={},
-            datasets=tuple(sorted(each.fields.cid for each in found)),
-            purposes=tuple(checked(each) for each in purposes or (where.fields.purpose,)),
-            actions=tuple(Action(_action(each)) for each in actions),
-            blocks=tuple(sorted(self.block_entry(each).fields.cid for each in blocks)),
-            destinations=tuple(sorted(places)),
-            not_after=_end(until),
-            parent=None,
-            sig=UNSIGNED,
-        )
-        fields = GrantFields(grant=signed(_checked(grant), self._signer()))
-        seen_by = {who.site, where.site, *places} - {self.site}
-        index = self._write("grant", fields, audience=tuple(sorted(seen_by)))
-        return Published(cid_of(fields.grant), f"{who.fields.name}: {where.fields.name}", index)
-
-    def new_project(
-        self, name: str, people: Iterable[str], purpose: str, datasets: Iterable[Cid | str] = (), *, until: Moment
+        members: Iterable[str] = (),
+        undertakings: Sequence[str] = (),
     ) -> int:
-        """Put an approved project into this site's catalog; ``people`` are enrolled persons by name or key."""
+        """Put a project into this site's catalog; ``people`` are enrolled persons by name or key.
+
+        The owners of its datasets, and ``members`` beside them, are asked to approve it; ``undertakings`` are the
+        conditions of use, as DUO terms, that its people take on.
+        """
+        found = [self.dataset(each) for each in datasets]
+        asked = {*(each.site for each in found), *(self.member(each).site for each in members)}
         fields = ProjectFields(
             name=name,
             people=tuple(sorted({self.enrolled(each).fields.did for each in people})),
             purpose=checked(purpose),
-            datasets=tuple(sorted(self.dataset(each).fields.cid for each in datasets)),
-            not_after=_end(until),
+            datasets=tuple(sorted(each.fields.cid for each in found)),
+            not_after=end_of(until),
+            members=tuple(sorted(asked - {self.site})),
+            undertakings=tuple(sorted(undertakings)),
         )
         return self._write("project", fields)
 
@@ -209,7 +178,7 @@ class Publisher(CatalogClient):
         return self._write("offer", OfferFields(runner=runner, price=micros(price), step_millis=step_millis))
 
     def _write(self, kind: str, fields: Value, audience: tuple[str, ...] | None = None) -> int:
-        subject = KINDS[kind].subject(_checked(fields))
+        subject = KINDS[kind].subject(readable(fields))
         mine = (each for each in self.entries(kind) if each.site == self.site and each.subject == subject)
         previous = next((each.index for each in mine), None)
         body = write_body(
@@ -228,7 +197,12 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _end(until: Moment) -> int:
+def end_of(until: Moment) -> int:
+    """``until`` in Unix milliseconds.
+
+    Raises:
+        BadInput: it is no time, or over already.
+    """
     begin = now()
     end = moment(until, begin)
     if end <= begin:
@@ -246,18 +220,16 @@ def _with(fields: BlockFields, label: Label) -> BlockFields:
     )
 
 
-def _checked(value: V) -> V:
-    """A value that others will be able to read: bounds stand in the types, which are looked at when bytes are read."""
+def readable(value: V) -> V:
+    """A value that others will be able to read: bounds stand in the types, which are looked at when bytes are read.
+
+    Raises:
+        BadInput: a field is out of its bounds.
+    """
     try:
         return decode(type(value), encode(value))
     except VerificationFailed as error:
         raise BadInput(str(error)) from error
-
-
-def _action(text: str) -> str:
-    if text not in set(Action):
-        raise BadInput(f"«{text}» is no action; use see, fetch, compute, release")
-    return text
 
 
 def _name_of(source: Source) -> str:

@@ -67,6 +67,17 @@ def moment(when: Moment, now: int) -> int:
         raise BadInput(f"«{when}» is no time; write 90s, 10m, 2h, 7d or 2026-12-01T12:00") from error
 
 
+def past(when: Moment, now: int) -> int:
+    """A time in Unix milliseconds; text without a zone is local time, a span counts back from ``now``.
+
+    Raises:
+        BadInput: neither a span nor a date.
+    """
+    at = moment(when, now)
+    span = isinstance(when, timedelta) or (isinstance(when, str) and _SPAN.fullmatch(when.strip()))
+    return 2 * now - at if span else at
+
+
 def clock_text(millis: int) -> str:
     """A time as people read it, in local time to the second."""
     return datetime.fromtimestamp(millis / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")

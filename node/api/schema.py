@@ -10,15 +10,21 @@ import msgspec
 
 from catalog.cid import Cid
 from catalog.dagcbor import Value
-from catalog.member import Epoch
+from catalog.member import Epoch, KeyFields, Member
 
 
 class MemberView(Value, frozen=True, kw_only=True):
-    """A member as this node sees it. ``behind`` says why its catalog is not followed; empty when it is."""
+    """A member as this node sees it. ``behind`` says why its catalog is not followed; empty when it is.
+
+    ``keys`` are all node keys that it ever had, ``node`` the one that it has. ``stopped`` is why nothing is decided on
+    its word, ``refuses`` why it does not cosign; both empty as a rule. ``heard`` is how many milliseconds old what is
+    known of it is, by its beats; none if nothing is.
+    """
 
     name: str
     site: str
     node: str | None
+    keys: tuple[str, ...] = ()
     here: bool
     connected: bool
     entries: int
@@ -26,19 +32,40 @@ class MemberView(Value, frozen=True, kw_only=True):
     behind: str
     price: int | None
     runner: str | None
+    stopped: str = ""
+    heard: int | None = None
+    refuses: str = ""
 
 
 class LogView(Value, frozen=True, kw_only=True):
-    """One of this site's logs: its leaves, and up to which size how many witnesses have cosigned it."""
+    """One of this site's logs: its leaves, and up to which size how many witnesses have cosigned it.
+
+    ``covered`` leaves have the quorum's cosignatures; while there are more, ``waiting`` names who could give theirs.
+    """
 
     origin: str
     size: int
     cosigned_size: int
     cosigners: tuple[str, ...]
+    covered: int = 0
+    waiting: tuple[str, ...] = ()
+
+
+class ForkView(Value, frozen=True, kw_only=True):
+    """A member that keeps two histories of a log, in plain words, and the proof (``catalog.fork.ForkFile``)."""
+
+    site: str
+    site_name: str
+    origin: str
+    reason: str
+    proof: bytes
 
 
 class StatusView(Value, frozen=True, kw_only=True):
-    """What this node is and how it fares. ``runner_fault`` is why no step runs here; empty when one can."""
+    """What this node is and how it fares. ``runner_fault`` is why no step runs here; empty when one can.
+
+    ``quorum`` is how many members must cosign a log before it counts as witnessed.
+    """
 
     name: str
     site: str
@@ -50,9 +77,11 @@ class StatusView(Value, frozen=True, kw_only=True):
     epoch: int | None
     members: tuple[MemberView, ...]
     logs: tuple[LogView, ...]
+    quorum: int = 0
     runner: str
     runner_fault: str
     recovered: tuple[str, ...]
+    halted: tuple[str, ...] = ()
 
 
 class WriteEntry(Value, frozen=True, kw_only=True):
@@ -79,6 +108,59 @@ class EntryView(Value, frozen=True, kw_only=True):
     at: int
     audience: tuple[str, ...] | None
     fields: msgspec.Raw
+
+
+class Mentions(Value, frozen=True, kw_only=True):
+    """What is looked for in the bodies of all catalogs: the bytes of a key's name or of a CID."""
+
+    needle: bytes
+
+
+class MentionView(Value, frozen=True, kw_only=True):
+    """A body that contains what was looked for: its place, what it is about, and whether it counts now.
+
+    ``subject`` and ``name`` are empty where its content never counted.
+    """
+
+    site: str
+    site_name: str
+    index: int
+    kind: str
+    subject: str
+    name: str
+    actor: str
+    counts: bool
+
+
+class HaltRequest(Value, frozen=True, kw_only=True):
+    """A steward's signed word to halt, or to go on (``node.message.Halt``)."""
+
+    statement: bytes
+
+
+class SearchRequest(Value, frozen=True, kw_only=True):
+    """What to find: words, and for each facet the values of which one must hold; hits from ``offset`` on."""
+
+    words: str
+    chosen: dict[str, tuple[str, ...]]
+    offset: int
+    limit: int
+
+
+class FacetView(Value, frozen=True, kw_only=True):
+    """A value of a facet, how people call it, and how many hits there are with it, other facets kept."""
+
+    value: str
+    name: str
+    count: int
+
+
+class FoundView(Value, frozen=True, kw_only=True):
+    """What a search found of what the asker may see: how many, those of the page, and the counts of each facet."""
+
+    total: int
+    entries: tuple[EntryView, ...]
+    facets: dict[str, tuple[FacetView, ...]]
 
 
 class ImportDataset(Value, frozen=True, kw_only=True):
@@ -234,9 +316,10 @@ class SubmissionView(Value, frozen=True, kw_only=True):
 
 
 class AskWho(Value, frozen=True, kw_only=True):
-    """A person's signed question who accessed a dataset (``node.message.Who``)."""
+    """A person's signed question to audit logs (``node.message.Who``), for the logs of ``sites``, or of all members."""
 
     question: bytes
+    sites: tuple[str, ...] = ()
 
 
 class SiteRows(Value, frozen=True, kw_only=True):
@@ -267,9 +350,10 @@ class InviteView(Value, frozen=True, kw_only=True):
 
 
 class Join(Value, frozen=True, kw_only=True):
-    """An invitation that this site takes up."""
+    """An invitation that this site takes up, as a full member or as one that only witnesses logs."""
 
     invite: bytes
+    witness_only: bool = False
 
 
 class FoundingView(Value, frozen=True, kw_only=True):
@@ -292,6 +376,66 @@ class SignEpoch(Value, frozen=True, kw_only=True):
     """The root key's signature of the founding document."""
 
     signature: bytes
+
+
+class CandidateView(Value, frozen=True, kw_only=True):
+    """A site that took up an invitation of this one and waits to be admitted."""
+
+    member: Member
+    node: str
+
+
+class PendingView(Value, frozen=True, kw_only=True):
+    """A document that may follow the epoch of now: who signed it, and how many must.
+
+    ``fault`` says why it may not follow, whoever signed it; ``mine`` whether this site signed it.
+    """
+
+    document: Epoch
+    signed: tuple[str, ...]
+    needed: int
+    mine: bool
+    fault: str
+
+
+class EpochsView(Value, frozen=True, kw_only=True):
+    """The epoch of now, what may follow it, who waits to be admitted, and who contradicted itself.
+
+    ``twice`` has, by name, what the logs of members show that signed two documents for one number. ``sizes`` are the
+    entries of each member's catalog that were indexed here.
+    """
+
+    epoch: Epoch
+    consortium: Cid
+    pending: tuple[PendingView, ...]
+    candidates: tuple[CandidateView, ...]
+    twice: dict[str, tuple[str, ...]]
+    sizes: dict[str, int]
+
+
+class KeyView(Value, frozen=True, kw_only=True):
+    """A key entry of this site that counts now, and its place."""
+
+    index: int
+    fields: KeyFields
+
+
+class KeysView(Value, frozen=True, kw_only=True):
+    """This site's keys: the one that acts as root, every enrolled one, and how long its two logs are."""
+
+    root: str
+    acting: str
+    node: str
+    keys: tuple[KeyView, ...]
+    catalog: int
+    audit: int
+    epoch: int
+
+
+class Restarting(Value, frozen=True, kw_only=True):
+    """The node ends what it does and starts anew in the same process; ``pid`` is that process."""
+
+    pid: int
 
 
 class ErrorView(Value, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from catalog.cid import Cid
+from catalog.httpsig import SignedRequest
 from node.api import schema
 
 
@@ -46,6 +47,26 @@ class Service(Protocol):
     async def sign_epoch(self, request: schema.SignEpoch) -> schema.FoundingView:
         """Add this site's signature to the founding document."""
 
+    async def epochs(self) -> schema.EpochsView:
+        """The epoch of now and what may follow it.
+
+        Raises:
+            NotFound: this site is in no consortium yet.
+        """
+
+    async def keys(self) -> schema.KeysView:
+        """This site's own keys."""
+
+    async def forks(self) -> tuple[schema.ForkView, ...]:
+        """The members that were proven to keep two histories of a log, with the proofs; needs no person."""
+
+    async def restart(self) -> schema.Restarting:
+        """Start the node anew in its process, to carry out what lies ready in its folder.
+
+        Raises:
+            Conflict: nothing lies ready.
+        """
+
     async def write_entry(self, request: schema.WriteEntry) -> schema.Written:
         """Append a signed body to this site's catalog; its own signature is its authority.
 
@@ -56,6 +77,23 @@ class Service(Protocol):
 
     async def entries(self, person: str, kind: str) -> tuple[schema.EntryView, ...]:
         """The entries of a kind that count now and that the person may see."""
+
+    async def mentions(self, person: str, request: schema.Mentions) -> tuple[schema.MentionView, ...]:
+        """Where a key or a CID stands in the bodies of all catalogs that are here; for stewards of this site."""
+
+    async def halt(self, person: str, request: schema.HaltRequest) -> schema.Written:
+        """Halt this site, or let it go on: all, one project or one member; for stewards of this site.
+
+        Raises:
+            Denied: no steward, or a word given before. Conflict: nothing of that kind is halted.
+        """
+
+    async def search(self, person: str, request: schema.SearchRequest) -> schema.FoundView:
+        """Find datasets, blocks and projects that the person may see, by words and facets.
+
+        Raises:
+            BadInput: too many words, an unknown facet, or a page that is too far.
+        """
 
     async def import_dataset(self, person: str, request: schema.ImportDataset) -> schema.Imported:
         """Read a path on this machine; for stewards of this site."""
@@ -70,8 +108,10 @@ class Service(Protocol):
             NotFound: no such block, or none shared with this site.
         """
 
-    async def fetch(self, person: str, cid: Cid, path: str) -> bytes:
+    async def fetch(self, person: str, signed: SignedRequest, cid: Cid, path: str) -> bytes:
         """A file of at most 16 MiB that the person may read, fetched from its holder if need be.
+
+        ``signed`` is the person's request, which the audit log keeps.
 
         Raises:
             NotFound: no such thing, or not for this person.
@@ -94,8 +134,8 @@ class Service(Protocol):
     async def submission(self, person: str, submission: Cid, seconds: float) -> schema.SubmissionView:
         """One of the person's own submissions, after at most ``seconds`` or as soon as something changes."""
 
-    async def result(self, person: str, submission: Cid, name: str) -> bytes:
+    async def result(self, person: str, signed: SignedRequest, submission: Cid, name: str) -> bytes:
         """A workflow output of at most 16 MiB."""
 
     def who(self, person: str, request: schema.AskWho) -> AsyncIterator[schema.SiteRows]:
-        """Ask every member side by side; answers as they arrive."""
+        """Ask the members' audit logs side by side; answers as they arrive."""

@@ -2,100 +2,133 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from catalog.cid import Cid
 from catalog.error import VerificationFailed
 from catalog.key import short
-from node.api.audit import Account, verify_page
+from node.api.audit import Account, Blank, Member, Reading
+from node.api.counterparts import Counterparts
 from node.api.schema import MemberView, SiteRows
-from node.api.view import Absent, AuditRow
-from workflow.account import AccessFields, FetchFields, ReadFields, ReleaseFields, ResultFields
+from node.api.view import Absent, AuditRow, Blanks, Lone
+from node.message import Who
+from workflow.account import (
+    AccessFields,
+    AccountFields,
+    EntryFields,
+    FetchFields,
+    HeadsFields,
+    ReadFields,
+    ReleaseFields,
+    ResultFields,
+    Side,
+)
+
+Told = AuditRow | Blanks | Absent | Lone
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What an intent or a denial says of an order, for the rows that follow it."""
+
+    home: str
+    block: Cid
+    project: str
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names by key, by CID and by place, as far as the reader may know them."""
+
+    people: Mapping[str, str]
+    blocks: Mapping[Cid, str]
 
 
 class Trail:
-    """Turns the sites' answers about ``dataset`` into rows; a result is told by the intent that it answers.
-
-    ``people`` gives names by key, ``blocks`` by CID, as far as this person may see them.
-    """
+    """Turns the sites' answers to ``question`` into rows as they come; ``quorum`` is how many members must cosign."""
 
     def __init__(
-        self, dataset: Cid, members: Sequence[MemberView], people: Mapping[str, str], blocks: Mapping[Cid, str]
+        self, question: Who, members: Sequence[MemberView], quorum: int, names: Names, *, proofs: bool = False
     ) -> None:
-        self._dataset = dataset
+        self._question = question
         self._members = {each.site: each for each in members}
-        self._nodes = {each.site: each.node for each in members if each.node is not None}
-        self._people = people
-        self._blocks = blocks
-        self._pages: dict[str, list[Account]] = {}
+        self._keys = {each.site: Member(each.node, each.keys or (each.node,)) for each in members if each.node}
+        self._quorum = quorum
+        self._names = names
+        self._proofs = proofs
+        self._readings: dict[str, Reading] = {}
+        self._orders: dict[tuple[str, Cid], _Step] = {}
+        self._blanks: Counter[str] = Counter()
+        self._counterparts = Counterparts()
+        self._absent: set[str] = set()
 
-    def rows(self, answer: SiteRows) -> Iterator[AuditRow | Absent]:
-        """One site's verified rows once the last page of them is there, or that it is away.
+    def rows(self, answer: SiteRows) -> Iterator[Told]:
+        """The rows of a page as :meth:`verified`, without what shows them."""
+        return (told for told, _ in self.verified(answer))
+
+    def verified(self, answer: SiteRows) -> Iterator[tuple[Told, Account | None]]:
+        """The rows of a page, oldest first, each verified before it is given; or that the site is away.
 
         Raises:
             VerificationFailed: a row is false, or the answer is by a key that is not that member's node.
         """
         member = self._members.get(answer.site)
-        if member is None or (answer.node is not None and member.node not in (None, answer.node)):
+        if member is None or (answer.node is not None and answer.node != member.node):
             raise VerificationFailed(f"an audit answer in the name of «{answer.site_name}» is not by that site's node")
-        if answer.answer is None or answer.node is None:
-            yield from self._told(answer.site)
-            yield Absent(answer.site, member.name, answer.absent or "it gave no answer")
+        if answer.answer is None or answer.site not in self._keys:
+            yield self._away(answer.site, answer.absent or "it gave no answer"), None
             return
-        pages = self._pages.setdefault(answer.site, [])
-        after = pages[-1] if pages else None
+        reading = self._readings.get(answer.site)
+        if reading is None:
+            reading = self._readings[answer.site] = Reading(
+                self._question, answer.site, self._keys, proofs=self._proofs
+            )
         try:
-            page = verify_page(answer.answer, answer.site, answer.node, self._dataset, self._nodes, after)
+            for each in reading.take(answer.answer):
+                if isinstance(each, Blank):
+                    self._blanks[each.site] += 1
+                    continue
+                self._counterparts.take(each)
+                row = self._row(each)
+                if self._in_range(row.at):
+                    yield row, each
         except VerificationFailed as error:
             raise VerificationFailed(f"{member.name}: {error}") from error
-        pages.extend(page.accounts)
-        if not page.more:
-            yield from self._told(answer.site)
 
-    def rest(self) -> Iterator[AuditRow | Absent]:
-        """What stands when all answers are there: sites that stopped in the middle of theirs."""
-        for site in list(self._pages):
-            oldest = self._pages[site][-1].index
-            yield from self._told(site)
-            yield Absent(site, self._name(site), f"it did not send its rows before {oldest}")
+    def rest(self) -> Iterator[Told]:
+        """What stands when all answers are there: broken answers, rows that are not shown, rows without a pair."""
+        for site, reading in self._readings.items():
+            if not reading.done and site not in self._absent:
+                yield self._away(site, f"its answer broke off {reading.stopped}")
+        for site, count in sorted(self._blanks.items()):
+            yield Blanks(site, self._name(site), count)
+        if self._question.dataset is None or self._question.since or self._question.until is not None:
+            return  # pairs are compared over all rows about a dataset
+        answered = {site: self._blanks[site] for site in self._readings if site not in self._absent}
+        for lone in self._counterparts.unmatched(answered):
+            yield Lone(lone.site, self._name(lone.site), lone.index, lone.other, self._name(lone.other), lone.what)
 
-    def _told(self, site: str) -> Iterator[AuditRow]:
-        """The verified rows of a site, oldest first: what a result was about stands in the intent before it."""
-        orders: dict[Cid, AccessFields] = {}
-        for account in reversed(self._pages.pop(site, [])):
-            if isinstance(account.fields, AccessFields):
-                orders[account.fields.order] = account.fields
-            yield self._row(account, orders)
+    def _away(self, site: str, reason: str) -> Absent:
+        self._absent.add(site)
+        return Absent(site, self._name(site), reason)
+
+    def _in_range(self, at: int) -> bool:
+        return self._question.since <= at and (self._question.until is None or at <= self._question.until)
 
     def _name(self, site: str) -> str:
         member = self._members.get(site)
         return member.name if member else short(site)
 
-    def _row(self, account: Account, orders: Mapping[Cid, AccessFields]) -> AuditRow:
+    def _row(self, account: Account) -> AuditRow:
         fields = account.fields
-        access: AccessFields | None = None
-        person: str | None = None
-        home = ""
-        allowed: bool | None = None
-        rules: tuple[str, ...] = ()
-        match fields:
-            case AccessFields():
-                access, reason = fields, fields.decision.reason
-                allowed, rules = fields.decision.allowed, fields.decision.rules
-            case ResultFields():
-                access = orders.get(fields.order)
-                reason = f"{fields.status}: {fields.reason}" if fields.reason else str(fields.status)
-            case ReleaseFields():
-                access, reason = orders.get(fields.order), fields.decision.reason
-                allowed, rules = fields.decision.allowed, fields.decision.rules
-            case FetchFields():
-                person, home, reason = fields.person, fields.site, "bytes were given"
-            case ReadFields():
-                person, home, reason = fields.person, fields.home, f"{fields.rows} rows of this log were given"
-        if access is not None:
-            person, home = access.person, access.home
+        step = self._step(account)
+        person, home = self._by(fields, step)
+        allowed, rules, reason = self._verdict(account.kind, fields)
         home_name = self._name(home) if home else ""
-        block = access.block if access else None
+        block = step.block if step else None
         return AuditRow(
             site=account.site,
             site_name=self._name(account.site),
@@ -103,15 +136,67 @@ class Trail:
             at=account.body.at,
             kind=account.kind,
             person=person,
-            who=self._people.get(person, short(person)) if person else home_name,
+            who=self._names.people.get(person, short(person)) if person else home_name,
             home_name=home_name,
             block=block,
-            block_name=self._blocks.get(block, f"…{str(block)[-8:]}") if block else "",
-            project=access.project.name if access else "",
-            purpose=access.purpose if access else "",
+            block_name=self._names.blocks.get(block, f"…{str(block)[-8:]}") if block else "",
+            project=step.project if step else "",
+            purpose=step.purpose if step else "",
             allowed=allowed,
             rules=rules,
             reason=reason,
             size=account.size,
             cosigners=account.cosigners,
+            quorum=self._quorum,
         )
+
+    def _step(self, account: Account) -> _Step | None:
+        match account.fields:
+            case AccessFields() as access:
+                step = _Step(access.home, access.block, access.project.name, access.purpose)
+                self._orders[account.site, access.order] = step
+                return step
+            case ResultFields(order=order) | ReleaseFields(order=order):
+                return self._orders.get((account.site, order))
+            case _:
+                return None
+
+    def _by(self, fields: AccountFields, step: _Step | None) -> tuple[str | None, str]:
+        """The person of a row and the site that stands beside the name: their home, or the other side."""
+        match fields:
+            case AccessFields() | ReadFields():
+                return fields.person, fields.home
+            case FetchFields():
+                return fields.person, fields.site
+            case EntryFields(actor=actor):
+                return actor, ""
+            case ResultFields() | ReleaseFields():
+                # The chain names the person where the intent itself was not asked for.
+                person = next((subject for subject in fields.chain if subject.startswith("did:")), None)
+                return person, step.home if step else ""
+            case _:
+                return None, ""
+
+    def _verdict(self, kind: str, fields: AccountFields) -> tuple[bool | None, tuple[str, ...], str]:
+        """Whether it was allowed, by which rules, and the row in words."""
+        match fields:
+            case AccessFields(decision=decision):
+                return decision.allowed, decision.rules, decision.reason
+            case ReleaseFields(decision=decision) if decision is not None:
+                return decision.allowed, decision.rules, decision.reason
+            case ReleaseFields(site=other, output=output):
+                return None, (), f"«{output}» came from {self._name(other)}"
+            case ResultFields():
+                return None, (), f"{fields.status}: {fields.reason}" if fields.reason else str(fields.status)
+            case FetchFields(side=Side.RECIPIENT, site=other):
+                return None, (), f"bytes came from {self._name(other)}"
+            case FetchFields():
+                return None, (), "bytes were given"
+            case ReadFields(rows=rows):
+                return None, (), f"rows given: {rows}"
+            case HeadsFields(count=count):
+                return None, (), f"the ends of all chains ({count})"
+            case EntryFields(entry=entry):
+                return None, (), f"entry {entry} of the catalog"
+            case _:
+                return None, (), kind

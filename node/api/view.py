@@ -179,7 +179,7 @@ class AuditRow:
 
     ``who`` is the person's name where it is known, ``person`` their key. ``allowed`` is ``None`` where nothing was
     decided (a result, a read). ``size`` is that of the log under the checkpoint, ``cosigners`` the sites that
-    cosigned it.
+    cosigned it, ``quorum`` how many of them it takes.
     """
 
     site: str
@@ -199,6 +199,7 @@ class AuditRow:
     reason: str
     size: int
     cosigners: tuple[str, ...]
+    quorum: int
 
     @property
     def verdict(self) -> str:
@@ -211,7 +212,8 @@ class AuditRow:
     @property
     def proof(self) -> str:
         """What was verified."""
-        return f"✓ leaf {self.index} of {self.size}, {len(self.cosigners)} cosigned"
+        lacking = f", {self.quorum} needed" if len(self.cosigners) < self.quorum else ""
+        return f"✓ leaf {self.index} of {self.size}, {len(self.cosigners)} cosigned{lacking}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,12 +226,38 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True)
+class Blanks:
+    """How many rows a site has that are not shown: they were erased, or are not for the asker."""
+
+    site: str
+    site_name: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lone:
+    """A row whose other side is missing: what a site says it gave or got, and the other did not write down."""
+
+    site: str
+    site_name: str
+    index: int
+    other: str
+    other_name: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.site_name}, row {self.index}: {self.what} (the other site: {self.other_name})"
+
+
+@dataclass(frozen=True, slots=True)
 class AuditTable:
     """All that the sites answered about a dataset."""
 
     dataset: Cid
     rows: tuple[AuditRow, ...]
     absent: tuple[Absent, ...]
+    blanks: tuple[Blanks, ...] = ()
+    lone: tuple[Lone, ...] = ()
 
     def _repr_html_(self) -> str:
         head = ("when", "site", "who", "what", "block", "purpose", "decision", "proof")
@@ -246,8 +274,10 @@ class AuditTable:
             )
             for row in self.rows
         ]
-        away = "; ".join(f"{each.site_name} did not answer: {each.reason}" for each in self.absent)
-        return html_table(head, rows, away or "every site answered")
+        told = [f"{each.site_name} did not answer: {each.reason}" for each in self.absent]
+        told += [f"{each.site_name} has {each.count} rows that are not shown" for each in self.blanks]
+        told += [f"no counterpart: {each}" for each in self.lone]
+        return html_table(head, rows, "; ".join(told) or "every site answered")
 
 
 def html_table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from msgspec import structs
+
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
-from catalog.error import ComityError, Conflict, Unreachable, VerificationFailed
-from catalog.key import Signer
-from catalog.origin import LOG_EPOCH
+from catalog.error import ComityError, Conflict, Denied, Unreachable, VerificationFailed
+from catalog.key import Signer, signed
 from node.automator.book import AuditBook, Line
 from node.automator.decide import Judge, Verdict
 from node.automator.hold import Holdings
@@ -23,8 +24,11 @@ from node.automator.receipt import receipt_of
 from node.automator.release import Candidate, keep, rule
 from node.automator.verify import Verified, Verifier
 from node.message import Place
-from node.ports import Clock, Finished, Product, Random, Steps, Usage
-from workflow.account import AccessFields, Chain, Kept, ResultFields
+from node.ports import Clock, Random
+from node.replication import Covering
+from node.step import Finished, Product, Steps, Usage
+from privacy.label import withheld
+from workflow.account import AccessFields, Chain, Kept, ResultFields, datasets_of
 from workflow.argument import handle
 from workflow.order import Order
 from workflow.receipt import Receipt, Release, Spent, Status, rounded_up
@@ -46,6 +50,7 @@ class Automator:
         book: AuditBook,
         steps: Steps,
         holdings: Holdings,
+        covering: Covering,
         clock: Clock,
         random: Random,
     ) -> None:
@@ -56,20 +61,34 @@ class Automator:
         self._book = book
         self._steps = steps
         self._holdings = holdings
+        self._covering = covering
+        self._withheld: list[Attempt] = []
         self._clock = clock
         self._random = random
 
     def standing(self, order: Cid) -> Receipt | None:
         """The receipt that stands for an order, if it has come as far as the audit log.
 
-        What is still being written does not stand yet: a crash may undo it.
+        What is still being written does not stand yet: a crash may undo it. What was released stands once the quorum
+        has cosigned it; until then the order is «accepted», and its receipt says whom it waits for.
         """
         attempt = self._book.ledger.attempt(order)
         if attempt is None or attempt.index >= self._book.durable:
             return None
         if attempt.result is not None and attempt.closed >= self._book.durable:
             attempt = replace(attempt, result=None)
-        return self._receipt(attempt)
+        return self._told(attempt)
+
+    def waits_for(self, order: Cid) -> int:
+        """How many leaves of the audit log the quorum must cosign before the order's receipt is final; 0 if it is."""
+        attempt = self._book.ledger.attempt(order)
+        return attempt.closed + 1 if attempt is not None and self._waits(attempt) else 0
+
+    def settle(self) -> None:
+        """More of the audit log was cosigned: what was released under it may be fetched from now on."""
+        waiting, self._withheld = self._withheld, []
+        for attempt in waiting:
+            self._hold(attempt)
 
     async def carry(self, message: Place, asker: str) -> Receipt:
         """Carry one order out for the bus node ``asker``; its final receipt, or the one that stands already.
@@ -88,26 +107,45 @@ class Automator:
         if standing is not None:  # the same message came twice, and its twin was verified first
             return standing
         self._check_instance(verified)
+        self._check_halted(verified)
         verdict = self._judge.compute(verified.case, self._clock.now())
         attempt = await self._open(verified, verdict)
         if verdict.allowed:
             finished = await self._run(verified)
             attempt = await self._close(verified, attempt, finished)
-        return self._receipt(attempt)
+        return self._told(attempt)
 
     async def recover(self) -> list[str]:
         """End what was running when the node stopped; one line in plain words for each."""
         lines = []
         for attempt in list(self._book.ledger.open_attempts()):
+            if attempt.access.instance in self._book.halts.delivered:
+                continue  # the log was restored: its result is lost, and its receipt is with others
             await self._fail(attempt, None, "the site's node stopped while it ran")
             lines.append(f"{attempt.access.instance} was running when the node stopped: recorded as failed")
-        for result in self._book.ledger.results():
-            for kept in result.kept.values():
-                self._holdings.hold(kept.cid, kept.label, [Cid.parse(dataset) for dataset in result.chain])
+        for attempt in self._book.ledger.ended():
+            self._hold(attempt)
         return lines
+
+    async def abandon(self, order: Cid, reason: str) -> None:
+        """Record that an order whose :meth:`carry` was cancelled came to nothing; if it had begun and not ended."""
+        attempt = self._book.ledger.attempt(order)
+        if attempt is not None and attempt.result is None and not attempt.denied:
+            await self._fail(attempt, None, reason)
+
+    def _halted(self, verified: Verified) -> str:
+        case = verified.case
+        return self._book.halts.refusal(case.ref, (case.person.site, case.ref.site, verified.bus_site))
+
+    def _check_halted(self, verified: Verified) -> None:
+        reason = self._halted(verified)
+        if reason:
+            raise Denied(reason)
 
     def _check_instance(self, verified: Verified) -> None:
         order = verified.order
+        if order.instance in self._book.halts.delivered:
+            raise Conflict(f"{order.instance} was delivered here before this site was restored; its receipt stands")
         for earlier in self._book.ledger.attempts(order.instance):
             if earlier.access.order == verified.order_cid:
                 raise Unreachable(f"the order for {order.instance} is just being written down; ask again")
@@ -122,6 +160,7 @@ class Automator:
     async def _open(self, verified: Verified, verdict: Verdict) -> Attempt:
         """Write the intent, or the denial. Only after this may data be opened."""
         order, case = verified.order, verified.case
+        copies = tuple(sorted({item.cid for item in case.data if item.site != self._site and verdict.allowed}))
 
         def fields(chain: Chain, _index: int) -> AccessFields:
             return AccessFields(
@@ -136,11 +175,16 @@ class Automator:
                 decision=verdict.decision,
                 shown=verdict.shown,
                 max_cost=order.max_cost,
+                submission=verified.submission,
                 chain=chain,
+                copies=copies,
             )
 
         kind = "intent" if verdict.allowed else "decision"
-        await self._book.write([Line(kind, verified.datasets, fields)])
+        await self._book.write([Line(kind, verified.datasets, fields, (case.person.did,))])
+        for item in case.data:
+            # What is brought here for the step is accounted to what it was made from.
+            self._holdings.account(item.cid, case.evidence.datasets(item))
         return self._attempt(verified.order_cid)
 
     async def _run(self, verified: Verified) -> Finished:
@@ -161,13 +205,17 @@ class Automator:
         if failure:
             await self._fail(attempt, finished.usage, failure)
             return self._attempt(verified.order_cid)
+        over = self._halted(verified) or self._verifier.over(verified, now)
+        if over:
+            await self._fail(attempt, None, over)
+            return self._attempt(verified.order_cid)
         rulings = [
             rule(self._judge, verified.case, candidate, self._site, now)
             for candidate in self._candidates(verified, finished.products)
         ]
         statements: dict[str, Release] = {}
         lines = [
-            ruling.line(self._signer, self._site, verified.datasets, statements)
+            ruling.line(self._signer, self._site, verified, statements)
             for ruling in rulings
             if ruling.verdict is not None
         ]
@@ -182,9 +230,9 @@ class Automator:
         except VerificationFailed:
             await self._fail(attempt, finished.usage, "the account of its outputs and their readers is too large")
             return self._attempt(verified.order_cid)
-        for ruling in rulings:
-            self._holdings.hold(ruling.candidate.product.cid, ruling.label, verified.datasets)
-        return self._attempt(verified.order_cid)
+        closed = self._attempt(verified.order_cid)
+        self._hold(closed)
+        return closed
 
     def _candidates(self, verified: Verified, products: Mapping[str, Product]) -> list[Candidate]:
         label = verified.case.evidence.inputs_label(verified.order)
@@ -211,8 +259,37 @@ class Automator:
             raise ComityError("the audit log lost an order that it had; restart the node")
         return attempt
 
+    def _waits(self, attempt: Attempt) -> bool:
+        """Whether something was released that the quorum has not cosigned yet (PROTOCOL.md, Release)."""
+        kept = attempt.result.kept.values() if attempt.result is not None else ()
+        return any(each.output.release for each in kept) and self._covering.covered() <= attempt.closed
+
+    def _hold(self, attempt: Attempt) -> None:
+        """Hold the outputs of an attempt that has ended; for nobody else, as long as their release waits.
+
+        Nothing is held for a project that is over.
+        """
+        if self._verifier.ended(attempt.access.project, self._clock.now()):
+            return
+        waits = self._waits(attempt)
+        if waits:
+            self._withheld.append(attempt)
+        datasets = datasets_of(attempt.access.chain)
+        for kept in attempt.result.kept.values() if attempt.result is not None else ():
+            label = withheld(kept.label) if waits else kept.label
+            self._holdings.hold(kept.cid, label, datasets, attempt.access.project)
+
+    def _told(self, attempt: Attempt) -> Receipt:
+        if not self._waits(attempt):
+            return self._receipt(attempt)
+        names = ", ".join(self._covering.lacking(attempt.closed + 1))
+        accepted = self._receipt(replace(attempt, result=None))
+        return signed(
+            structs.replace(accepted, reason=f"done; its release waits for cosignatures by {names}"), self._signer
+        )
+
     def _receipt(self, attempt: Attempt) -> Receipt:
-        return receipt_of(attempt, self._site, LOG_EPOCH, self._signer)
+        return receipt_of(attempt, self._site, self._book.number, self._signer)
 
 
 def _shortcoming(order: Order, finished: Finished, now: int) -> str:
@@ -252,7 +329,7 @@ def _result_line(
             chain=chain,
         )
 
-    return Line("result", [Cid.parse(dataset) for dataset in access.chain], fields)
+    return Line("result", datasets_of(access.chain), fields, (access.person,))
 
 
 def _spent(usage: Usage | None) -> Spent | None:

@@ -1,4 +1,4 @@
-"""Writing the audit log: bodies signed by the node, chained per dataset, durable before anything goes on.
+"""Writing the audit log: bodies signed by the node, chained per subject, durable before anything goes on.
 
 The ledger takes a body when its place is known, which is before it is durable: what it says of places from
 :attr:`AuditBook.durable` on may keep this site from acting twice, and may not be told to anybody. If a write fails,
@@ -15,9 +15,12 @@ from catalog.cid import Cid
 from catalog.dagcbor import encode
 from catalog.error import ComityError
 from catalog.key import Signer
-from node.automator.ledger import Ledger
-from node.ports import Clock, OwnLog
-from workflow.account import ACCOUNTS, AccountFields, Chain
+from catalog.origin import number_of
+from node.automator.halt import Halts
+from node.automator.ledger import Projection
+from node.log import OwnLog
+from node.ports import Clock
+from workflow.account import ACCOUNTS, AccountFields, Chain, Link
 
 Write = Callable[[Chain, int], AccountFields]
 """Makes a body's fields from its chain and its own index."""
@@ -25,17 +28,23 @@ Write = Callable[[Chain, int], AccountFields]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One body to write: its kind, the datasets that it is about, and its fields once its place is known."""
+    """One body to write: its kind, the datasets and people it is about, and its fields once its place is known."""
 
     kind: str
     datasets: Sequence[Cid]
     fields: Write
+    people: Sequence[str] = ()
+
+    @property
+    def subjects(self) -> list[str]:
+        """What its chain links, each once."""
+        return list(dict.fromkeys([*(str(dataset) for dataset in self.datasets), *self.people]))
 
 
 class AuditBook:
     """The audit log of ``site`` with its ledger. Lines get their places in the order of the calls."""
 
-    def __init__(self, site: str, signer: Signer, log: OwnLog, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, site: str, signer: Signer, log: OwnLog, ledger: Projection, clock: Clock) -> None:
         self._site = site
         self._signer = signer
         self._log = log
@@ -43,6 +52,12 @@ class AuditBook:
         self._next = log.size
         self._closed = ""
         self.ledger = ledger
+        self.halts = Halts()
+
+    @property
+    def number(self) -> int:
+        """The epoch of the log, which receipts name beside the place."""
+        return number_of(self._log.origin)
 
     @property
     def durable(self) -> int:
@@ -61,6 +76,7 @@ class AuditBook:
         first, bodies = self._next, self._bodies(lines)
         for body in bodies:
             self.ledger.take(self._next, body)
+            self.halts.take(self._next, body)
             self._next += 1
         try:
             placed = await self._log.append([(body.kind, encode(body)) for body in bodies])
@@ -74,13 +90,16 @@ class AuditBook:
 
     def _bodies(self, lines: Sequence[Line]) -> list[Body]:
         """The bodies of all lines as they will be read back, before the ledger takes the first of them."""
-        heads: dict[str, int | None] = {}
+        last: Chain = {}
         bodies = []
         for index, line in enumerate(lines, self._next):
-            chain = {each: heads.get(each, last) for each, last in self.ledger.chain(list(line.datasets)).items()}
+            chain = {
+                subject: Link(before=last[subject].before, count=last[subject].count + 1) if subject in last else link
+                for subject, link in self.ledger.chain(line.subjects).items()
+            }
             fields = line.fields(chain, index)
             body = write_body(line.kind, fields, site=self._site, at=self._clock.now(), by=self._signer, audience=())
             bodies.append(read_body(encode(body)))
             fields_of(bodies[-1], ACCOUNTS[line.kind])
-            heads.update(dict.fromkeys(chain, index))
+            last.update({subject: Link(before=index, count=link.count) for subject, link in chain.items()})
         return bodies

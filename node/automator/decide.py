@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from msgspec import structs
 
 from catalog.block import BlockFields, EndorseFields
 from catalog.cid import Cid
 from catalog.dataset import DatasetFields
-from catalog.grant import Action, Grant
+from catalog.grant import Action
 from catalog.index import Index, SiteIndex
 from catalog.label import Label
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields, ProjectRef
+from privacy import decision as deciding
+from privacy.claim import claim_facts
 from privacy.decision import Decision
-from privacy.grant import covers, issued
+from privacy.disease import Diseases, standard
+from privacy.grant import Chain, Wanted, covering, named_by
 from privacy.label import may_hold
+from privacy.modifier import Use
 from privacy.policy import Policy, decide, told
-from privacy.purpose import matches
+from privacy.purpose import mismatch
 from privacy.request import Compute, DatasetRef, PersonAsker, Release, Request, ValueRef
 from privacy.trust import Person
 from workflow.argument import Data
@@ -28,8 +33,9 @@ from workflow.evidence import Evidence
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is asked of this site, checked: who, for what, with which block, on which data."""
+    """What is asked of this site, checked: who, for what, with which block, on which data, in which consortium."""
 
+    consortium: Cid
     person: Person
     project: ProjectFields
     ref: ProjectRef
@@ -55,15 +61,37 @@ class Verdict:
         return self.decision.allowed
 
 
+class Recency(Protocol):
+    """Says whether what is known of other sites is recent enough (:class:`node.replicate.freshness.Freshness`)."""
+
+    def refusal(self, action: deciding.Action, sites: Iterable[str]) -> str:
+        """Why ``action`` may not rely on ``sites`` now; empty if it may."""
+
+
 class Judge:
     """Decides at the site ``here`` with the policy that stands in its own catalog."""
 
-    def __init__(self, here: SiteIndex, index: Index, name: str, floor: str) -> None:
+    def __init__(
+        self,
+        here: SiteIndex,
+        index: Index,
+        name: str,
+        floor: str,
+        recency: Recency,
+        diseases: Diseases | None = None,
+    ) -> None:
         self._here = here
         self._index = index
         self._name = name
         self._floor = floor
+        self.recency = recency
+        self._diseases = diseases or standard()
         self._parsed: tuple[str, Policy] | None = None
+
+    def govern(self, floor: str) -> None:
+        """The consortium's floor is ``floor`` from now on."""
+        if floor != self._floor:
+            self._floor, self._parsed = floor, None
 
     def policy(self) -> Policy:
         """The policy now in force; its version is its index in the catalog log, and none permits nothing.
@@ -80,22 +108,27 @@ class Judge:
 
     def compute(self, case: Case, now: int) -> Verdict:
         """May the step run here? The first input that is refused decides; a step without data is asked about too."""
-        verdicts = [self._verdict(self._compute(case, data, now)) for data in case.data or (None,)]
+        verdicts = [self._verdict(*self._compute(case, data, now)) for data in case.data or (None,)]
         return next((verdict for verdict in verdicts if not verdict.allowed), verdicts[-1])
 
     def release(self, case: Case, label: Label, handle: str, output_type: str, now: int) -> Verdict:
         """May the output gain the readers that the order wants?"""
-        reasons = [self._refusal(case, data, Action.RELEASE, now) for data in self._own(case.data)]
+        found = {data: self._covering(case, data, Action.RELEASE, now) for data in self._own(case.data)}
+        ungranted = next((why for _, why in found.values() if why), "")
+        unfit = [self._mismatch(case, data, found[data][0] if data in found else None, now) for data in case.data]
+        overdue = self.recency.refusal("release", _relied(case, case.data, [chain for chain, _ in found.values()]))
         endorsed = self.endorsed(case.block, {output_type})
         request = Release(
-            asker=_asker(case.person),
+            asker=self._asker(case.person, self._here.root, [chain for chain, _ in found.values()], now),
             here=self._here.root,
-            granted=not any(reasons),
-            fresh=True,
+            granted=not ungranted,
+            ungranted=ungranted,
+            fresh=not overdue,
             resource=ValueRef(handle, frozenset(label.owners), output_type),
             project=case.project.name,
             purpose=case.project.purpose,
-            purpose_matches=all(self._purpose_matches(case, data) for data in case.data),
+            purpose_matches=not any(unfit),
+            mismatch=next(filter(None, unfit), ""),
             block=str(case.block),
             block_signer=self._signer(case.block),
             endorsed=endorsed,
@@ -103,11 +136,15 @@ class Judge:
             readers=case.readers,
             runner=case.runner,
         )
-        return self._verdict(request)
+        return self._verdict(request, overdue)
 
-    def _verdict(self, request: Request) -> Verdict:
+    def _verdict(self, request: Request, overdue: str) -> Verdict:
+        """What policy says; and a denial, whatever it says, if what is relied on is too old."""
         policy = self.policy()
         decision = decide(policy, request)
+        if overdue:
+            decision = structs.replace(decision, allowed=False, rules=(), reason=overdue)
+            return Verdict(decision, structs.replace(decision, facts={}))
         line = told(policy, decision, request)
         rules = decision.rules if line == decision.reason else ()
         return Verdict(decision, structs.replace(decision, facts={}, rules=rules, reason=line))
@@ -117,18 +154,23 @@ class Judge:
         endorsement = (by or self._here).typed(EndorseFields, "endorse", str(block))
         return endorsement is not None and not endorsement.withdrawn and set(types) <= set(endorsement.output_types)
 
-    def _compute(self, case: Case, data: Data | None, now: int) -> Compute:
-        return Compute(
-            asker=_asker(case.person),
+    def _compute(self, case: Case, data: Data | None, now: int) -> tuple[Compute, str]:
+        """The question, and why what it relies on is too old; empty if it is not."""
+        chain, ungranted = self._covering(case, data, Action.COMPUTE, now) if data is not None else (None, "")
+        unfit = self._mismatch(case, data, chain, now) if data is not None else ""
+        overdue = self.recency.refusal("compute", _relied(case, [] if data is None else [data], [chain]))
+        request = Compute(
+            asker=self._asker(case.person, data.site if data is not None else self._here.root, [chain], now),
             here=self._here.root,
-            granted=data is not None and not self._refusal(case, data, Action.COMPUTE, now),
-            # What is relied on here is this site's own log; freshness of other issuers comes with revocation.
-            fresh=True,
+            granted=chain is not None,
+            ungranted=ungranted,
+            fresh=not overdue,
             resource=self._resource(case, data),
             reader=data is None or may_hold(case.evidence.label(data), self._here.root),
             project=case.project.name,
             purpose=case.project.purpose,
-            purpose_matches=data is None or self._purpose_matches(case, data),
+            purpose_matches=not unfit,
+            mismatch=unfit,
             block=str(case.block),
             block_signer=self._signer(case.block),
             endorsed=self.endorsed(case.block, case.output_types),
@@ -137,6 +179,7 @@ class Judge:
             runner=case.runner,
             output_types=case.output_types,
         )
+        return request, overdue
 
     def _resource(self, case: Case, data: Data | None) -> DatasetRef | ValueRef:
         if data is None:
@@ -151,30 +194,46 @@ class Judge:
     def _own(self, data: Iterable[Data]) -> list[Data]:
         return [item for item in data if item.site == self._here.root]
 
-    def _refusal(self, case: Case, data: Data, action: Action, now: int) -> str:
-        """Why no grant covers ``action`` on ``data``; empty if one does. Grants count from the data's owner alone."""
-        owner = self._index.site(data.site)
-        grants: list[Grant] = issued(owner, case.cited)
-        reasons = [
-            covers(
-                grant,
-                subject=case.person.did,
-                project=case.ref,
-                dataset=data.cid,
-                purpose=case.project.purpose,
-                action=action,
-                block=case.block,
-                destinations=case.readers,
-                now=now,
-            )
-            for grant in grants
-        ]
-        return "no grant was cited" if not reasons else "" if "" in reasons else reasons[0]
+    def _covering(self, case: Case, data: Data, action: Action, now: int) -> tuple[Chain | None, str]:
+        """The grant that covers ``action`` on ``data``, or why none does; they count from the data's owner alone."""
+        wanted = Wanted(
+            owner=data.site,
+            subject=case.person.did,
+            project=case.ref,
+            dataset=data.cid,
+            purpose=case.project.purpose,
+            action=action,
+            block=case.block,
+            destinations=case.readers,
+        )
+        return covering(
+            self._index,
+            case.cited,
+            wanted,
+            consortium=case.consortium,
+            home=case.person.site,
+            diseases=self._diseases,
+            now=now,
+        )
 
-    def _purpose_matches(self, case: Case, data: Data) -> bool:
+    def _mismatch(self, case: Case, data: Data, chain: Chain | None, now: int) -> str:
+        """Why the project's purpose does not fit ``data``; empty if it does."""
         dataset: DatasetFields | None = case.evidence.dataset(data)
-        # A value computed under this very submission carries its datasets' purposes with it.
-        return dataset is None or matches(dataset.purposes, case.project.purpose)
+        if dataset is None:
+            return ""  # a value computed under this very submission carries its datasets' purposes with it
+        use = Use(
+            purpose=case.project.purpose,
+            undertakings=case.project.undertakings,
+            named=named_by(chain.grant, case.person.site) if chain is not None else frozenset(),
+            now=now,
+        )
+        return mismatch(dataset.purposes, use, self._diseases)
+
+    def _asker(self, person: Person, owner: str, chains: Iterable[Chain | None], now: int) -> PersonAsker:
+        """The person, with the claims that count before the owner of what is asked for."""
+        granted = [claim for chain in chains if chain is not None for claim in chain.grant.claims]
+        claims = claim_facts(self._index.site(person.site), self._index.site(owner), person.did, now, granted)
+        return PersonAsker(person.did, person.site, frozenset({str(person.role)}), claims)
 
     def _signer(self, block: Cid) -> str:
         entry = self._index.by_subject("block", str(block))
@@ -185,5 +244,8 @@ class Judge:
         return sum(self.endorsed(block, wanted, site) for site in self._index.sites.values())
 
 
-def _asker(person: Person) -> PersonAsker:
-    return PersonAsker(person.did, person.site, frozenset({str(person.role)}))
+def _relied(case: Case, data: Iterable[Data], chains: Iterable[Chain | None]) -> set[str]:
+    """The sites on whose word a decision rests: those that speak for the person, the project, the data, the grants."""
+    owners = {owner for item in data for owner in (item.site, *case.evidence.label(item).owners)}
+    granting = {site for chain in chains if chain is not None for site in chain.logs}
+    return {case.person.site, case.ref.site, *owners, *granting}

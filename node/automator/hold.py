@@ -1,12 +1,12 @@
 """What this site holds and for whom: the label of each root by its CID, from its catalog and its results.
 
 A fetch is answered only for a root whose label names the asker; every other question, for what is held for others
-and for what is not held at all, has one answer.
+and for what is not held at all, has one answer. What is held for a project is held until that ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 
 from catalog.block import BlockFields
 from catalog.cid import Cid
@@ -14,52 +14,86 @@ from catalog.dataset import DatasetFields
 from catalog.entry import Entry
 from catalog.error import NotFound
 from catalog.label import Label
+from catalog.project import ProjectRef
 from privacy.label import flows_to, may_hold
 
 
-class Holdings:
-    """Labels of roots that are stored here, and the datasets that each is accounted to."""
+def _nobody(_root: Cid) -> None:
+    """Nobody wants to know."""
 
-    def __init__(self) -> None:
-        self._labels: dict[Cid, Label] = {}
-        self._held: set[Cid] = set()
+
+class Holdings:
+    """Labels of roots that are stored here, and the datasets that each is accounted to.
+
+    ``named`` is told of each root that stands here from now on.
+    """
+
+    def __init__(self, named: Callable[[Cid], None] = _nobody) -> None:
+        self._named = named
+        self._published: dict[Cid, Label] = {}
+        self._held: dict[Cid, dict[ProjectRef | None, Label]] = {}
         self._accounted: dict[Cid, frozenset[Cid]] = {}
 
     def publish(self, entry: Entry) -> None:
         """Take the label that an entry of this site's own catalog gives."""
         fields = entry.fields
         if isinstance(fields, DatasetFields) and fields.withdrawn:
-            self._labels.pop(fields.cid, None)
+            self._published.pop(fields.cid, None)
         elif isinstance(fields, DatasetFields):
-            self._labels[fields.cid] = fields.label
+            self._published[fields.cid] = fields.label
             self._accounted[fields.cid] = frozenset({fields.cid})
+            self._named(fields.cid)
         elif isinstance(fields, BlockFields) and not self.holds(fields.cid):
-            self._labels[fields.cid] = fields.label
+            self._published[fields.cid] = fields.label
+            self._named(fields.cid)
+
+    def withdraw(self, root: Cid) -> None:
+        """Forget the label that the catalog gave to ``root``: its entry was taken back."""
+        self._published.pop(root, None)
+
+    def roots(self) -> Iterator[Cid]:
+        """Every root that stands here."""
+        return iter((*self._published, *self._held))
 
     def holds(self, root: Cid) -> bool:
         """Whether ``root`` is an output of a step here, which nobody may share by calling it a block."""
         return root in self._held
 
-    def hold(self, root: Cid, label: Label, datasets: Iterable[Cid]) -> None:
-        """Hold ``root`` under ``label``; a root already held keeps the readers that it had, and may gain these.
+    def hold(self, root: Cid, label: Label, datasets: Iterable[Cid], project: ProjectRef | None = None) -> None:
+        """Hold ``root`` for ``project`` under ``label``; a root already held keeps its readers, and may gain these.
 
         The same bytes may be the output of two steps: whoever may read one of the two may read these bytes.
         """
-        self._held.add(root)
+        labels = self._held.setdefault(root, {})
         self._accounted[root] = self._accounted.get(root, frozenset()) | frozenset(datasets)
-        if root not in self._labels or flows_to(label, self._labels[root]):
-            self._labels[root] = label
+        if project not in labels or flows_to(label, labels[project]):
+            labels[project] = label
+        self._named(root)
 
-    def for_site(self, root: Cid, site: str) -> Label:
-        """The label of ``root``, if ``site`` may hold it.
+    def account(self, root: Cid, datasets: Iterable[Cid]) -> None:
+        """An access to ``root``, wherever it lies, is accounted to these datasets too."""
+        self._accounted[root] = self._accounted.get(root, frozenset()) | frozenset(datasets)
+
+    def end(self, project: ProjectRef) -> None:
+        """Hold nothing for ``project`` any more; what is held for others too stays for them."""
+        for root in [root for root, labels in self._held.items() if project in labels]:
+            del self._held[root][project]
+            if not self._held[root]:
+                del self._held[root]
+
+    def for_site(self, root: Cid, site: str, halted: Container[ProjectRef | None] = ()) -> Label:
+        """The label of ``root``, if ``site`` may hold it; what is held for a ``halted`` project is not given out.
 
         Raises:
             NotFound: not here, or not for that site; the two are never told apart.
         """
-        label = self._labels.get(root)
-        if label is None or not may_hold(label, site):
+        published = self._published.get(root)
+        held = (label for project, label in self._held.get(root, {}).items() if project not in halted)
+        labels = [*([] if published is None else [published]), *held]
+        found = next((label for label in labels if may_hold(label, site)), None)
+        if found is None:
             raise NotFound("there is nothing of that name here that you may see")
-        return label
+        return found
 
     def accounted(self, root: Cid) -> list[Cid]:
         """The datasets that an access to ``root`` is accounted to, sorted."""

@@ -5,12 +5,29 @@ Nothing that safety needs lives only here: feed it the log again and it is the s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Protocol
 
 from catalog.body import Body, fields_of
 from catalog.cid import Cid
-from workflow.account import ACCOUNTS, AccessFields, AccountFields, ResultFields
+from catalog.headmap import Head, HeadMap, subject_hash
+from catalog.project import ProjectRef
+from node.automator.trace import Trace, Traces
+from workflow.account import (
+    ACCOUNTS,
+    NOTED,
+    AccessFields,
+    AccountFields,
+    EntryFields,
+    Link,
+    ReadFields,
+    ReleaseFields,
+    ResultFields,
+    Side,
+    datasets_of,
+)
 from workflow.order import Instance
 
 
@@ -34,14 +51,83 @@ class Attempt:
         return not self.access.decision.allowed
 
 
+class Left(Protocol):
+    """What the projects have left at this site (:class:`node.automator.trace.Traces`)."""
+
+    def of(self, project: ProjectRef) -> Trace:
+        """What there is of ``project``; empty if no step of it came here."""
+
+    def projects(self) -> Iterator[ProjectRef]:
+        """Every project of which a step came here."""
+
+
+class Projection(Protocol):
+    """What the automator, the book and the audit desk ask of the audit log; a place may still be on its way to disk.
+
+    Every method answers at once: a line gets its place and its links in one go, with no other line in between.
+    """
+
+    def take(self, index: int, body: Body) -> None:
+        """Take the body at ``index``.
+
+        Raises:
+            VerificationFailed: it is not of its kind's shape.
+        """
+
+    def attempt(self, order: Cid) -> Attempt | None:
+        """What became of an order."""
+
+    def attempts(self, instance: Instance) -> list[Attempt]:
+        """Every attempt at an instance, in the order in which they came."""
+
+    def open_attempts(self) -> Iterator[Attempt]:
+        """Attempts with an intent and no result: those that were running when the log ended."""
+
+    def ended(self) -> Iterator[Attempt]:
+        """Every attempt with its result."""
+
+    def chain(self, subjects: Sequence[str]) -> dict[str, Link]:
+        """The links of a new body about these subjects."""
+
+    def rows(self, subject: str, start: int, stop: int, most: int) -> list[int]:
+        """The indexes from ``start`` up to ``stop`` of the leaves about a subject, oldest first, at most ``most``."""
+
+    def older(self, subject: str, at: int, stop: int) -> Iterator[int]:
+        """The indexes below ``stop`` of leaves about a subject that are older than ``at``, newest first."""
+
+    def newer(self, subject: str, at: int, stop: int) -> Iterator[int]:
+        """The indexes below ``stop`` of leaves about a subject that are newer than ``at``, oldest first."""
+
+    def heads(self) -> HeadMap:
+        """The last row of every chain."""
+
+    def asked(self, question: Cid) -> bool:
+        """Whether a signed question was written down here before."""
+
+    def received(self, order: Cid) -> bool:
+        """Whether the releases of another site's receipt for ``order`` were written down here before."""
+
+    @property
+    def noted(self) -> int:
+        """Up to which place the entries of this site's catalog were noted here, that place included; -1 for none."""
+
+    @property
+    def traces(self) -> Left:
+        """What the projects have left at this site."""
+
+
 class Ledger:
-    """The state of all orders at this site, fed with the audit log's bodies in order."""
+    """The state of all orders at this site in memory, fed with the audit log's bodies in order."""
 
     def __init__(self) -> None:
         self._orders: dict[Cid, Attempt] = {}
         self._instances: dict[Instance, list[Cid]] = {}
-        self._heads: dict[str, int] = {}
-        self._rows: dict[str, list[int]] = {}
+        self._rows: dict[str, list[tuple[int, int]]] = {}
+        self._counts: dict[str, int] = {}
+        self._questions: set[Cid] = set()
+        self._received: set[Cid] = set()
+        self._noted = -1
+        self._traces = Traces()
 
     def take(self, index: int, body: Body) -> None:
         """Take the body at ``index``.
@@ -53,15 +139,28 @@ class Ledger:
         if kind is None:
             return
         fields: AccountFields = fields_of(body, kind)
-        for dataset in fields.chain:
-            self._heads[dataset] = index
-            self._rows.setdefault(dataset, []).append(index)
-        if isinstance(fields, AccessFields):
-            self._orders[fields.order] = Attempt(index, body.at, fields)
-            self._instances.setdefault(fields.instance, []).append(fields.order)
-        elif isinstance(fields, ResultFields):
-            attempt = self._orders[fields.order]
-            self._orders[fields.order] = replace(attempt, result=fields, ended=body.at, closed=index)
+        for subject, link in fields.chain.items():
+            self._rows.setdefault(subject, []).append((index, body.at))
+            self._counts[subject] = link.count
+        match fields:
+            case AccessFields():
+                self._orders[fields.order] = Attempt(index, body.at, fields)
+                self._instances.setdefault(fields.instance, []).append(fields.order)
+                self._traces.add(fields.project, fields.copies, map(str, datasets_of(fields.chain)))
+            case ResultFields():
+                attempt = self._orders.get(fields.order)
+                if attempt is not None:  # its intent may have been erased
+                    self._orders[fields.order] = replace(attempt, result=fields, ended=body.at, closed=index)
+                    made = (kept.cid for kept in fields.kept.values())
+                    self._traces.add(attempt.access.project, made, map(str, datasets_of(fields.chain)))
+            case ReleaseFields(side=Side.RECIPIENT):
+                self._received.add(fields.order)
+            case ReadFields():
+                self._questions.add(Cid.of(fields.question))
+            case EntryFields() if body.kind in NOTED:
+                self._noted = max(self._noted, fields.entry)
+            case _:
+                pass
 
     def attempt(self, order: Cid) -> Attempt | None:
         """What became of an order."""
@@ -75,14 +174,56 @@ class Ledger:
         """Attempts with an intent and no result: those that were running when the log ended."""
         return (a for a in self._orders.values() if a.result is None and not a.denied)
 
-    def results(self) -> Iterator[ResultFields]:
-        """Every result."""
-        return (attempt.result for attempt in self._orders.values() if attempt.result is not None)
+    def ended(self) -> Iterator[Attempt]:
+        """Every attempt with its result."""
+        return (attempt for attempt in self._orders.values() if attempt.result is not None)
 
-    def chain(self, datasets: list[Cid]) -> dict[str, int | None]:
-        """The link backwards for a new body about these datasets."""
-        return {str(dataset): self._heads.get(str(dataset)) for dataset in datasets}
+    def chain(self, subjects: Sequence[str]) -> dict[str, Link]:
+        """The links of a new body about these subjects."""
+        return {
+            subject: Link(
+                before=rows[-1][0] if (rows := self._rows.get(subject)) else None, count=self._count(subject) + 1
+            )
+            for subject in subjects
+        }
 
-    def rows(self, dataset: Cid) -> list[int]:
-        """The indexes of every leaf about a dataset, oldest first."""
-        return list(self._rows.get(str(dataset), ()))
+    def rows(self, subject: str, start: int, stop: int, most: int) -> list[int]:
+        """The indexes from ``start`` up to ``stop`` of the leaves about a subject, oldest first, at most ``most``."""
+        rows = (index for index, _ in self._rows.get(subject, ()) if start <= index < stop)
+        return list(islice(rows, most))
+
+    def older(self, subject: str, at: int, stop: int) -> Iterator[int]:
+        """The indexes below ``stop`` of leaves about a subject that are older than ``at``, newest first."""
+        return (index for index, then in reversed(self._rows.get(subject, [])) if index < stop and then < at)
+
+    def newer(self, subject: str, at: int, stop: int) -> Iterator[int]:
+        """The indexes below ``stop`` of leaves about a subject that are newer than ``at``, oldest first."""
+        return (index for index, then in self._rows.get(subject, ()) if index < stop and then > at)
+
+    def heads(self) -> HeadMap:
+        """The last row of every chain."""
+        return HeadMap.of(
+            Head(subject=subject_hash(subject), index=rows[-1][0], count=self._count(subject))
+            for subject, rows in self._rows.items()
+        )
+
+    def asked(self, question: Cid) -> bool:
+        """Whether a signed question was written down here before."""
+        return question in self._questions
+
+    def received(self, order: Cid) -> bool:
+        """Whether the releases of another site's receipt for ``order`` were written down here before."""
+        return order in self._received
+
+    @property
+    def noted(self) -> int:
+        """Up to which place the entries of this site's catalog were noted here, that place included; -1 for none."""
+        return self._noted
+
+    @property
+    def traces(self) -> Left:
+        """What the projects have left at this site."""
+        return self._traces
+
+    def _count(self, subject: str) -> int:
+        return self._counts.get(subject, 0)

@@ -14,9 +14,10 @@ from catalog.key import UNSIGNED, Signer, signed
 from catalog.label import Label
 from node.automator.book import Line
 from node.automator.decide import Case, Judge, Verdict
-from node.ports import Product
+from node.automator.verify import Verified
+from node.step import Product
 from privacy.label import effective_readers, may_hold, released
-from workflow.account import Chain, Kept, ReleaseFields
+from workflow.account import Chain, Kept, ReleaseFields, Side
 from workflow.order import Wanted
 from workflow.receipt import Output, Release
 
@@ -42,7 +43,7 @@ class Ruling:
     held: str
     verdict: Verdict | None
 
-    def line(self, signer: Signer, site: str, datasets: Sequence[Cid], into: dict[str, Release]) -> Line:
+    def line(self, signer: Signer, site: str, verified: Verified, into: dict[str, Release]) -> Line:
         """The audit line of a release; writing it signs the statement, which names its own place, into ``into``."""
         candidate = self.candidate
         verdict = self.verdict
@@ -78,9 +79,11 @@ class Ruling:
                 decision=verdict.decision,
                 report=report,
                 chain=chain,
+                side=Side.SOURCE,
+                site=verified.bus_site,
             )
 
-        return Line("release", datasets, fields)
+        return Line("release", verified.datasets, fields, (verified.case.person.did,))
 
 
 def rule(judge: Judge, case: Case, candidate: Candidate, site: str, now: int) -> Ruling:

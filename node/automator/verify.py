@@ -5,20 +5,22 @@ What comes out is a :class:`Verified`: everything that deciding needs, each fact
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from catalog.cid import Cid
-from catalog.dagcbor import cid_of
-from catalog.error import Denied, VerificationFailed
+from catalog.dagcbor import cid_of, encode
+from catalog.error import Conflict, Denied, Unreachable, VerificationFailed
 from catalog.index import Index
 from catalog.key import check
 from catalog.offer import OfferFields
+from catalog.project import ProjectFields, ProjectRef
 from node.automator.decide import Case
 from node.message import Place
-from node.ports import Documents, Steps
+from node.step import Documents, Steps
 from privacy.label import may_hold
-from privacy.trust import blocks_at, person_at, project_of
+from privacy.trust import approved, blocks_at, person_at, project_of
+from workflow.account import MAX_REQUEST
 from workflow.argument import pieces_in
 from workflow.evidence import Evidence
 from workflow.order import Order
@@ -28,15 +30,19 @@ from workflow.subset import check_subset
 
 @dataclass(frozen=True, slots=True)
 class Consortium:
-    """The epoch that orders must name."""
+    """The epoch that orders must name. A site that only witnesses logs takes none."""
 
     cid: Cid
     epoch: int
+    witness_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """An order that is what it claims to be. ``datasets`` are those it is accounted to; ``price`` this site's."""
+    """An order that is what it claims to be. ``datasets`` are those it is accounted to; ``price`` this site's.
+
+    ``submission`` are the bytes that the person signed.
+    """
 
     order: Order
     order_cid: Cid
@@ -44,6 +50,19 @@ class Verified:
     bus_site: str
     datasets: Sequence[Cid]
     price: int
+    submission: bytes
+
+
+def signed_request(submission: Submission) -> bytes:
+    """The bytes that the person signed, as the audit log keeps them.
+
+    Raises:
+        VerificationFailed: they are more than it keeps.
+    """
+    data = encode(submission)
+    if len(data) > MAX_REQUEST:
+        raise VerificationFailed(f"a submission of {len(data):,} bytes is too large: at most {MAX_REQUEST:,}; split it")
+    return data
 
 
 class Verifier:
@@ -51,7 +70,7 @@ class Verifier:
 
     def __init__(self, site: str, consortium: Consortium, index: Index, documents: Documents, steps: Steps) -> None:
         self._site = site
-        self._consortium = consortium
+        self.consortium = consortium
         self._index = index
         self._documents = documents
         self._steps = steps
@@ -73,7 +92,8 @@ class Verifier:
             raise VerificationFailed("the workflow beside the order is not the one that was signed for")
         if tuple(cid_of(proof.receipt) for proof in message.proofs) != order.proofs:
             raise VerificationFailed("the proofs beside the order are not those that it names")
-        if any(proof.order.bus not in submission.buses for proof in message.proofs):
+        buses = self._buses(submission, asker)
+        if any(proof.order.bus not in buses for proof in message.proofs):
             raise VerificationFailed("a proof beside the order is of an order by no bus node of the submission")
         evidence = Evidence(self._index, order.submission, [(p.order, p.receipt) for p in message.proofs])
         self._check_block(order)
@@ -84,6 +104,7 @@ class Verifier:
         for item in data:
             if not may_hold(evidence.label(item), self._site):
                 raise Denied(f"this site is no reader of «{item.name}», so it may not hold it")
+        self._check_approved(submission.project, {owner for item in data for owner in evidence.label(item).owners})
         datasets = sorted({cid for item in data for cid in evidence.datasets(item)})
         if project.datasets and not set(datasets) <= set(project.datasets):
             raise Denied("the project was approved for other data; its steward can add these to it")
@@ -91,6 +112,7 @@ class Verifier:
             order=order,
             order_cid=cid_of(order),
             case=Case(
+                consortium=submission.consortium,
                 person=person,
                 project=project,
                 ref=submission.project,
@@ -105,20 +127,62 @@ class Verifier:
             bus_site=asker,
             datasets=datasets,
             price=self._price(order),
+            submission=signed_request(submission),
         )
+
+    def ended(self, project: ProjectRef, now: int) -> bool:
+        """Whether a project is known to be over."""
+        site = self._index.sites.get(project.site)
+        fields = site.typed(ProjectFields, "project", project.name) if site is not None else None
+        return fields is not None and fields.over(now)
+
+    def over(self, verified: Verified, now: int) -> str:
+        """Why a step that was verified once may deliver nothing any more; empty if it may.
+
+        Its project may have ended while it ran, or its person have been removed.
+        """
+        case = verified.case
+        try:
+            project_of(self._index, case.ref, person_at(self._index, case.person.did, case.person.site), now)
+            self._check_approved(case.ref, {owner for item in case.data for owner in case.evidence.label(item).owners})
+        except Denied as error:
+            return str(error)
+        return ""
+
+    def _check_approved(self, project: ProjectRef, owners: Collection[str]) -> None:
+        """Every owner of what a step uses must have approved the project as it stands; open data have no owner."""
+        for owner in sorted(owners):
+            reason = approved(self._index, project, owner)
+            if reason:
+                raise Denied(reason)
 
     def _check_signatures(self, order: Order, submission: Submission, asker: str) -> None:
         if order.site != self._site:
             raise VerificationFailed("the order is for another site")
-        ours = (self._consortium.cid, self._consortium.epoch)
-        if (order.consortium, order.epoch) != ours or (submission.consortium, submission.epoch) != ours:
-            raise VerificationFailed("the order is for another consortium or epoch")
-        if self._index.site(asker).node() != order.bus or order.bus not in submission.buses:
+        self._check_epoch(order, submission)
+        if self._index.site(asker).node() != order.bus or order.bus not in self._buses(submission, asker):
             raise VerificationFailed("the order does not come from a bus node that its submission names")
         if order.submission != cid_of(submission):
             raise VerificationFailed("the order belongs to another submission")
         check(submission, submission.person)
         check(order, order.bus)
+
+    def _buses(self, submission: Submission, asker: str) -> frozenset[str]:
+        """The bus nodes that the submission names; the asker's under each key that it has had since."""
+        nodes = self._index.site(asker).nodes()
+        return frozenset(submission.buses).union(nodes if set(nodes) & set(submission.buses) else ())
+
+    def _check_epoch(self, order: Order, submission: Submission) -> None:
+        """An order is of the epoch that stands; what a person signed may be of any epoch before it."""
+        ours = self.consortium
+        if (order.consortium, submission.consortium) != (ours.cid, ours.cid) or submission.epoch > order.epoch:
+            raise VerificationFailed("the order is for another consortium or epoch")
+        if ours.witness_only:
+            raise Denied("this member only witnesses logs; it takes no orders")
+        if order.epoch > ours.epoch:
+            raise Unreachable(f"this site has not heard of epoch {order.epoch} yet; ask again")
+        if order.epoch < ours.epoch:
+            raise Conflict(f"the order is of epoch {order.epoch}, and epoch {ours.epoch} has begun; sign it anew")
 
     def _check_times(self, order: Order, submission: Submission, now: int) -> None:
         if now < submission.not_before:

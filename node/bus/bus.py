@@ -16,7 +16,8 @@ from catalog.index import Index
 from node.bus.dispatch import Dispatcher, Reached, Task
 from node.bus.journal import Journal, Record, State
 from node.message import Proof
-from node.ports import Clock, Documents, Steps
+from node.ports import Clock
+from node.step import Documents, Steps
 from privacy.trust import blocks_at
 from workflow.argument import Argument, Data, Many
 from workflow.graph import Source, Step, Workflow, order_of_steps

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
-from catalog.error import ComityError, Denied, Unreachable, VerificationFailed
+from catalog.error import ComityError, Conflict, Denied, Unreachable, VerificationFailed
 from catalog.index import Index
 from catalog.key import UNSIGNED, Signer, check, signed
 from catalog.label import Label
-from node.bus.journal import Journal, Refusal
+from node.bus.journal import WAITING, Journal, Refusal
 from node.message import Outcome, Place, Proof, question_bytes, read_reply
-from node.ports import Clock, Control
+from node.ports import Clock, Control, Receiving
 from privacy.label import effective_readers
-from workflow.argument import Argument, Data
+from workflow.argument import Argument, Data, pieces_in
 from workflow.evidence import Evidence
 from workflow.name import is_data_name
 from workflow.order import Instance, Order, Wanted
@@ -67,12 +69,17 @@ class Reached:
 class Dispatcher:
     """Sends orders for the submissions of this site and waits for their receipts."""
 
-    def __init__(self, signer: Signer, index: Index, journal: Journal, control: Control, clock: Clock) -> None:
+    def __init__(
+        self, signer: Signer, index: Index, journal: Journal, control: Control, received: Receiving, clock: Clock
+    ) -> None:
         self._signer = signer
         self._index = index
         self._journal = journal
         self._control = control
+        self._received = received
         self._clock = clock
+        self.epoch = 0
+        """The consortium's epoch, which orders name."""
 
     async def carry(self, submission: Submission, workflow: str, task: Task, *, settled: bool) -> Reached:
         """Bring one instance to its end: at most two attempts at failures, none at a denial.
@@ -80,7 +87,10 @@ class Dispatcher:
         If it is ``settled``, orders were made from what its step delivered, so only what stands counts.
         """
         record = await self._journal.record(task.instance.submission)
-        orders = sorted((o for o in record.orders if o.instance == task.instance), key=lambda order: order.attempt)
+        # One attempt's order may have been signed anew for a later epoch: the last one is the one that was sent.
+        ours = sorted((o for o in record.orders if o.instance == task.instance), key=lambda order: order.epoch)
+        newest = {order.attempt: order for order in ours}
+        orders = [newest[attempt] for attempt in sorted(newest)]
         receipts = {receipt.order: receipt for receipt in record.receipts}
         reached = Reached(task, None, None, "it was never tried", "unreachable")
         for attempt in range(1, ATTEMPTS + 1):
@@ -108,7 +118,7 @@ class Dispatcher:
     def _order(self, submission: Submission, task: Task, attempt: int) -> Order:
         order = Order(
             consortium=submission.consortium,
-            epoch=submission.epoch,
+            epoch=max(self.epoch, submission.epoch),
             submission=task.instance.submission,
             step=task.instance.step,
             shard=task.instance.shard,
@@ -125,6 +135,13 @@ class Dispatcher:
         )
         return signed(order, self._signer)
 
+    async def _anew(self, submission: Submission, task: Task, order: Order) -> Order:
+        """The same attempt's order for the epoch that stands now, journalled before it is sent."""
+        if order.epoch < self.epoch:
+            order = self._order(submission, task, order.attempt)
+            await self._journal.ordered(order)
+        return order
+
     async def _attempt(self, submission: Submission, workflow: str, task: Task, order: Order) -> Reached:
         message = Place(
             order=order, submission=submission, workflow=workflow, proofs=tuple(task.proofs), seconds=WAIT_SECONDS
@@ -135,29 +152,41 @@ class Dispatcher:
             try:
                 answer = await self._control.ask(order.site, question_bytes(question), WAIT_SECONDS + 10)
                 receipt = self._checked(task, order, read_reply(Receipt, answer))
-            except (Denied, Unreachable) as error:
+            except (Conflict, Denied, Unreachable) as error:
                 # A refusal without a receipt is not a policy's: the site may be a moment behind the others' catalogs,
-                # and not know a project, a key or a block yet that was published just now.
+                # and not know a project, a key or a block yet that was published just now; or an epoch ahead of this.
                 failures += 1
                 if failures >= TRIES or self._clock.now() > order.not_after:
                     kind = "denied" if isinstance(error, Denied) else "unreachable"
                     return Reached(task, order, None, str(error), kind)
                 await self._clock.sleep(0.5 * 2**failures)
-                question = message
+                if isinstance(error, Conflict):
+                    order = await self._anew(submission, task, order)
+                question = message = structs.replace(message, order=order)
                 continue
             except VerificationFailed as error:
                 return Reached(task, order, None, str(error), "denied")
             except ComityError as error:
                 return Reached(task, order, None, str(error), "failed")
             if receipt.final:
+                await self._note(submission, task, order, receipt)
                 await self._journal.received(task.instance.submission, receipt)
                 return _reached(task, order, receipt)
             if self._clock.now() > order.not_after:
-                return Reached(
-                    task, order, None, "it gave no final receipt before the order's time was over", "unreachable"
-                )
+                late = "it gave no final receipt before the order's time was over"
+                return Reached(task, order, None, f"{late}: {receipt.reason}".rstrip(": "), "unreachable")
+            if receipt.reason:
+                waits = Refusal(cid_of(order), WAITING, receipt.reason)
+                await self._journal.refused(task.instance.submission, waits)
             failures, question = 0, Outcome(order=cid_of(order), seconds=WAIT_SECONDS)
             await self._clock.sleep(AGAIN_SECONDS)
+
+    async def _note(self, submission: Submission, task: Task, order: Order, receipt: Receipt) -> None:
+        """What the other site released is written down here too, before it is used."""
+        if any(output.release is not None for output in receipt.outputs.values()):
+            evidence = Evidence(self._index, order.submission, [(proof.order, proof.receipt) for proof in task.proofs])
+            datasets = {cid for item in pieces_in(order.inputs) for cid in evidence.datasets(item)}
+            await self._received.released(receipt, datasets, submission.person)
 
     def _checked(self, task: Task, order: Order, receipt: Receipt) -> Receipt:
         """A receipt counts only if it is for this order, by the node of the site that was asked, within its price.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from catalog.cid import Cid
 from workflow.order import Order
@@ -23,9 +23,13 @@ class State(StrEnum):
     UNREACHABLE = "unreachable"
 
 
+WAITING: Final = "waiting"
+"""The kind of an order that goes on: its site said what it waits for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an order came to nothing without a receipt: ``kind`` is ``denied``, ``unreachable`` or ``failed``."""
+    """Why an order has no final receipt: ``kind`` is ``denied``, ``unreachable``, ``failed`` or :data:`WAITING`."""
 
     order: Cid
     kind: str

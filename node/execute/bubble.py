@@ -27,7 +27,7 @@ from node.execute.account import NOBODY, is_separate, write_maps
 from node.execute.probe import refusal
 from node.execute.program import bubblewrap
 from node.execute.seccomp import filter_program
-from node.ports import Limits
+from node.step import Limits
 
 _MARK = "COMITY_WORK"
 """In bubblewrap's own environment, by which a later node knows what an earlier one left; the step never sees it."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from catalog.error import BadInput, NotFound, VerificationFailed
-from node.ports import Limits
+from node.step import Limits
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -18,7 +18,7 @@ import trio
 
 from catalog.error import Denied
 from node.execute.account import NOBODY
-from node.ports import Ending, Exit, Job, Limits
+from node.step import Ending, Exit, Job, Limits
 
 _LIMITS: Final = Limits(wall_seconds=30.0, cpu_seconds=10, memory_bytes=256 << 20, processes=8, output_bytes=1 << 16)
 

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from node.ports import Limits
+from node.step import Limits
 
 MOST_DEPTH = 64
 """Folders within folders that an output may have."""

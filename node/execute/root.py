@@ -14,7 +14,7 @@ from pathlib import Path
 
 from catalog.error import BadInput
 from node.execute.account import is_open_to_nobody, is_separate
-from node.ports import Job, Limits, Mount
+from node.step import Job, Limits, Mount
 
 WORK = "/work"
 """The step's working directory inside: the only place whose content outlives it."""

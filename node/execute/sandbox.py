@@ -19,7 +19,7 @@ from node.execute.quota import excess, settle
 from node.execute.root import sandbox_options
 from node.execute.streams import Streams
 from node.execute.watch import open_processes, sample
-from node.ports import Ending, Exit, Job, Limits, Usage
+from node.step import Ending, Exit, Job, Limits, Usage
 
 _Given = TypeVarTuple("_Given")
 _Result = TypeVar("_Result")

@@ -23,7 +23,8 @@ from catalog.error import BadInput, ComityError, Denied, NotFound, VerificationF
 from node.execute.account import is_open_to_nobody, is_separate
 from node.execute.collect import Collected, collect
 from node.execute.quota import discard
-from node.ports import Blobs, Ending, Exit, Finished, Job, Limits, Mount, Product, Runner, Usage
+from node.ports import Blobs
+from node.step import Ending, Exit, Finished, Job, Limits, Mount, Product, Runner, Usage
 from workflow.argument import Argument, Data, Literal, Many
 from workflow.command import BLOCK, Command, command_line, stage_path
 from workflow.name import is_data_name

@@ -12,7 +12,7 @@ import trio
 from catalog.error import BadInput
 from node.execute.account import NOBODY, is_separate
 from node.execute.collect import open_beneath, plain_name
-from node.ports import Job
+from node.step import Job
 
 _TAIL: Final = 4096
 _CHUNK: Final = 1 << 18

@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from catalog.httpsig import SignedRequest
+
 PIECE: Final = 1 << 18
 """Bytes handed to TLS at once, 256 KiB."""
 
@@ -16,7 +18,7 @@ class BulkRequest:
 
     ``asker`` is the did:key that signed it, and may be anybody's. ``path`` and ``query`` are as they were sent, in
     normal form, still percent-encoded. ``range`` is the first and last byte wanted, both included. ``body`` is at
-    most 64 KiB.
+    most 64 KiB. ``signed`` is what the asker signed, for the audit log to keep.
     """
 
     asker: str
@@ -25,6 +27,7 @@ class BulkRequest:
     query: str
     range: tuple[int, int] | None
     body: bytes
+    signed: SignedRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)

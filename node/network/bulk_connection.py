@@ -14,7 +14,7 @@ import h11
 import trio
 
 from catalog.error import ComityError, VerificationFailed
-from catalog.httpsig import digest_of, parse_range, split_target, verify_request
+from catalog.httpsig import digest_of, kept_request, parse_range, split_target, verify_request
 from catalog.key import short
 from catalog.nonce import Nonces
 from node.network.blob import PIECE, Answer, Blob, BulkRequest
@@ -185,7 +185,8 @@ class BulkConnection:
             raise VerificationFailed(f"{short(signed_by.did)} sent a {method} that is not served here")
         path, query = split_target(target)
         ranges = [parse_range(value) for name, value in headers if name == "range"]
-        return BulkRequest(signed_by.did, method, path, query, ranges[0] if ranges else None, body)
+        kept = kept_request(method, target, headers, body_digest=digest_of(body), peer=self._service.did)
+        return BulkRequest(signed_by.did, method, path, query, ranges[0] if ranges else None, body, kept)
 
     async def _deliver(self, request: BulkRequest, blob: Blob) -> None:
         first, end = 0, blob.size

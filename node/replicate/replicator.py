@@ -1,17 +1,66 @@
-"""One member's logs, round after round: ask for its heads, verify, cosign, fetch, index."""
+"""One member's logs, round after round: ask for its heads, verify, cosign, fetch from whoever has them, index."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import Final, Protocol
 
-from catalog.error import Conflict, VerificationFailed
-from catalog.index import Index, SiteIndex
-from catalog.origin import LogName, origin_of
+from catalog.checkpoint import Checkpoint, open_checkpoint
+from catalog.error import BadInput, ComityError, Conflict, NotFound, Unreachable, VerificationFailed
+from catalog.index import Index
+from catalog.origin import LogName
+from node.log import PeerLog
 from node.message import Heads, HeadsAnswer, question_bytes, read_reply
-from node.ports import Bulk, Control, PeerLog
-from node.replicate.catchup import fetch_bodies, fetch_leaves, index_log
+from node.ports import Aside, Bulk, Clock, Control, Together
+from node.replicate.catchup import Sender, fetch_bodies, fetch_leaves
 from node.replicate.cosign import Witness
+from node.replicate.freshness import Freshness
+from node.replicate.holders import ASIDE_ROUNDS, AWAY_ROUNDS, Holders
+from node.replicate.indexing import index_anew, index_log, read_here
+from node.replicate.quota import BODIES, BODY_BYTES, LEAVES, Quota
+from node.replication import Counting, Reads, Replicas
+
+FAILURES: Final = (Unreachable, NotFound, VerificationFailed, BadInput)
+"""What a sender can make happen; anything else is this node's own fault and ends the round."""
+
+ANEW_ROUNDS: Final = 64
+"""Rounds, and one more for each thousand entries, after which an index may be fed anew once more as bodies came late.
+
+A member could else make all others do that work in each round, by giving an old body now and then.
+"""
+
+ANEW_AT_ONCE: Final = 8
+"""How often it may be fed anew before that: bodies come late without any lie, as when their owner was away."""
+
+LARGE: Final = 10_000
+"""Entries of a catalog that is fed anew no more than once before that: its index costs seconds."""
+
+
+class Members(Protocol):
+    """Who the members are; it may change between two rounds."""
+
+    @property
+    def nodes(self) -> Mapping[str, str]:
+        """The node key of each member, by root key."""
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """The name of each member for people, by root key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a replicator works with."""
+
+    control: Control
+    bulk: Bulk
+    clock: Clock
+    aside: Aside
+    together: Together
+    read: Reads = read_here
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,71 +72,226 @@ class Round:
 
 
 class Replicator:
-    """Follows the logs of the other members. ``nodes`` maps a site to its node key, ``replicas`` to its replica."""
+    """Follows the catalogs of the other members, for the site ``root``."""
 
     def __init__(
         self,
-        control: Control,
-        bulk: Bulk,
+        root: str,
+        members: Members,
+        means: Means,
         witness: Witness,
+        freshness: Freshness,
         index: Index,
-        replicas: Mapping[str, PeerLog],
-        nodes: Mapping[str, str],
+        replicas: Replicas,
+        told: Counting | None = None,
     ) -> None:
-        self._control = control
-        self._bulk = bulk
+        self._root = root
+        self._members = members
+        self._means = means
         self._witness = witness
+        self._freshness = freshness
         self._index = index
         self._replicas = replicas
-        self._nodes = nodes
-        self._asked: set[str] = set()
+        self._told = told
+        self._quota = Quota(means.clock.now)
+        self._asked: dict[tuple[str, str], int] = {}
+        self._late: set[str] = set()
+        self._anew: dict[str, tuple[float, int]] = {}
         self._under_way: set[str] = set()
+        self._moved: set[str] = set()
+        self.holders = Holders()
 
     async def round(self, site: str) -> Round:
-        """Bring what ``site`` has that we lack.
+        """Bring what ``site`` has that we lack; if it does not answer, from whoever else has more of it than we.
 
         Raises:
             Conflict: a round with that site is under way; two at once could cosign past each other.
-            Unreachable: it does not answer.
+            Unreachable: it does not answer; what others had of it was taken.
+            Denied: it sends more than its quota.
             VerificationFailed: it sent what is not true; what was verified before stays.
         """
         if site in self._under_way:
             raise Conflict("a round with that site is under way")
         self._under_way.add(site)
         try:
+            self.holders.begin(site)
             return await self._round(site)
         finally:
             self._under_way.discard(site)
 
+    async def settle(self, site: str) -> None:
+        """Index ``site`` again if what the consortium says of its keys changed what counts of its catalog.
+
+        Raises:
+            Conflict: a round with that site is under way.
+        """
+        if site in self._under_way:
+            raise Conflict("a round with that site is under way")
+        self._under_way.add(site)
+        try:
+            if self._index.site(site).due:
+                replica = await self._replicas.of(site)
+                await index_anew(replica, self._index, site, self._told, self._means.read)
+        finally:
+            self._under_way.discard(site)
+
     async def _round(self, site: str) -> Round:
-        answer = read_reply(HeadsAnswer, await self._control.ask(site, question_bytes(Heads())))
+        control = self._means.control
+        least = await self._cosigned(site)
+        try:
+            answer = read_reply(HeadsAnswer, await control.ask(site, question_bytes(Heads())))
+        except Unreachable:
+            await self._from_others(site)
+            await self._bodies_of_others(site)
+            raise
+        moved = await self._witness.reopen(site, answer.reopenings)
+        if moved:
+            # What was cosigned of the epoch before is behind it; of the new one nothing was.
+            least = await self._cosigned(site)
+            self._moved |= {site} if LogName.CATALOG in moved else set()
         notes = {note.partition("\n")[0]: note for note in answer.notes}
-        expected = {origin_of(site, log) for log in LogName}
-        if set(notes) != expected:
+        if set(notes) != set(least):
             raise VerificationFailed("its heads are not those of its two logs")
-        node, replica = self._nodes[site], self._replicas[site]
-        catalog = origin_of(site, LogName.CATALOG)
-        # Seen first, so that the replica never holds what another history could be shown beside without evidence;
-        # cosigned last, so that nothing is that did not come.
-        checkpoint = await self._witness.see(site, node, catalog, notes[catalog])
-        leaves = await fetch_leaves(self._bulk, site, replica, checkpoint, notes[catalog])
-        bodies = await self._bodies(site, replica)
-        for origin, note in sorted(notes.items()):
-            await self._witness.witness(site, node, origin, note)
+        self._hear(site, answer)
+        replica = await self._replicas.of(site)
+        catalog, audit = (self._origin(site, log) for log in (LogName.CATALOG, LogName.AUDIT))
+        checkpoint = await self._witness.see(site, notes[catalog], least[catalog], replica)
+        leaves = await self._leaves(site, replica, checkpoint, notes[catalog])
+        await self._witness.compare(site, replica)
+        if self._index.site(site).size > replica.size or site in self._moved:
+            # The root has begun the catalog anew: what counted beyond what it took over counts no more.
+            self._asked = {each: at for each, at in self._asked.items() if each[0] != site}
+            await index_anew(replica, self._index, site, self._told, self._means.read)
+            self._moved.discard(site)
+        bodies = await self._bodies(site, replica, self.holders.senders(site, replica.size))
+        # Their bodies are for the next round: the owner has those too that others may not give, which would come late.
+        await self._from_others(site)
+        await self._heed(site, answer, replica)
+        # Last, for a site that forked its audit log must still be able to take a grant back in its catalog.
+        await self._witness.see(site, notes[audit], least[audit], None)
         return Round(leaves, bodies)
 
-    async def _bodies(self, site: str, replica: PeerLog) -> int:
-        """Fetch and index new bodies. The first round of a run also asks for those that an earlier run missed."""
-        if site in self._asked:
-            index = self._index.site(site)
-            came = await fetch_bodies(self._bulk, site, replica, index.size)
-            await index_log(replica, index)
-            return came
-        came = await fetch_bodies(self._bulk, site, replica, 0)
-        # What came belongs at earlier places too. The new index is filled aside: one that is on its way through the
-        # log says what counted once, and decisions are taken meanwhile.
-        anew = SiteIndex(site)
-        await index_log(replica, anew)
-        self._index.replace(anew)
-        self._asked.add(site)
-        return came
+    def _origin(self, site: str, log: LogName) -> str:
+        return self._witness.reopened.origin(site, log)
+
+    async def _cosigned(self, site: str) -> dict[str, int]:
+        """How many leaves were cosigned here of the two logs of ``site``, by their origins of now."""
+        origins = [self._origin(site, log) for log in LogName]
+        return {origin: await self._witness.size(origin) for origin in origins}
+
+    async def _heed(self, site: str, answer: HeadsAnswer, replica: PeerLog) -> None:
+        """Take what ``site`` says of others' forks, and the cosignatures that show how recent its catalog is."""
+        await self._witness.heed(site)
+        for note in answer.cosigned:
+            await self._freshness.hear(site, note, [self._members.nodes[site]], replica)
+
+    def _hear(self, holder: str, answer: HeadsAnswer) -> None:
+        """Keep what ``holder`` says that it has of the other members' catalogs."""
+        origins = {self._origin(site, LogName.CATALOG): site for site in self._members.nodes if site != self._root}
+        known = {origins[origin]: size for origin, (size, _) in answer.known.items() if origin in origins}
+        self.holders.heard(holder, known)
+
+    # --- leaves ------------------------------------------------------------------------------------------------------
+
+    async def _leaves(self, site: str, replica: PeerLog, checkpoint: Checkpoint, note: str) -> int:
+        """Fetch up to ``checkpoint`` from the first that sends what was signed; who does not is set aside."""
+        failure: ComityError | None = None
+        for holder in self.holders.senders(site, checkpoint.size):
+            try:
+                return await self._fetch(holder, site, replica, checkpoint, note)
+            except FAILURES as error:
+                failure = failure or error
+                self._set_aside(holder, site, error)
+        if isinstance(failure, VerificationFailed):
+            await self._witness.inquire(site, note, replica, self._means.control)
+        raise failure or NotFound("nobody has that log")
+
+    async def _fetch(self, holder: str, site: str, replica: PeerLog, checkpoint: Checkpoint, note: str) -> int:
+        self._quota.take(site, LEAVES, max(0, checkpoint.size - replica.edge.size))
+        return await fetch_leaves(self._sender(holder, site), replica, checkpoint, note)
+
+    async def _from_others(self, site: str) -> None:
+        """Take what other members have of ``site`` beyond what is here; what they send is as good as its own word."""
+        replica = await self._replicas.of(site)
+        for holder in self.holders.of(site, replica.size + 1):
+            try:
+                await self._from_holder(holder, site, replica)
+            except FAILURES as error:
+                self._set_aside(holder, site, error)
+
+    async def _bodies_of_others(self, site: str) -> None:
+        """Fetch from others the bodies that the owner, who is away, was not asked for."""
+        replica = await self._replicas.of(site)
+        if self._asked.get((site, site), 0) < replica.size and (others := self.holders.of(site, replica.size)):
+            with suppress(*FAILURES):
+                await self._bodies(site, replica, others)
+
+    async def _from_holder(self, holder: str, site: str, replica: PeerLog) -> None:
+        origin, node = self._origin(site, LogName.CATALOG), self._members.nodes[site]
+        note = await self._sender(holder, site).note()
+        checkpoint = open_checkpoint(note, origin, node)
+        if checkpoint.size <= replica.size:
+            raise VerificationFailed(f"it said to have more than its {checkpoint.size} entries")
+        # An older one than what was cosigned is not a log that shrank: it is what another had of it at its time.
+        await self._witness.see(site, note, 0, replica)
+        await self._fetch(holder, site, replica, checkpoint, note)
+        await self._witness.compare(site, replica)
+
+    def _set_aside(self, holder: str, site: str, error: ComityError) -> None:
+        names = self._members.names
+        whose = "its own catalog" if holder == site else f"the catalog of {names.get(site, site)}"
+        rounds = ASIDE_ROUNDS if isinstance(error, VerificationFailed) else AWAY_ROUNDS
+        self.holders.set_aside(holder, site, f"{names.get(holder, holder)} failed at {whose}: {error}", rounds)
+
+    def _sender(self, holder: str, site: str) -> Sender:
+        return Sender(holder, site, self._means.bulk, self._means.together, self._means.aside)
+
+    # --- bodies ------------------------------------------------------------------------------------------------------
+
+    async def _bodies(self, site: str, replica: PeerLog, holders: Sequence[str]) -> int:
+        """Fetch and index the bodies that lack, from the first of ``holders`` that sends what was signed."""
+        failure: ComityError | None = None
+        for holder in holders:
+            try:
+                return await self._bodies_from(holder, site, replica)
+            except FAILURES as error:
+                failure = failure or error
+                self._set_aside(holder, site, error)
+        raise failure or NotFound("nobody has the bodies of that log")
+
+    async def _bodies_from(self, holder: str, site: str, replica: PeerLog) -> int:
+        """Each holder is asked once a run for all that an earlier run missed, and from then on for what is new."""
+        start = self._asked.get((site, holder), 0)
+        came = await fetch_bodies(self._sender(holder, site), replica, start, partial(self._count, site))
+        self._asked[site, holder] = min(came.refused[0] if came.refused else came.stop, came.stop)
+        if came.lowest is not None and came.lowest < self._index.site(site).size:
+            self._late.add(site)
+        if site in self._late and self._may_index_anew(site):
+            await index_anew(replica, self._index, site, self._told, self._means.read)
+            self._late.discard(site)
+        await index_log(replica, self._index.site(site), self._told, self._means.read, came.stop)
+        if self._index.site(site).due:
+            await index_anew(replica, self._index, site, self._told, self._means.read)
+        if came.failure is not None:
+            raise came.failure
+        if came.refused:
+            raise VerificationFailed(
+                f"the bodies that it sent for the entries {_few(came.refused)} are not what was signed"
+            )
+        return came.count
+
+    def _count(self, site: str, bodies: int, size: int) -> None:
+        self._quota.take(site, BODIES, bodies)
+        self._quota.take(site, BODY_BYTES, size)
+
+    def _may_index_anew(self, site: str) -> bool:
+        now, size = self.holders.rounds(site), self._index.site(site).size
+        most = ANEW_AT_ONCE if size < LARGE else 1
+        left, last = self._anew.get(site, (most, now))
+        left = min(most, left + (now - last) / (ANEW_ROUNDS + size // 1000))
+        self._anew[site] = (left - 1 if left >= 1 else left), now
+        return left >= 1
+
+
+def _few(places: tuple[int, ...]) -> str:
+    return ", ".join(map(str, places[:5])) + (" …" if len(places) > 5 else "")

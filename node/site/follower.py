@@ -7,7 +7,7 @@ import logging
 import trio
 
 from catalog.error import ComityError, Unreachable
-from node.replicate.replicator import Replicator
+from node.replicate.replicator import Members, Replicator
 
 ROUND_SECONDS = 2.0
 FIRST_PAUSE = 0.25
@@ -16,39 +16,65 @@ log = logging.getLogger("comity.follow")
 
 
 class Follower:
-    """Keeps the replicas of ``sites`` fresh; ``behind`` says of each why it is not, empty when it is."""
+    """Keeps the replicas of all members but ``root``, this site, fresh. Members may come and go while it runs."""
 
-    def __init__(self, replicator: Replicator, names: dict[str, str]) -> None:
+    def __init__(self, root: str, members: Members, replicator: Replicator) -> None:
+        self._root = root
+        self._members = members
         self._replicator = replicator
-        self._names = names
-        self._woken = {site: trio.Event() for site in names}
-        self.behind = dict.fromkeys(names, "")
+        self._woken: dict[str, trio.Event] = {}
+        self._faults: dict[str, str] = {}
+
+    @property
+    def behind(self) -> dict[str, str]:
+        """Of each followed site, why it is not followed, or what it sent that was refused; empty when all is well."""
+        holders = self._replicator.holders
+        return {site: fault or holders.complaint(site) for site, fault in self._faults.items()}
 
     async def run(self) -> None:
         """Follow until cancelled."""
+        scopes: dict[str, trio.CancelScope] = {}
         async with trio.open_nursery() as nursery:
-            for site in self._names:
-                nursery.start_soon(self._follow, site)
+            while True:
+                wanted = self._members.nodes.keys() - {self._root}
+                for site in scopes.keys() - wanted:
+                    scopes.pop(site).cancel()
+                for site in sorted(wanted - scopes.keys()):
+                    scopes[site] = trio.CancelScope()
+                    nursery.start_soon(self._follow, site, scopes[site])
+                await trio.sleep(ROUND_SECONDS)
 
     def wake(self, site: str) -> None:
         """There may be news of ``site``: a hint, never trusted, that only brings its next round forward."""
         if site in self._woken:
             self._woken[site].set()
 
-    async def _follow(self, site: str) -> None:
+    async def _follow(self, site: str, scope: trio.CancelScope) -> None:
+        self._faults[site] = ""
         pause = ROUND_SECONDS
-        while True:
-            self._woken[site] = trio.Event()
-            try:
-                await self._replicator.round(site)
-                fault, pause = "", ROUND_SECONDS
-            except Unreachable as error:
-                # Two nodes that start together miss each other by moments: the first pause is short.
-                fault, pause = str(error), min(2 * pause, MAX_PAUSE) if self.behind[site] else FIRST_PAUSE
-            except ComityError as error:
-                fault, pause = f"{type(error).__name__}: {error}", MAX_PAUSE
-            if fault and fault != self.behind[site]:
-                log.warning("%s: %s", self._names[site], fault)
-            self.behind[site] = fault
-            with trio.move_on_after(pause):
-                await self._woken[site].wait()
+        try:
+            with scope:
+                while True:
+                    self._woken[site] = trio.Event()
+                    pause = await self._round(site, pause)
+                    with trio.move_on_after(pause):
+                        await self._woken[site].wait()
+        finally:
+            del self._faults[site], self._woken[site]
+            self._replicator.holders.forget(site)
+
+    async def _round(self, site: str, pause: float) -> float:
+        """One round; how long to wait until the next, where ``pause`` was waited before this one."""
+        before = self._faults[site]
+        try:
+            await self._replicator.round(site)
+            fault, pause = "", ROUND_SECONDS
+        except Unreachable as error:
+            # Two nodes that start together miss each other by moments: the first pause is short.
+            fault, pause = str(error), min(2 * pause, MAX_PAUSE) if before else FIRST_PAUSE
+        except ComityError as error:
+            fault, pause = f"{type(error).__name__}: {error}", MAX_PAUSE
+        if fault and fault != before:
+            log.warning("%s: %s", self._members.names.get(site, site), fault)
+        self._faults[site] = fault
+        return pause

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from catalog.cid import Cid
@@ -15,6 +16,9 @@ from privacy.trust import blocks_at
 from workflow.argument import Data
 
 MAX_NODE = 2 << 20
+Arrived = Callable[[str, Cid], Awaitable[None]]
+"""Told that all bytes under a root have come from a site."""
+
 BATCH = 32
 
 
@@ -27,14 +31,23 @@ class Materials:
     """The ``Materials`` of the step executor, for the site ``site``."""
 
     def __init__(
-        self, site: str, index: Index, blobs: DiskBlobs, residents: Residents, brought: Brought, bulk: Bulk
+        self,
+        site: str,
+        index: Index,
+        blobs: DiskBlobs,
+        residents: Residents,
+        brought: Brought,
+        bulk: Bulk,
+        arrived: Arrived,
     ) -> None:
+        """``arrived`` is told of each root that has come whole from another site, before it is used."""
         self._site = site
         self._index = index
         self._blobs = blobs
         self._residents = residents
         self._brought = brought
         self._bulk = bulk
+        self._arrived = arrived
 
     async def block(self, cid: Cid) -> None:
         """See to it that a block is stored here whole, from any site that shares it.
@@ -99,6 +112,7 @@ class Materials:
             nodes = [(cid, await self._bulk.get(site, blob_path(root, cid), MAX_NODE)) for cid in wanted[:BATCH]]
             await self._blobs.put_nodes(nodes)
             fetched.update(cid for cid, _ in nodes)
+        await self._arrived(site, root)
         await self._brought.keep(site, root)
 
     async def _wanted(self, root: Cid, fetched: set[Cid]) -> list[Cid]:

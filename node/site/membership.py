@@ -1,51 +1,70 @@
-"""This site's place in its consortium: the founding while it lasts, then its members and how they are reached."""
+"""This site's place in its consortium: its epochs, its members and their nodes.
+
+Every epoch document is checked from scratch against the one before it, at every start too. What other members signed
+is read from their logs (:meth:`Membership.advance`); two doors let in what no log can bring: a site that is not a
+member yet (``POST /join``, in ``node/site/entrance.py``), and a member whose node key was lost (``POST /key``).
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import trio
 
 from catalog.cid import Cid
-from catalog.dagcbor import cid_of, decode, encode
-from catalog.error import BadInput, Conflict, Denied, NotFound, VerificationFailed
-from catalog.key import UNSIGNED, check, signed
-from catalog.member import Epoch
-from node.founding import INVITE_MILLIS, Founder, Founding, Invite, Knock, joined, node_of, nodes_of, signed_by
-from node.keyfile import Identity
-from node.message import read_reply, reply_bytes
+from catalog.dagcbor import decode
+from catalog.epoch import KIND, EpochSignatureFields, charters, successor
+from catalog.error import BadInput, Conflict, Denied, VerificationFailed
+from catalog.index import Index
+from catalog.member import Epoch, Member, consortium_cid
+from node.admission import Announcement, announced, as_known, extended
+from node.founding import Founder, Founding
+from node.message import Done, reply_bytes
 from node.network.bulk import BulkClient
-from node.ports import Clock, Random
-from node.storage.facts import Fact, Facts
-
-JOIN_PATH = "/join"
-MAX_FOUNDING = 1 << 20
+from node.site.directory import Directory
+from node.storage.facts import Fact, Facts, Kept
 
 
 class Membership:
-    """The founding and what came of it. ``me`` is this site as the others are told of it."""
+    """The consortium as it stands. ``me`` is this site as the others are told of it.
 
-    def __init__(
-        self, me: Founder, node: Identity, facts: Facts, bulk: BulkClient, clock: Clock, random: Random
-    ) -> None:
-        self._me = me
-        self._node = node
+    ``changing`` is held by whoever goes on to another epoch; ``candidates`` are the sites that wait to be admitted.
+    """
+
+    def __init__(self, me: Announcement, facts: Facts, bulk: BulkClient, index: Index) -> None:
         self._facts = facts
-        self._bulk = bulk
-        self._clock = clock
-        self._random = random
-        self._founding: Founding | None = None
-        self._invite: Invite | None = None
-        self._changing = trio.Lock()
+        self._index = index
+        self.changing = trio.Lock()
+        self.directory = Directory(me, facts, bulk, index)
+        self.chain: tuple[Epoch, ...] = ()
+        self.candidates: dict[str, Founder] = {}
         self.consortium: Cid | None = None
         self.epoch: Epoch | None = None
-        self.founders: dict[str, Founder] = {}
-        self.nodes: dict[str, str] = {}
+        self.founders = self.directory.founders
+        self.nodes = self.directory.nodes
 
     async def load(self) -> None:
-        """Read what an earlier run left."""
-        self._invite = await self._facts.get(Fact.INVITE, Invite)
+        """Read what an earlier run left, and check it again.
+
+        Raises:
+            VerificationFailed: the epochs that are kept here do not follow each other.
+        """
+        self.candidates = {each.member.root: each for each in await self._facts.all(Kept.CANDIDATE, Founder)}
+        self.directory.introduce(self.candidates.values())
+        if (member := await self._facts.get(Fact.MEMBER, Member)) is not None:
+            self.directory.me = as_known(member, self.directory.me)
+        await self.directory.load()
         founding = await self._facts.get(Fact.FOUNDING, Founding)
-        if founding is not None:
-            self._take(founding)
+        epochs = await self._facts.all(Kept.EPOCH, Epoch)
+        if founding is not None and founding.founded() is not None:
+            self.begin(founding)
+        if epochs:
+            first = self.chain or (epochs[0],)
+            self._follow(extended(first[:1], (each for each in epochs if each.number), consortium_cid(first[0])))
+
+    @property
+    def _me(self) -> Founder:
+        return self.directory.me.founder
 
     @property
     def names(self) -> dict[str, str]:
@@ -53,159 +72,108 @@ class Membership:
         return {root: founder.member.site for root, founder in self.founders.items()}
 
     @property
-    def founding(self) -> Founding:
-        """The founding as this site knows it.
-
-        Raises:
-            NotFound: none has begun here.
-        """
-        if self._founding is None:
-            raise NotFound("this site is in no consortium; begin one with «consortium new», or join with an invitation")
-        return self._founding
+    def witness_only(self) -> bool:
+        """Whether this site only witnesses the others' logs."""
+        member = self.epoch.member(self._me.member.root) if self.epoch is not None else None
+        return (member or self._me.member).witness_only
 
     def site_of(self, node: str) -> str | None:
         """The member whose node key is ``node``."""
         return next((root for root, did in self.nodes.items() if did == node), None)
 
-    async def begin(self, name: str, founders: int) -> None:
-        """Begin a founding here.
+    # --- epochs ------------------------------------------------------------------------------------------------------
 
-        Raises:
-            Conflict: this site is in one already. BadInput: not a name, or not 2 to 256 founders.
+    def begin(self, founding: Founding) -> None:
+        """Go by a founding that every founder has signed, unless an epoch stands already."""
+        if self.epoch is None:
+            self.directory.introduce(founding.founders)
+            self._follow((founding.epoch(),))
+
+    async def adopt(self, chain: tuple[Epoch, ...], members: Iterable[Founder]) -> None:
+        """Go by a longer chain, which was checked, and keep how its ``members`` are reached; ``changing`` is held."""
+        for founder in members:
+            await self._keep_place(chain, founder)
+        for epoch in chain[len(self.chain) :]:
+            await self._facts.keep(Kept.EPOCH, f"{epoch.number:010}", epoch)
+        self._follow(chain)
+
+    async def _keep_place(self, chain: tuple[Epoch, ...], founder: Founder) -> None:
+        """Keep how a member is reached, as far as its own root vouches for it."""
+        member = chain[-1].member(founder.member.root)
+        if member is None or founder.member.root == self._me.member.root:
+            return
+        place = as_known(member, Announcement(founder=founder))
+        announced(place, charters(chain)[member.root])
+        await self.directory.keep(member.root, place)
+
+    async def advance(self) -> bool:
+        """Adopt every next epoch that more than half of the members signed; whether there was one.
+
+        What each member signed is read from its own log, as far as it was replicated.
         """
-        if self._invite is not None:
-            raise Conflict("this site has taken up an invitation already; a site is in one consortium")
-        if self._founding is not None:
-            raise Conflict(f"this site is in «{self._founding.consortium}» already; a site is in one consortium")
-        if not 2 <= founders <= 256:
-            raise BadInput("a consortium has 2 to 256 founders")
-        if not 0 < len(name) <= 120 or not name.isprintable():
-            raise BadInput("a consortium's name is 1 to 120 printable characters")
-        founding = Founding(consortium=name, expected=founders, founders=(self._me,), signatures={})
-        async with self._changing:
-            if self._founding is not None or self._invite is not None:
-                raise Conflict("this site has just begun or joined another founding")
-            await self._keep(founding)
+        adopted = False
+        async with self.changing:
+            while self.epoch is not None and (epoch := successor(self.epoch, self.signed(self.epoch))) is not None:
+                await self._facts.keep(Kept.EPOCH, f"{epoch.number:010}", epoch)
+                self._follow((*self.chain, epoch))
+                adopted = True
+                await self._admitted()
+            await self.directory.keep_up()
+        return adopted
 
-    async def invite(self) -> Invite:
-        """An invitation for one more founder.
+    def signed(self, epoch: Epoch) -> dict[str, EpochSignatureFields]:
+        """What the members of ``epoch`` signed to follow it, by root key, as their logs say."""
+        found = {}
+        for member in epoch.members:
+            index = self._index.sites.get(member.root)
+            fields = index.typed(EpochSignatureFields, KIND, str(epoch.number + 1)) if index is not None else None
+            if fields is not None:
+                found[member.root] = fields
+        return found
 
-        Raises:
-            Conflict: every founder is there, or this site is not the one that gathers them.
-        """
-        founding = self.founding
-        if founding.complete or self._invite is not None:
-            raise Conflict("only the site that began the founding invites, until every founder has joined")
-        secret = self._random.token(32)
-        invite = Invite(
-            consortium=founding.consortium,
-            site=self._me.member.site,
-            node=self._node.did,
-            bulk=self._me.bulk,
-            secret=secret,
-            not_after=self._clock.now() + INVITE_MILLIS,
-            sig=UNSIGNED,
-        )
-        await self._facts.invited(secret, invite.not_after)
-        return signed(invite, self._node.key)
+    def _follow(self, chain: tuple[Epoch, ...]) -> None:
+        """Go by the last epoch of ``chain``, which was checked, from now on."""
+        self.chain = chain
+        known = charters(chain)
+        for root, charter in known.items():
+            self._index.admit(root).govern(charter)
+        last = chain[-1]
+        if self._me.member.root in last.roots() or self.epoch is not None:
+            self.epoch, self.consortium = last, consortium_cid(chain[0])
+        for root in known:
+            self._stop(root, last)
+        if self.epoch is not None:
+            self.directory.govern(last, known)
 
-    async def join(self, data: bytes) -> None:
-        """Take up an invitation, or ask again where one that was taken up stands.
+    def _stop(self, root: str, epoch: Epoch) -> None:
+        """No decision relies on a member that is suspended, or on a site that left."""
+        index, member = self._index.site(root), epoch.member(root)
+        index.resume("epoch")
+        if member is None:
+            index.stop(f"it is no member since epoch {epoch.number}", "epoch")
+        elif member.suspended:
+            index.stop(f"its members suspended it in epoch {epoch.number}", "epoch")
 
-        Raises:
-            VerificationFailed: it was altered. Denied: it has expired or was used. Unreachable: no answer.
-            Conflict: this site is in another consortium already.
-        """
+    # --- candidates, and the door for node keys ----------------------------------------------------------------------
+
+    async def note(self, founder: Founder) -> None:
+        """Note a site that wants to be admitted; durable on return. It gives it nothing."""
+        root = founder.member.root
+        await self._facts.keep(Kept.CANDIDATE, root, founder)
+        self.candidates[root] = founder
+        self.directory.introduce([founder])
+
+    async def _admitted(self) -> None:
+        """A candidate that is a member now is reached as it said when it came, until it says otherwise."""
+        for root in self.candidates.keys() & self.founders.keys():
+            await self.directory.keep(root, Announcement(founder=self.candidates[root]))
+            await self._facts.drop(Kept.CANDIDATE, root)
+            del self.candidates[root]
+
+    async def answer_key(self, asker: str, body: bytes) -> bytes:
+        """Take a member's announcement of its node's key and addresses from the node ``asker``, or say why not."""
         try:
-            invite = decode(Invite, data, 4096)
-            check(invite, invite.node)
-        except VerificationFailed as error:
-            raise VerificationFailed(f"the invitation was altered or is not one ({error}); ask for it again") from error
-        self._check_invite(invite)
-        if self._invite is None and self._clock.now() > invite.not_after:
-            raise Denied("this invitation has expired; ask for a new one")
-        await self._knock(invite, None)
-
-    async def refresh(self) -> None:
-        """Ask the inviting site how far the founding is, if this one was invited and it is not founded yet."""
-        if self._invite is not None and self.epoch is None:
-            await self._knock(self._invite, None)
-
-    async def sign(self, signature: bytes) -> None:
-        """Add this site's root signature.
-
-        Raises:
-            Conflict: not every founder is there. VerificationFailed: not this site's signature of the document.
-        """
-        root = self._me.member.root
-        async with self._changing:
-            founding = signed_by(self.founding, root, signature)
-            if self._invite is None:
-                await self._keep(founding)
-                return
-        await self._knock(self._invite, signature)
-
-    async def answer_knock(self, asker: str, body: bytes) -> bytes:
-        """Answer a founder at the door; refusals go back as such, since it holds an invitation or learns nothing."""
-        try:
-            return reply_bytes(await self._admit(asker, decode(Knock, body, 64 << 10)))
+            await self.directory.announce(asker, decode(Announcement, body, 64 << 10))
+            return reply_bytes(Done())
         except (BadInput, Conflict, Denied, VerificationFailed) as refusal:
             return reply_bytes(refusal)
-
-    async def _admit(self, asker: str, knock: Knock) -> Founding:
-        if node_of(knock.founder) != asker:
-            raise VerificationFailed("the founder at the door is another than who signed the request")
-        if self._founding is None or self._invite is not None:
-            raise Denied("this invitation was not given here; ask for a new one")
-        root = knock.founder.member.root
-        await self._facts.admit(knock.secret, root, self._clock.now())
-        async with self._changing:
-            founding = joined(self._founding, knock.founder)
-            if knock.signature is not None:
-                founding = signed_by(founding, root, knock.signature)
-            if founding != self._founding:
-                await self._keep(founding)
-        return founding
-
-    async def _knock(self, invite: Invite, signature: bytes | None) -> None:
-        knock = Knock(secret=invite.secret, founder=self._me, signature=signature)
-        reply = await self._bulk.post(invite.node, invite.bulk, JOIN_PATH, encode(knock), limit=MAX_FOUNDING)
-        founding = read_reply(Founding, reply)
-        if self._me not in founding.founders or founding.consortium != invite.consortium:
-            raise VerificationFailed("the inviting site answered with a founding that this site is not part of")
-        async with self._changing:
-            self._check_invite(invite)
-            self._check(founding)
-            if self._invite is None:
-                # Before the founding: a site that finds one and no invitation takes itself for the one that gathers.
-                await self._facts.set(Fact.INVITE, invite)
-                self._invite = invite
-            await self._keep(founding)
-
-    def _check_invite(self, invite: Invite) -> None:
-        if self._invite is not None and self._invite != invite:
-            raise Conflict("this site has taken up another invitation already")
-        if self._invite is None and self._founding is not None:
-            raise Conflict(f"this site is in «{self._founding.consortium}» already; a site is in one consortium")
-
-    async def _keep(self, founding: Founding) -> None:
-        """Nothing of a founding counts, and nobody is told of it, before it is durable."""
-        self._check(founding)
-        await self._facts.set(Fact.FOUNDING, founding)
-        self._take(founding)
-
-    def _check(self, founding: Founding) -> tuple[dict[str, str], Cid | None]:
-        """Check a founding whole; the founders' node keys, and the consortium once all have signed."""
-        nodes, founded = nodes_of(founding), founding.founded()
-        if self.consortium is not None and founded != self.consortium:
-            raise VerificationFailed("the founding changed after it was complete")
-        return nodes, founded
-
-    def _take(self, founding: Founding) -> None:
-        nodes, founded = self._check(founding)
-        self._founding = founding
-        if founded is not None:
-            self.epoch = founding.epoch()
-            self.consortium = cid_of(self.epoch)
-            self.founders = {founder.member.root: founder for founder in founding.founders}
-            self.nodes = nodes

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import trio
 
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
-from catalog.error import ComityError, NotFound, Unreachable
+from catalog.error import ComityError, Denied, NotFound, Unreachable
 from node.automator.automator import Automator
 from node.message import Outcome, Place
 from workflow.receipt import Receipt
@@ -18,16 +19,21 @@ MAX_UNDER_WAY = 10_000
 
 
 class _UnderWay:
-    def __init__(self) -> None:
+    def __init__(self, message: Place) -> None:
+        self.message = message
         self.ended = trio.Event()
         self.refusal: ComityError | None = None
+        self.scope = trio.CancelScope()
+        self.stopped = ""
 
 
 class Orders:
     """Starts the automator on each new order in ``nursery`` and lets askers wait for its receipt."""
 
-    def __init__(self, automator: Automator, nursery: trio.Nursery) -> None:
+    def __init__(self, automator: Automator, nursery: trio.Nursery, reach: Callable[[int], Awaitable[None]]) -> None:
+        """``reach`` comes back once the quorum has cosigned that many leaves of the audit log."""
         self._automator = automator
+        self._reach = reach
         self._nursery = nursery
         self._under_way: dict[Cid, _UnderWay] = {}
         self._placed: OrderedDict[Cid, str] = OrderedDict()
@@ -50,7 +56,7 @@ class Orders:
         if cid not in self._under_way:
             if len(self._under_way) >= MAX_UNDER_WAY:
                 raise ComityError("too many orders are under way at this site; try again later")
-            self._under_way[cid] = _UnderWay()
+            self._under_way[cid] = _UnderWay(message)
             self._nursery.start_soon(partial(self._carry, cid, message, asker))
         return await self._wait(cid, message.seconds)
 
@@ -64,10 +70,30 @@ class Orders:
             raise Unreachable("no such order came from there since this node started; place it again")
         return await self._wait(question.order, question.seconds)
 
+    def stop(self, chosen: Callable[[Place], bool], reason: str) -> int:
+        """End the steps of all ``chosen`` orders that are under way; how many. What they ran is killed at once."""
+        found = [task for task in self._under_way.values() if not task.stopped and chosen(task.message)]
+        for task in found:
+            task.stopped = reason
+            task.scope.cancel()
+        return len(found)
+
+    async def gone(self, chosen: Callable[[Place], bool], reason: str) -> None:
+        """End the steps of all ``chosen`` orders, and come back when none of them is under way."""
+        self.stop(chosen, reason)
+        for task in [task for task in self._under_way.values() if chosen(task.message)]:
+            await task.ended.wait()
+
     async def _carry(self, cid: Cid, message: Place, asker: str) -> None:
         task = self._under_way[cid]
         try:
-            await self._automator.carry(message, asker)
+            with task.scope:
+                await self._automator.carry(message, asker)
+                await self._reach(self._automator.waits_for(cid))
+            if task.scope.cancelled_caught:
+                await self._automator.abandon(cid, task.stopped)
+                if self._automator.standing(cid) is None:
+                    task.refusal = Denied(task.stopped)
         except ComityError as error:
             task.refusal = error
         finally:

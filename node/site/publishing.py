@@ -10,25 +10,29 @@ from pathlib import Path
 
 import trio
 
+from catalog.approve import ApproveFields
 from catalog.block import BlockFields, EndorseFields
 from catalog.body import Body
 from catalog.cid import Cid
+from catalog.claim import ClaimFields
 from catalog.dataset import DatasetFields, Level
 from catalog.entry import KINDS, Entry, read_entry
-from catalog.error import BadInput, Denied, NotFound, VerificationFailed
+from catalog.error import BadInput, Denied, NotFound
 from catalog.grant import GrantFields
-from catalog.key import check
+from catalog.httpsig import SignedRequest
 from catalog.member import Role
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields
+from catalog.revoke import RevokeFields
 from node.api import schema
 from node.automator.book import Line
 from node.execute.step import TOOL
+from node.site.granting import check_access
 from node.site.site import Site
 from node.site.views import entry_view
 from privacy.label import may_hold
 from privacy.policy import Policy
-from privacy.purpose import checked
+from privacy.purpose import checked, checked_undertaking, checked_use
 from privacy.trust import Person, blocks_at, person_at
 from workflow.account import Chain, FetchFields
 from workflow.parse import parse_tool
@@ -62,12 +66,14 @@ async def check_content(site: Site, body: Body) -> None:
     match entry.fields:
         case PolicyFields(text=text):
             await trio.to_thread.run_sync(partial(Policy.parse, text, site=site.config.name, version="new"))
-        case ProjectFields(purpose=purpose):
-            checked(purpose)
-        case GrantFields(grant=grant):
-            if grant.site != site.root or grant.issuer != body.actor:
-                raise VerificationFailed("a grant is issued by the steward who signs its entry, for this site's data")
-            check(grant, grant.issuer)
+        case ProjectFields(purpose=purpose, undertakings=undertakings):
+            checked(purpose, site.diseases)
+            for each in undertakings:
+                checked_undertaking(each)
+        case ApproveFields() as approval:
+            _check_approval(site, approval)
+        case GrantFields() | RevokeFields() | ClaimFields() as access:
+            check_access(site, access, body.actor)
         case DatasetFields() as dataset:
             await _check_dataset(site, dataset)
         case BlockFields(cid=cid):
@@ -77,9 +83,17 @@ async def check_content(site: Site, body: Body) -> None:
             pass
 
 
+def _check_approval(site: Site, approval: ApproveFields) -> None:
+    project = site.index.site(approval.project.site).typed(ProjectFields, "project", approval.project.name)
+    if project is None:
+        raise NotFound(f"no project «{approval.project.name}» stands in the catalog of its site")
+    if project.terms != approval.terms and not approval.withdrawn:
+        raise BadInput(f"the terms of the project «{approval.project.name}» have just changed; read them again")
+
+
 async def _check_dataset(site: Site, dataset: DatasetFields) -> None:
-    for purpose in dataset.purposes:
-        checked(purpose)
+    for term in dataset.purposes:
+        checked_use(term, site.diseases)
     if dataset.level is Level.RESIDENT:
         if set(dataset.label.owners) != {site.root} or dataset.label.owners[site.root] != (site.root,):
             raise BadInput("resident data are read by their owner alone; their label must say so")
@@ -200,7 +214,7 @@ def nothing_named(cid: Cid) -> NotFound:
     return NotFound(f"nothing named {cid} is shared with this site; check the CID, or ask its owner to share it")
 
 
-async def fetch_file(site: Site, did: str, cid: Cid, path: str) -> bytes:
+async def fetch_file(site: Site, did: str, signed: SignedRequest, cid: Cid, path: str) -> bytes:
     """A file of open data or of a block, fetched from its holder if need be; written down before it is given.
 
     Raises:
@@ -214,11 +228,13 @@ async def fetch_file(site: Site, did: str, cid: Cid, path: str) -> bytes:
         raise nothing_named(cid)
     if not may_hold(fields.label, site.root) or (isinstance(fields, DatasetFields) and fields.withdrawn):
         raise nothing_named(cid)
+    if overdue := site.freshness.refusal("fetch", {entry.site}):
+        raise Denied(overdue)
     await site.materials.bring(entry.site, cid)
     if isinstance(fields, DatasetFields):
 
         def account(chain: Chain, _index: int) -> FetchFields:
-            return FetchFields(root=cid, site=site.root, person=person.did, chain=chain)
+            return FetchFields(root=cid, site=site.root, person=person.did, chain=chain, request=signed)
 
-        await site.book.write([Line("fetch", [cid], account)])
+        await site.book.write([Line("fetch", [cid], account, (person.did,))])
     return await site.blobs.read(cid, path, MAX_FILE)

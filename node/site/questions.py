@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from catalog.dagcbor import Value
 from catalog.error import ComityError, NotFound, VerificationFailed
+from catalog.index import Index
+from catalog.merkle import full_path
 from catalog.origin import LogName, log_of
+from catalog.reopening import Reopening
 from node.message import (
+    AddCheckpoint,
+    Added,
     Consistency,
-    Cosigned,
-    Done,
     Heads,
     HeadsAnswer,
     Outcome,
@@ -19,9 +22,12 @@ from node.message import (
     read_question,
     reply_bytes,
 )
+from node.replicate.cosign import Witness
 from node.site.auditdesk import AuditDesk
 from node.site.membership import Membership
 from node.site.orders import Orders
+from node.site.replicas import Replicas
+from node.site.witnessing import Witnessing
 from node.storage.log import DiskLog
 
 
@@ -34,14 +40,24 @@ class Questions:
         membership: Membership,
         catalog: DiskLog,
         audit: DiskLog,
+        replicas: Replicas,
         orders: Orders,
         desk: AuditDesk,
+        index: Index,
+        witness: Witness,
+        witnessing: Witnessing,
+        reopenings: tuple[Reopening, ...] = (),
     ) -> None:
         self._site = site
         self._membership = membership
         self._logs = {LogName.CATALOG: catalog, LogName.AUDIT: audit}
+        self._replicas = replicas
         self._orders = orders
         self._desk = desk
+        self._index = index
+        self._witness = witness
+        self._witnessing = witnessing
+        self._reopenings = reopenings
 
     async def answer(self, asker: str, data: bytes) -> bytes:
         """The reply to a question of the site ``asker``."""
@@ -53,11 +69,11 @@ class Questions:
     async def _dispatch(self, asker: str, question: Question) -> Value:
         match question:
             case Heads():
-                return HeadsAnswer(notes=tuple(log.note for log in self._logs.values()))
+                return await self._heads()
             case Consistency():
                 return await self._consistency(question)
-            case Cosigned():
-                return await self._cosigned(asker, question)
+            case AddCheckpoint():
+                return await self._cosign(asker, question)
             case Place():
                 self._check_bus(asker, question)
                 return await self._orders.place(question, asker)
@@ -66,23 +82,35 @@ class Questions:
             case Rows():
                 return await self._desk.answer(question, asker)
 
+    async def _heads(self) -> HeadsAnswer:
+        beat = self._index.site(self._site).latest("beat", "")
+        cosigned = await self._witnessing.head(beat.index if beat is not None else 0)
+        known = {replica.origin: (replica.size, replica.root) for replica in self._replicas.known.values()}
+        notes = tuple(log.note for log in self._logs.values())
+        return HeadsAnswer(notes=notes, known=known, cosigned=cosigned, reopenings=self._reopenings)
+
     def _check_bus(self, asker: str, question: Place) -> None:
         """An order's receipt is for the bus that signed it: whoever saw the order elsewhere gets none for it."""
         if question.order.bus != self._membership.nodes[asker]:
             raise VerificationFailed("the order does not come from the bus node that signed it")
 
     async def _consistency(self, question: Consistency) -> ProofAnswer:
-        hashes = await self._log(question.origin).consistency(question.old, question.new)
-        return ProofAnswer(hashes=tuple(hashes))
+        """A proof for one of this site's logs, or for another's of which a replica is here."""
+        replicas = {replica.origin: replica for replica in self._replicas.known.values()}
+        log = replicas.get(question.origin) or self._log(question.origin)
+        old, hashes = question.old, await log.consistency(question.old, question.new)
+        path = full_path(old, await log.root_at(old), hashes) if 0 < old < question.new else hashes
+        return ProofAnswer(hashes=tuple(path))
 
-    async def _cosigned(self, asker: str, question: Cosigned) -> Done:
-        """Keep the asker's own cosignature; nobody brings another's."""
-        log = self._log(question.note.partition("\n")[0])
-        await log.add_cosignatures(question.note, {asker: self._membership.nodes[asker]})
-        return Done()
+    async def _cosign(self, asker: str, question: AddCheckpoint) -> Added:
+        """Cosign the asker's own log; nobody asks for another's."""
+        origin = question.note.partition("\n")[0]
+        replica = await self._replicas.of(asker) if log_of(origin, asker) is LogName.CATALOG else None
+        self._witnessing.back(asker)
+        return await self._witness.add(asker, question, replica)
 
     def _log(self, origin: str) -> DiskLog:
-        name = log_of(origin, self._site)
-        if name is None:
+        log = next((log for log in self._logs.values() if log.origin == origin), None)
+        if log is None:
             raise NotFound("this site has no log of that name")
-        return self._logs[name]
+        return log

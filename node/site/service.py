@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from importlib.metadata import version
-
-import trio
 
 from catalog.body import read_body
 from catalog.checkpoint import cosigners, open_checkpoint
 from catalog.cid import Cid
-from catalog.dagcbor import decode, encode
-from catalog.error import ComityError, VerificationFailed
-from catalog.key import check
+from catalog.dagcbor import encode
+from catalog.httpsig import SignedRequest
 from catalog.member import epoch_message
 from catalog.offer import OfferFields
 from node.api import schema
-from node.message import Rows, Who, WhoAnswer, question_bytes, read_reply
-from node.site import publishing, submitting
+from node.founding import Invite
+from node.site import asking, governing, halting, publishing, searching, submitting
+from node.site.mentions import mentions
 from node.site.site import Site
-from node.site.views import entry_view
+from node.site.views import entry_view, fork_view
 from node.storage.stored import StoredLog
 
 
@@ -43,24 +42,32 @@ class SiteService:
             consortium=epoch.consortium if epoch else None,
             consortium_cid=str(site.membership.consortium) if epoch else None,
             epoch=epoch.number if epoch else None,
-            members=tuple([await self._member(root) for root in site.membership.founders]),
+            members=tuple([await self._member(*each) for each in self._names()]),
             logs=(await self._log(site.catalog), await self._log(site.audit)),
+            quorum=epoch.quorum if epoch else 0,
             runner=site.steps.runner,
             runner_fault=site.steps.fault,
             recovered=tuple(site.recovered),
+            halted=tuple(f"{scope.words}: {reason}" for scope, reason in site.book.halts.standing.items()),
         )
 
-    async def _member(self, root: str) -> schema.MemberView:
+    def _names(self) -> list[tuple[str, str]]:
+        """The members by root key and name: this site first, then in the order of their names."""
+        site = self._site
+        return sorted(site.membership.names.items(), key=lambda each: (each[0] != site.root, each[1].casefold()))
+
+    async def _member(self, root: str, name: str) -> schema.MemberView:
         site = self._site
         here = root == site.root
         index = site.index.site(root)
-        node = site.membership.nodes[root]
+        node = site.membership.nodes.get(root)
         offer = index.typed(OfferFields, "offer")
         behind = site.consorting.follower.behind.get(root, "") if site.consorting and not here else ""
         return schema.MemberView(
-            name=site.membership.founders[root].member.site,
+            name=name,
             site=root,
             node=node,
+            keys=index.nodes(),
             here=here,
             connected=here or node in site.network.connected(),
             entries=index.size,
@@ -68,23 +75,45 @@ class SiteService:
             behind=behind,
             price=offer.price if offer else None,
             runner=offer.runner if offer else None,
+            stopped=index.stale,
+            heard=0 if here else site.freshness.age(root),
+            refuses=site.consorting.witnessing.refused.get(root, "") if site.consorting else "",
         )
 
     async def _log(self, log: StoredLog) -> schema.LogView:
         site = self._site
         note = await log.last_cosigned()
         names = set(cosigners(note, site.membership.nodes)) if note else set()
-        size = open_checkpoint(note, log.origin, site.node.did).size if note else 0
+        size = open_checkpoint(note, log.origin, *log.keys).size if note else 0
         cosigned_by = tuple(sorted(site.membership.names.get(name, name) for name in names))
-        return schema.LogView(origin=log.origin, size=log.size, cosigned_size=size, cosigners=cosigned_by)
+        push = site.consorting.witnessing.of(log) if site.consorting else None
+        return schema.LogView(
+            origin=log.origin,
+            size=log.size,
+            cosigned_size=size,
+            cosigners=cosigned_by,
+            covered=push.covered() if push else 0,
+            waiting=tuple(sorted(site.membership.names.get(each, each) for each in push.lacking(log.size)))
+            if push
+            else (),
+        )
+
+    async def forks(self) -> tuple[schema.ForkView, ...]:
+        """The members that were proven to keep two histories of a log, with the proofs."""
+        site = self._site
+        forks = site.consorting.witness.forks.values() if site.consorting else ()
+        return tuple(fork_view(fork, site.index, site.membership) for fork in forks)
 
     async def founding(self) -> schema.FoundingView:
         """How far the founding is."""
-        await self._site.membership.refresh()
+        await self._site.entrance.refresh()
         return self._founding()
 
     def _founding(self) -> schema.FoundingView:
-        founding = self._site.membership.founding
+        entrance = self._site.entrance
+        if entrance.invited_to is not None and entrance.invited_to.founded is not None:
+            return self._admission(entrance.invited_to)
+        founding = entrance.founding
         names = {founder.member.root: founder.member.site for founder in founding.founders}
         epoch = founding.epoch() if founding.complete else None
         return schema.FoundingView(
@@ -97,31 +126,59 @@ class SiteService:
             consortium=self._site.membership.consortium,
         )
 
+    def _admission(self, invite: Invite) -> schema.FoundingView:
+        """How far the admission is of a site that came after the founding."""
+        membership = self._site.membership
+        last = membership.chain[-1] if membership.chain else None
+        names = tuple(member.site for member in last.members) if last is not None else ()
+        return schema.FoundingView(
+            name=invite.consortium,
+            expected=len(names),
+            joined=names,
+            signed=names,
+            to_sign=None,
+            epoch=membership.chain[0] if membership.chain else None,
+            consortium=membership.consortium,
+        )
+
     async def new_consortium(self, request: schema.NewConsortium) -> schema.FoundingView:
         """Begin a founding here."""
-        await self._site.membership.begin(request.name, request.founders)
+        await self._site.entrance.begin(request.name, request.founders)
         return self._founding()
 
     async def invite(self) -> schema.InviteView:
         """An invitation for one more founder."""
-        invite = await self._site.membership.invite()
+        invite = await self._site.entrance.invite()
         return schema.InviteView(invite=encode(invite), not_after=invite.not_after)
 
     async def join(self, request: schema.Join) -> schema.FoundingView:
         """Take an invitation up."""
-        await self._site.membership.join(request.invite)
+        await self._site.entrance.join(request.invite, witness_only=request.witness_only)
         return self._founding()
 
     async def sign_epoch(self, request: schema.SignEpoch) -> schema.FoundingView:
         """Add this site's signature to the founding document."""
-        await self._site.membership.sign(request.signature)
+        await self._site.entrance.sign(request.signature)
         return self._founding()
+
+    async def epochs(self) -> schema.EpochsView:
+        """The epoch of now and what may follow it."""
+        return governing.epochs(self._site)
+
+    async def keys(self) -> schema.KeysView:
+        """This site's own keys."""
+        return governing.keys(self._site)
+
+    async def restart(self) -> schema.Restarting:
+        """Start the node anew in its process."""
+        return governing.restart(self._site)
 
     async def write_entry(self, request: schema.WriteEntry) -> schema.Written:
         """Append a signed body to this site's catalog."""
         body = read_body(request.body)
+        await governing.check_root_entry(self._site, body)
         await publishing.check_content(self._site, body)
-        entry = await self._site.write(body)
+        entry = await self._site.writer.write(body)
         return schema.Written(index=entry.index)
 
     async def entries(self, person: str, kind: str) -> tuple[schema.EntryView, ...]:
@@ -130,6 +187,18 @@ class SiteService:
         publishing.member_of(site, person)
         names = site.membership.names | {site.root: site.config.name}
         return tuple(entry_view(entry, names) for entry in site.index.entries(kind))
+
+    async def mentions(self, person: str, request: schema.Mentions) -> tuple[schema.MentionView, ...]:
+        """Where a key or a CID stands in catalogs."""
+        return await mentions(self._site, person, request)
+
+    async def halt(self, person: str, request: schema.HaltRequest) -> schema.Written:
+        """Halt this site, or let it go on."""
+        return await halting.halt(self._site, person, request)
+
+    async def search(self, person: str, request: schema.SearchRequest) -> schema.FoundView:
+        """Find what the person may see."""
+        return await searching.search(self._site, person, request)
 
     async def import_dataset(self, person: str, request: schema.ImportDataset) -> schema.Imported:
         """Read a path on this machine."""
@@ -143,9 +212,9 @@ class SiteService:
         """A block that this site has or can fetch."""
         return await publishing.show_block(self._site, person, cid)
 
-    async def fetch(self, person: str, cid: Cid, path: str) -> bytes:
+    async def fetch(self, person: str, signed: SignedRequest, cid: Cid, path: str) -> bytes:
         """A file of open data or of a block."""
-        return await publishing.fetch_file(self._site, person, cid, path)
+        return await publishing.fetch_file(self._site, person, signed, cid, path)
 
     async def plan(self, person: str, request: schema.PlanRequest) -> schema.Prepared:
         """Plan a workflow."""
@@ -166,54 +235,12 @@ class SiteService:
         record = await submitting.wait(self._site, person, submission, seconds)
         return await submitting.view(self._site, record)
 
-    async def result(self, person: str, submission: Cid, name: str) -> bytes:
+    async def result(self, person: str, signed: SignedRequest, submission: Cid, name: str) -> bytes:
         """A workflow output."""
-        return await submitting.result(self._site, person, submission, name)
+        return await submitting.result(self._site, person, signed, submission, name)
 
     async def who(self, person: str, request: schema.AskWho) -> AsyncIterator[schema.SiteRows]:
-        """Ask every member side by side; answers as they arrive, page after page."""
-        site = self._site
-        publishing.member_of(site, person)
-        who = decode(Who, request.question)
-        if (who.person, who.site) != (person, site.root):
-            raise VerificationFailed("the question is by another person than who sent it")
-        check(who, person)
-        submitting.consorting(site)
-        send, receive = trio.open_memory_channel[schema.SiteRows](0)
-        async with send:
-            for root in site.membership.founders:
-                site.start(self._ask, root, who, send.clone())
-        async with receive:
-            async for rows in receive:
+        """Ask the members' audit logs side by side; answers as they arrive, page after page."""
+        async with aclosing(asking.ask_all(self._site, person, request)) as answers:
+            async for rows in answers:
                 yield rows
-
-    async def _ask(self, root: str, who: Who, send: trio.MemorySendChannel[schema.SiteRows]) -> None:
-        """Ask one site page after page, until it has no more or nobody listens."""
-        before: int | None = None
-        async with send:
-            while True:
-                answer, absent = await self._page(root, Rows(who=who, before=before))
-                try:
-                    await send.send(self._rows(root, answer, absent))
-                except trio.BrokenResourceError:
-                    return
-                if answer is None or not answer.more or not answer.rows:
-                    return
-                before = answer.rows[-1].index
-
-    async def _page(self, root: str, question: Rows) -> tuple[WhoAnswer | None, str]:
-        control = submitting.consorting(self._site).control
-        try:
-            return read_reply(WhoAnswer, await control.ask(root, question_bytes(question))), ""
-        except ComityError as error:
-            return None, str(error)
-
-    def _rows(self, root: str, answer: WhoAnswer | None, absent: str) -> schema.SiteRows:
-        membership = self._site.membership
-        return schema.SiteRows(
-            site=root,
-            site_name=membership.names[root],
-            node=membership.nodes[root],
-            answer=encode(answer) if answer else None,
-            absent=absent,
-        )

@@ -6,21 +6,27 @@ import trio
 
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of, decode, encode
-from catalog.error import ComityError, Conflict, NotFound, VerificationFailed
+from catalog.error import ComityError, Conflict, Denied, NotFound, VerificationFailed
 from catalog.grant import GrantFields
+from catalog.httpsig import SignedRequest
 from catalog.key import UNSIGNED, check
 from catalog.project import ProjectRef
 from node.api import schema
+from node.automator.book import Line
 from node.bus.journal import Record, State
+from node.site.consorting import Consorting
 from node.site.job import read_job
 from node.site.publishing import MAX_FILE, member_of
-from node.site.site import Consorting, Site
+from node.site.site import Site
 from node.site.views import plan_view, submission_view
 from privacy.trust import Person, project_of
-from workflow.argument import data_in
+from workflow.account import Chain, FetchFields
+from workflow.argument import Data, data_in
+from workflow.evidence import Evidence
 from workflow.graph import Source, Workflow
+from workflow.order import Order
 from workflow.plan import Plan, check_limits
-from workflow.receipt import Output, Status
+from workflow.receipt import Output, Receipt, Status
 from workflow.submission import Submission
 
 GRACE_MILLIS = 60_000
@@ -56,7 +62,7 @@ async def prepare(site: Site, did: str, request: schema.PlanRequest) -> schema.P
     shards = max((each.shard for each in plan.steps), default=0) + 1
     submission = Submission(
         consortium=_consortium(site),
-        epoch=0,
+        epoch=site.membership.epoch.number if site.membership.epoch is not None else 0,
         person=person.did,
         site=site.root,
         project=ref,
@@ -191,11 +197,11 @@ def _progress(record: Record) -> tuple[int, int, State]:
     return len(record.orders), len(record.receipts), record.state
 
 
-async def result(site: Site, did: str, submission: Cid, name: str) -> bytes:
-    """A result's bytes, for the person who submitted.
+async def result(site: Site, did: str, signed: SignedRequest, submission: Cid, name: str) -> bytes:
+    """A result's bytes, for the person who submitted; written down, with the signed request, before they are given.
 
     Raises:
-        NotFound: no such submission or output. Conflict: it has not ended.
+        NotFound: no such submission or output. Conflict: it has not ended. Denied: its project has ended.
     """
     record = await find(site, did, submission)
     if record.state is State.RUNNING:
@@ -205,5 +211,37 @@ async def result(site: Site, did: str, submission: Cid, name: str) -> bytes:
     if name not in found:
         raise NotFound(f"the submission has no result «{name}»; it has: {', '.join(found) or 'none'}")
     cid, holder = found[name]
+    project_of(site.index, record.submission.project, member_of(site, did), site.clock.now())
+    site.holdings.account(cid, datasets_made_from(site, record, cid, holder))
     await site.materials.bring(holder, cid)
+    try:
+        project_of(site.index, record.submission.project, member_of(site, did), site.clock.now())
+    except Denied:
+        # Its project ended meanwhile, and what came just now came after the copies were destroyed.
+        consorting(site).projects.litter()
+        raise
+
+    def account(chain: Chain, _index: int) -> FetchFields:
+        return FetchFields(root=cid, site=site.root, person=did, chain=chain, request=signed)
+
+    await site.book.write([Line("fetch", site.holdings.accounted(cid), account, (did,))])
     return await site.blobs.read(cid, "", MAX_FILE)
+
+
+def datasets_made_from(site: Site, record: Record, cid: Cid, holder: str) -> frozenset[Cid]:
+    """The datasets that an output of a submission was made from, by the receipts that this site has."""
+    receipts = {receipt.order: receipt for receipt in record.receipts}
+    orders = {cid_of(receipts[name]): order for order in record.orders if (name := cid_of(order)) in receipts}
+    proofs: dict[Cid, tuple[Order, Receipt]] = {}
+
+    def take(proof: Cid) -> None:
+        order = orders.get(proof)
+        if order is not None and proof not in proofs:
+            for earlier in order.proofs:
+                take(earlier)
+            proofs[proof] = order, receipts[cid_of(order)]
+
+    for proof in orders:
+        take(proof)
+    evidence = Evidence(site.index, record.cid, list(proofs.values()))
+    return evidence.datasets(Data(site=holder, cid=cid, name="result"))

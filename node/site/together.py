@@ -1,22 +1,26 @@
-"""Running coroutines side by side under trio: what the bus's port ``Together`` is in a node."""
+"""Running coroutines side by side under trio, and what only computes in threads, for the core's ports."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import trio
 
-from node.bus.dispatch import Reached
-
 AT_ONCE = 64
 
+COMPUTING = trio.CapacityLimiter(1)
+"""One thread at a time only computes: two would not be faster, and whoever waits for bytes would wait for both."""
 
-async def side_by_side(jobs: Sequence[Callable[[], Awaitable[Reached]]]) -> list[Reached]:
+T = TypeVar("T")
+
+
+async def side_by_side(jobs: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
     """The results of all jobs in their order; at most 64 run at once."""
-    results: dict[int, Reached] = {}
+    results: dict[int, T] = {}
     turns = trio.Semaphore(AT_ONCE)
 
-    async def run(place: int, job: Callable[[], Awaitable[Reached]]) -> None:
+    async def run(place: int, job: Callable[[], Awaitable[T]]) -> None:
         async with turns:
             results[place] = await job()
 
@@ -24,3 +28,8 @@ async def side_by_side(jobs: Sequence[Callable[[], Awaitable[Reached]]]) -> list
         for place, job in enumerate(jobs):
             nursery.start_soon(run, place, job)
     return [results[place] for place in range(len(jobs))]
+
+
+async def aside(work: Callable[[], T]) -> T:
+    """What ``work`` returns, computed in a thread."""
+    return await trio.to_thread.run_sync(work, limiter=COMPUTING)

@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from catalog.dagcbor import cid_of, to_json
+from catalog.dagcbor import cid_of, encode, to_json
 from catalog.entry import Entry
+from catalog.fork import Fork, ForkFile, said_of
+from catalog.index import Index
+from catalog.member import KeyFields, Role
 from node.api import schema
-from node.bus.journal import Record, Refusal
+from node.bus.journal import WAITING, Record, Refusal
+from node.site.membership import Membership
 from workflow.argument import data_in
 from workflow.order import Order
 from workflow.plan import Plan, Planned
@@ -42,6 +46,27 @@ def plan_view(plan: Plan, submission: Submission, names: Mapping[str, str]) -> s
         finish=plan.finish,
         deadline=submission.deadline,
     )
+
+
+def fork_view(fork: Fork, index: Index, membership: Membership) -> schema.ForkView:
+    """A proven fork, with what somebody outside needs to check it."""
+    site = fork.origin.partition("/")[0]
+    keys = [entry for entry in index.site(site).entries("key") if _is_node(entry)]
+    founder = membership.founders.get(site)
+    founding = (founder.enrolment,) if founder is not None and founder.enrolment else ()
+    enrolments = dict.fromkeys((*(encode(entry.body) for entry in keys[-7:]), *founding))
+    return schema.ForkView(
+        site=site,
+        site_name=membership.names.get(site, site),
+        origin=fork.origin,
+        reason=said_of(fork),
+        proof=encode(ForkFile(fork=fork, enrolments=tuple(enrolments))),
+    )
+
+
+def _is_node(entry: Entry) -> bool:
+    fields = entry.fields
+    return isinstance(fields, KeyFields) and fields.role is Role.NODE and not fields.removed
 
 
 def _planned(each: Planned, names: Mapping[str, str]) -> schema.PlannedView:
@@ -132,5 +157,5 @@ def _ending(receipt: Receipt | None, refusal: Refusal | None, record: Record) ->
         held = [output.reason for output in receipt.outputs.values() if output.reason]
         return str(receipt.status), receipt.reason or "; ".join(held)
     if not record.ended:
-        return "running", ""
+        return (WAITING, refusal.reason) if refusal is not None and refusal.kind == WAITING else ("running", "")
     return (refusal.kind, refusal.reason) if refusal else ("unreachable", "it gave no receipt")

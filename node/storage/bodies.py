@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,13 @@ FILE: Final = "bodies.db"
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS bodies (leaf INTEGER PRIMARY KEY, salt BLOB, body BLOB);
 CREATE TABLE IF NOT EXISTS cosigned (size INTEGER PRIMARY KEY, note TEXT NOT NULL, cosigners INTEGER NOT NULL);
+"""
+
+
+MOST_COSIGNED: Final = 256
+
+_DROP_COSIGNED: Final = """
+DELETE FROM cosigned WHERE size < (SELECT size FROM cosigned ORDER BY size DESC LIMIT 1 OFFSET ?)
 """
 
 
@@ -73,28 +80,74 @@ class Bodies:
             raise VerificationFailed(f"{self._path}: the row of leaf {leaf} is damaged; restore it from a backup")
         return salt, body
 
-    def put(self, leaf: int, salt: bytes, body: bytes) -> None:
-        """Keep one body that came later than its leaf; the same one again changes nothing.
-
-        Raises:
-            Conflict: it was erased.
-        """
+    def between(self, start: int, stop: int) -> dict[int, tuple[bytes, bytes]]:
+        """(salt, body) of each leaf from ``start`` up to ``stop`` that has them."""
         with self._using() as database:
-            database.execute("INSERT OR IGNORE INTO bodies VALUES (?, ?, ?)", (leaf, salt, body))
-        if self._row("SELECT body FROM bodies WHERE leaf = ?", leaf) == (None,):
-            raise Conflict(f"the body of leaf {leaf} was erased here and is not taken again")
+            rows = database.execute(
+                "SELECT leaf, salt, body FROM bodies WHERE leaf >= ? AND leaf < ? AND body IS NOT NULL", (start, stop)
+            )
+            found = {leaf: (salt, body) for leaf, salt, body in rows}
+        if not all(isinstance(part, bytes) for pair in found.values() for part in pair):
+            raise VerificationFailed(
+                f"{self._path}: a row of the leaves {start} to {stop} is damaged; restore it from a backup"
+            )
+        return found
 
-    def erase(self, leaf: int) -> None:
-        """Overwrite salt and body of a leaf, in the write-ahead log too.
+    def among(self, leaves: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
+        """(salt, body) of each of these leaves that has them."""
+        found: dict[int, tuple[bytes, bytes]] = {}
+        with self._using() as database:
+            for start in range(0, len(leaves), 500):
+                some = leaves[start : start + 500]
+                marks = ",".join("?" * len(some))
+                query = f"SELECT leaf, salt, body FROM bodies WHERE leaf IN ({marks}) AND body IS NOT NULL"  # noqa: S608
+                found.update((leaf, (salt, body)) for leaf, salt, body in database.execute(query, some))
+        return found
+
+    def sizes(self, leaves: Sequence[int]) -> dict[int, int]:
+        """How many bytes the body of each of these leaves has that has one."""
+        found: dict[int, int] = {}
+        with self._using() as database:
+            for start in range(0, len(leaves), 500):
+                some = leaves[start : start + 500]
+                marks = ",".join("?" * len(some))
+                query = f"SELECT leaf, length(body) FROM bodies WHERE leaf IN ({marks}) AND body IS NOT NULL"  # noqa: S608
+                found.update(database.execute(query, some))
+        return found
+
+    def put(self, rows: Iterable[tuple[int, bytes, bytes]]) -> None:
+        """Keep (leaf, salt, body) of leaves that came earlier. What is here, or was erased here, stays as it is."""
+        with self._using() as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.executemany("INSERT OR IGNORE INTO bodies VALUES (?, ?, ?)", rows)
+            database.execute("COMMIT")
+
+    def erase(self, *leaves: int) -> None:
+        """Overwrite salt and body of leaves, in the write-ahead log too.
 
         Raises:
             Conflict: another process reads the file at this moment, so that old pages remain in the log.
         """
         with self._using() as database:
-            database.execute("INSERT OR REPLACE INTO bodies VALUES (?, NULL, NULL)", (leaf,))
+            database.execute("BEGIN IMMEDIATE")
+            rows = ((leaf,) for leaf in leaves)
+            database.executemany("INSERT OR REPLACE INTO bodies VALUES (?, NULL, NULL)", rows)
+            database.execute("COMMIT")
             busy = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:
-            raise Conflict(f"{self._path} is being read by another process; end that, then erase leaf {leaf} again")
+            raise Conflict(f"{self._path} is being read by another process; end that, then erase {leaves[0]} again")
+
+    def standing(self, leaves: Iterable[int]) -> list[int]:
+        """Those of ``leaves`` that were not erased: their bodies are here, or may still come."""
+        with self._using() as database:
+            query = "SELECT 1 FROM bodies WHERE leaf = ? AND body IS NULL"
+            return [leaf for leaf in leaves if database.execute(query, (leaf,)).fetchone() is None]
+
+    def mentioning(self, text: bytes) -> list[int]:
+        """The leaves whose bodies contain ``text``, in their order."""
+        with self._using() as database:
+            rows = database.execute("SELECT leaf FROM bodies WHERE instr(body, ?) > 0 ORDER BY leaf", (text,))
+            return [int(row[0]) for row in rows]
 
     def missing(self, start: int, stop: int, limit: int) -> list[int]:
         """The first ``limit`` leaves from ``start`` to ``stop`` whose body is neither here nor erased."""
@@ -118,9 +171,24 @@ class Bodies:
         return last[0] + 1 - size if isinstance(last[0], int) else 0
 
     def keep_cosigned(self, size: int, note: str, cosigners: int) -> None:
-        """Keep the cosigned checkpoint of ``size``, in the place of an earlier one of the same size."""
+        """Keep the cosigned checkpoint of ``size``, in the place of an earlier one of the same size.
+
+        Of all checkpoints the last :data:`MOST_COSIGNED` are kept: each covers what those before it did.
+        """
         with self._using() as database:
+            database.execute("BEGIN IMMEDIATE")
             database.execute("INSERT OR REPLACE INTO cosigned VALUES (?, ?, ?)", (size, note, cosigners))
+            database.execute(_DROP_COSIGNED, (MOST_COSIGNED - 1,))
+            database.execute("COMMIT")
+
+    def forget_cosigned(self) -> None:
+        """Drop every cosigned checkpoint: the log goes on under another name.
+
+        Raises:
+            OSError: the disk refused.
+        """
+        with self._using() as database:
+            database.execute("DELETE FROM cosigned")
 
     def cosigned(self, least: int, cosigners: int) -> str | None:
         """The smallest checkpoint of at least ``least`` leaves with at least that many cosigners."""
@@ -134,9 +202,9 @@ class Bodies:
         row = self._row("SELECT note FROM cosigned WHERE size = ?", size)
         return None if row is None else str(row[0])
 
-    def last_cosigned(self) -> str | None:
-        """The largest cosigned checkpoint."""
-        row = self._row("SELECT note FROM cosigned ORDER BY size DESC LIMIT 1")
+    def last_cosigned(self, cosigners: int = 1) -> str | None:
+        """The largest checkpoint with at least that many cosigners."""
+        row = self._row("SELECT note FROM cosigned WHERE cosigners >= ? ORDER BY size DESC LIMIT 1", cosigners)
         return None if row is None else str(row[0])
 
     def _row(self, query: str, *values: int) -> tuple[object, ...] | None:

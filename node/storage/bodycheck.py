@@ -15,6 +15,7 @@ from catalog.error import ComityError, NotFound, VerificationFailed
 from catalog.leaf import decode_leaf, opens
 from catalog.merkle import leaf_hash, root_of
 from catalog.note import MAX_NOTE, parse_note
+from catalog.origin import earlier
 from catalog.tiles import ENTRIES, WIDTH, Tile, bundles, subtree_of
 from node.storage.bodies import FILE
 from node.storage.logfolder import COSIGNED, read_note
@@ -136,7 +137,7 @@ def _check_body(leaves: _Leaves, index: int, salt: object, body: object, origin:
         return
     if not opens(leaf, body, salt):
         blame(FILE, index, "the body is not what the leaf committed to")
-    elif not leaf.belongs_to(origin):
+    elif not any(leaf.belongs_to(each) for each in earlier(origin)):
         blame(FILE, index, "the leaf was written for another log")
 
 

@@ -6,6 +6,8 @@ counts as that site's only once the site itself has delivered it whole.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from catalog.cid import Cid
 from node.storage.database import Database
 
@@ -28,3 +30,8 @@ class Brought:
         await self._database.run(
             lambda sql: sql.execute("INSERT OR IGNORE INTO brought VALUES (?, ?)", (site, bytes(root)))
         )
+
+    async def forget(self, roots: Iterable[Cid]) -> None:
+        """Forget who delivered these roots: they were destroyed here."""
+        rows = [(bytes(root),) for root in roots]
+        await self._database.run(lambda sql: sql.executemany("DELETE FROM brought WHERE root = ?", rows))

@@ -10,16 +10,18 @@ from typing import TypeVar
 
 import trio
 
-from catalog.error import ComityError, VerificationFailed
+from catalog.error import ComityError, Conflict, VerificationFailed
 
 T = TypeVar("T")
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS kept (what TEXT, name TEXT, value BLOB NOT NULL, PRIMARY KEY (what, name)) STRICT;
 CREATE TABLE IF NOT EXISTS invite (secret BLOB PRIMARY KEY, not_after INTEGER NOT NULL, used_by TEXT) STRICT;
-CREATE TABLE IF NOT EXISTS seen (origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL, note TEXT NOT NULL)
-  STRICT;
-CREATE TABLE IF NOT EXISTS evidence (origin TEXT, ours TEXT, theirs TEXT, reason TEXT, UNIQUE (origin, theirs)) STRICT;
+CREATE TABLE IF NOT EXISTS witnessed (origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL,
+  note TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS fork (origin TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS heard (site TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS resident (cid BLOB PRIMARY KEY, plain BLOB NOT NULL, key BLOB NOT NULL, path BLOB NOT NULL)
   STRICT;
 CREATE TABLE IF NOT EXISTS submission (cid BLOB PRIMARY KEY, value BLOB NOT NULL, workflow TEXT NOT NULL,
@@ -74,6 +76,22 @@ class Database:
         """
         async with self._lock:
             return await trio.to_thread.run_sync(self._transact, work)
+
+    async def erase(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work``, and leave nothing of what it deleted in the file or in its write-ahead log.
+
+        Raises:
+            Conflict: another process reads the file at this moment, so that old pages remain in the log.
+            ComityError, VerificationFailed: as for :meth:`run`.
+        """
+        done = await self.run(work)
+        async with self._lock:
+            await trio.to_thread.run_sync(self._empty_log)
+        return done
+
+    def _empty_log(self) -> None:
+        if self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            raise Conflict(f"{self._path} is being read by another process; end that, then what was deleted goes")
 
     def close(self) -> None:
         """Close the file."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -17,7 +17,8 @@ from node.storage.directory import entries_of, resolve
 from node.storage.durable import sync_folders
 from node.storage.exporter import Exporter
 from node.storage.importer import import_path
-from node.storage.staging import Staging, clear
+from node.storage.staging import Staging, alone, clear
+from node.storage.sweep import Swept, collect, remove
 from node.storage.unixfs import Child, Put, build_file, chunks_of, file_bytes, load
 
 T = TypeVar("T")
@@ -26,6 +27,10 @@ MAX_BYTES: Final = 1 << 40
 """Bytes that one checkout writes at most, unless told otherwise."""
 MAX_ENTRIES: Final = 1 << 20
 """Files and folders that one checkout makes at most, unless told otherwise."""
+
+
+FRESH_SECONDS: Final = 600.0
+"""How long what was added is kept though nobody names it yet: an entry about it is being signed, a result written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class DiskBlobs:
             made.mkdir(mode=0o700, exist_ok=True)
         sync_folders((self._nodes, folder, folder.parent))
         clear(self._staging)
+        self._fresh: dict[Cid, float] = {}
 
     async def add(self, data: bytes) -> Cid:
         """Store ``data`` as a UnixFS file; durable when it returns.
@@ -184,6 +190,49 @@ class DiskBlobs:
             lambda: frozenset(cid for cid, here in _cancellable(self._walk(root)) if here)
         )
 
+    def named(self, root: Cid) -> None:
+        """Something that is kept names ``root`` now, so that it is fresh no more (:data:`FRESH_SECONDS`)."""
+        self._fresh.pop(root, None)
+
+    async def drop(self, kept: Callable[[], Iterable[Cid]]) -> Swept:
+        """Remove every node that is reached neither from ``kept`` roots nor from fresh ones.
+
+        ``kept`` is asked twice, in trio's thread: before the store is looked through, and again while nothing can be
+        added, for what has come meanwhile.
+
+        Raises:
+            Conflict: something is being added at this moment; nothing was removed, try again.
+            VerificationFailed: a node below a kept root is damaged, so that what it names is not known.
+            ComityError: the disk refuses; what was removed stays so, try again.
+        """
+
+        def work() -> Swept:
+            stored = collect(self._nodes)
+            reached: set[bytes] = set()
+            whole: set[Cid] = set()
+            self._mark(trio.from_thread.run_sync(kept), reached, whole)
+            with alone(self._staging):
+                fresh = trio.from_thread.run_sync(self._still_fresh)
+                self._mark(trio.from_thread.run_sync(kept), reached, whole)
+                self._mark(fresh, reached, whole)
+                return remove(self._place, stored, reached, min(fresh.values(), default=None))
+
+        return await trio.to_thread.run_sync(work)
+
+    def _still_fresh(self) -> dict[Cid, float]:
+        least = trio.current_time() - FRESH_SECONDS
+        self._fresh = {root: added for root, added in self._fresh.items() if added >= least}
+        return dict(self._fresh)
+
+    def _mark(self, roots: Iterable[Cid], reached: set[bytes], whole: set[Cid]) -> None:
+        """Add the digests of all nodes below ``roots``; a root that was ``whole`` before is not walked again."""
+        for root in roots:
+            if root not in whole:
+                walked = list(_cancellable(self._walk(root)))
+                reached.update(cid.digest for cid, here in walked if here)
+                if all(here for _, here in walked):
+                    whole.add(root)
+
     async def _add(self, build: Callable[[Put], Child]) -> Cid:
         def work() -> Cid:
             with Staging(self._staging, self._place) as staging:
@@ -191,7 +240,9 @@ class DiskBlobs:
                 staging.commit()
                 return child.cid
 
-        return await trio.to_thread.run_sync(work)
+        root = await trio.to_thread.run_sync(work)
+        self._fresh[root] = trio.current_time()
+        return root
 
     def _place(self, cid: Cid) -> Path:
         return self._nodes / f"{cid.digest[0]:02x}" / str(cid)

@@ -28,6 +28,13 @@ def write_files(files: Mapping[Path, bytes]) -> None:
     sync_folders(folders)
 
 
+def show_file(path: Path, data: bytes) -> None:
+    """Put a file where readers find it whole. It is not durable: what it says must be kept elsewhere as well."""
+    aside = path.with_name(path.name + ASIDE)
+    aside.write_bytes(data)
+    os.replace(aside, path)
+
+
 def sync_folders(folders: Iterable[Path]) -> None:
     """Make the names in these folders durable."""
     for folder in folders:

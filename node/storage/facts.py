@@ -1,4 +1,4 @@
-"""Single values that a site must not forget: the founding, the invitation it took up, invitations it gave."""
+"""Small values that a site must not forget: its founding and epochs, invitations, where members are reached."""
 
 from __future__ import annotations
 
@@ -18,6 +18,16 @@ class Fact(StrEnum):
 
     FOUNDING = "founding"
     INVITE = "invite"
+    MEMBER = "member"
+
+
+class Kept(StrEnum):
+    """What there are several of: epochs by their padded number, candidates and members' nodes by their root keys."""
+
+    EPOCH = "epoch"
+    CANDIDATE = "candidate"
+    PLACE = "place"
+    REOPENING = "reopening"
 
 
 class Facts:
@@ -37,6 +47,23 @@ class Facts:
         """Keep a value; durable on return."""
         data = encode(value)
         await self._database.run(lambda sql: sql.execute("REPLACE INTO fact VALUES (?, ?)", (str(fact), data)))
+
+    async def all(self, kept: Kept, kind: type[V]) -> list[V]:
+        """All values of a kind, in the order of their names."""
+        query = "SELECT value FROM kept WHERE what = ? ORDER BY name"
+        rows = await self._database.run(lambda sql: sql.execute(query, (str(kept),)).fetchall())
+        return [decode(kind, row[0]) for row in rows]
+
+    async def keep(self, kept: Kept, name: str, value: Value) -> None:
+        """Keep a value in the place of the one of that name; durable on return."""
+        row = (str(kept), name, encode(value))
+        await self._database.run(lambda sql: sql.execute("REPLACE INTO kept VALUES (?, ?, ?)", row))
+
+    async def drop(self, kept: Kept, name: str) -> None:
+        """Forget a value; durable on return."""
+        await self._database.run(
+            lambda sql: sql.execute("DELETE FROM kept WHERE what = ? AND name = ?", (str(kept), name))
+        )
 
     async def invited(self, secret: bytes, not_after: int) -> None:
         """Keep an invitation's secret."""

@@ -189,7 +189,9 @@ def _hashes_of_bundle(
     try:
         return [leaf_hash(leaf) for leaf in files.read_leaves(bundle)]
     except ComityError as error:
-        found.fault(bundle.path, _first_unreadable(files.file(bundle), bundle, listed or []), str(error))
+        where = str(files.file(bundle))
+        reason = str(error).replace(f"{where} is damaged: ", "").replace(where, "it")
+        found.fault(bundle.path, _first_unreadable(files.file(bundle), bundle, listed or []), reason)
         return None
 
 

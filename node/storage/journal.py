@@ -16,6 +16,11 @@ from workflow.submission import Submission
 
 _RECORD = "SELECT cid, value, workflow, state, reason, began, ended FROM submission"
 
+_FORGET = [
+    f"DELETE FROM {table} WHERE submission IN (SELECT cid FROM submission WHERE person = ? AND ended > 0 AND ended < ?)"  # noqa: S608
+    for table in ("orders", "receipt", "refusal")
+]
+
 
 class SubmissionJournal:
     """The ``Journal`` port: submissions, their orders, the receipts that came. ``changed`` is called after a change."""
@@ -82,6 +87,29 @@ class SubmissionJournal:
             return [_record(sql, row) for row in rows]
 
         return await self._database.run(work)
+
+    async def forget(self, unknown: Callable[[str], bool], before: int) -> tuple[int, int]:
+        """Erase the submissions, with all about them, of every person who is ``unknown``.
+
+        Only those are erased that ended ``before`` (Unix milliseconds). How many were, and how many are left.
+        """
+        people = await self._database.run(
+            lambda sql: [row[0] for row in sql.execute("SELECT DISTINCT person FROM submission")]
+        )
+        gone = [(person, before) for person in people if unknown(person)]
+
+        def work(sql: sqlite3.Connection) -> int:
+            for statement in _FORGET:
+                sql.executemany(statement, gone)
+            return sql.executemany("DELETE FROM submission WHERE person = ? AND ended > 0 AND ended < ?", gone).rowcount
+
+        if not gone:
+            return 0, 0
+        count = await self._database.erase(work)
+        left = "SELECT count(*) FROM submission WHERE person = ?"
+        rest = await self._database.run(lambda sql: sum(sql.execute(left, (who,)).fetchone()[0] for who, _ in gone))
+        self._changed()
+        return count, rest
 
 
 def _record(sql: sqlite3.Connection, row: tuple[bytes, bytes, str, str, str, int, int]) -> Record:

@@ -6,17 +6,18 @@ one signature for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import trio
 
-from catalog.checkpoint import Checkpoint, sign_checkpoint
+from catalog.checkpoint import Checkpoint, add_line, sign_checkpoint
 from catalog.error import BadInput, ComityError, Conflict
 from catalog.key import Signer
 from catalog.leaf import SALT_BYTES, encode_leaf, seal
 from catalog.merkle import EMPTY_ROOT
+from catalog.note import parse_note
 from node.ports import Random
 from node.storage.bodies import FILE, Bodies
 from node.storage.durable import write_files
@@ -51,6 +52,8 @@ class DiskLog(StoredLog):
         self._key = key
         self._random = random
         self._pending: list[Batch] = []
+        self.appended: Callable[[], None] = _nobody
+        """Called after each commit, before the appends that it holds return."""
 
     @classmethod
     async def create(cls, folder: Path, origin: str, epoch: int, key: Signer, random: Random) -> DiskLog:
@@ -64,15 +67,19 @@ class DiskLog(StoredLog):
         return await cls.open(folder, origin, epoch, key, random)
 
     @classmethod
-    async def open(cls, folder: Path, origin: str, epoch: int, key: Signer, random: Random) -> DiskLog:
+    async def open(
+        cls, folder: Path, origin: str, epoch: int, key: Signer, random: Random, earlier: tuple[str, ...] = ()
+    ) -> DiskLog:
         """Open the log in ``folder``, and drop what a crash left beyond its checkpoint (see ``recovered``).
+
+        Its checkpoint is by ``key`` or by one of those that the log had ``earlier``.
 
         Raises:
             NotFound: there is no log.
             Conflict: another process holds it.
             VerificationFailed: a file is missing or damaged; the message names it.
         """
-        held = await trio.to_thread.run_sync(open_folder, folder, origin, key.did)
+        held = await trio.to_thread.run_sync(open_folder, folder, origin, key.did, False, earlier)
         return cls(held, epoch, key, random)
 
     async def append(self, entries: Sequence[tuple[str, bytes]]) -> int:
@@ -98,6 +105,21 @@ class DiskLog(StoredLog):
             raise type(batch.failure)(str(batch.failure)) from batch.failure
         return batch.first
 
+    async def sign_anew(self, also: Signer | None = None) -> None:
+        """Sign the checkpoint that stands once more, with the log's key of now, and with ``also`` if that is given.
+
+        Raises:
+            ComityError: the disk refused.
+        """
+        async with self._writing:
+            self._check_writable()
+            note = sign_checkpoint(self.checkpoint, self._key)
+            for line in parse_note(sign_checkpoint(self.checkpoint, also)).signatures if also is not None else ():
+                note = add_line(note, line.line)
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(write_files, {self.folder / CHECKPOINT: note.encode()})
+            self._state = replace(self._state, note=note)
+
     async def _commit_pending(self) -> None:
         group, self._pending = self._pending, []
         first = self.size
@@ -111,6 +133,7 @@ class DiskLog(StoredLog):
         for batch in sealed:
             batch.first = first
             first += len(batch.entries)
+        self.appended()
 
     def _append(self, group: Sequence[Batch]) -> list[Batch]:
         """Append the batches of ``group`` whose entries fit a leaf, and return them; the others get their failure."""
@@ -132,6 +155,10 @@ class DiskLog(StoredLog):
     def _seal(self, kind: str, body: bytes) -> Sealed:
         salt = self._random.token(SALT_BYTES)
         return Sealed(encode_leaf(seal(self.origin, self.epoch, kind, body, salt)), salt, body)
+
+
+def _nobody() -> None:
+    """Nobody waits for it."""
 
 
 def _make(folder: Path, origin: str, key: Signer) -> None:

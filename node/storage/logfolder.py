@@ -22,7 +22,7 @@ from catalog.merkle import EMPTY_ROOT, leaf_hash
 from catalog.note import MAX_NOTE, parse_note
 from catalog.tiles import ENTRIES, WIDTH, Edge, Tile, tile_at
 from node.storage.bodies import FILE, Bodies
-from node.storage.durable import ASIDE
+from node.storage.durable import ASIDE, show_file
 from node.storage.tilefolder import TileFolder
 
 CHECKPOINT: Final = "checkpoint"
@@ -73,6 +73,12 @@ class LogFolder:
     bodies: Bodies
     state: State
     recovered: str | None
+    earlier: tuple[str, ...] = ()
+
+    @property
+    def dids(self) -> tuple[str, ...]:
+        """The log's key, and those that it had before."""
+        return (self.did, *self.earlier)
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -85,10 +91,11 @@ def has_log(path: Path) -> bool:
     return (path / CHECKPOINT).exists() or (path / "tile").exists()
 
 
-def open_folder(path: Path, origin: str, did: str, create: bool = False) -> LogFolder:
+def open_folder(path: Path, origin: str, did: str, create: bool = False, earlier: tuple[str, ...] = ()) -> LogFolder:
     """Hold the folder of the log ``origin`` with the key ``did``, and bring it back to its checkpoint.
 
-    With ``create``, a folder that has no checkpoint and no tiles is an empty log without a note.
+    Its checkpoint may have been signed by one of the ``earlier`` keys. With ``create``, a folder that has no
+    checkpoint and no tiles is an empty log without a note.
 
     Raises:
         NotFound: there is no log.
@@ -98,14 +105,14 @@ def open_folder(path: Path, origin: str, did: str, create: bool = False) -> LogF
     lock = _hold(path)
     try:
         folder = TileFolder(path)
-        state = _read_state(folder, origin, did)
+        state = _read_state(folder, origin, (did, *earlier))
         bodies = _open_bodies(path, bool(state.note), create)
     except BaseException:
         os.close(lock)
         raise
-    held = LogFolder(path, did, lock, folder, bodies, state, None)
+    held = LogFolder(path, did, lock, folder, bodies, state, None, earlier)
     try:
-        return LogFolder(path, did, lock, folder, bodies, state, _drop_beyond(held))
+        return LogFolder(path, did, lock, folder, bodies, state, _drop_beyond(held), earlier)
     except BaseException:
         held.close()
         raise
@@ -153,7 +160,7 @@ def _hold(path: Path) -> int:
     return lock
 
 
-def _read_state(folder: TileFolder, origin: str, did: str) -> State:
+def _read_state(folder: TileFolder, origin: str, dids: tuple[str, ...]) -> State:
     try:
         note = read_note(folder.path / CHECKPOINT)
     except FileNotFoundError as error:
@@ -161,7 +168,7 @@ def _read_state(folder: TileFolder, origin: str, did: str) -> State:
             raise VerificationFailed(f"{folder.path / CHECKPOINT} is missing: restore it from a backup") from error
         return State(Checkpoint(origin, 0, EMPTY_ROOT), "", Edge(), ())
     try:
-        checkpoint = open_checkpoint(note, origin, did)
+        checkpoint = open_checkpoint(note, origin, *dids)
     except VerificationFailed as error:
         raise VerificationFailed(f"{folder.path / CHECKPOINT} is damaged: {error}") from error
     edge = Edge.read(checkpoint.size, folder.require)
@@ -202,6 +209,8 @@ def _drop_beyond(held: LogFolder) -> str | None:
         )
     for name in (CHECKPOINT, COSIGNED):
         (held.path / (name + ASIDE)).unlink(missing_ok=True)
+    if last is not None:
+        show_file(held.path / COSIGNED, last.encode())  # it was not durable, and may be an older one
     dropped = max(held.tiles.drop_beyond(size), held.bodies.drop_beyond(size))
     if not dropped:
         return None

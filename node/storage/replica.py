@@ -3,37 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import trio
 
-from catalog.checkpoint import open_checkpoint
-from catalog.error import VerificationFailed
+from catalog import tiles
+from catalog.checkpoint import Checkpoint, open_checkpoint
+from catalog.error import ComityError, VerificationFailed
 from catalog.leaf import decode_leaf, opens
-from catalog.tiles import MAX_LEAF
-from node.storage.logfolder import LogFolder, open_folder
+from catalog.tiles import ENTRIES, MAX_LEAF, WIDTH, Edge, Tile, tile_at
+from node.storage.logfolder import Growth, LogFolder, open_folder
 from node.storage.stored import StoredLog
 
 
 class ReplicaLog(StoredLog):
-    """The log of a peer, as far as it was fetched and verified. Leaves are opaque to it."""
+    """The log of a peer, as far as it was fetched and verified. Leaves are opaque to it.
+
+    A long extension is brought in parts: what :meth:`add` took lies in its tiles beyond the checkpoint, where no reader
+    sees it and opening the replica again drops it, until :meth:`extend` puts the checkpoint over it.
+    """
 
     def __init__(self, held: LogFolder) -> None:
         super().__init__(held)
+        self._ahead = held.state
 
     @classmethod
-    async def open(cls, folder: Path, origin: str, did: str) -> ReplicaLog:
+    async def open(cls, folder: Path, origin: str, did: str, earlier: tuple[str, ...] = ()) -> ReplicaLog:
         """Open the replica of the log ``origin``, whose key is ``did``; an empty one is made if there is none.
+
+        Its checkpoint may have been signed by one of the ``earlier`` keys.
 
         Raises:
             Conflict: another process holds it.
             VerificationFailed: a file is missing or damaged; the message names it.
         """
-        return cls(await trio.to_thread.run_sync(_open, folder, origin, did))
+        return cls(await trio.to_thread.run_sync(_open, folder, origin, did, earlier))
+
+    @property
+    def edge(self) -> Edge:
+        """The edge of the tree of everything that was added, the checkpoint's leaves and those beyond."""
+        return self._ahead.edge
+
+    async def add(self, new_leaves: Sequence[bytes]) -> None:
+        """Keep the next leaves beyond the checkpoint. The caller has verified them against a checkpoint to come.
+
+        Raises:
+            ComityError: the disk refused; the leaves before them are kept.
+        """
+        async with self._writing:
+            self._check_writable()
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(self._add, new_leaves)
+
+    async def drop_added(self) -> None:
+        """Forget what was added beyond the checkpoint."""
+        async with self._writing:
+            self._check_writable()
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(self._drop_added)
 
     async def extend(self, note: str, new_leaves: Sequence[bytes]) -> None:
-        """Add the leaves from ``size`` up to the size in ``note``, a checkpoint that the log's key signed.
+        """Add the last leaves up to the size in ``note``, a checkpoint that the log's key signed, and put it over them.
 
         The root is recomputed; if anything is wrong, everything stays as it was. Nothing is done if the checkpoint
         is the one that is here.
@@ -47,40 +80,85 @@ class ReplicaLog(StoredLog):
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(self._extend, note, new_leaves)
 
-    async def put_body(self, index: int, salt: bytes, body: bytes) -> None:
-        """Keep the body of a leaf, if the leaf commits to it.
+    async def put_bodies(self, rows: Sequence[tuple[int, bytes, bytes]]) -> list[int]:
+        """Keep (index, salt, body) of leaves that commit to them; the indexes of those that do not, or are not here.
 
-        Raises:
-            NotFound: the replica has no such leaf yet.
-            VerificationFailed: the leaf commits to something else.
-            Conflict: the body was erased here.
+        What is here already, or was erased here, stays as it is.
         """
-        leaf = decode_leaf(await self.leaf(index))
-        if not opens(leaf, body, salt):
-            raise VerificationFailed(
-                f"a body for leaf {index} of «{self.origin}» was refused: it is not what the leaf says"
-            )
-        await trio.to_thread.run_sync(self._bodies.put, index, salt, body)
+        return await trio.to_thread.run_sync(self._put_bodies, rows)
 
     async def missing_bodies(self, start: int, limit: int) -> list[int]:
         """The first ``limit`` leaves from ``start`` on whose body is neither here nor erased."""
         return await trio.to_thread.run_sync(partial(self._bodies.missing, start, self.size, limit))
 
+    def _put_bodies(self, rows: Sequence[tuple[int, bytes, bytes]]) -> list[int]:
+        here = [row for row in rows if 0 <= row[0] < self.size]
+        first = min((index for index, _, _ in here), default=0)
+        leaves = self._read_leaves(first, max((index + 1 for index, _, _ in here), default=0))
+        kept = {row[0]: row for row in here if _opens(leaves[row[0] - first], row)}
+        self._bodies.put(kept.values())
+        return [index for index, _, _ in rows if index not in kept]
+
+    def _add(self, leaves: Sequence[bytes]) -> None:
+        growth = self._ahead.grow(leaves)
+        try:
+            self._tiles.write({tile: data for tile, data in growth.tiles.items() if tile.width == WIDTH})
+        except OSError as error:
+            raise ComityError(
+                f"nothing was added to the log in {self.folder} ({error}); check the disk's space"
+            ) from error
+        self._ahead = replace(self._ahead, edge=growth.edge, tail=growth.tail)
+
+    def _drop_added(self) -> None:
+        self._ahead = self._state
+        self._tiles.drop_beyond(self.size)
+
     def _extend(self, note: str, leaves: Sequence[bytes]) -> None:
-        checkpoint = open_checkpoint(note, self.origin, self._held.did)
-        if checkpoint.size != self.size + len(leaves) or any(len(leaf) > MAX_LEAF for leaf in leaves):
+        checkpoint = open_checkpoint(note, self.origin, *self._held.dids)
+        ahead = self._ahead
+        if checkpoint.size != ahead.edge.size + len(leaves) or any(len(leaf) > MAX_LEAF for leaf in leaves):
             raise VerificationFailed(
-                f"«{self.origin}» sent {len(leaves)} leaves after {self.size} for a checkpoint of {checkpoint.size}"
+                f"«{self.origin}» sent {len(leaves)} leaves after {ahead.edge.size} for a checkpoint of "
+                f"{checkpoint.size}"
             )
-        growth = self._state.grow(leaves)
+        growth = ahead.grow(leaves)
         if growth.edge.root != checkpoint.root:
             raise VerificationFailed(
                 f"the {checkpoint.size} leaves of «{self.origin}» do not hash to the root that its key signed"
             )
-        if leaves or not self.note:
-            self._commit(growth, note, checkpoint, [])
+        if checkpoint.size > self.size or not self.note:
+            self._put_checkpoint(growth, note, checkpoint)
+
+    def _put_checkpoint(self, growth: Growth, note: str, checkpoint: Checkpoint) -> None:
+        before = self.size
+        # A full tile that was added earlier is written; the partial ones at the end never were.
+        written = dict(growth.tiles) | _partial_tiles(growth)
+        self._commit(Growth(growth.edge, growth.tail, written), note, checkpoint, [])
+        self._ahead = self._state
+        with suppress(OSError):
+            for level in range(ENTRIES, len(growth.edge.levels)):
+                wider = tile_at(level, (before >> tiles.HEIGHT * max(level, 0)) // WIDTH, checkpoint.size)
+                if wider is not None:
+                    self._tiles.drop_narrower(wider)
 
 
-def _open(folder: Path, origin: str, did: str) -> LogFolder:
+def _partial_tiles(growth: Growth) -> dict[Tile, bytes]:
+    size = growth.edge.size
+    rows = {level: b"".join(row) for level, row in enumerate(growth.edge.levels) if row}
+    if growth.tail:
+        rows[ENTRIES] = tiles.encode_bundle(growth.tail)
+    found = {tile_at(level, (size >> tiles.HEIGHT * max(level, 0)) // WIDTH, size): row for level, row in rows.items()}
+    return {tile: row for tile, row in found.items() if tile is not None}
+
+
+def _opens(leaf: bytes, row: tuple[int, bytes, bytes]) -> bool:
+    """Whether a leaf commits to (index, salt, body); one that is not a leaf of ours commits to nothing."""
+    try:
+        return opens(decode_leaf(leaf), row[2], row[1])
+    except VerificationFailed:
+        return False
+
+
+def _open(folder: Path, origin: str, did: str, earlier: tuple[str, ...]) -> LogFolder:
     folder.mkdir(parents=True, exist_ok=True)
-    return open_folder(folder, origin, did, create=True)
+    return open_folder(folder, origin, did, create=True, earlier=earlier)

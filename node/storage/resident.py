@@ -55,3 +55,7 @@ class Residents:
             lambda sql: sql.execute("SELECT plain, path FROM resident WHERE cid = ?", (bytes(cid),)).fetchone()
         )
         return None if row is None else Resident(cid, Cid.from_bytes(row[0]), Path(os.fsdecode(row[1])))
+
+    async def forget(self, cid: Cid) -> None:
+        """Forget the key and the path of a dataset; its bytes stay where they lie."""
+        await self._database.erase(lambda sql: sql.execute("DELETE FROM resident WHERE cid = ?", (bytes(cid),)))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from catalog.cid import Cid
-from catalog.error import ComityError
+from catalog.error import ComityError, Conflict
 from node.storage.durable import sync_folders
 
 _GROUP_BYTES: Final = 128 << 20
@@ -122,6 +122,27 @@ def clear(folder: Path) -> None:
                     shutil.rmtree(left)
             except (BlockingIOError, FileNotFoundError):
                 continue  # in use, or just done
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """While this is held nothing is added, by any process: whoever begins to waits.
+
+    Raises:
+        Conflict: an addition is under way.
+    """
+    with _locked(folder, fcntl.LOCK_EX):
+        for begun in folder.iterdir():
+            try:
+                with _locked(begun, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    pass
+            except BlockingIOError as error:
+                raise Conflict(
+                    "something is being added to the store at this moment; try again when it is in"
+                ) from error
+            except FileNotFoundError:
+                continue  # it has just ended
+        yield
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Self
 
@@ -13,11 +15,12 @@ from catalog import tiles
 from catalog.checkpoint import Checkpoint, cosigners, merge_cosignatures, open_checkpoint
 from catalog.error import BadInput, ComityError, Conflict, NotFound, VerificationFailed
 from catalog.leaf import decode_leaf, opens
-from catalog.merkle import Subtree, leaf_hash, prove_consistency, prove_inclusion, root_of
+from catalog.merkle import HASH, Subtree, leaf_hash, prove_consistency, prove_inclusion, root_of
+from catalog.multiproof import prove_many
 from catalog.note import parse_note
 from catalog.tiles import Tile
 from node.storage import bodies
-from node.storage.durable import write_files
+from node.storage.durable import show_file, write_files
 from node.storage.logfolder import CHECKPOINT, COSIGNED, Growth, LogFolder, State
 
 
@@ -36,6 +39,15 @@ class StoredLog:
         self._cosigning = trio.Lock()
         self._uncertain: str | None = None
         self._closed = False
+
+    def trust(self, did: str, earlier: tuple[str, ...]) -> None:
+        """The log's key is ``did`` from now on; checkpoints by its ``earlier`` keys are still read."""
+        self._held = replace(self._held, did=did, earlier=earlier)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The log's key, and those that it had before."""
+        return self._held.dids
 
     @property
     def folder(self) -> Path:
@@ -94,6 +106,17 @@ class StoredLog:
             raise BadInput(f"«{self.origin}» has the leaves 0 to {self.size}; {start} to {stop} were asked for")
         return await trio.to_thread.run_sync(self._read_leaves, start, stop)
 
+    async def read(self, start: int, stop: int) -> list[tuple[bytes, tuple[bytes, bytes] | None]]:
+        """The leaves of a range, each with its salt and body, checked; none where those were erased or are not here.
+
+        Raises:
+            BadInput: the log does not have them all.
+            VerificationFailed: what is stored is damaged.
+        """
+        if not 0 <= start <= stop <= self.size:
+            raise BadInput(f"«{self.origin}» has the leaves 0 to {self.size}; {start} to {stop} were asked for")
+        return await trio.to_thread.run_sync(self._read_range, start, stop)
+
     async def body(self, index: int) -> tuple[bytes, bytes] | None:
         """Salt and body of a leaf, checked against its commitment; none if erased or, in a replica, not here.
 
@@ -104,6 +127,37 @@ class StoredLog:
         if not 0 <= index < self.size:
             raise NotFound(f"«{self.origin}» has no leaf {index}: it has {self.size}")
         return await trio.to_thread.run_sync(self._read_body, index)
+
+    def peek(self, index: int) -> bytes | None:
+        """The body of a leaf at once: one indexed read, without a thread, not checked against its leaf.
+
+        For the projections of this site's own log, which must answer with nothing in between.
+        """
+        found = self._bodies.get(index)
+        return None if found is None else found[1]
+
+    async def fitting(self, indexes: Sequence[int], room: int, beside: int) -> list[int]:
+        """The first of ``indexes`` whose bodies, with ``beside`` bytes for each, fit into ``room``; at least one."""
+        sizes = await trio.to_thread.run_sync(self._bodies.sizes, indexes)
+        for count, index in enumerate(indexes):
+            room -= sizes.get(index, 0) + beside
+            if room < 0:
+                return list(indexes[: max(count, 1)])
+        return list(indexes)
+
+    async def show(
+        self, indexes: Sequence[int], size: int
+    ) -> tuple[list[tuple[bytes, tuple[bytes, bytes] | None]], bytes]:
+        """The leaves at ``indexes`` (ascending), each with its salt and body, and one proof of them all.
+
+        The proof is :func:`catalog.multiproof.prove_many` in the tree of the first ``size`` leaves.
+
+        Raises:
+            BadInput: the log or that tree does not have them all.
+            VerificationFailed: what is stored is damaged.
+        """
+        self._check_size(size)
+        return await trio.to_thread.run_sync(self._show, indexes, size)
 
     async def tile(self, path: str) -> bytes | None:
         """The content of the tile or entry bundle at a path of C2SP tlog-tiles, as narrow as it says.
@@ -149,16 +203,26 @@ class StoredLog:
         self._check_size(size)
         return await trio.to_thread.run_sync(self._root_at, size)
 
-    async def erase(self, index: int) -> None:
-        """Overwrite salt and body of a leaf on disk; the log still verifies. Erasing again changes nothing.
+    async def erase(self, *indexes: int) -> None:
+        """Overwrite salt and body of leaves on disk; the log still verifies. Erasing again changes nothing.
 
         Raises:
             NotFound: the log has no such leaf.
             Conflict: another process reads the database at this moment.
         """
-        if not 0 <= index < self.size:
-            raise NotFound(f"«{self.origin}» has no leaf {index} to erase: it has {self.size}")
-        await trio.to_thread.run_sync(self._bodies.erase, index)
+        beyond = next((index for index in indexes if not 0 <= index < self.size), None)
+        if beyond is not None:
+            raise NotFound(f"«{self.origin}» has no leaf {beyond} to erase: it has {self.size}")
+        if indexes:
+            await trio.to_thread.run_sync(self._bodies.erase, *indexes)
+
+    async def standing(self, indexes: Iterable[int]) -> list[int]:
+        """Those of ``indexes`` that were not erased here: their bodies are here, or may still come."""
+        return await trio.to_thread.run_sync(self._bodies.standing, indexes)
+
+    async def mentioning(self, text: bytes) -> list[int]:
+        """The leaves whose bodies are here and contain ``text``, in their order."""
+        return await trio.to_thread.run_sync(self._bodies.mentioning, text)
 
     async def add_cosignatures(self, note: str, witnesses: Mapping[str, str]) -> dict[str, int]:
         """Keep the cosignatures that ``note``, a checkpoint of this log, carries from ``witnesses`` (name → did).
@@ -177,9 +241,9 @@ class StoredLog:
         """The smallest checkpoint with at least ``least`` leaves that ``count`` witnesses cosigned, as a note."""
         return await trio.to_thread.run_sync(self._bodies.cosigned, least, count)
 
-    async def last_cosigned(self) -> str | None:
-        """The largest checkpoint that any witness cosigned, as a note."""
-        return await trio.to_thread.run_sync(self._bodies.last_cosigned)
+    async def last_cosigned(self, count: int = 1) -> str | None:
+        """The largest checkpoint that ``count`` witnesses cosigned, as a note."""
+        return await trio.to_thread.run_sync(self._bodies.last_cosigned, count)
 
     async def aclose(self) -> None:
         """Release the folder. Closing again does nothing."""
@@ -260,29 +324,67 @@ class StoredLog:
                 found.append(leaves[offset])
         return found
 
+    def _read_range(self, start: int, stop: int) -> list[tuple[bytes, tuple[bytes, bytes] | None]]:
+        bodies = self._bodies.between(start, stop)
+        leaves = self._read_leaves(start, stop)
+        for index, (salt, body) in bodies.items():
+            self._check_opens(index, leaves[index - start], salt, body)
+        return [(leaf, bodies.get(start + offset)) for offset, leaf in enumerate(leaves)]
+
+    def _show(self, indexes: Sequence[int], size: int) -> tuple[list[tuple[bytes, tuple[bytes, bytes] | None]], bytes]:
+        read: dict[tuple[int, int, int], bytes] = {}
+
+        def tile(level: int, index: int, width: int) -> bytes:
+            if (level, index, width) not in read:
+                read[level, index, width] = self._tiles.require(level, index, width)
+            return read[level, index, width]
+
+        proof = prove_many(indexes, size, tiles.subtree_of(size, tile))
+        bodies = self._bodies.among(indexes)
+        found = []
+        for number, group in groupby(indexes, lambda index: index // tiles.WIDTH):
+            bundle = Tile(tiles.ENTRIES, number, min(size - number * tiles.WIDTH, tiles.WIDTH))
+            leaves = self._tiles.read_leaves(bundle)
+            hashes = tile(0, number, bundle.width)
+            for index in group:
+                at = index - bundle.start
+                if leaf_hash(leaves[at]) != hashes[at * HASH : (at + 1) * HASH]:
+                    raise VerificationFailed(
+                        f"{self._tiles.file(bundle)} or its hashes are damaged: leaf {index} is not what was committed"
+                        " to; run «comity site fsck»"
+                    )
+                if index in bodies:
+                    self._check_opens(index, leaves[at], *bodies[index])
+                found.append((leaves[at], bodies.get(index)))
+        return found, proof
+
     def _read_body(self, index: int) -> tuple[bytes, bytes] | None:
         found = self._bodies.get(index)
         if found is not None:
             salt, body = found
-            [leaf] = self._read_leaves(index, index + 1)
-            if not opens(decode_leaf(leaf), body, salt):
-                raise VerificationFailed(
-                    f"{self.folder / bodies.FILE}: the body of leaf {index} is not what was committed to"
-                )
+            self._check_opens(index, self._read_leaves(index, index + 1)[0], salt, body)
         return found
 
+    def _check_opens(self, index: int, leaf: bytes, salt: bytes, body: bytes) -> None:
+        if not opens(decode_leaf(leaf), body, salt):
+            raise VerificationFailed(
+                f"{self.folder / bodies.FILE}: the body of leaf {index} is not what was committed to"
+            )
+
     def _keep_cosignatures(self, note: str, witnesses: Mapping[str, str]) -> dict[str, int]:
-        checkpoint = open_checkpoint(note, self.origin, self._held.did)
+        checkpoint = open_checkpoint(note, self.origin, *self._held.dids)
         self._check_size(checkpoint.size)
-        if checkpoint.root != self._root_at(checkpoint.size):
+        newest = self._state.checkpoint
+        root = newest.root if checkpoint.size == newest.size else self._root_at(checkpoint.size)
+        if checkpoint.root != root:
             raise VerificationFailed(
                 f"«{self.origin}» is forked: its checkpoint of {checkpoint.size} leaves has another root than here"
             )
         kept = self._bodies.cosigned_at(checkpoint.size)
-        merged = merge_cosignatures(kept, note, self._held.did, witnesses)
+        merged = merge_cosignatures(kept, note, self._held.dids, witnesses)
         count = len(parse_note(merged).signatures) - 1
         if merged != kept and count:
             self._bodies.keep_cosigned(checkpoint.size, merged, count)
             if self._bodies.last_cosigned() == merged:
-                write_files({self.folder / COSIGNED: merged.encode()})
+                show_file(self.folder / COSIGNED, merged.encode())
         return cosigners(merged, witnesses)

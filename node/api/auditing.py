@@ -1,0 +1,123 @@
+"""The client's part that asks audit logs: who accessed a dataset, what somebody did, all of a log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from nacl.utils import random
+
+from catalog.cid import Cid
+from catalog.dagcbor import encode
+from catalog.error import BadInput
+from catalog.key import UNSIGNED, signed
+from node.api.audit import Account
+from node.api.publish import Publisher, now
+from node.api.quantity import Moment, past
+from node.api.schema import AskWho, SiteRows
+from node.api.trail import Names, Told, Trail
+from node.api.view import Absent, AuditRow, AuditTable, Blanks, Lone
+from node.message import Who
+
+
+class Auditor(Publisher):
+    """What a person may ask of the members' audit logs; each row is verified before it is given."""
+
+    def audit_who(
+        self, dataset: Cid | str, *, since: Moment | None = None, until: Moment | None = None
+    ) -> Iterator[Told]:
+        """Who accessed a dataset: every member is asked, and its rows come oldest first, each once it is verified.
+
+        ``since`` and ``until`` are times, or how long ago.
+
+        Raises:
+            VerificationFailed: a row is not what it claims to be, or is left out; the message names site and place.
+            NotFound: no such dataset for this person.
+        """
+        return self._ask(self._dataset(dataset), None, since, until, ())
+
+    def audit_by(self, person: str, *, since: Moment | None = None, until: Moment | None = None) -> Iterator[Told]:
+        """What a person (by name, ``NAME@SITE`` or key) did at every member, as :meth:`audit_who`."""
+        return self._ask(None, self._person(person), since, until, ())
+
+    def audit_log(
+        self, sites: Sequence[str] = (), *, since: Moment | None = None, until: Moment | None = None
+    ) -> Iterator[Told]:
+        """All rows of the audit logs of ``sites`` (by name), or of this node's own, as :meth:`audit_who`."""
+        asked = [self.member(each).site for each in sites] or [self.site]
+        return self._ask(None, None, since, until, asked)
+
+    def audit(self, dataset: Cid | str) -> AuditTable:
+        """All that the sites answer about a dataset, verified, oldest first."""
+        told = list(self.audit_who(dataset))
+        rows = sorted((each for each in told if isinstance(each, AuditRow)), key=lambda row: (row.at, row.index))
+        away = tuple(each for each in told if isinstance(each, Absent))
+        blanks = tuple(each for each in told if isinstance(each, Blanks))
+        lone = tuple(each for each in told if isinstance(each, Lone))
+        return AuditTable(self._dataset(dataset), tuple(rows), away, blanks, lone)
+
+    def _dataset(self, name: Cid | str) -> Cid:
+        """A dataset that is published, or by its CID one that no longer is."""
+        if isinstance(name, Cid):
+            return name
+        with suppress(BadInput):
+            return Cid.parse(name)
+        return self.dataset(name).fields.cid
+
+    def _ask(
+        self, dataset: Cid | None, about: str | None, since: Moment | None, until: Moment | None, sites: Sequence[str]
+    ) -> Iterator[Told]:
+        question = self.question(dataset, about, since, until)
+        status = self.status()
+        trail = Trail(question, status.members, status.quorum, self.names())
+        for answer in self.answers(question, sites):
+            yield from trail.rows(answer)
+        yield from trail.rest()
+
+    def audit_export(
+        self,
+        *,
+        dataset: Cid | str | None = None,
+        person: str | None = None,
+        since: Moment | None = None,
+        until: Moment | None = None,
+    ) -> Iterator[tuple[Told, Account | None]]:
+        """As :meth:`audit_who` or :meth:`audit_by`, or all of this node's log; each with what shows it to others."""
+        did = None if person is None else self._person(person)
+        question = self.question(None if dataset is None else self._dataset(dataset), did, since, until)
+        status = self.status()
+        trail = Trail(question, status.members, status.quorum, self.names(), proofs=True)
+        for answer in self.answers(question, () if dataset is not None or did is not None else (self.site,)):
+            yield from trail.verified(answer)
+        yield from ((told, None) for told in trail.rest())
+
+    def _person(self, person: str) -> str:
+        """A person's key; whoever was removed is asked about by it."""
+        return person if person.startswith("did:key:") else self.enrolled(person).fields.did
+
+    def question(
+        self, dataset: Cid | None, about: str | None = None, since: Moment | None = None, until: Moment | None = None
+    ) -> Who:
+        """A question to audit logs, signed by this person; it is answered once."""
+        at = now()
+        whole = Who(
+            person=self.person,
+            site=self.site,
+            dataset=dataset,
+            about=about,
+            since=0 if since is None else past(since, at),
+            until=None if until is None else past(until, at),
+            at=at,
+            nonce=random(16),
+            sig=UNSIGNED,
+        )
+        return signed(whole, self._signer())
+
+    def answers(self, question: Who, sites: Sequence[str] = ()) -> Iterator[SiteRows]:
+        """What the members, or ``sites`` (root keys), answer to a signed question, page by page; not verified."""
+        return self._connection.stream(AskWho(question=encode(question), sites=tuple(sites)))
+
+    def names(self) -> Names:
+        """The names that this person may know, for showing rows."""
+        people = {each.fields.did: each.fields.name for each in self.people()}
+        return Names(people, {each.fields.cid: each.fields.name for each in self.blocks()})

@@ -1,0 +1,122 @@
+"""What a row made for somebody commits to: the request that this very person, or other site, signed.
+
+So a node cannot invent an access: it has no signature of the person for it. What the row says beside must be what was
+asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import lru_cache
+
+from catalog.cid import Cid
+from catalog.dagcbor import cid_of, decode
+from catalog.error import VerificationFailed
+from catalog.httpsig import Asked, SignedRequest, read_kept
+from catalog.key import check
+from node.message import Who
+from workflow.account import (
+    MAX_REQUEST,
+    AccessFields,
+    AccountFields,
+    EntryFields,
+    FetchFields,
+    ReadFields,
+    ReleaseFields,
+    Side,
+)
+from workflow.submission import Submission
+
+Nodes = Callable[[str], Collection[str]]
+"""Every node key that a site, named by its root, ever had."""
+
+
+def check_committed(fields: AccountFields, actor: str, nodes: Nodes) -> None:
+    """Check that what ``fields``, written by the node ``actor``, says of somebody else was signed by them.
+
+    Raises:
+        VerificationFailed: it was not, or something else was.
+    """
+    match fields:
+        case AccessFields():
+            _check_access(fields)
+        case ReadFields():
+            _check_read(fields)
+        case FetchFields():
+            _check_fetch(fields, actor, nodes)
+        case ReleaseFields(side=Side.RECIPIENT):
+            _check_received(fields, nodes)
+        case EntryFields(actor=person):
+            _check_in_chain(fields, person)
+        case _:
+            pass
+
+
+def _check_access(fields: AccessFields) -> None:
+    asked, name = _submission(fields.submission)
+    said = (fields.person, fields.home, fields.project, fields.instance.submission)
+    if (asked.person, asked.site, asked.project, name) != said:
+        raise VerificationFailed("the person signed another submission than the row says")
+    _check_in_chain(fields, fields.person)
+
+
+@lru_cache(maxsize=1024)
+def _submission(data: bytes) -> tuple[Submission, Cid]:
+    """A submission whose signature is its person's; the steps of one carry the same."""
+    submission = decode(Submission, data, MAX_REQUEST)
+    check(submission, submission.person)
+    return submission, cid_of(submission)
+
+
+def _check_read(fields: ReadFields) -> None:
+    who = decode(Who, fields.question, MAX_REQUEST)
+    check(who, who.person)
+    if (who.person, who.site) != (fields.person, fields.home):
+        raise VerificationFailed("another person signed the question than the row says")
+    _check_in_chain(fields, fields.person)
+
+
+def _check_fetch(fields: FetchFields, actor: str, nodes: Nodes) -> None:
+    if fields.side is Side.RECIPIENT:
+        return
+    asked = _kept(fields.request, actor)
+    if fields.person is not None:
+        _check_in_chain(fields, fields.person)
+        if asked.did != fields.person:
+            raise VerificationFailed("another person signed the request than the row says")
+    elif asked.did not in nodes(fields.site):
+        raise VerificationFailed("the request was signed by no node of the site that the row names")
+    # A result is asked for by its submission and name, everything else by the root's CID.
+    result = fields.person is not None and asked.path.startswith("/v1/submissions/")
+    if not result and str(fields.root) not in asked.path.split("/"):
+        raise VerificationFailed("what was asked for is not what the row says was given")
+
+
+def _kept(request: SignedRequest | None, actor: str) -> Asked:
+    if request is None:
+        raise VerificationFailed("it commits to no request of whom it names")
+    asked = read_kept(request)
+    if asked.peer != actor or asked.method != "GET":
+        raise VerificationFailed("the request in it was made to another node")
+    return asked
+
+
+def _check_received(fields: ReleaseFields, nodes: Nodes) -> None:
+    told = fields.statement
+    if told is None or fields.place is None:
+        raise VerificationFailed("it has no statement of the owner who released")
+    said = (fields.order, fields.output, fields.handle, fields.value, fields.added, fields.policy, fields.site)
+    if (told.order, told.output, told.handle, told.value, told.added, told.policy, told.owner) != said:
+        raise VerificationFailed("the owner's statement says something else")
+    for node in nodes(fields.site):
+        try:
+            check(told, node)
+        except VerificationFailed:
+            continue
+        return
+    raise VerificationFailed("the statement in it was signed by no node of the owner")
+
+
+def _check_in_chain(fields: AccountFields, person: str) -> None:
+    if person not in fields.chain:
+        raise VerificationFailed("it stands outside the chain of the person that it names")

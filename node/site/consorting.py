@@ -1,0 +1,193 @@
+"""What a site has once it is in a consortium, put together: orders, submissions, replication, and what ends them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from catalog.error import ComityError
+from node.automator.automator import Automator
+from node.automator.decide import Judge
+from node.automator.verify import Consortium, Verifier
+from node.bus.bus import Bus
+from node.bus.dispatch import Dispatcher
+from node.replicate.cosign import Witness
+from node.replicate.indexing import index_anew, index_log
+from node.replicate.replicator import Means, Replicator
+from node.site.attesting import Attesting, attesting
+from node.site.auditdesk import AuditDesk
+from node.site.epochs import Epochs
+from node.site.erasure import Erasure
+from node.site.follower import Follower
+from node.site.local import LocalFirst
+from node.site.orders import Orders
+from node.site.projects import Ending, Projects
+from node.site.questions import Questions
+from node.site.together import aside, side_by_side
+from node.site.witnessing import Witnessing
+from node.storage.reopened import read_reopenings
+
+if TYPE_CHECKING:
+    from node.site.site import Site
+
+GOSSIP = "comity/checkpoints/1/"
+
+
+@dataclass(frozen=True, slots=True)
+class Consorting:
+    """What a site has once it is in a consortium."""
+
+    automator: Automator
+    bus: Bus
+    follower: Follower
+    questions: Questions
+    control: LocalFirst
+    witness: Witness
+    witnessing: Witnessing
+    judge: Judge
+    projects: Projects
+    orders: Orders
+
+
+async def consort(site: Site) -> None:
+    """Put together what needs a consortium, recover what was under way, and go on beside what runs already.
+
+    Raises:
+        ComityError: the site is in no consortium yet.
+    """
+    membership = site.membership
+    if membership.consortium is None or membership.epoch is None:
+        raise ComityError("this site is in no consortium yet")
+    await _open_replicas(site)
+    attests = attesting(site, lambda: automator.settle())
+    await attests.load()
+    await site.freshness.load()
+    judge = _judge(site, membership.epoch.floor)
+    consortium = Consortium(membership.consortium, membership.epoch.number)
+    verifier = Verifier(site.root, consortium, site.index, site.documents, site.steps)
+    automator = _automator(site, verifier, judge, attests.witnessing)
+    site.recovered.extend(await automator.recover())
+    orders = Orders(automator, site.nursery, attests.witnessing.reach)
+    projects = _projects(site, orders)
+    erasure = _erasure(site, projects)
+    site.told.parts += [projects, erasure]
+    questions = _questions(site, orders, judge, attests)
+    control = LocalFirst(site.root, questions.answer, site.reach)
+    replicator = _replicator(site, attests.witness)
+    dispatcher = Dispatcher(site.node.key, site.index, site.journal, control, site.received, site.clock)
+    bus = Bus(site.root, site.index, site.journal, dispatcher, site.documents, site.steps, side_by_side, site.clock)
+    follower = Follower(site.root, membership, replicator)
+    epochs = Epochs(
+        membership,
+        site.index,
+        (site.catalog, site.audit),
+        judge,
+        verifier,
+        dispatcher,
+        replicator,
+        site.writer.index_anew,
+    )
+    site.consorting = Consorting(
+        automator, bus, follower, questions, control, attests.witness, attests.witnessing, judge, projects, orders
+    )
+    site.network.join(GOSSIP + str(membership.consortium))
+    for part in (epochs.run, follower.run, attests.witnessing.run, attests.statements.run, projects.run, erasure.run):
+        site.start(part)
+    await _resume(site, bus)
+
+
+async def _open_replicas(site: Site) -> None:
+    """The replicas of the members whose keys are known, indexed and found in."""
+    for root in site.index.sites.keys() - {site.root}:
+        if site.membership.directory.keys_of(root):
+            replica = await site.replicas.of(root)
+            index = site.index.admit(root)
+            await index_log(replica, index, None, site.provers)
+            await site.finding.renew(root)
+            if index.due:
+                await index_anew(replica, site.index, root, None, site.provers)
+
+
+def _judge(site: Site, floor: str) -> Judge:
+    own = site.index.site(site.root)
+    return Judge(own, site.index, site.config.name, floor, site.freshness, site.diseases)
+
+
+def _automator(site: Site, verifier: Verifier, judge: Judge, witnessing: Witnessing) -> Automator:
+    return Automator(
+        site.root,
+        site.node.key,
+        verifier,
+        judge,
+        site.book,
+        site.steps,
+        site.holdings,
+        witnessing,
+        site.clock,
+        site.random,
+    )
+
+
+def _projects(site: Site, orders: Orders) -> Projects:
+    """What ends projects; the ended ones are closed before anything is handed out."""
+    ending = Ending(
+        site.index,
+        site.holdings,
+        site.blobs,
+        site.brought,
+        site.journal,
+        site.book,
+        site.writer.write,
+        site.node.key,
+        site.clock,
+    )
+    projects = Projects(site.root, ending, orders)
+    projects.close()
+    return projects
+
+
+def _erasure(site: Site, projects: Projects) -> Erasure:
+    return Erasure(
+        site.root,
+        site.index,
+        lambda: {site.root: site.catalog, **site.replicas.known},
+        site.holdings,
+        site.residents,
+        site.journal,
+        site.book,
+        site.clock,
+        projects.litter,
+        site.finding.expunge,
+    )
+
+
+def _questions(site: Site, orders: Orders, judge: Judge, attests: Attesting) -> Questions:
+    desk = AuditDesk(
+        site.root, site.node.did, site.index, judge, site.audit, site.book, site.clock, attests.witnessing.cover
+    )
+    return Questions(
+        site.root,
+        site.membership,
+        site.catalog,
+        site.audit,
+        site.replicas,
+        orders,
+        desk,
+        site.index,
+        attests.witness,
+        attests.witnessing,
+        (*read_reopenings(site.folder.catalog), *read_reopenings(site.folder.audit)),
+    )
+
+
+def _replicator(site: Site, witness: Witness) -> Replicator:
+    means = Means(site.reach, site.reach, site.clock, aside, side_by_side, site.provers)
+    return Replicator(site.root, site.membership, means, witness, site.freshness, site.index, site.replicas, site.told)
+
+
+async def _resume(site: Site, bus: Bus) -> None:
+    """Go on with the submissions that a run before did not end."""
+    for record in await site.journal.records():
+        if record.ended == 0:
+            site.recovered.append(f"the submission {record.cid} goes on where it stood")
+            site.start(bus.carry, record.cid, site.membership.names)

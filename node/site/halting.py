@@ -1,0 +1,60 @@
+"""Halting this site and letting it go on: a steward's signed word, written into the audit log before it is acted on."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from catalog.dagcbor import decode
+from catalog.error import Conflict, Denied, VerificationFailed
+from catalog.key import check
+from catalog.member import Role
+from node.api import schema
+from node.automator.book import Line
+from node.automator.halt import Scope
+from node.message import Halt, Place
+from node.site.publishing import member_of
+from node.site.site import Site
+from workflow.account import MAX_REQUEST, Chain, HaltFields
+
+FRESH_MILLIS = 10 * 60_000
+
+
+async def halt(site: Site, did: str, request: schema.HaltRequest) -> schema.Written:
+    """Halt, or go on with, what the steward ``did`` names; steps of what is halted are ended. The row's index.
+
+    Raises:
+        Denied: not a steward of this site, or a word that is too old or was given before.
+        VerificationFailed: not signed by whom it says. Conflict: nothing of that kind is halted.
+    """
+    person = member_of(site, did, Role.STEWARD)
+    word = decode(Halt, request.statement, MAX_REQUEST)
+    check(word, did)
+    if (word.person, word.site) != (did, site.root):
+        raise VerificationFailed("the word is another person's, or for another site")
+    if abs(site.clock.now() - word.at) > FRESH_MILLIS or site.book.halts.used(request.statement):
+        raise Denied("this word was given before, or more than ten minutes ago; give it anew")
+    scope = Scope(word.project, word.member)
+    if word.resume and scope not in site.book.halts.standing:
+        standing = ", ".join(each.words for each in site.book.halts.standing) or "nothing"
+        raise Conflict(f"{scope.words} is not halted by itself; halted is: {standing}")
+
+    def fields(chain: Chain, _index: int) -> HaltFields:
+        return HaltFields(
+            project=word.project,
+            member=word.member,
+            reason=f"{word.reason} (by {person.name})",
+            statement=request.statement,
+            chain=chain,
+        )
+
+    kind = "resume" if word.resume else "halt"
+    index = await site.book.write([Line(kind, (), fields, (site.root,))])
+    if not word.resume and site.consorting is not None:
+        site.consorting.orders.stop(partial(_concerns, site), f"this site was halted for {scope.words}: {word.reason}")
+    return schema.Written(index=index)
+
+
+def _concerns(site: Site, message: Place) -> bool:
+    submission = message.submission
+    bus = site.membership.site_of(message.order.bus)
+    return bool(site.book.halts.refusal(submission.project, [submission.project.site, bus or ""]))

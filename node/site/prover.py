@@ -1,0 +1,40 @@
+"""The process behind :mod:`node.site.provers`: lists of bodies in, what is wrong with each out, until its input ends.
+
+It knows no key and opens no file, so a body that some decoder stumbles over does no more than end it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import IO, Final
+
+import msgspec
+
+from catalog.reading import prove
+
+_HEAD: Final = 4
+
+
+def write_frame(file: IO[bytes], data: bytes) -> None:
+    """Send ``data`` behind its length in four bytes."""
+    file.write(len(data).to_bytes(_HEAD, "big") + data)
+    file.flush()
+
+
+def read_frame(file: IO[bytes]) -> bytes | None:
+    """What one :func:`write_frame` sent; none at the end, be it in the middle of one."""
+    head = file.read(_HEAD)
+    size = int.from_bytes(head, "big")
+    data = file.read(size) if len(head) == _HEAD else b""
+    return data if len(head) == _HEAD and len(data) == size else None
+
+
+def serve(source: IO[bytes], target: IO[bytes]) -> None:
+    """Answer until ``source`` ends."""
+    while (data := read_frame(source)) is not None:
+        bodies = msgspec.msgpack.decode(data, type=list[bytes])
+        write_frame(target, msgspec.msgpack.encode([prove(body) for body in bodies]))
+
+
+if __name__ == "__main__":
+    serve(sys.stdin.buffer, sys.stdout.buffer)

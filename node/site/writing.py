@@ -1,0 +1,73 @@
+"""Writing this site's catalog, and counting anew what it says: one at a time."""
+
+from __future__ import annotations
+
+import trio
+
+from catalog.body import Body
+from catalog.dagcbor import encode
+from catalog.entry import Entry, read_entry
+from catalog.error import ComityError
+from catalog.index import Index
+from node.automator.book import AuditBook
+from node.automator.hold import Holdings
+from node.network.control import ControlNetwork
+from node.replicate.indexing import index_anew
+from node.replication import Counting, Reads
+from node.site.noting import note_entry
+from node.storage.log import DiskLog
+
+
+class Writer:
+    """Writes the catalog of the site ``site``; ``told`` follows what counts, ``network`` tells the others."""
+
+    def __init__(
+        self,
+        site: str,
+        catalog: DiskLog,
+        index: Index,
+        holdings: Holdings,
+        book: AuditBook,
+        told: Counting,
+        network: ControlNetwork,
+        reads: Reads,
+    ) -> None:
+        self._site = site
+        self._catalog = catalog
+        self._index = index
+        self._holdings = holdings
+        self._book = book
+        self._told = told
+        self._network = network
+        self._reads = reads
+        self._writing = trio.Lock()
+
+    async def write(self, body: Body) -> Entry:
+        """Append a signed body to this site's catalog; it counts on return and other sites are told that there is news.
+
+        Raises:
+            VerificationFailed: not signed by whom it needs, or not the next version of its subject.
+        """
+        async with self._writing:
+            own = self._index.site(self._site)
+            entry = read_entry(self._site, own.size, body.kind, body)
+            own.authorise(entry)
+            await self._catalog.append([(body.kind, encode(body))])
+            added = own.add(own.size, body.kind, body)
+            if added is None:
+                raise ComityError("the entry was written and does not count; restart the node and look at its catalog")
+            self._holdings.publish(added)
+            if own.due:
+                await self._index_anew()
+        await note_entry(self._book, added)
+        await self._told.counted(self._site, [added])
+        await self._network.hint(self._catalog.note.encode())
+        return added
+
+    async def index_anew(self) -> None:
+        """What counts of this site's own catalog has changed backwards."""
+        async with self._writing:
+            await self._index_anew()
+
+    async def _index_anew(self) -> None:
+        await index_anew(self._catalog, self._index, self._site, self._told, self._reads)

@@ -1,0 +1,154 @@
+"""The ports of a step: the command that a runner isolates, and the block that is run on data with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from catalog.cid import Cid
+from workflow.argument import Argument
+from workflow.graph import Workflow
+from workflow.tool import Tool
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one step may use. Bytes, seconds, counts."""
+
+    wall_seconds: float = 300.0
+    cpu_seconds: int = 300
+    memory_bytes: int = 1 << 30
+    processes: int = 64
+    output_bytes: int = 256 << 20
+    output_files: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A host path shown to the step, read-only, at an absolute path inside."""
+
+    source: Path
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One command for a runner: all it needs, and nothing of who asked for it.
+
+    ``work`` is a host folder, empty but for prepared files, that becomes the step's writable directory ``/work``.
+    ``stdout`` and ``stderr`` name a file in it, or nothing; ``stdin`` is an absolute path inside.
+    """
+
+    argv: tuple[str, ...]
+    work: Path
+    mounts: tuple[Mount, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    stdin: str | None = None
+    stdout: str | None = None
+    stderr: str | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
+class Ending(StrEnum):
+    """How a command ended."""
+
+    EXITED = "exited"
+    TIMED_OUT = "timed-out"
+    OUT_OF_LIMITS = "out-of-limits"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a step used, as the runner saw it."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """A command that ended. ``errors`` is the end of its standard error, which carries the output's label."""
+
+    ending: Ending
+    code: int
+    usage: Usage
+    errors: bytes = b""
+    reason: str = ""
+
+
+class Runner(Protocol):
+    """What executes a step with no network, a read-only root, no capabilities, and limits."""
+
+    name: str
+
+    async def probe(self) -> None:
+        """Show that isolation holds here.
+
+        Raises:
+            Denied: a guarantee fails; the message names it and says what to do.
+        """
+
+    async def recover(self, folder: Path) -> int:
+        """End whatever an earlier node left running with a work folder below ``folder``; how many commands."""
+
+    async def run(self, job: Job) -> Exit:
+        """Run ``job`` to its end. Cancelling this coroutine ends the command and everything it started.
+
+        Raises:
+            Denied: this runner cannot isolate here.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One output of a finished step, stored here: its base name, its CID and its size in bytes."""
+
+    name: str
+    cid: Cid
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a step ended. ``failure`` is empty when it delivered its outputs; ``usage`` is there once its command ran."""
+
+    products: Mapping[str, Product]
+    usage: Usage | None
+    failure: str = ""
+
+
+class Documents(Protocol):
+    """CWL texts, parsed off the core's thread and remembered by content."""
+
+    async def workflow(self, text: str) -> Workflow:
+        """The workflow of a text.
+
+        Raises:
+            BadInput: not a workflow that this node knows how to run.
+        """
+
+
+class Steps(Protocol):
+    """Stages, runs and collects: the data of a step are opened here and nowhere else."""
+
+    runner: str
+
+    async def tool(self, block: Cid) -> Tool:
+        """The block's tool, fetched from a site that shares it and verified.
+
+        Raises:
+            NotFound, Unreachable, BadInput: not to be had, or not a tool that this node runs.
+        """
+
+    async def run(self, block: Cid, inputs: Mapping[str, Argument], seconds: float) -> Finished:
+        """Bring the data here, run the block's tool on them, and store its outputs.
+
+        A tool that fails is a :class:`Finished` with its failure; so is data that changed since it was named.
+
+        Raises:
+            Denied: the runner cannot isolate here.
+        """
