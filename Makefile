@@ -1,21 +1,30 @@
 # Every target makes what it needs: Linux, Python 3.11 or newer with its venv module, and make. No compiler, no root.
 
 PYTHON ?= python3
+SEEDS ?= 1000
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench devnet clean
+.PHONY: help demo test test-real soak lint bench bench-catalog devnet clean
 
 help:  ## Show this help.
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## Three hospitals and an institute, as a story, with a report at its end.
 	@$(BIN)/python -m cli.main devnet demo
 
 test: $(READY)  ## All tests, side by side and in random order.
 	@$(BIN)/pytest -n auto $(TESTS)
+
+test-real: $(READY)  ## Against software that nobody here wrote: Go's sumdb, torchwood and Tessera. Needs Go.
+	@tests/oracle/run
+	@$(BIN)/pytest -m real || [ $$? -eq 5 ]  # 5: no test needs a component that tests/infra sets up
+
+soak: $(READY)  ## Simulated consortia and inputs to decoders, many more of them: make soak SEEDS=50.
+	@COMITY_SEEDS=$(SEEDS) $(BIN)/pytest -n auto tests/simulation
+	@COMITY_FUZZ=$$(( $(SEEDS) * 1000 )) $(BIN)/pytest -n auto tests/fuzz
 
 lint: $(READY)  ## Style, format, types, and which room may import which.
 	@$(BIN)/ruff check .
@@ -25,6 +34,9 @@ lint: $(READY)  ## Style, format, types, and which room may import which.
 
 bench: $(READY)  ## Measure, each figure beside its reference in the same run.
 	@$(BIN)/python -m bench
+
+bench-catalog: $(READY)  ## The figures of logs, catalog, grants, search and audit alone. Needs Go.
+	@$(BIN)/python -m bench append catchup visible grant search audit
 
 devnet: $(READY)  ## Start a consortium on this machine to play with; «comity devnet down» ends it.
 	@$(BIN)/python -m cli.main devnet up

@@ -17,7 +17,7 @@ from bench.figure import Figure, Report
 from bench.machine import machine
 from catalog.error import BadInput, ComityError
 
-NAMES: Final = ("terminal", "start", "step", "visible")
+NAMES: Final = ("terminal", "start", "step", "append", "visible", "search", "grant", "audit", "catchup")
 """Each is a module of this package with ``measure``, whose docstring says what is measured and what is promised."""
 
 FOLDER: Final = Path("out/bench")
@@ -76,14 +76,18 @@ def _table(figures: Sequence[Figure]) -> Table:
     for each in figures:
         table.add_row(
             each.what,
-            f"{each.ours.median:,.1f}",
+            _millis(each.ours.median),
             each.reference.what,
-            f"{each.reference.median:,.1f}",
+            _millis(each.reference.median),
             f"{each.ratio:.1f}",
             each.floor_text,
             {True: "yes", False: "NO", None: "–"}[each.held],
         )
     return table
+
+
+def _millis(value: float) -> str:
+    return f"{value:,.1f}" if value >= 10 else f"{value:.2f}"
 
 
 if __name__ == "__main__":

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
+from bench.workplace import workplace
 from catalog.cid import Cid
 from catalog.error import ComityError
 from devnet.founding import found
@@ -18,9 +17,6 @@ from devnet.state import read_state
 from devnet.topology import PROJECT, Places, Topology, topology
 from node.api.client import Node
 from node.api.view import Plan
-
-WORK = Path("out/bench/work")
-"""On the disk of the checkout: in memory, a flush to the disk would cost nothing."""
 
 BLOCK = """\
 cwlVersion: v1.2
@@ -46,14 +42,6 @@ steps:
   copy: {{run: "comity:{block}", in: {{data: tables}}, scatter: data, out: [result]}}
 outputs: {{copies: {{type: "File[]", outputSource: copy/result}}}}
 """
-
-
-@contextmanager
-def workplace() -> Iterator[Path]:
-    """A folder on the checkout's disk, removed afterwards."""
-    WORK.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=WORK.absolute()) as folder:
-        yield Path(folder)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class Figure:
         """The promise in words."""
         if self.floor is None:
             return "–"
-        return f"≤ {self.floor.millis:,.0f} ms" + (" beyond it" if self.floor.beyond else "")
+        return f"≤ {self.floor.millis:,.6g} ms" + (" beyond it" if self.floor.beyond else "")
 
 
 @dataclass(frozen=True, slots=True)

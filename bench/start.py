@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from bench.consortium import workplace
 from bench.figure import Figure, Floor, Report, Series
 from bench.process import python, run_seconds
+from bench.workplace import workplace
 from devnet.launch import await_node, make_sites, start_node
 from devnet.process import end
 from devnet.topology import Institution, Places, topology
@@ -30,7 +30,7 @@ def measure() -> Report:
         return Report(
             (
                 _figure("one node, start to answer", places, known.sites[:1], 4_000),
-                _figure("four nodes at once, start to the last answer", places, known.sites, 8_000),
+                _figure("five nodes at once, start to the last answer", places, known.sites, 8_000),
             )
         )
 

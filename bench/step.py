@@ -35,8 +35,10 @@ from node.api.person import Persons
 from node.api.view import Plan
 from node.bus.dispatch import Dispatcher, Task
 from node.execute.sandbox import Sandbox
-from node.ports import Control, Job, Mount
+from node.ports import Control
+from node.site.serving import serve
 from node.site.site import Site
+from node.step import Job, Mount
 from workflow.argument import Many
 from workflow.order import Instance, Wanted
 from workflow.submission import Submission
@@ -89,11 +91,11 @@ async def _orders(running: Running, plans: list[Plan]) -> _Steps:
     site = await Site.open(running.places.site(running.known.institute))
     try:
         async with trio.open_nursery() as nursery:
-            await nursery.start(site.run)
+            await nursery.start(serve, site)
             if site.consorting is None:
                 raise ComityError("the institute is in no consortium")
             control = _Timed(site.consorting.control)
-            dispatcher = Dispatcher(site.node.key, site.index, site.journal, control, site.clock)
+            dispatcher = Dispatcher(site.node.key, site.index, site.journal, control, site.received, site.clock)
             hospital = plans[0].view.steps[0].site
             await _until(lambda: site.membership.nodes[hospital] in site.network.connected())
             took, bare, flush = [], [], []

@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bench.consortium import workplace
 from bench.figure import Figure, Floor, Report, Series
+from bench.workplace import workplace
 from catalog.error import ComityError, Unreachable
 from devnet.founding import found
 from devnet.launch import make_sites, start_nodes

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from catalog.error import Unreachable, VerificationFailed
-from cli.output import clean, pairs, say, show
+from catalog.error import BadInput, Unreachable, VerificationFailed
+from cli.output import clean, counted, pairs, say, show
 from cli.session import Session, Verbs, pass_session
 
 if TYPE_CHECKING:
     from node.api.client import Node
-    from node.api.view import AuditRow
+    from node.api.trail import Told
+    from node.api.view import Absent, AuditRow, Blanks, Lone
 
+_MANY = {"leaf": "leaves", "body": "bodies"}
 _HEAD = ("when", "site", "who", "what", "block", "purpose", "proof", "decision")
 
 
@@ -24,42 +27,117 @@ def group() -> None:
     """Who accessed which data; verify the logs."""
 
 
+def _asking(verb: Callable[..., None]) -> Callable[..., None]:
+    """The options of everything that asks audit logs."""
+    strict = click.option("--strict", is_flag=True, help="Fail if a site gave no answer, or a row has no counterpart.")
+    since = click.option("--since", metavar="TIME", help="Only what is not older: 2026-01-31, or 30d for 30 days ago.")
+    until = click.option("--until", metavar="TIME", help="Only what is not newer.")
+    return strict(since(until(verb)))
+
+
 @group.command()
 @click.argument("dataset")
-@click.option("--strict", is_flag=True, help="Fail if a site gave no answer.")
+@_asking
 @pass_session
-def who(session: Session, dataset: str, strict: bool) -> None:
+def who(session: Session, dataset: str, strict: bool, since: str | None, until: str | None) -> None:
     """Ask every member who accessed DATASET; each row is printed once its proof is verified."""
-    from node.api.view import Absent
-
-    rows: list[AuditRow] = []
-    absent: list[Absent] = []
     with session.node() as node:
-        asked = [each.name for each in node.members()]
-        widths = () if session.json else _widths(node, asked)
-        for each in node.audit_who(dataset):
-            if isinstance(each, Absent):
-                absent.append(each)
-                continue
-            if not session.json:
-                if not rows:
-                    _line(_HEAD, widths)
-                _line(_cells(each), widths)
-            rows.append(each)
+        _tell(session, node, {"dataset": dataset}, node.audit_who(dataset, since=since, until=until), strict)
 
-    def tell() -> None:
-        answered = len(asked) - len({each.site for each in absent})
-        sites = f"{answered} of {len(asked)} sites answered"
-        say(f"{len(rows)} rows, each verified against its site's log; {sites}.")
-        for each in absent:
-            say(f"{each.site_name} gave no answer: {each.reason}")
 
-    show(session, {"dataset": dataset, "rows": rows, "absent": absent}, tell)
-    if asked and not rows and len({each.site for each in absent}) == len(asked):
-        raise Unreachable(f"no site gave an answer, so nothing is known of who accessed «{dataset}»")
-    if absent and strict:
-        names = ", ".join(dict.fromkeys(each.site_name for each in absent))
-        raise Unreachable(f"{names} gave no answer, so the list may lack rows; ask again later")
+@group.command()
+@click.argument("person")
+@_asking
+@pass_session
+def by(session: Session, person: str, strict: bool, since: str | None, until: str | None) -> None:
+    """Ask every member what PERSON (a name, NAME@SITE or a key) did there."""
+    with session.node() as node:
+        _tell(session, node, {"person": person}, node.audit_by(person, since=since, until=until), strict)
+
+
+@group.command("log")
+@click.option("--of", "sites", multiple=True, metavar="SITE", help="Another member's log; may be given several times.")
+@click.option("--all", "everywhere", is_flag=True, help="The logs of all members.")
+@_asking
+@pass_session
+def whole_log(
+    session: Session, sites: tuple[str, ...], everywhere: bool, strict: bool, since: str | None, until: str | None
+) -> None:
+    """Read all rows of this site's audit log, or of other members' as far as they allow it."""
+    with session.node() as node:
+        asked = [each.name for each in node.members()] if everywhere else sites
+        told = node.audit_log(asked, since=since, until=until)
+        _tell(session, node, {"sites": list(asked)}, told, strict, len(asked) or 1)
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What came, by its kind: rows, and what is missing."""
+
+    asked: int
+    rows: list[AuditRow] = field(default_factory=list)
+    absent: list[Absent] = field(default_factory=list)
+    blanks: list[Blanks] = field(default_factory=list)
+    lone: list[Lone] = field(default_factory=list)
+
+    def say(self) -> None:
+        """What stands below the rows."""
+        answered = self.asked - len({each.site for each in self.absent})
+        sites = f"{answered} of {counted(self.asked, 'site')} answered"
+        say(f"{counted(len(self.rows), 'row')}, each verified against its site's log; {sites}.")
+        below = sum(len(each.cosigners) < each.quorum for each in self.rows)
+        if below:
+            say(f"{below} of them stand under checkpoints that fewer members than the quorum have cosigned")
+        for away in self.absent:
+            say(f"{away.site_name} gave no answer: {away.reason}")
+        for held in self.blanks:
+            say(f"{held.site_name}: {counted(held.count, 'further row')}, erased or not for you")
+        for odd in self.lone:
+            say(f"no counterpart: {odd}")
+
+    def check(self, strict: bool) -> None:
+        """Fail where nothing is known, or, if ``strict``, where anything is missing."""
+        away = list(dict.fromkeys(each.site_name for each in self.absent))
+        if away and len(away) == self.asked and not self.rows:
+            raise Unreachable("no site gave an answer, so nothing is known; ask again later")
+        if away and strict:
+            raise Unreachable(f"{', '.join(away)} gave no answer, so the list may lack rows; ask again later")
+        if self.lone and strict:
+            raise VerificationFailed(
+                f"{counted(len(self.lone), 'row')} without a counterpart; the first: {self.lone[0]}"
+            )
+
+
+def _tell(
+    session: Session, node: Node, about: dict[str, object], told: Iterable[Told], strict: bool, asked: int = 0
+) -> None:
+    """Print each row as it comes, then what is missing: sites, rows that are not shown, rows without a counterpart."""
+    from node.api.view import Absent, AuditRow, Blanks
+
+    members = [each.name for each in node.members()]
+    answer = _Answer(asked or len(members))
+    widths = () if session.json else _widths(node, members)
+    for each in told:
+        match each:
+            case AuditRow():
+                if not session.json:
+                    _print(each, widths, first=not answer.rows)
+                answer.rows.append(each)
+            case Absent():
+                answer.absent.append(each)
+            case Blanks():
+                answer.blanks.append(each)
+            case _:
+                answer.lone.append(each)
+    found = {"rows": answer.rows, "absent": answer.absent, "blanks": answer.blanks, "lone": answer.lone}
+    show(session, {**about, **found}, answer.say)
+    answer.check(strict)
+
+
+def _print(row: AuditRow, widths: tuple[int, ...], *, first: bool) -> None:
+    if first:
+        _line(_HEAD, widths)
+    _line(_cells(row), widths)
 
 
 @group.command()
@@ -74,8 +152,10 @@ def verify(session: Session, directory: Path, root: str | None) -> None:
 
     def tell() -> None:
         for log in found.logs:
-            seen = f"{log.leaves} leaves, {log.bodies} bodies, {log.signatures} signatures"
-            say(f"{log.path}: {seen}, {log.cosignatures} cosignatures" + _beside(log.unchecked, log.absent, log.erased))
+            seen = ((log.leaves, "leaf"), (log.bodies, "body"), (log.signatures, "signature"))
+            own = ", ".join(_of(*each) for each in (*seen, (log.cosignatures, "cosignature")))
+            whose = f" ({log.of})" if log.of else ""
+            say(f"{log.path}{whose}: {own}" + _beside(log.unchecked, log.absent, log.erased))
         pairs(
             [
                 ("leaves", str(found.leaves)),
@@ -84,6 +164,8 @@ def verify(session: Session, directory: Path, root: str | None) -> None:
                 ("cosignatures", str(found.cosignatures)),
             ]
         )
+        for late in found.waiting:
+            say(f"waiting: {late}")
         for fault in found.faults:
             say(f"FAULT {fault}")
         if not found.faults:
@@ -96,13 +178,70 @@ def verify(session: Session, directory: Path, root: str | None) -> None:
         raise VerificationFailed(f"{first}{more}")
 
 
+@group.command()
+@click.option(
+    "--fhir", type=click.Path(path_type=Path), metavar="PLACE", help="FHIR R4 AuditEvents: a folder, or FILE.ndjson."
+)
+@click.option("--csv", "table", type=click.Path(path_type=Path), metavar="FILE", help="A table.")
+@click.option("--who", "dataset", metavar="DATASET", help="Of all members, who accessed DATASET.")
+@click.option("--by", "person", metavar="PERSON", help="Of all members, what PERSON did.")
+@click.option("--since", metavar="TIME", help="Only what is not older.")
+@click.option("--until", metavar="TIME", help="Only what is not newer.")
+@pass_session
+def export(
+    session: Session,
+    fhir: Path | None,
+    table: Path | None,
+    dataset: str | None,
+    person: str | None,
+    since: str | None,
+    until: str | None,
+) -> None:
+    """Write verified rows to files: of this site's log, or of all members' about a dataset or a person."""
+    from cli.export import Csv, FhirFiles
+    from cli.export import export as write
+
+    if (fhir is None) == (table is None) or (dataset and person):
+        raise BadInput("say where: either --fhir PLACE or --csv FILE; and at most one of --who and --by")
+    sink = FhirFiles(fhir) if fhir is not None else Csv(table or Path())
+    with session.node() as node:
+        done = write(node.audit_export(dataset=dataset, person=person, since=since, until=until), sink)
+
+    def tell() -> None:
+        say(f"{counted(done.rows, 'row')} verified and written to {fhir or table}")
+        for each in done.lacking:
+            say(f"not in it: {each}")
+
+    show(session, {"rows": done.rows, "lacking": done.lacking}, tell)
+
+
+@group.command()
+@click.argument("directory", required=False)
+@pass_session
+def prune(session: Session, directory: str | None) -> None:
+    """Erase what the audit log has kept for longer than its site's keep_days; the node must not run meanwhile."""
+    import time
+
+    import trio
+
+    from node.storage.prune import prune as prune_log
+
+    folder = session.folder(directory)
+    pruned = trio.run(prune_log, folder, time.time_ns() // 1_000_000)
+    show(session, {"pruned": pruned}, lambda: say(f"{pruned} rows were erased; the log still verifies"))
+
+
+def _of(number: int, noun: str) -> str:
+    return counted(number, noun, _MANY.get(noun, ""))
+
+
 def _beside(unchecked: int, absent: int, erased: int) -> str:
     told = [
-        (unchecked, "cosignatures by keys that are not known here"),
-        (absent, "bodies not for this site"),
-        (erased, "bodies erased"),
+        (unchecked, "cosignature", "by keys that are not known here"),
+        (absent, "body", "not for this site"),
+        (erased, "body", "erased"),
     ]
-    shown = ", ".join(f"{count} {what}" for count, what in told if count)
+    shown = ", ".join(f"{_of(count, noun)} {what}" for count, noun, what in told if count)
     return f" ({shown})" if shown else ""
 
 

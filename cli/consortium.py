@@ -1,4 +1,4 @@
-"""``comity consortium``: found one with other sites, and see who is in it."""
+"""``comity consortium``: found one with other sites, see who is in it, change who is."""
 
 from __future__ import annotations
 
@@ -9,21 +9,29 @@ from typing import TYPE_CHECKING
 
 import click
 
-from catalog.error import BadInput, ComityError, NotFound, Unreachable
+from catalog.error import BadInput, ComityError, Unreachable
+from cli import epoch
+from cli.epoch import quorum_text, read_file, sign_document
 from cli.output import pairs, say, show, table, working
+from cli.rootkey import root_of, signs_as_root
 from cli.session import Session, Verbs, pass_session
 
 if TYPE_CHECKING:
     from node.api.client import Node
-    from node.api.schema import FoundingView
+    from node.api.schema import EpochsView, FoundingView
 
 MAX_INVITE = 4096
 POLL_SECONDS = 0.3
+_TIMEOUT = click.option("--timeout", metavar="SPAN", help="How long to wait for the others, such as 10m.")
 
 
 @click.group(cls=Verbs)
 def group() -> None:
-    """Found a consortium with other sites, and see who is in it."""
+    """Found a consortium with other sites, see who is in it, change who is."""
+
+
+for _verb in (epoch.pending, epoch.admit, epoch.suspend, epoch.remove, epoch.replace_root, epoch.floor):
+    group.add_command(_verb)
 
 
 @group.command()
@@ -32,11 +40,14 @@ def group() -> None:
 @pass_session
 def new(session: Session, name: str, sites: int) -> None:
     """Begin the founding of a consortium called NAME, to which this site then invites the others."""
+    told = quorum_text(sites)  # before anything is begun: three founders and no more cannot outvote one that lies
     with session.node() as node:
         view = node.new_consortium(name, sites)
 
     def tell() -> None:
         say(f"The founding of «{view.name}» has begun: {len(view.joined)} of {view.expected} sites are there.")
+        for line in told:
+            say(line)
         say(f"next: comity consortium invite --out FILE ({sites - 1} times, one for each other site)")
         say("then: comity consortium sign")
 
@@ -47,7 +58,10 @@ def new(session: Session, name: str, sites: int) -> None:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the invitation is written.")
 @pass_session
 def invite(session: Session, out: Path) -> None:
-    """Write an invitation for one more site; hand it over in private: it admits whoever has it first."""
+    """Write an invitation for one more site; hand it over in private: it admits whoever has it first.
+
+    Once the consortium is founded, its members decide on who took one up: comity consortium admit.
+    """
     from node.keyfile import write_secret
 
     # Before the node is asked: an invitation that could not be written would be lost.
@@ -67,33 +81,63 @@ def invite(session: Session, out: Path) -> None:
     show(session, {"file": str(out), "not_after": made.not_after}, tell)
 
 
-_ROOT_KEY = click.option(
-    "--root-key", type=click.Path(path_type=Path), help="The site's root key; keys/root.key in its folder otherwise."
-)
-_TIMEOUT = click.option("--timeout", metavar="SPAN", help="How long to wait for the others, such as 10m.")
-
-
 @group.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@_ROOT_KEY
+@click.option("--witness-only", is_flag=True, help="This site only cosigns the others' logs, and publishes nothing.")
+@signs_as_root
 @_TIMEOUT
 @pass_session
-def join(session: Session, file: Path, root_key: Path | None, timeout: str | None) -> None:
-    """Take up the invitation in FILE, wait for the other founders, and sign; run it again to go on."""
-    data = _read(file)
+def join(
+    session: Session,
+    file: Path,
+    witness_only: bool,
+    root_key: Path | None,
+    passphrase_file: Path | None,
+    timeout: str | None,
+) -> None:
+    """Take up the invitation in FILE and wait for the others; run it again to go on.
+
+    A founder signs when all are there. A site that comes later signs nothing: the members do, with their root keys.
+    """
+    data = read_file(file, MAX_INVITE, "invitation")
     with session.node() as node:
-        node.join(data)
-        _found(session, node, root_key, timeout)
+        view = node.join(data, witness_only=witness_only)
+        if node.site in view_roots(view) or view.to_sign is not None or view.epoch is None:
+            _found(session, node, root_key, passphrase_file, timeout)
+        else:
+            _await_admission(session, node, timeout)
+
+
+def view_roots(view: FoundingView) -> frozenset[str]:
+    """The root keys in the founding document, once it is there."""
+    return view.epoch.roots() if view.epoch is not None else frozenset()
 
 
 @group.command()
-@_ROOT_KEY
+@click.option("--of", "by", metavar="SITE", help="Whose document, if several wait.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@signs_as_root
 @_TIMEOUT
 @pass_session
-def sign(session: Session, root_key: Path | None, timeout: str | None) -> None:
-    """Wait for the other founders and sign the founding document with this site's root key."""
+def sign(
+    session: Session,
+    by: str | None,
+    yes: bool,
+    root_key: Path | None,
+    passphrase_file: Path | None,
+    timeout: str | None,
+) -> None:
+    """Sign what waits for this site's root key: the founding document, or a change that a member proposes.
+
+    What a change would change is shown in plain words before anything is signed.
+    """
     with session.node() as node:
-        _found(session, node, root_key, timeout)
+        if node.founding().consortium is None:
+            _found(session, node, root_key, passphrase_file, timeout)
+            return
+        view = node.epochs()
+        chosen = node.pending(by)
+        sign_document(session, node, view, chosen.document, yes, root_key, passphrase_file)
 
 
 @group.command("show")
@@ -102,18 +146,44 @@ def show_(session: Session) -> None:
     """Show the consortium, or how far its founding is."""
     with session.node() as node:
         view = node.founding()
+        epochs = node.epochs() if view.consortium is not None else None
 
     def tell() -> None:
+        if epochs is not None:
+            _tell_epoch(epochs)
+            return
         pairs(
             [
                 ("consortium", view.name),
-                ("named", str(view.consortium) if view.consortium else "not yet: it lacks signatures"),
+                ("named", "not yet: it lacks signatures"),
                 ("joined", f"{len(view.joined)} of {view.expected}: {', '.join(view.joined)}"),
                 ("signed", f"{len(view.signed)} of {view.expected}: {', '.join(view.signed) or 'nobody'}"),
             ]
         )
 
-    show(session, view, tell)
+    show(session, epochs if epochs is not None else view, tell)
+
+
+def _tell_epoch(view: EpochsView) -> None:
+    epoch = view.epoch
+    witnesses = [member.site for member in epoch.members if member.witness_only]
+    suspended = [member.site for member in epoch.members if member.suspended]
+    pairs(
+        [
+            ("consortium", epoch.consortium),
+            ("named", str(view.consortium)),
+            ("epoch", str(epoch.number)),
+            ("members", ", ".join(member.site for member in epoch.members)),
+            ("only witnesses", ", ".join(witnesses) or "none"),
+            ("suspended", ", ".join(suspended) or "none"),
+            ("quorum", f"{epoch.quorum} of {len(epoch.members) - 1} witnesses must cosign each log"),
+            ("floor", f"{len(epoch.floor.splitlines())} lines" if epoch.floor else "none"),
+            ("pending", f"{len(view.pending)} documents" if view.pending else "nothing"),
+            ("candidates", ", ".join(each.member.site for each in view.candidates) or "none"),
+        ]
+    )
+    for name, told in view.twice.items():
+        say(f"{name} contradicted itself: {'; '.join(told)}")
 
 
 @group.command()
@@ -122,36 +192,37 @@ def members(session: Session) -> None:
     """List the members of the consortium."""
     with session.node() as node:
         found = node.members()
+        view = node.epochs() if found else None
+
+    def state(root: str) -> str:
+        member = view.epoch.member(root) if view is not None else None
+        if member is None:
+            return "–"
+        return "suspended" if member.suspended else "only witnesses" if member.witness_only else "full"
 
     def tell() -> None:
-        rows = [(each.name, "yes" if each.connected else "no", each.site) for each in found]
-        table(("member", "connected", "root key"), rows, "no members yet")
+        rows = [(each.name, state(each.site), "yes" if each.connected else "no", each.site) for each in found]
+        table(("member", "kind", "connected", "root key"), rows, "no members yet")
 
     show(session, found, tell)
 
 
-def _read(file: Path) -> bytes:
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(MAX_INVITE + 1)
-    except OSError as error:
-        raise NotFound(f"the invitation {file} cannot be read: {error.strerror}") from error
-    if len(data) > MAX_INVITE:
-        raise BadInput(f"{file} is no invitation: it is larger than {MAX_INVITE:,} bytes")
-    return data
+# --- founding --------------------------------------------------------------------------------------------------------
 
 
-def _found(session: Session, node: Node, root_key: Path | None, timeout: str | None) -> None:
+def _found(
+    session: Session, node: Node, root_key: Path | None, passphrase_file: Path | None, timeout: str | None
+) -> None:
     """Wait until every founder is there, sign, and wait until every founder has signed."""
     from node.api.publish import now
     from node.api.quantity import moment
-    from node.keyfile import read_identity
 
     until = moment(timeout, now()) if timeout else None
     with working("waiting for the other founders …") as change:
         view = _wait(node, until, change, lambda view: view.to_sign is not None or view.consortium is not None)
-        if view.consortium is None and view.epoch is not None and node.site not in view.epoch.signatures:
-            view = node.sign_founding(read_identity(root_key or session.folder().root_key).key)
+    if view.consortium is None and view.epoch is not None and node.site not in view.epoch.signatures:
+        view = node.sign_founding(root_of(session, root_key, passphrase_file).key)
+    with working("waiting for the other founders …") as change:
         view = _wait(node, until, change, lambda view: view.consortium is not None)
         epoch = node.founded()
     if epoch is None:
@@ -159,9 +230,22 @@ def _found(session: Session, node: Node, root_key: Path | None, timeout: str | N
 
     def tell() -> None:
         say(f"«{view.name}» is founded by {', '.join(each.site for each in epoch.members)}.")
-        say(f"Its name is {view.consortium}; {epoch.quorum} witnesses must cosign each log.")
+        say(f"Its name is {view.consortium}.")
+        for line in quorum_text(len(epoch.members)):
+            say(line)
 
     show(session, view, tell)
+
+
+def _await_admission(session: Session, node: Node, timeout: str | None) -> None:
+    """Wait until more than half of the members have signed a document that has this site."""
+    from node.api.publish import now
+    from node.api.quantity import moment
+
+    until = moment(timeout, now()) if timeout else None
+    with working("waiting for the members to admit this site …") as change:
+        view = _wait(node, until, change, lambda view: view.consortium is not None)
+    show(session, view, lambda: say(f"This site is a member of «{view.name}»."))
 
 
 def _wait(
@@ -172,7 +256,7 @@ def _wait(
     while not reached(view := node.founding()):
         if until is not None and now() > until:
             raise Unreachable(
-                f"{len(view.joined)} of {view.expected} founders joined and {len(view.signed)} signed in time; "
+                f"{len(view.joined)} of {view.expected} sites joined and {len(view.signed)} signed in time; "
                 "run this again to go on waiting"
             )
         change(f"«{view.name}»: {len(view.joined)} of {view.expected} joined, {len(view.signed)} signed …")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cli.output import pairs, say, show, table, working
+from cli.output import confirmed, pairs, say, show, table, working
 from cli.session import Session, Verbs, pass_session
 
 
@@ -116,6 +116,27 @@ def fetch(session: Session, dataset: str, path: str, out: Path | None) -> None:
             cid = node.dataset(dataset).fields.cid
         data = node.fetch(cid, path)
     write_out(session, data, out)
+
+
+@group.command()
+@click.argument("dataset")
+@click.option("--erase", is_flag=True, help="Erase its entries at every member too, so that nothing names it any more.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_session
+def withdraw(session: Session, dataset: str, erase: bool, yes: bool) -> None:
+    """Publish DATASET, of this site, no more; for stewards. The data stay where they lie."""
+    with session.node() as node:
+        found = node.dataset(dataset)
+        asked = f"Erase all entries of «{found.fields.name}», everywhere and for good?"
+        confirmed(yes, asked if erase else f"Withdraw «{found.fields.name}»?")
+        index = node.withdraw_dataset(found.fields.cid, erase=erase)
+
+    def tell() -> None:
+        say(f"«{found.fields.name}» is published no more (entry {index}).")
+        if erase:
+            say("Members erase its entries when they hear of it; results that were released stay with who has them.")
+
+    show(session, {"cid": found.fields.cid, "index": index, "erased": erase}, tell)
 
 
 def write_out(session: Session, data: bytes, out: Path | None) -> None:

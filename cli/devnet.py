@@ -20,10 +20,13 @@ def group() -> None:
 
 
 @group.command()
-@click.option("--sites", type=click.IntRange(2, 16), default=4, show_default=True, help="The last is the institute.")
+@click.option("--sites", type=click.IntRange(2, 16), default=4, show_default=True, help="One is the institute.")
 @pass_session
 def up(session: Session, sites: int) -> None:
-    """Make and start a consortium with data, policies and projects to play with."""
+    """Make and start a consortium with data, policies and projects to play with.
+
+    From four sites on, a fifth member only witnesses the others' logs.
+    """
     from devnet import command
 
     with working(f"starting {sites} nodes …"):
@@ -100,4 +103,4 @@ def _tell(view: DevnetView) -> None:
     if gone:
         say(f"next: comity devnet fault resume {gone[0]}")
     elif view.sites:
-        say(f'next: eval "$(comity devnet env {view.sites[-1].handle})"')
+        say('next: eval "$(comity devnet env institute)"')

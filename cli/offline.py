@@ -1,7 +1,8 @@
 """A site's folder checked offline, trusting nothing but one root key: every log, every body, and their order.
 
-The node key that signs the logs is believed because the root key enrolled it in the catalog log. A replica names
-its site in its checkpoint and its node in its folder, and is held to the same.
+The node key that signs the logs is believed because the root key enrolled it in the catalog log. A replica is the log
+of the site whose root key its folder is named for, and is held to the same. Who must cosign is said by the consortium's
+epochs, each checked against the one before; a release that fewer have cosigned is told as waiting, and is no fault.
 """
 
 from __future__ import annotations
@@ -11,31 +12,37 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
-from catalog.body import Body, fields_of, read_body
-from catalog.checkpoint import Checkpoint
-from catalog.cid import Cid
+from catalog.body import read_body
+from catalog.checkpoint import Checkpoint, cosigners
+from catalog.epoch import charters
 from catalog.error import ComityError, NotFound, VerificationFailed
 from catalog.index import SiteIndex
-from catalog.key import check, public_bytes, short
+from catalog.key import public_bytes, short
+from catalog.keyring import Charter
 from catalog.leaf import Leaf, decode_leaf, opens
 from catalog.note import parse_note
-from catalog.origin import LogName, origin_of
+from catalog.origin import LogName
 from catalog.tiles import bundles
+from cli.accounts import Accounts
 from node.config import Folder, read_config
 from node.storage.bodies import FILE
+from node.storage.consortium import read_epochs, read_only
 from node.storage.fsck import check_folder
 from node.storage.logfolder import CHECKPOINT, read_note
+from node.storage.reopened import origin_in
 from node.storage.tilefolder import TileFolder
-from workflow.account import ACCOUNTS, AccessFields, AccountFields, ResultFields
 
 
 @dataclass(frozen=True, slots=True)
 class LogReport:
-    """What was checked of one log, in counts. ``signatures`` are those of bodies."""
+    """What was checked of one log, in counts. ``signatures`` are those of bodies.
+
+    ``of`` is the member whose log a replica is, by name, as far as the consortium's epochs name it.
+    """
 
     path: str
+    of: str
     origin: str
     leaves: int
     bodies: int
@@ -48,11 +55,15 @@ class LogReport:
 
 @dataclass(frozen=True, slots=True)
 class SiteReport:
-    """What was checked of a site's folder; each fault names its file and, where there is one, its leaf."""
+    """What was checked of a site's folder; each fault names its file and, where there is one, its leaf.
+
+    ``waiting`` are releases that the quorum has not cosigned.
+    """
 
     root: str
     logs: tuple[LogReport, ...]
     faults: tuple[str, ...]
+    waiting: tuple[str, ...] = ()
 
     @property
     def leaves(self) -> int:
@@ -97,70 +108,128 @@ def verify_site(directory: Path, root: str | None = None) -> SiteReport:
     public_bytes(site)
     if not folder.catalog.is_dir():
         raise NotFound(f"there is no log in {folder.catalog}; give the folder of a site, or a copy of one")
-    node = _index(folder.catalog, site)[0].node()
+    epochs = read_epochs(folder.state)
+    known = charters(epochs) if epochs else {}
+    replicas = {root: path for root, path in _replicas(folder.replicas) if root != site}
+    indexes = {root: _index(path, root, known.get(root)) for root, path in replicas.items()}
+    indexes[site] = _index(folder.catalog, site, known.get(site))
+    node = indexes[site][0].node()
     if node is None:
-        raise VerificationFailed(
-            f"{folder.catalog / FILE}: no node key is enrolled by the root key {short(site)}; "
-            "the log is another site's, or its first entries are damaged"
-        )
-    logs = [
-        _Log(folder.catalog, site, node, LogName.CATALOG),
-        _Log(folder.audit, site, node, LogName.AUDIT),
-        *_replicas(folder.replicas),
-    ]
-    witnesses = {log.site: log.node for log in logs}
-    reports, faults = [], []
+        raise VerificationFailed(_keyless(directory, folder.catalog, site))
+    members = epochs[-1].roots() if epochs else frozenset(indexes)
+    keys = {root: found.node() for root, (found, _) in indexes.items() if root in members}
+    checked = _Checked(
+        directory,
+        folder.replicas,
+        {member.root: member.site for epoch in epochs for member in epoch.members},
+        {root: key for root, key in keys.items() if key is not None},
+        epochs[-1].quorum if epochs else 0,
+        {root: index for root, (index, _) in indexes.items()},
+    )
+    logs = [_Log(folder.catalog, site, node, LogName.CATALOG), _Log(folder.audit, site, node, LogName.AUDIT)]
+    reports, faults, waiting = [], [], []
+    for root, path in replicas.items():
+        key = indexes[root][0].node()
+        if key is None:
+            faults.append(_keyless(directory, path, root))
+        else:
+            logs.append(_Log(path, root, key, LogName.CATALOG))
     for log in logs:
-        report, wrong = _check(directory, log, witnesses)
+        report, wrong, late = _check(checked, log, indexes[log.site][1])
         reports.append(report)
         faults += wrong
-    return SiteReport(site, tuple(reports), tuple(faults))
+        waiting += late
+    return SiteReport(site, tuple(reports), tuple(faults), tuple(waiting))
 
 
-def _replicas(folder: Path) -> Iterator[_Log]:
+def _keyless(directory: Path, log: Path, site: str) -> str:
+    """Why no node key of ``site`` can be read from its catalog log: a leaf that is damaged, or another site's log."""
+    name = log.relative_to(directory).as_posix()
+    # Nothing says who signed its checkpoint; the leaves and the hashes over them can be compared all the same.
+    for fault in check_folder(log, origin_in(log, site, LogName.CATALOG), site).faults:
+        if fault.index is not None:
+            return f"{name}/{fault}; so the node key that the root key enrolled cannot be read"
+    return f"{name}/{FILE}: no node key is enrolled by the root key {short(site)}; the log is another site's"
+
+
+def _replicas(folder: Path) -> Iterator[tuple[str, Path]]:
+    """The replicas by the root keys of their sites, which are their folders' names."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if (path / CHECKPOINT).exists():
-            # Who signs is the folder's name; whose log that is, its first line, and the root's enrolment bears it out.
-            origin = (path / CHECKPOINT).read_text(errors="replace").partition("\n")[0][:200]
-            yield _Log(path, origin.partition("/")[0], f"did:key:{path.name}", LogName.CATALOG)
+            yield f"did:key:{path.name}", path
 
 
-def _check(directory: Path, log: _Log, witnesses: Mapping[str, str]) -> tuple[LogReport, list[str]]:
-    name = log.path.relative_to(directory).as_posix()
-    others = {site: node for site, node in witnesses.items() if site != log.site}
-    report = check_folder(log.path, origin_of(log.site, log.name), log.node, others)
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What the logs are held against: the members' node keys, how many must cosign, and their catalogs' indexes."""
+
+    directory: Path
+    replicas: Path
+    names: Mapping[str, str]
+    nodes: Mapping[str, str]
+    quorum: int
+    indexes: Mapping[str, SiteIndex]
+
+
+def _check(checked: _Checked, log: _Log, signatures: int) -> tuple[LogReport, list[str], list[str]]:
+    name = log.path.relative_to(checked.directory).as_posix()
+    others = {site: node for site, node in checked.nodes.items() if site != log.site}
+    report = check_folder(log.path, origin_in(log.path, log.site, log.name), log.node, others)
+    wrong: list[tuple[int | None, str]] = []
+    late: list[str] = []
     if log.name is LogName.CATALOG:
-        index, checked = _index(log.path, log.site)
-        wrong: list[tuple[int | None, str]] = [*sorted(index.faults.items())]
-        if index.node() != log.node:
-            wrong.append((None, f"its node key {short(log.node)} is not the one that the root key enrolled"))
+        wrong += sorted(checked.indexes[log.site].faults.items())
     else:
-        checked, wrong = _accounts(log)
+        accounts = Accounts(log.site, checked.indexes)
+        signatures, wrong = _accounts(accounts, log)
+        covered = _covered(log, others, checked.quorum)
+        late = [
+            f"{name}: the release at leaf {at} waits for the cosignatures of {checked.quorum} members"
+            for at in accounts.releases
+            if at >= covered
+        ]
     # A body that is not what its leaf commits to is named once, by the check of the log.
     named = {fault.index for fault in report.faults}
     faults = [f"{name}/{fault}" for fault in report.faults]
     faults += [f"{name}/{FILE}: {_at(index)}{reason}" for index, reason in wrong if index not in named or index is None]
     counted = LogReport(
         path=name,
+        of=checked.names.get(log.site, "") if log.path.parent == checked.replicas else "",
         origin=report.origin,
         leaves=report.leaves,
         bodies=report.bodies,
-        signatures=checked,
+        signatures=signatures,
         cosignatures=report.cosignatures,
         unchecked=report.unchecked,
         absent=report.absent,
         erased=report.erased,
     )
-    return counted, faults
+    return counted, faults, late
+
+
+def _covered(log: _Log, others: Mapping[str, str], quorum: int) -> int:
+    """How many leaves of a log the quorum has cosigned; all of them where none is needed."""
+    if not quorum:
+        return 1 << 62
+    try:
+        with closing(read_only(log.path / FILE)) as database:
+            for size, note in database.execute("SELECT size, note FROM cosigned ORDER BY size DESC"):
+                if isinstance(size, int) and len(cosigners(str(note), others)) >= quorum:
+                    return size
+    except (ComityError, sqlite3.DatabaseError):
+        return 0  # what is wrong with it is named by the check of the log itself
+    return 0
 
 
 def _at(index: int | None) -> str:
     return "" if index is None else f"leaf {index}: "
 
 
-def _index(folder: Path, site: str) -> tuple[SiteIndex, int]:
+def _index(folder: Path, site: str, charter: Charter | None) -> tuple[SiteIndex, int]:
     """The index of a catalog log, and how many bodies' signatures and authority held."""
     index, checked = SiteIndex(site), 0
+    if charter is not None:
+        index.govern(charter)
     for at, leaf, data in _entries(folder):
         try:
             body = read_body(data) if data is not None else None
@@ -168,71 +237,43 @@ def _index(folder: Path, site: str) -> tuple[SiteIndex, int]:
             body = None
             index.faults[at] = str(error)
         checked += index.add(at, leaf.kind_name, body) is not None
+    if index.due:  # a key was removed as of an earlier place: what counted before does not
+        return _index_anew(folder, index)
     return index, checked
 
 
-@dataclass(slots=True)
-class _Book:
-    """What the bodies of an audit log said so far. ``unread`` are those that are erased, damaged or not here."""
-
-    intents: dict[int, Cid]
-    heads: dict[str, int]
-    unread: set[int]
-
-    def take(self, at: int, kind: str, fields: AccountFields) -> None:
-        """Check one body against those before it, and remember it.
-
-        Raises:
-            VerificationFailed: a result without its intent, or a chain with a gap.
-        """
-        heads = dict(self.heads)
-        self.heads.update(dict.fromkeys(fields.chain, at))
-        if kind == "intent" and isinstance(fields, AccessFields):
-            self.intents[at] = fields.order
-        if isinstance(fields, ResultFields):
-            self._check_intent(fields)
-        for dataset, before in fields.chain.items():
-            head = heads.get(dataset)
-            # An unread body may be the one that stands between.
-            if before != head and not (before in self.unread and before > (-1 if head is None else head)):
-                raise VerificationFailed(f"it says that leaf {before} was the last about {dataset}; that was {head}")
-
-    def _check_intent(self, result: ResultFields) -> None:
-        if result.intent not in self.unread and self.intents.get(result.intent) != result.order:
-            raise VerificationFailed(f"it is the result of an order for which leaf {result.intent} has no intent")
+def _index_anew(folder: Path, stale: SiteIndex) -> tuple[SiteIndex, int]:
+    index, checked = stale.anew(), 0
+    for at, leaf, data in _entries(folder):
+        try:
+            body = read_body(data) if data is not None else None
+        except VerificationFailed:
+            body = None
+        checked += index.add(at, leaf.kind_name, body) is not None
+    return index, checked
 
 
-def _accounts(log: _Log) -> tuple[int, list[tuple[int | None, str]]]:
-    """Check an audit log's bodies: by its node, each result after its intent, each dataset's chain unbroken."""
+def _accounts(accounts: Accounts, log: _Log) -> tuple[int, list[tuple[int | None, str]]]:
+    """Check an audit log's bodies; how many signatures held, and what is wrong at which leaf."""
     wrong: list[tuple[int | None, str]] = []
-    book = _Book({}, {}, set())
     checked = 0
     for at, leaf, data in _entries(log.path):
         if data is None:
-            book.unread.add(at)
+            accounts.unread.add(at)
             continue
         try:
-            fields = _account(log, leaf, read_body(data))
+            body = read_body(data)
+            fields = accounts.read(at, leaf, body)
         except VerificationFailed as error:
-            book.unread.add(at)
+            accounts.unread.add(at)
             wrong.append((at, str(error)))
             continue
         try:
-            book.take(at, leaf.kind_name, fields)
+            accounts.take(at, body, fields)
         except VerificationFailed as error:
             wrong.append((at, str(error)))
         checked += 1
     return checked, wrong
-
-
-def _account(log: _Log, leaf: Leaf, body: Body) -> AccountFields:
-    if body.kind != leaf.kind_name or body.site != log.site or body.actor != log.node:
-        raise VerificationFailed("its body is of another kind, site or actor than its place says")
-    check(body, log.node)
-    kind = ACCOUNTS.get(body.kind)
-    if kind is None:
-        raise VerificationFailed(f"it is of the kind «{body.kind}», which this version does not know")
-    return fields_of(body, kind)
 
 
 def _entries(folder: Path) -> Iterator[tuple[int, Leaf, bytes | None]]:
@@ -240,7 +281,7 @@ def _entries(folder: Path) -> Iterator[tuple[int, Leaf, bytes | None]]:
     try:
         size = Checkpoint.parse(parse_note(read_note(folder / CHECKPOINT)).text).size
         leaves = (leaf for tile in bundles(0, size) for leaf in TileFolder(folder).read_leaves(tile))
-        with closing(_database(folder / FILE)) as database:
+        with closing(read_only(folder / FILE)) as database:
             for at, data in enumerate(leaves):
                 leaf = decode_leaf(data)
                 yield at, leaf, _body(database, at, leaf)
@@ -255,10 +296,3 @@ def _body(database: sqlite3.Connection, at: int, leaf: Leaf) -> bytes | None:
     if not isinstance(salt, bytes) or not isinstance(data, bytes) or not opens(leaf, data, salt):
         return None
     return data
-
-
-def _database(path: Path) -> sqlite3.Connection:
-    log = path.with_name(path.name + "-wal")
-    # Without a write-ahead log nobody writes, and a copy may lie on a medium that cannot be written.
-    mode = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
-    return sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True)

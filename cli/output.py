@@ -29,6 +29,11 @@ def say(text: str) -> None:
     print(clean(text), flush=True)
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number with its noun: «1 row», «2,000 rows»."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def show(session: Session, value: object, tell: Callable[[], None]) -> None:
     """``value`` as JSON if that was asked for, else whatever ``tell`` prints."""
     if session.json:
@@ -83,6 +88,23 @@ def pairs(values: Sequence[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in values)
     for name, value in values:
         say(f"{name.ljust(width)}  {value}")
+
+
+def confirmed(yes: bool, question: str) -> None:
+    """Come back only if ``yes``, or if a person at the terminal agrees.
+
+    Raises:
+        BadInput: nobody is there to be asked.
+    """
+    import click
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        from catalog.error import BadInput
+
+        raise BadInput("this asks before it is done, and there is no terminal to ask at; give --yes")
+    click.confirm(question, abort=True)
 
 
 @contextmanager

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import click
 
 from catalog.error import ComityError
 from cli.output import pairs, say, show, table, working
+from cli.rootkey import PASSPHRASE_FILE, new_passphrase_of, root_of, signs_as_root
 from cli.session import Session, Verbs, pass_session
 
 
@@ -28,6 +30,10 @@ def group() -> None:
 @click.option(
     "--api-port", type=click.IntRange(1, 65535), default=4103, show_default=True, help="Loopback, for people here."
 )
+@click.option(
+    "--root-key", type=click.Path(path_type=Path), help="Where the root key's file goes, such as a USB stick."
+)
+@PASSPHRASE_FILE
 @pass_session
 def init(
     session: Session,
@@ -38,8 +44,13 @@ def init(
     control_port: int,
     bulk_port: int,
     api_port: int,
+    root_key: Path | None,
+    passphrase_file: Path | None,
 ) -> None:
-    """Make a site in DIRECTORY: its keys, its settings, two empty logs, and its first steward."""
+    """Make a site in DIRECTORY: its keys, its settings, two empty logs, and its first steward.
+
+    The root key is encrypted under a passphrase. The node never needs it: keep it offline.
+    """
     from catalog.error import BadInput, Conflict
     from node.api.person import Persons, card_of
     from node.config import Address
@@ -52,6 +63,7 @@ def init(
     folder = session.folder(directory)
     if not folder.config.exists() and persons.path(steward_name).exists():
         raise Conflict(f"there is a person «{steward_name}» already; name another with --steward")
+    passphrase = new_passphrase_of(passphrase_file)
     with working(f"making {name} …"):
         made = init_site(
             folder,
@@ -60,6 +72,8 @@ def init(
             Address(host, control_port),
             Address(host, bulk_port),
             Address("127.0.0.1", api_port),
+            passphrase,
+            root_key,
         )
     # Without its steward's key nobody could ever use the site, so there is none without it.
     try:
@@ -72,7 +86,10 @@ def init(
         say(f"{made.name} is made in {folder.path}.")
         pairs(
             [
-                ("root key", f"{made.root} ({folder.root_key}; take it offline once the consortium is founded)"),
+                (
+                    "root key",
+                    f"{made.root} ({root_key or f'{folder.root_key}; move it to a medium that you take out'})",
+                ),
                 ("node key", made.node),
                 ("steward", f"{made.steward.name} ({key})"),
             ]
@@ -100,10 +117,76 @@ def run(session: Session, directory: str | None) -> int:
     return run_node(session.folder(directory))
 
 
+@group.command("new-root")
+@click.argument("file", type=click.Path(path_type=Path))
+@PASSPHRASE_FILE
+@pass_session
+def new_root(session: Session, file: Path, passphrase_file: Path | None) -> None:
+    """Make a root key in FILE for a site whose own was lost or stolen; it acts once the members have agreed.
+
+    Say its text to the other members by a way that is not this network: comity consortium replace-root.
+    """
+    from node.config import read_config
+    from node.keyfile import Identity
+    from node.rootkey import write_root
+
+    name = read_config(session.folder()).name
+    passphrase = new_passphrase_of(passphrase_file)
+    with working("making a root key …"):
+        made = Identity.new(name)
+        write_root(file, made, passphrase)
+
+    def tell() -> None:
+        say(f"{made.did} is in {file}.")
+        say(f"next, at more than half of the members: comity consortium replace-root '{name}' {made.did}")
+        say("then here: comity site rotate --compromised --since ENTRY, if the old one may have been used")
+
+    show(session, {"did": made.did, "file": str(file)}, tell)
+
+
+@group.command()
+@click.option("--lost", is_flag=True, help="The node's key is gone.")
+@click.option("--compromised", is_flag=True, help="Somebody else may have the node's key.")
+@click.option("--since", type=click.IntRange(0), help="The first entry of the catalog that may be the thief's.")
+@click.option("--audit-since", type=click.IntRange(0), help="The first row of the audit log that may be.")
+@signs_as_root
+@pass_session
+def rotate(
+    session: Session,
+    lost: bool,
+    compromised: bool,
+    since: int | None,
+    audit_since: int | None,
+    root_key: Path | None,
+    passphrase_file: Path | None,
+) -> None:
+    """Give the node a new key. What the old one signed stays valid up to its place in the logs, not by its date.
+
+    A node that runs is started anew in its process: steps that run now are ended. One that does not run is changed in
+    its folder, and says so to the members when it is started.
+    """
+    from catalog.error import BadInput
+    from node.rotating import rotate_node
+
+    if compromised is (since is None) or (lost and compromised) or (audit_since is not None and not compromised):
+        raise BadInput("say --lost, or --compromised with --since ENTRY, or neither for a planned change")
+    root = root_of(session, root_key, passphrase_file)
+    with working("changing the node's key …"):
+        node = rotate_node(session.folder(), root.key, lost=lost, since=since, audit_since=audit_since)
+
+    def tell() -> None:
+        say(f"The node's key is {node}.")
+        say("Members that know the old one are told by the new one; see: comity site status")
+
+    show(session, {"node": node}, tell)
+
+
 @group.command()
 @pass_session
 def status(session: Session) -> None:
     """Show what the node is, whom it reaches, and how far its logs are cosigned."""
+    from privacy.freshness import duration
+
     with session.node() as node:
         view = node.status()
 
@@ -114,24 +197,109 @@ def status(session: Session) -> None:
                 ("node", f"{view.node}, process {view.pid}, version {view.version}"),
                 ("consortium", f"{view.consortium}, epoch {view.epoch}" if view.consortium else "none yet"),
                 ("runner", f"{view.runner}: {view.runner_fault}" if view.runner_fault else view.runner),
+                *(("HALTED", line) for line in view.halted),
                 *(("recovered", line) for line in view.recovered),
             ]
         )
         logs = [
-            (log.origin.partition("/")[2], str(log.size), str(log.cosigned_size), ", ".join(log.cosigners) or "nobody")
+            (
+                log.origin.partition("/")[2],
+                str(log.size),
+                str(log.cosigned_size),
+                ", ".join(log.cosigners) or "nobody",
+                ", ".join(log.waiting) or "–",
+            )
             for log in view.logs
         ]
-        table(("log", "leaves", "cosigned to", "by"), logs)
+        table(("log", "leaves", "cosigned to", "by", "waits for"), logs)
         members = [
             (
                 f"{each.name} (here)" if each.here else each.name,
                 "yes" if each.connected else "no",
                 str(each.entries),
-                str(each.cosigned),
-                each.behind or "–",
+                "–" if each.here else str(each.cosigned),
+                "–" if each.here else "never" if each.heard is None else duration(each.heard),
+                "; ".join(filter(None, (each.stopped, each.behind, each.refuses))) or "–",
             )
             for each in view.members
         ]
-        table(("member", "connected", "entries", "cosigned", "behind"), members, "no members yet")
+        table(("member", "connected", "entries", "cosigned", "heard ago", "what is wrong"), members, "no members yet")
 
     show(session, view, tell)
+
+
+@group.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@pass_session
+def backup(session: Session, file: Path) -> None:
+    """Write the whole site into FILE, its keys included, while its node does not run."""
+    from node.restoring import backup_site
+
+    with working(f"writing {file} …"):
+        size = backup_site(session.folder(), file)
+    show(
+        session,
+        {"file": str(file), "bytes": size},
+        lambda: say(f"{file} has {size:,} bytes, the node's secrets among them: keep it as you keep the site."),
+    )
+
+
+@group.command()
+@signs_as_root
+@pass_session
+def restore(session: Session, root_key: Path | None, passphrase_file: Path | None) -> None:
+    """Bring the site back whose old folder, from a backup, lies there: with what the other members still have of it.
+
+    The site starts halted. Nothing is signed before enough members have said what they have seen.
+    """
+    from node.restoring import restore_site
+
+    root = root_of(session, root_key, passphrase_file)
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        told.append(line)
+        if not session.json:
+            say(line)
+
+    restore_site(session.folder(), root.key, tell)
+    if session.json:
+        show(session, {"done": told}, lambda: None)
+
+
+_PROJECT = click.option("--project", help="One project alone, by name or NAME@SITE.")
+_MEMBER = click.option("--member", help="What concerns one member alone, by name or root key.")
+
+
+@group.command()
+@click.argument("reason")
+@_PROJECT
+@_MEMBER
+@pass_session
+def halt(session: Session, reason: str, project: str | None, member: str | None) -> None:
+    """Stop at once, for REASON: running steps are ended, orders refused, nothing is released or handed out.
+
+    Audit reads, revocations and replication go on. For stewards.
+    """
+    with session.node() as node:
+        index = node.halt(reason, project, member)
+    show(
+        session, {"index": index}, lambda: say(f"The site is halted (audit row {index}). To go on: comity site resume")
+    )
+
+
+@group.command()
+@click.argument("reason", default="looked at and in order")
+@_PROJECT
+@_MEMBER
+@pass_session
+def resume(session: Session, reason: str, project: str | None, member: str | None) -> None:
+    """Let the site go on with what was halted. For stewards."""
+    with session.node() as node:
+        index = node.halt(reason, project, member, resume=True)
+        left = node.status().halted
+    show(
+        session,
+        {"index": index, "halted": left},
+        lambda: say(f"Resumed (audit row {index}); halted is: {'; '.join(left) or 'nothing'}"),
+    )

@@ -41,6 +41,8 @@ class DevnetView(Value, frozen=True, kw_only=True):
 def up(sites: int = 4) -> DevnetView:
     """Make and start a consortium of ``sites``: all but one are hospitals, the last is the institute.
 
+    From four on, a member joins them that only witnesses logs.
+
     Raises:
         Conflict: one is up already. BadInput: too few or too many sites. ComityError: a node did not start; what
             had been started is stopped again.
@@ -91,11 +93,12 @@ def env(name: str) -> str:
         NotFound: none is up. BadInput: no site of that name.
     """
     places = Places(folder())
-    chosen = named(read_state(places).topology, name)
+    state = read_state(places)
+    chosen = named(state.topology, name)
     exports = {
         "COMITY_HOME": str(places.home),
         "COMITY_SITE": str(places.site(chosen).path),
-        "COMITY_PERSON": chosen.steward if chosen.hospital else RESEARCHER,
+        "COMITY_PERSON": RESEARCHER if chosen == state.topology.institute else chosen.steward,
     }
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in exports.items())
 
@@ -160,7 +163,7 @@ def _claim(places: Places, known: Topology) -> None:
             if up_already
             else f"{places.path} is not empty; choose another folder with COMITY_DEVNET"
         )
-    write_state(places, State(sites=len(known.sites), processes={}))
+    write_state(places, State(sites=len(known.publishers), processes={}))
 
 
 def _site_view(places: Places, state: State, institution: Institution) -> SiteView:

@@ -70,13 +70,14 @@ def tell(path: Path) -> Path:
 
 def _acts(story: Story, places: Places, known: Topology, beside: Path) -> Tale:
     first, *_, last = known.hospitals
-    with story.act("Four institutions, four nodes"):
+    with story.act("Four institutions and a witness, five nodes"):
         rows = _start(story, places, known)
     with story.act("They found a consortium"):
         consortium = str(consortium_cid(found(places, known)))
-        story.tell(f"«{CONSORTIUM}»: four root keys signed one document, and its CID is the consortium's name:")
+        story.tell(f"«{CONSORTIUM}»: five root keys signed one document, and its CID is the consortium's name:")
         story.tell(consortium, "cyan")
-        story.tell("No server, no coordinator: from now on each node follows and verifies the others' logs.")
+        story.tell("No server, no coordinator: from now on each node follows and verifies the others' logs. With a")
+        story.tell("fifth member that only cosigns them, one may be away, or lie, and the others go on.")
     with story.act("The stewards publish"):
         hospitals = _publish(story, places, known, rows)
     with opened(NOTEBOOK, _environment(places, known)) as pages:
@@ -135,12 +136,18 @@ def _start(story: Story, places: Places, known: Topology) -> dict[str, int]:
             (
                 each.name,
                 str(state.processes[each.handle].pid),
-                f"{rows[each.handle]} tumours, resident" if each.hospital else f"a researcher, {RESEARCHER}",
+                _has(each, rows),
             )
             for each in known.sites
         ],
     )
     return rows
+
+
+def _has(institution: Institution, rows: Mapping[str, int]) -> str:
+    if institution.witness:
+        return "nothing: it cosigns the others' logs"
+    return f"{rows[institution.handle]} tumours, resident" if institution.hospital else f"a researcher, {RESEARCHER}"
 
 
 def _publish(story: Story, places: Places, known: Topology, rows: Mapping[str, int]) -> tuple[Hospital, ...]:
@@ -187,7 +194,7 @@ def _audit(story: Story, places: Places, known: Topology, institution: Instituti
                 row.block_name,
                 row.purpose,
                 verdict(row),
-                f"{row.index} of {row.size}",
+                str(row.index),
             )
             for row in audit.rows
         ],

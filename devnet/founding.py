@@ -8,7 +8,7 @@ from catalog.member import Epoch
 from devnet.patience import eventually
 from devnet.topology import CONSORTIUM, Institution, Places, Topology
 from node.api.client import Node
-from node.keyfile import read_identity
+from node.rootkey import read_passphrase, read_root
 
 
 def found(places: Places, known: Topology) -> Epoch:
@@ -16,9 +16,10 @@ def found(places: Places, known: Topology) -> Epoch:
     gatherer = known.institute
     with Node.at(places.site(gatherer).path) as node:
         node.new_consortium(CONSORTIUM, len(known.sites))
-        for each in known.hospitals:
-            with Node.at(places.site(each).path) as guest:
-                guest.join(node.invite().invite)
+        for each in known.sites:
+            if each != gatherer:
+                with Node.at(places.site(each).path) as guest:
+                    guest.join(node.invite().invite, witness_only=each.witness)
     with ThreadPoolExecutor(len(known.sites)) as threads:
         list(threads.map(lambda each: _sign(places, each), known.sites))
         epochs = list(threads.map(lambda each: _founded(places, each), known.sites))
@@ -28,7 +29,7 @@ def found(places: Places, known: Topology) -> Epoch:
 
 def _sign(places: Places, institution: Institution) -> None:
     folder = places.site(institution)
-    root = read_identity(folder.root_key)
+    root = read_root(folder.root_key, read_passphrase(places.passphrase))
     with Node.at(folder.path) as node:
         eventually(lambda: node.sign_founding(root.key), f"the founding document at {institution.name}")
 

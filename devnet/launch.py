@@ -29,14 +29,18 @@ def make_sites(places: Places, known: Topology) -> None:
         Conflict: there are sites already.
     """
     # Making keys and logs takes libraries that ``status`` and ``env`` do not need.
+    from node.keyfile import write_secret
+    from node.rootkey import new_passphrase
     from node.setup import init_site
 
     people = Persons(places.home)
     people.add(Identity.new(RESEARCHER))
+    passphrase = new_passphrase()
+    write_secret(places.passphrase, passphrase.text + b"\n")
     ports = iter(free_ports(3 * len(known.sites)))
     for each in known.sites:
         control, bulk, api = (Address(LOOPBACK, next(ports)) for _ in range(3))
-        made = init_site(places.site(each), each.name, each.steward, control, bulk, api)
+        made = init_site(places.site(each), each.name, each.steward, control, bulk, api, passphrase)
         people.add(made.steward)
 
 
@@ -52,7 +56,7 @@ def start_nodes(places: Places, known: Topology) -> State:
     Raises:
         ComityError: a node ended instead of answering; the message has its last line.
     """
-    state = State(sites=len(known.sites), processes={})
+    state = State(sites=len(known.publishers), processes={})
     write_state(places, state)
     for each in known.sites:
         state = State(sites=state.sites, processes={**state.processes, each.handle: start_node(places, each)})

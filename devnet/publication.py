@@ -38,13 +38,14 @@ def write_tables(places: Places, known: Topology) -> dict[str, int]:
 
 def publish_sites(places: Places, known: Topology) -> dict[str, Published]:
     """Policy and offer of each site, the hospitals' datasets (returned by handle), the institute's researcher."""
-    with ThreadPoolExecutor(len(known.sites)) as threads:
-        published = threads.map(lambda each: _publish_site(places, each), known.sites)
-        return {each.handle: made for each, made in zip(known.sites, published, strict=True) if made}
+    sites = known.publishers
+    with ThreadPoolExecutor(len(sites)) as threads:
+        published = threads.map(lambda each: _publish_site(places, each), sites)
+        return {each.handle: made for each, made in zip(sites, published, strict=True) if made}
 
 
 def open_projects(places: Places, known: Topology) -> None:
-    """The institute's projects, and each hospital's grants to the researcher for them."""
+    """The institute's projects, each hospital's approval of them, and its grants to the researcher."""
     with as_steward(places, known.institute) as steward:
         wanted = [each.dataset for each in known.hospitals]
         eventually(lambda: [steward.dataset(name) for name in wanted], "the hospitals' datasets at the institute")
@@ -59,6 +60,11 @@ def open_projects(places: Places, known: Topology) -> None:
             return seen.issuperset(made.cid for pair in granted for made in pair) or None
 
         eventually(arrived, "the hospitals' grants at the institute")
+
+
+def approve(steward: Node, project: str) -> int:
+    """A steward approves a project as it stands, once it has come here."""
+    return eventually(lambda: steward.approve_project(project), f"the project «{project}»")
 
 
 def endorse(places: Places, known: Topology, institution: Institution, block: str) -> int:
@@ -93,6 +99,8 @@ def _publish_site(places: Places, institution: Institution) -> Published | None:
 
 def _grant(places: Places, institution: Institution) -> tuple[Published, ...]:
     with as_steward(places, institution) as steward:
+        for project in (PROJECT, ANCESTRY):
+            approve(steward, project)
 
         def granted(project: str) -> Published | None:
             return steward.grant(RESEARCHER, project, [institution.dataset], until=UNTIL, actions=_ACTIONS)

@@ -13,7 +13,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-WIDTH = 110
+WIDTH = 114
 _INDENT = (0, 0, 0, 4)
 
 

@@ -1,4 +1,4 @@
-"""Who takes part: hospitals with data, one institute with a researcher, and what each of them is called."""
+"""Who takes part: hospitals with data, one institute with a researcher, one that only witnesses, and their names."""
 
 from __future__ import annotations
 
@@ -31,15 +31,22 @@ _HOSPITALS: Final = (
 LEAST: Final = 2
 MOST: Final = 16
 
+WITNESSED: Final = 4
+"""From so many sites on a devnet has a member beside them that only witnesses logs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Institution:
-    """A site before it is made: ``handle`` names it on a command line, ``price`` is what one step costs there."""
+    """A site before it is made: ``handle`` names it on a command line, ``price`` is what one step costs there.
+
+    One that is neither a hospital nor the institute is a witness: it cosigns logs and publishes nothing.
+    """
 
     handle: str
     name: str
     price: str
     hospital: bool
+    witness: bool = False
 
     @property
     def steward(self) -> str:
@@ -54,19 +61,24 @@ class Institution:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Every institution, the institute last."""
+    """Every institution: the hospitals, the institute, and at last the witness, if there is one."""
 
     sites: tuple[Institution, ...]
 
     @property
     def hospitals(self) -> tuple[Institution, ...]:
         """Those with patients' data."""
-        return self.sites[:-1]
+        return tuple(each for each in self.sites if each.hospital)
 
     @property
     def institute(self) -> Institution:
         """Where the researcher is at home."""
-        return self.sites[-1]
+        return next(each for each in self.sites if not each.hospital and not each.witness)
+
+    @property
+    def publishers(self) -> tuple[Institution, ...]:
+        """Those with something to publish: all but the witness."""
+        return tuple(each for each in self.sites if not each.witness)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +102,11 @@ class Places:
         return Folder(self.path / "sites" / institution.handle)
 
     @property
+    def passphrase(self) -> Path:
+        """The file with the passphrase of all root keys: made for this devnet, and gone with it."""
+        return self.path / "root.passphrase"
+
+    @property
     def logs(self) -> Path:
         """What the nodes print."""
         return self.path / "logs"
@@ -104,7 +121,7 @@ class Places:
 
 
 def topology(sites: int) -> Topology:
-    """``sites - 1`` hospitals and the institute.
+    """``sites - 1`` hospitals and the institute, and from four of them on a witness besides.
 
     Raises:
         BadInput: too few or too many.
@@ -114,7 +131,9 @@ def topology(sites: int) -> Topology:
     more = ((f"hospital-{number}", f"Hospital {number}", "0.25") for number in range(len(_HOSPITALS) + 1, MOST))
     chosen = (*_HOSPITALS, *more)[: sites - 1]
     hospitals = (Institution(handle, name, price, True) for handle, name, price in chosen)
-    return Topology((*hospitals, Institution("institute", "Institute for Data Medicine", "0.05", False)))
+    institute = Institution("institute", "Institute for Data Medicine", "0.05", False)
+    witness = Institution("data-trust", "Data Trust", "0", False, witness=True)
+    return Topology((*hospitals, institute, *((witness,) if sites >= WITNESSED else ())))
 
 
 def named(known: Topology, name: str) -> Institution:
