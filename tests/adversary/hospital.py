@@ -23,12 +23,15 @@ from node.automator.decide import Judge
 from node.automator.verify import Consortium, Verifier
 from node.config import Address, Folder
 from node.founding import Founder
+from node.rootkey import new_passphrase
 from node.setup import init_site
+from node.site.attesting import attesting
 from node.site.auditdesk import AuditDesk
 from node.site.orders import Orders
 from node.site.questions import Questions
 from node.site.site import Site
 from privacy.label import OPEN
+from tests.node.site.house import Covered, Recent
 
 PURPOSE = "DUO:0000006"
 NOW = 1_700_000_000_000
@@ -100,8 +103,10 @@ class Hospital:
                 control="/ip4/127.0.0.1/tcp/1",
                 bulk="https://127.0.0.1:1",
             )
+            # They were heard: what their attacks fail of must not be their silence.
+            site.freshness._heard[member.root.did] = site.clock.now()
         here = site.index.site(site.root)
-        self.judge = Judge(here, site.index, "St. Anna", "")
+        self.judge = Judge(here, site.index, "St. Anna", "", Recent())
         verifier = Verifier(site.root, Consortium(Cid.of(b"c"), 0), site.index, site.documents, site.steps)
         self.automator = Automator(
             site.root,
@@ -111,16 +116,30 @@ class Hospital:
             site.book,
             site.steps,
             site.holdings,
+            Covered(),
             site.clock,
             site.random,
         )
-        self.orders = Orders(self.automator, nursery)
+        self.orders = Orders(self.automator, nursery, Covered().reach)
         self.desk = AuditDesk(site.root, site.node.did, site.index, self.judge, site.audit, site.book, site.clock)
-        self.questions = Questions(site.root, site.membership, site.catalog, site.audit, self.orders, self.desk)
+        attests = attesting(site, lambda: None)
+        self.witness, witnessing = attests.witness, attests.witnessing
+        self.questions = Questions(
+            site.root,
+            site.membership,
+            site.catalog,
+            site.audit,
+            site.replicas,
+            self.orders,
+            self.desk,
+            site.index,
+            self.witness,
+            witnessing,
+        )
 
     async def write(self, kind: str, fields: Value, by: PrivateKey | None = None) -> None:
         """An entry in the hospital's catalog, as its steward signs it."""
-        await self.site.write(write_body(kind, fields, site=self.site.root, at=NOW, by=by or self.steward))
+        await self.site.writer.write(write_body(kind, fields, site=self.site.root, at=NOW, by=by or self.steward))
 
     async def enrol(self, key: PrivateKey, role: Role = Role.RESEARCHER) -> None:
         """A person of the hospital."""
@@ -136,7 +155,9 @@ async def hospital(folder: Path) -> AsyncIterator[Hospital]:
     """A hospital in ``folder``."""
     place = Folder(folder / "st-anna")
     nowhere = Address("127.0.0.1", 1)
-    made = await trio.to_thread.run_sync(init_site, place, "St. Anna", "Ada", nowhere, nowhere, nowhere)
+    made = await trio.to_thread.run_sync(
+        init_site, place, "St. Anna", "Ada", nowhere, nowhere, nowhere, new_passphrase()
+    )
     site = await Site.open(place)
     site.network.hint = _no_hint  # type: ignore[method-assign, assignment]
     try:

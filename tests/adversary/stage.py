@@ -15,15 +15,18 @@ from msgspec import structs
 
 from catalog.block import BlockFields
 from catalog.body import read_body
+from catalog.checkpoint import Checkpoint, cosign
 from catalog.cid import Cid
 from catalog.dagcbor import Value, cid_of, encode
 from catalog.dataset import DatasetFields, Level
+from catalog.error import NotFound
 from catalog.grant import Action, Grant, GrantFields
 from catalog.key import UNSIGNED, PrivateKey, signed
 from catalog.label import Label
 from catalog.member import KeyFields, Role
+from catalog.note import parse_note
 from catalog.project import ProjectFields, ProjectRef
-from node.message import Place, Proof, question_bytes, read_reply
+from node.message import AddCheckpoint, Added, Place, Proof, question_bytes, read_question, read_reply, reply_bytes
 from privacy.label import OPEN, shared
 from tests.simulation.consortium import (
     BLOCKS,
@@ -41,6 +44,7 @@ from tests.simulation.disk import StoredLog
 from tests.simulation.network import Network, Weather
 from tests.simulation.node import Node
 from tests.simulation.scheduler import Process, Scheduler
+from tests.simulation.vitals import USUAL
 from tests.simulation.watch import Watch
 from workflow.argument import Argument, Data, Many
 from workflow.order import Order, Wanted
@@ -67,20 +71,51 @@ class Stage:
         self.mallory: Site = self.consortium.liar
         self.researcher = self.consortium.researcher
         self.crook = PrivateKey(b"mallory's researcher's own key!!")
-        self.watch = Watch(self.consortium)
+        self.watch = Watch(self.consortium, USUAL.bounds, lambda: self.now)
         self.network = Network(self.scheduler, Weather(delay=5), lambda *_: None)
         self.attacker = Process("attacker")
         prepare(self)
         self.nodes = {site.did: self._node(site, node) for site in self.consortium.honest}
-        for running in self.nodes.values():
+        hers = self._node(self.mallory, Node)
+        for running in (*self.nodes.values(), hers):
             running.start()
-        assert self.scheduler.run(lambda: all(each.ready for each in self.nodes.values()), 10_000)
+        # What an attack fails of must not be that nobody has heard Mallory yet. From there on the test speaks for her.
+        assert self.scheduler.run(self._all_heard, 120_000)
+        self.scheduler.kill(hers.process)
+        self.network.attach(self.mallory.did, Process("mallory"), self.serve)
+
+    def _all_heard(self) -> bool:
+        return all(
+            node.ready and node.freshness.age(site.did) is not None
+            for did, node in self.nodes.items()
+            for site in self.consortium.sites
+            if site.did != did
+        )
 
     def _node(self, site: Site, kind: type[Node]) -> Node:
         for other in self.consortium.sites:
             if other is not site:
                 site.disk.replicas[other.did] = _replica(other.disk.catalog, site.did)
-        return kind(site, self.consortium, self.scheduler, self.network, self.watch, run=1, broken=0.0, once=True)
+        return kind(
+            site,
+            self.consortium,
+            self.scheduler,
+            self.network,
+            self.watch,
+            run=1,
+            broken=0.0,
+            once=True,
+            pace=USUAL,
+            mute=False,
+        )
+
+    async def serve(self, _channel: str, _asker: str, data: bytes) -> bytes:
+        """What Mallory answers: she cosigns whatever she is shown, since else no quorum is reached, and no more."""
+        question = read_question(data)
+        if not isinstance(question, AddCheckpoint):
+            return reply_bytes(NotFound("nothing"))
+        line = cosign(question.note, self.mallory.did, self.mallory.node, self.now // 1000)
+        return reply_bytes(Added(size=Checkpoint.parse(parse_note(question.note).text).size, line=line))
 
     @property
     def now(self) -> int:
@@ -212,6 +247,8 @@ class Stage:
         self.enrol(self.mallory, self.crook, Role.RESEARCHER)
         fields = ProjectFields(name="heist", people=(self.crook.did,), purpose=PURPOSE, datasets=(), not_after=LATER)
         self.publish(self.mallory, "project", "heist", fields)
+        # Even so, and approved, it gives access to nothing: that is what the attacks with it are about.
+        self.consortium.approve(self.anna, ProjectRef(site=self.mallory.did, name="heist"), fields)
 
     def mallorys_submission(self, data: Data, grants: Sequence[Cid]) -> Submission:
         """Mallory's researcher asks to count ``data``, for Mallory, by Mallory's bus."""
@@ -257,12 +294,19 @@ class Stage:
     def grant(self, owner: Site, datasets: Sequence[Cid], by: PrivateKey | None = None, **changes: object) -> Cid:
         """A grant in the catalog of ``owner``; its CID."""
         key = by or owner.steward
+        fields = GrantFields(grant=signed(self.whole_grant(owner, datasets, key, **changes), key))
+        self.publish(owner, "grant", str(fields.cid), fields)
+        return fields.cid
+
+    def whole_grant(self, owner: Site, datasets: Sequence[Cid], key: PrivateKey, **changes: object) -> Grant:
+        """A grant that ``key`` issues, not signed yet."""
         whole = Grant(
+            consortium=self.consortium.cid,
             issuer=key.did,
             site=owner.did,
             subject=self.researcher.did,
             project=self.consortium.project,
-            claims={},
+            claims=(),
             datasets=tuple(datasets),
             purposes=(PURPOSE,),
             actions=(Action.SEE, Action.COMPUTE, Action.RELEASE),
@@ -272,9 +316,7 @@ class Stage:
             parent=None,
             sig=UNSIGNED,
         )
-        fields = GrantFields(grant=signed(structs.replace(whole, **changes), key))
-        self.publish(owner, "grant", str(fields.cid), fields)
-        return fields.cid
+        return structs.replace(whole, **changes)
 
 
 def forged(

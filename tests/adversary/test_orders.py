@@ -16,20 +16,23 @@ from msgspec import structs
 
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
-from catalog.error import ComityError, Conflict, Denied, VerificationFailed
-from catalog.grant import Action
+from catalog.error import ComityError, Conflict, Denied, Unreachable, VerificationFailed
+from catalog.grant import Action, GrantFields
 from catalog.key import PrivateKey, signed
 from catalog.member import Role
 from catalog.project import ProjectFields, ProjectRef
+from catalog.revoke import RevokeFields
 from node.automator import verify
 from node.automator.automator import Automator
 from node.automator.decide import Judge
 from node.automator.verify import Verifier
 from node.message import Place, question_bytes
+from privacy.grant import Chain, Held
 from privacy.trust import Person
 from tests.adversary.stage import TEXT, Stage
+from tests.protocol.published import GRANT
 from tests.simulation.consortium import CIDS, PRICE, PURPOSE, Site
-from tests.simulation.watch import Violation
+from tests.simulation.watch import Invariant, Violation
 from workflow.argument import Data, Literal, Many
 from workflow.order import Wanted
 from workflow.receipt import Status
@@ -52,12 +55,17 @@ def _any_project(*_: object) -> ProjectFields:
     return ProjectFields(name="trial", people=(STRANGER.did,), purpose=PURPOSE, datasets=(), not_after=0)
 
 
+def _any_grant(_judge: Judge, _case: object, data: Data, *_: object) -> tuple[Chain, str]:
+    return Chain((Held(GRANT, data.site),)), ""
+
+
 SIGNATURES: Defence = (Verifier, "_check_signatures", _nothing)
 TIMES: Defence = (Verifier, "_check_times", _nothing)
 SUBSET: Defence = (verify, "check_subset", _nothing)
 PEOPLE: Defence = (verify, "person_at", _anybody)
 PROJECTS: Defence = (verify, "project_of", _any_project)
-GRANTED: Defence = (Judge, "_refusal", lambda *_: "")
+APPROVED: Defence = (Verifier, "_check_approved", _nothing)
+GRANTED: Defence = (Judge, "_covering", _any_grant)
 PRICED: Defence = (Verifier, "_price", lambda *_: PRICE)
 ONCE: Defence = (Automator, "_check_instance", _nothing)
 
@@ -152,6 +160,35 @@ def _mallorys_grant(stage: Stage) -> None:
     stage.consortium.grants[:] = [stage.grant(stage.mallory, [stage.data(stage.anna).cid])]
 
 
+def _revoked(stage: Stage) -> None:
+    """A grant of St. Anna's that she took back."""
+    cited = stage.grant(stage.anna, [stage.data(stage.anna).cid])
+    stage.publish(stage.anna, "revoke", str(cited), RevokeFields(grant=cited, reason="it is over"))
+    stage.consortium.grants[:] = [cited]
+
+
+def _widened(stage: Stage) -> None:
+    """The researcher may see the data, and passes on to herself that she may compute on them."""
+    above = stage.grant(stage.anna, [stage.data(stage.anna).cid], actions=(Action.SEE,))
+    stage.consortium.grants[:] = [_passed_on(stage, above, actions=(Action.SEE, Action.COMPUTE))]
+
+
+def _of_another(stage: Stage) -> None:
+    """A grant to somebody else, which the researcher passes on to herself."""
+    above = stage.grant(stage.anna, [stage.data(stage.anna).cid], subject=STRANGER.did)
+    stage.consortium.grants[:] = [_passed_on(stage, above)]
+
+
+def _passed_on(stage: Stage, above: Cid, **changes: object) -> Cid:
+    """What the researcher writes into her home's log below the grant ``above`` of St. Anna."""
+    actions = (Action.SEE, Action.COMPUTE, Action.RELEASE)
+    held = stage.whole_grant(stage.anna, [stage.data(stage.anna).cid], stage.researcher, actions=actions)
+    child = signed(structs.replace(held, parent=above, **changes), stage.researcher)
+    fields = GrantFields(grant=child)
+    stage.publish(stage.institute, "grant", str(fields.cid), fields, by=stage.researcher)
+    return fields.cid
+
+
 def _mallory_for_anna(stage: Stage) -> None:
     """Mallory's steward signs in Mallory's log a grant that claims to be St. Anna's."""
     stage.consortium.grants[:] = [
@@ -178,7 +215,15 @@ def _project(stage: Stage, **changes: object) -> None:
     fields = ProjectFields(
         name="trial", people=(stage.researcher.did,), purpose=PURPOSE, datasets=(), not_after=1 << 45
     )
-    stage.publish(stage.institute, "project", "trial", structs.replace(fields, **changes))
+    changed = structs.replace(fields, **changes)
+    stage.publish(stage.institute, "project", "trial", changed)
+    stage.consortium.approve(stage.anna, stage.consortium.project, changed)
+
+
+def _unapproved(stage: Stage) -> None:
+    """The project changes after St. Anna approved it: another researcher is in it now."""
+    terms = structs.replace(stage.consortium.terms, people=(STRANGER.did, stage.researcher.did))
+    stage.publish(stage.institute, "project", "trial", terms)
 
 
 def _foreign_home(stage: Stage) -> Sent:
@@ -206,9 +251,9 @@ CASES: Mapping[str, Case] = {
     "order_replayed_by_another_member": Case(_sent_by_mallory, VerificationFailed, (SIGNATURES,)),
     "order_by_a_bus_that_the_person_did_not_name": Case(_mallorys_bus, VerificationFailed, (SIGNATURES,)),
     "another_consortium": Case(
-        lambda stage: _submission(stage, consortium=Cid.of(b"another")), VerificationFailed, (SIGNATURES,)
+        lambda stage: _submission(stage, consortium=Cid.of(b"another")), VerificationFailed, (SIGNATURES, GRANTED)
     ),
-    "another_epoch": Case(lambda stage: _submission(stage, epoch=1), VerificationFailed, (SIGNATURES,)),
+    "another_epoch": Case(lambda stage: _submission(stage, epoch=1), Unreachable, (SIGNATURES,)),
     "submission_signed_by_another_key": Case(
         lambda stage: _submission(stage, STRANGER), VerificationFailed, (SIGNATURES,)
     ),
@@ -227,6 +272,7 @@ CASES: Mapping[str, Case] = {
     "another_persons_project": Case(
         lambda stage: _submission(stage), Denied, (PROJECTS,), lambda stage: _project(stage, people=(STRANGER.did,))
     ),
+    "project_changed_after_its_approval": Case(lambda stage: _submission(stage), Denied, (APPROVED,), _unapproved),
     "project_that_ended": Case(
         lambda stage: _submission(stage), Denied, (PROJECTS,), lambda stage: _project(stage, ended=True)
     ),
@@ -242,7 +288,7 @@ CASES: Mapping[str, Case] = {
     "project_that_nobody_has": Case(
         lambda stage: _submission(stage, project=ProjectRef(site=stage.anna.did, name="trial")),
         Denied,
-        (PROJECTS, GRANTED),
+        (PROJECTS, APPROVED, GRANTED),
     ),
     "another_workflow_than_signed": Case(
         _another_workflow, VerificationFailed, ((verify, "Cid", SimpleNamespace(of=lambda _: Cid.of(TEXT.encode()))),)
@@ -295,6 +341,10 @@ CASES: Mapping[str, Case] = {
     "grant_for_another_destination": _granted(destinations=lambda stage: (stage.bruno.did,)),
     "grant_without_compute": _granted(actions=(Action.SEE,)),
     "grant_that_expired": _granted(not_after=1),
+    "grant_of_another_consortium": _granted(consortium=Cid.of(b"another consortium")),
+    "grant_that_was_revoked": Case(lambda stage: _submission(stage), None, (GRANTED,), _revoked),
+    "grant_that_permits_more_than_its_parent": Case(lambda stage: _submission(stage), None, (GRANTED,), _widened),
+    "grant_passed_on_by_another_than_its_holder": Case(lambda stage: _submission(stage), None, (GRANTED,), _of_another),
     "grant_by_a_forged_issuer": Case(lambda stage: _submission(stage), None, (GRANTED,), _forged_grant),
     "grant_by_the_node_key": Case(lambda stage: _submission(stage), None, (GRANTED,), _node_grant),
     "grant_by_mallory_for_annas_data": Case(lambda stage: _submission(stage), None, (GRANTED,), _mallorys_grant),
@@ -333,7 +383,11 @@ def test_and_without_the_defence_it_succeeds(name: str, monkeypatch: pytest.Monk
     message, asker = case.attack(stage)
     for owner, attribute, replacement in case.without:
         monkeypatch.setattr(owner, attribute, replacement)
-    assert stage.place(message, asker).status is not Status.DENIED
+    try:
+        assert stage.place(message, asker).status is not Status.DENIED
+    except Violation as seen:
+        # What was begun on an authority that had lapsed is seen by the watch too, as soon as it stands in the log.
+        assert seen.invariant is Invariant.AUTHORITY
     assert stage.watch.seen["intent"] == 1
 
 

@@ -9,17 +9,19 @@ import pytest
 from msgspec import structs
 
 from catalog.body import write_body
-from catalog.checkpoint import Checkpoint, add_line, cosign, sign_checkpoint
+from catalog.checkpoint import Checkpoint, add_line, sign_checkpoint, verify_cosignature
 from catalog.cid import Cid
 from catalog.dagcbor import Value, cid_of, decode, encode
 from catalog.error import BadInput, ComityError, Denied, NotFound, Unreachable, VerificationFailed
 from catalog.key import UNSIGNED, PrivateKey, signed
 from catalog.member import KeyFields, Member, Role
+from catalog.merkle import EMPTY_ROOT
+from catalog.origin import LogName, origin_of
 from node.founding import Founder, Founding, Knock
 from node.message import (
+    AddCheckpoint,
+    Added,
     Consistency,
-    Cosigned,
-    Done,
     HeadsAnswer,
     Outcome,
     Place,
@@ -35,7 +37,6 @@ from node.ports import Bulk
 from node.site.auditdesk import AuditDesk
 from node.site.job import read_job
 from node.site.materials import Materials
-from node.storage.brought import Brought
 from privacy.label import OPEN, resident, shared
 from privacy.starters import HOSPITAL
 from tests.adversary.hospital import Hospital, at_a_hospital, dataset
@@ -67,7 +68,7 @@ def test_a_question_passed_on_by_another_site(tmp_path: Path) -> None:
     async def test(there: Hospital) -> None:
         await there.policy(HOSPITAL)
         home = there.other.root.did
-        question = Rows(who=who(there, there.other.person, home), before=None)
+        question = Rows(who=who(there, there.other.person, home), after=None)
         assert await ask(there, home, question)
         with pytest.raises(Denied, match="another site"):
             await ask(there, there.mallory.root.did, question)
@@ -84,7 +85,7 @@ def test_a_question_of_another_hour(tmp_path: Path, moved: int) -> None:
         home = there.other.root.did
         old = who(there, there.other.person, home, at=there.site.clock.now() + moved)
         with pytest.raises(VerificationFailed, match="ten minutes"):
-            await ask(there, home, Rows(who=old, before=None))
+            await ask(there, home, Rows(who=old, after=None))
 
     at_a_hospital(tmp_path, test)
 
@@ -98,7 +99,7 @@ def test_a_question_that_the_person_did_not_sign(tmp_path: Path) -> None:
         theirs = who(there, there.other.person, home)
         for forged in (signed(theirs, there.other.node), structs.replace(theirs, dataset=Cid.of(b"more"))):
             with pytest.raises(VerificationFailed, match="signature"):
-                await ask(there, home, Rows(who=forged, before=None))
+                await ask(there, home, Rows(who=forged, after=None))
 
     at_a_hospital(tmp_path, test)
 
@@ -110,7 +111,7 @@ def test_an_auditor_of_another_member_where_no_rule_lets_him(tmp_path: Path) -> 
         await there.write("dataset", dataset(KEYED, resident(there.site.root)))
         home = there.mallory.root.did
         with pytest.raises(Denied, match="no rule here"):
-            await ask(there, home, Rows(who=who(there, there.mallory.person, home), before=None))
+            await ask(there, home, Rows(who=who(there, there.mallory.person, home), after=None))
         assert there.site.audit.size == 0
 
     at_a_hospital(tmp_path, test)
@@ -124,13 +125,13 @@ def test_an_owner_who_only_says_so(tmp_path: Path) -> None:
         there.mallory.dataset(KEYED)
         there.other.dataset(KEYED)
         with pytest.raises(Denied, match="no rule here"):
-            await ask(there, home, Rows(who=who(there, there.mallory.person, home), before=None))
+            await ask(there, home, Rows(who=who(there, there.mallory.person, home), after=None))
         await there.write("dataset", dataset(KEYED, resident(there.site.root)))
         with pytest.raises(Denied, match="no rule here"):
-            await ask(there, home, Rows(who=who(there, there.mallory.person, home), before=None))
+            await ask(there, home, Rows(who=who(there, there.mallory.person, home), after=None))
         sole = Cid.of(b"mallory's own")
         there.mallory.dataset(sole)
-        assert await ask(there, home, Rows(who=who(there, there.mallory.person, home, sole), before=None))
+        assert await ask(there, home, Rows(who=who(there, there.mallory.person, home, sole), after=None))
 
     at_a_hospital(tmp_path, test)
 
@@ -141,8 +142,9 @@ def test_pages_beyond_either_end(tmp_path: Path) -> None:
     async def test(there: Hospital) -> None:
         await there.policy(HOSPITAL)
         home = there.other.root.did
-        for before in (None, 0, 1, 2, 1 << 62, (1 << 63) - 1):
-            answer = await ask(there, home, Rows(who=who(there, there.other.person, home), before=before))
+        question = who(there, there.other.person, home)
+        for after in (None, 0, 1, 2, 1 << 62, (1 << 63) - 1):
+            answer = await ask(there, home, Rows(who=question, after=after))
             assert isinstance(answer, WhoAnswer)
             assert len(answer.rows) <= there.site.audit.size
             assert not answer.more or answer.rows
@@ -156,7 +158,7 @@ def test_the_desk_is_what_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     async def test(there: Hospital) -> None:
         home = there.mallory.root.did
-        assert await ask(there, home, Rows(who=who(there, there.mallory.person, home, at=0), before=None))
+        assert await ask(there, home, Rows(who=who(there, there.mallory.person, home, at=0), after=None))
 
     at_a_hospital(tmp_path, test)
 
@@ -164,30 +166,34 @@ def test_the_desk_is_what_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 # --- logs ------------------------------------------------------------------------------------------------------------
 
 
-def test_cosignatures_that_are_not_the_askers_or_not_for_this_log(tmp_path: Path) -> None:
-    """Else a member gives others' word for a log, or a log's word for another, or fills the store with notes."""
+def test_checkpoints_that_are_not_the_askers_own(tmp_path: Path) -> None:
+    """Else a member has the hospital give its word for another's log, for a forged one, or for the hospital's own."""
 
     async def test(there: Hospital) -> None:
         site, mallory, other = there.site, there.mallory, there.other
-        log = site.catalog
-        theirs = add_line(log.note, cosign(log.note, other.root.did, other.node, 1_700_000_000))
-        await ask(there, mallory.root.did, Cosigned(note=theirs), Done)
-        assert await log.last_cosigned() is None
+        origin = origin_of(mallory.root.did, LogName.CATALOG)
+        theirs = origin_of(other.root.did, LogName.CATALOG)
         for note in (
+            site.catalog.note,
+            sign_checkpoint(Checkpoint(site.catalog.origin, 1, bytes(32)), mallory.node),
+            sign_checkpoint(Checkpoint(theirs, 1, bytes(32)), other.node),
+            sign_checkpoint(Checkpoint(theirs, 1, bytes(32)), mallory.node),
+            sign_checkpoint(Checkpoint(origin, 1, bytes(32)), other.node),
+            sign_checkpoint(Checkpoint(origin, 0, EMPTY_ROOT), mallory.node),
             sign_checkpoint(Checkpoint(f"{mallory.root.did}/catalog", 1, bytes(32)), mallory.node),
-            sign_checkpoint(Checkpoint(log.origin, 1, bytes(32)), mallory.node),
-            sign_checkpoint(Checkpoint(log.origin, log.size, bytes(32)), site.node.key),
-            sign_checkpoint(Checkpoint(log.origin, log.size + 9, bytes(32)), site.node.key),
-            log.origin + "\n",
+            origin + "\n",
             "\n\n\n",
             "\x00",
-            log.origin + "\n" + "9" * 5000,
+            origin + "\n" + "9" * 5000,
         ):
             with pytest.raises((BadInput, NotFound, VerificationFailed)):
-                await ask(there, mallory.root.did, Cosigned(note=note), Done)
-        assert await log.last_cosigned() is None
-        await ask(there, other.root.did, Cosigned(note=theirs), Done)
-        assert await log.last_cosigned() is not None
+                await ask(there, mallory.root.did, AddCheckpoint(note=note, old=0, proof=()), Added)
+        assert await site.witness_memory.seen(theirs) is None
+        own = sign_checkpoint(Checkpoint(origin, 1, bytes(32)), mallory.node)
+        given = await ask(there, mallory.root.did, AddCheckpoint(note=own, old=0, proof=()), Added)
+        assert isinstance(given, Added)
+        assert given.line is not None
+        assert verify_cosignature(add_line(own, given.line), site.root, site.node.did)
 
     at_a_hospital(tmp_path, test)
 
@@ -333,7 +339,7 @@ class Carrier:
 
 def _materials(there: Hospital, bulk: Bulk) -> Materials:
     site = there.site
-    return Materials(site.root, site.index, site.blobs, site.residents, Brought(site._database), bulk)
+    return Materials(site.root, site.index, site.blobs, site.residents, site.brought, bulk, site.arrived)
 
 
 def test_a_value_held_here_that_another_site_says_is_its_own(tmp_path: Path) -> None:
@@ -421,9 +427,9 @@ def test_strangers_at_the_door(tmp_path: Path) -> None:
     """Else a stranger joins, a member joins as another, or an invitation admits two."""
 
     async def test(there: Hospital) -> None:
-        membership = there.site.membership
-        await membership.begin("alliance", 3)
-        invite = await membership.invite()
+        entrance = there.site.entrance
+        await entrance.begin("alliance", 3)
+        invite = await entrance.invite()
         anna, annas_node = founder("anna")
         eve, eves_node = founder("eve")
         stolen, _ = founder("anna", by=eves_node)
@@ -444,13 +450,13 @@ def test_strangers_at_the_door(tmp_path: Path) -> None:
         ):
             with pytest.raises((Denied, VerificationFailed)):
                 await knock(secret, who_, node)
-        assert len(membership.founding.founders) == 1
+        assert len(entrance.founding.founders) == 1
         await knock(invite.secret, anna, annas_node)
         with pytest.raises(Denied, match="used by another"):
             await knock(invite.secret, eve, eves_node)
         with pytest.raises(ComityError):
             await knock(invite.secret, anna, annas_node, bytes(64))
-        assert len(membership.founding.founders) == 2
+        assert len(entrance.founding.founders) == 2
 
     at_a_hospital(tmp_path, test)
 

@@ -39,6 +39,7 @@ def _publish(stage: Stage) -> None:
         description="", media_type="text/csv", size=1,
     )  # fmt: skip
     stage.publish(stage.mallory, "dataset", str(HERS), fields)
+    stage.consortium.approve(stage.mallory, stage.consortium.project, stage.consortium.terms)
 
 
 def played(answer: Answer, **changes: object) -> tuple[Stage, Record]:
@@ -55,7 +56,7 @@ def played(answer: Answer, **changes: object) -> tuple[Stage, Record]:
                 return answer(stage, order)
             case Outcome(order=cid):
                 return answer(stage, orders[cid])
-        return reply_bytes(NotFound("nothing"))
+        return await stage.serve(channel, asker, data)
 
     stage.network.attach(stage.mallory.did, Process("Liar"), serve)
     hers = Data(site=stage.mallory.did, cid=HERS, name="hers")

@@ -16,7 +16,7 @@ from catalog.error import BadInput, Denied, VerificationFailed
 from node.automator.automator import RAN_AND_FAILED
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
-from node.ports import Ending, Exit, Finished, Job, Limits, Runner, Usage
+from node.step import Ending, Exit, Finished, Job, Limits, Runner, Usage
 from node.storage.disk import DiskBlobs
 from tests.adversary.stage import Stage
 from tests.simulation.steps import SimulatedSteps

@@ -65,7 +65,8 @@ def test_a_leaf_names_its_log():
 def test_the_kinds_are_those_of_the_protocol_and_fit():
     """Lost: entries of a kind that the protocol names could not be written."""
     assert " ".join(CatalogKind) == (
-        "key dataset label block workflow offer policy endorse project grant revoke withdraw epoch-signature beat"
+        "key dataset label block workflow offer policy endorse project approve certificate grant revoke claim withdraw"
+        " epoch-signature beat accuse"
     )
     assert " ".join(AuditKind) == (
         "intent decision result fetch key-release release approval halt resume erase destroy read heads"

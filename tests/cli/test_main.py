@@ -222,7 +222,7 @@ def test_the_working_day_of_a_steward_and_a_researcher(
     assert answer(capsys, *mara, "submission", "watch", cid)
     who = answer(capsys, *mara, "audit", "who", "Table")
     assert isinstance(who, dict)
-    assert [row["kind"] for row in who["rows"]] == ["intent", "result", "read"]
+    assert [row["kind"] for row in who["rows"]] == ["intent", "result"]
     assert [each["site"] for each in who["absent"]] == [AWAY.did]
     for arguments in (
         ["dataset", "list"], ["dataset", "show", "Table"], ["project", "list"], ["project", "show", "pooling"],
@@ -267,7 +267,7 @@ def test_audit_who_names_who_is_away_and_fails_for_it_when_asked_to(
     assert run([*anna, "audit", "who", "Table"]) == 0
     told = capsys.readouterr().out
     assert "Away gave no answer: it does not answer" in told
-    assert "✓ leaf 0 of 4, 1 cosigned" in told
+    assert "✓ leaf 0 of 5, 1 cosigned" in told
     assert run([*anna, "audit", "who", "Table", "--strict"]) == 4
     assert "Away gave no answer" in capsys.readouterr().err
 

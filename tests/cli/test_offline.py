@@ -15,25 +15,30 @@ import trio
 from catalog.body import write_body
 from catalog.checkpoint import add_line, cosign
 from catalog.cid import Cid
-from catalog.dagcbor import encode
-from catalog.key import PrivateKey
+from catalog.dagcbor import cid_of, encode
+from catalog.headmap import Head, HeadMap, subject_hash
+from catalog.key import UNSIGNED, PrivateKey, signed
 from catalog.member import KeyFields, Role
 from catalog.origin import LogName, origin_of
 from catalog.project import ProjectRef
 from cli.main import run
 from node.config import Address, Folder
-from node.keyfile import Identity, read_identity
+from node.keyfile import Identity, read_identity, write_secret
+from node.rootkey import new_passphrase, read_root
 from node.setup import SiteMade, init_site
 from node.storage.log import DiskLog
 from node.storage.replica import ReplicaLog
 from privacy.decision import Decision
-from workflow.account import AccessFields, AccountFields, ResultFields
+from workflow.account import AccessFields, AccountFields, Chain, HeadsFields, Link, ResultFields
 from workflow.order import Instance
 from workflow.receipt import Status
+from workflow.submission import Submission
 
 DATA = Cid.of(b"data")
 OTHER = PrivateKey(b"\x05" * 32)
 OTHER_NODE = PrivateKey(b"\x06" * 32)
+
+PASSPHRASE = new_passphrase()
 
 
 class Fixed:
@@ -41,11 +46,41 @@ class Fixed:
         return bytes(range(count))
 
 
-def intent(at: int | None = None, order: bytes = b"order") -> AccessFields:
+def asked(by: PrivateKey = OTHER) -> Submission:
+    """What the person signed."""
+    whole = Submission(
+        consortium=DATA,
+        epoch=0,
+        person=OTHER.did,
+        site=OTHER.did,
+        project=ProjectRef(site=OTHER.did, name="pooling"),
+        workflow=DATA,
+        inputs={},
+        grants=(),
+        destinations=(),
+        deadline=1,
+        budget=1,
+        min_sites=1,
+        not_before=0,
+        not_after=1,
+        buses=(OTHER_NODE.did,),
+        nonce=bytes(16),
+        sig=UNSIGNED,
+    )
+    return signed(whole, by)
+
+
+def link(before: int | None, count: int | None = None) -> Chain:
+    """The links about the data and the person: in these logs nothing else is written."""
+    each = Link(before=before, count=count or (1 if before is None else before + 2))
+    return {str(DATA): each, OTHER.did: each}
+
+
+def intent(at: int | None = None, order: bytes = b"order", by: PrivateKey = OTHER) -> AccessFields:
     decision = Decision(allowed=True, action="compute", rules=("r",), reason="ok", facts={}, policy="1")
     return AccessFields(
         order=Cid.of(order),
-        instance=Instance(submission=DATA, step="count", shard=0),
+        instance=Instance(submission=cid_of(asked(by)), step="count", shard=0),
         attempt=1,
         person=OTHER.did,
         home=OTHER.did,
@@ -55,7 +90,8 @@ def intent(at: int | None = None, order: bytes = b"order") -> AccessFields:
         decision=decision,
         shown=decision,
         max_cost=1,
-        chain={str(DATA): at},
+        submission=encode(asked(by)),
+        chain=link(at),
     )
 
 
@@ -70,8 +106,14 @@ def result(at: int | None, of: int, order: bytes = b"order") -> ResultFields:
         cost=1,
         reason="",
         detail="",
-        chain={str(DATA): at},
+        chain=link(at),
     )
+
+
+def heads(upto: int, *rows: tuple[str, int, int]) -> HeadsFields:
+    """The heads of these chains: subject, last row, number of rows."""
+    made = HeadMap.of(Head(subject=subject_hash(name), index=index, count=count) for name, index, count in rows)
+    return HeadsFields(root=made.root, count=len(made.heads), upto=upto, chain={})
 
 
 @pytest.fixture
@@ -85,7 +127,7 @@ def site(tmp_path: Path) -> Folder:
 
 def make(folder: Folder, steward: str = "Agnes") -> SiteMade:
     here = [Address("127.0.0.1", port) for port in (4101, 4102, 4103)]
-    return init_site(folder, "St. Anna", steward, *here)
+    return init_site(folder, "St. Anna", steward, *here, PASSPHRASE)
 
 
 async def replicate(folder: Folder, made: SiteMade) -> None:
@@ -95,18 +137,18 @@ async def replicate(folder: Folder, made: SiteMade) -> None:
     source = folder.path.parent / "other"
     async with await DiskLog.create(source, origin, 0, OTHER_NODE, Fixed()) as log:
         await log.append([("key", body)])
-        replica = await ReplicaLog.open(folder.replicas / OTHER_NODE.did.rpartition(":")[2], origin, OTHER_NODE.did)
+        replica = await ReplicaLog.open(folder.replicas / OTHER.did.rpartition(":")[2], origin, OTHER_NODE.did)
         async with replica:
             await replica.extend(log.note, await log.leaves(0, 1))
             stored = await log.body(0)
             assert stored is not None
-            await replica.put_body(0, *stored)
+            assert await replica.put_bodies([(0, *stored)]) == []
 
 
 def account(folder: Folder, lines: Sequence[tuple[str, AccountFields]], by: PrivateKey | None = None) -> None:
     """Write audit lines as the node does, cosigned by the other member."""
     node = read_identity(folder.node_key).key
-    site = read_identity(folder.root_key).did
+    site = read_root(folder.root_key, PASSPHRASE.text).did
 
     async def write() -> None:
         origin = origin_of(site, LogName.AUDIT)
@@ -180,6 +222,13 @@ WRONG: dict[str, Callable[[], list[tuple[str, AccountFields]]]] = {
     "leaf 0: it is the result": lambda: [("result", result(None, 0))],
     "leaf 1: .*the last about": lambda: [("intent", intent()), ("result", result(None, 0))],
     "leaf 0: .*the last about": lambda: [("intent", intent(4))],
+    "leaf 2: its heads": lambda: [
+        ("intent", intent()),
+        ("result", result(0, 0)),
+        ("heads", heads(2, (str(DATA), 0, 1), (OTHER.did, 1, 2))),
+    ],
+    "leaf 1: its heads": lambda: [("intent", intent()), ("heads", heads(1, (str(DATA), 0, 1)))],
+    "leaf 0: a signature": lambda: [("intent", intent(by=OTHER_NODE))],
     "leaf 1: .*kind": lambda: [("intent", intent()), ("x-odd", intent(0))],
 }
 
@@ -195,6 +244,26 @@ def test_a_log_that_its_own_node_wrote_wrongly_is_named(
     assert re.search(f"logs/audit/bodies.db: {match}", error), error
 
 
+def test_true_heads_are_no_fault(site: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [(str(DATA), 1, 2), (OTHER.did, 1, 2)]
+    account(site, [("intent", intent()), ("result", result(0, 0)), ("heads", heads(2, *rows))])
+    assert verify(site, capsys)[0] == 0
+
+
+def test_pruned_rows_are_blanks_and_the_log_verifies(site: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lost: retention makes a log that nobody can verify, or leaves what it should erase."""
+    account(site, [("intent", intent()), ("result", result(0, 0))])
+    assert run(["audit", "prune", str(site.path)]) == 0
+    assert b"pooling" not in (site.audit / "bodies.db").read_bytes()
+    code, found, _ = verify(site, capsys)
+    assert code == 0
+    assert [log["erased"] for log in found["logs"]][1] == 2  # type: ignore[attr-defined]
+    text = site.config.read_text()
+    assert "keep_days = 730" in text
+    site.config.write_text(text.replace("keep_days = 730", "keep_days = 364"))
+    assert run(["audit", "prune", str(site.path)]) == 2
+
+
 def test_a_body_by_another_key_than_the_nodes_is_named(site: Folder, capsys: pytest.CaptureFixture[str]) -> None:
     account(site, [("intent", intent())], by=OTHER)
     code, _, error = verify(site, capsys)
@@ -202,9 +271,7 @@ def test_a_body_by_another_key_than_the_nodes_is_named(site: Folder, capsys: pyt
     assert "leaf 0" in error
 
 
-def test_a_replica_by_a_node_that_its_root_did_not_enrol_is_named(
-    site: Folder, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_replica_in_the_folder_of_another_site_is_named(site: Folder, capsys: pytest.CaptureFixture[str]) -> None:
     (replica,) = site.replicas.iterdir()
     replica.rename(site.replicas / PrivateKey(b"\x07" * 32).did.rpartition(":")[2])
     code, _, error = verify(site, capsys)
@@ -226,11 +293,13 @@ def test_a_site_is_made_with_its_stewards_key_or_not_at_all(
     home = tmp_path / "home"
     monkeypatch.setenv("COMITY_HOME", str(home))
     made = tmp_path / "st-anna"
-    options = ["--name", "St. Anna", "--steward", "Agnes"]
+    write_secret(tmp_path / "words", PASSPHRASE.text)
+    passphrase = ["--passphrase-file", str(tmp_path / "words")]
+    options = ["--name", "St. Anna", "--steward", "Agnes", *passphrase]
     assert run(["site", "init", str(made), *options]) == 0
     steward = read_identity(home / "persons" / "agnes.key")
     assert isinstance(steward, Identity)
-    assert run(["site", "init", str(made), "--name", "St. Anna", "--steward", "Berta"]) == 1
+    assert run(["site", "init", str(made), "--name", "St. Anna", "--steward", "Berta", *passphrase]) == 1
     assert not (home / "persons" / "berta.key").exists()
     assert run(["site", "init", str(tmp_path / "two"), *options]) == 1
     assert not (tmp_path / "two").exists()

@@ -13,14 +13,14 @@ from tests.devnet.consortium import Consortium, comity, processes_of, publish_wo
 
 @pytest.fixture(scope="session")
 def consortium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]:
-    """Three sites that run, brought up by the command and taken down by it."""
+    """Four sites and a witness that run, so that one may be away, brought up by the command and taken down by it."""
     path = tmp_path_factory.mktemp("devnet") / "net"
     environment = {"COMITY_DEVNET": str(path)}
-    up = comity("devnet", "up", "--sites", "3", "--json", environment=environment)
+    up = comity("devnet", "up", "--sites", "4", "--json", environment=environment)
     assert up.returncode == 0, up.stderr
-    assert len(json.loads(up.stdout)["sites"]) == 3
+    assert len(json.loads(up.stdout)["sites"]) == 5
     try:
-        places, known = Places(path), topology(3)
+        places, known = Places(path), topology(4)
         yield Consortium(places, known, publish_workflow(places, known, "quick"))
     finally:
         down = comity("devnet", "down", environment=environment)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devnet.publication import as_researcher, as_steward, endorse
-from devnet.topology import Institution, Places, Topology
+from catalog.cid import Cid
+from devnet.patience import eventually
+from devnet.publication import approve, as_researcher, as_steward, endorse
+from devnet.topology import PROJECT, RESEARCHER, Institution, Places, Topology
 from node.api.client import Node
+from node.api.view import Run
+from privacy.purpose import GRU
 
+SECONDS = 90
 ROOT = Path(__file__).resolve().parents[2]
 
 SUMS_TOOL = """\
@@ -72,7 +78,7 @@ outputs:
 
 @dataclass(frozen=True)
 class Consortium:
-    """Two hospitals and an institute, and the workflow that all stewards endorsed."""
+    """Three hospitals, an institute and a witness, and the workflow that all stewards endorsed."""
 
     places: Places
     known: Topology
@@ -148,3 +154,40 @@ def publish_workflow(places: Places, known: Topology, mark: str, long: int = 10*
     for each in known.hospitals:
         endorse(places, known, each, str(sums.cid))
     return WORKFLOW.replace("SUMS", str(sums.cid)).replace("POOL", str(pool.cid))
+
+
+def run(node: Node, workflow: str, tables: Sequence[Cid | str], min_sites: int | None = None) -> Run:
+    found = [node.dataset(each) for each in tables]
+    plan = node.plan(workflow, {"tables": found}, project=PROJECT, deadline="10m", budget="5", min_sites=min_sites)
+    return node.wait(node.submit(plan), SECONDS)
+
+
+@dataclass(frozen=True)
+class Granted:
+    """A dataset that was published for a test, and the grant to use it."""
+
+    dataset: Cid
+    grant: Cid
+
+
+def publish_and_grant(consortium: Consortium, institution: Institution, path: Path) -> Granted:
+    """Publish a table, have the project approved for it too, and grant access; all sites know when this returns."""
+    with consortium.steward(institution) as steward, consortium.steward(consortium.known.institute) as approver:
+        made = steward.publish_dataset(path, path.stem, purposes=(GRU,))
+        eventually(lambda: approver.dataset(made.cid), "the dataset at the institute")
+        approved = (*approver.project(PROJECT).fields.datasets, made.cid)
+        approver.new_project(PROJECT, [RESEARCHER], GRU, approved, until="30d")
+        granted = steward.grant(RESEARCHER, PROJECT, [made.cid], until="1d")
+        for each in consortium.known.publishers:
+            with consortium.steward(each) as other:
+                eventually(lambda: made.cid in other.project(PROJECT).fields.datasets or None, "the project's change")
+                if each.hospital:
+                    approve(other, PROJECT)
+
+        def approved_by_all() -> bool | None:
+            stands = [part.approval for part in approver.registered(PROJECT).parts[1:]]
+            return all(each == "approved" for each in stands) or None
+
+        eventually(approved_by_all, "the hospitals' approvals")
+        eventually(lambda: any(each.fields.cid == granted.cid for each in approver.grants()) or None, "the grant")
+    return Granted(made.cid, granted.cid)

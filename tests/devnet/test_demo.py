@@ -48,7 +48,7 @@ def test_the_report_is_one_page_with_figures_that_loads_nothing(tmp_path: Path) 
 
 
 def test_an_interrupted_demonstration_takes_its_nodes_with_it(tmp_path: Path) -> None:
-    """Else Ctrl-C leaves four nodes on the machine of whoever was only looking."""
+    """Else Ctrl-C leaves five nodes on the machine of whoever was only looking."""
     places = Places(tmp_path / "comity-demo" / "devnet")
     # A test run in the background ignores the signal, and would hand that on.
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
@@ -60,7 +60,7 @@ def test_an_interrupted_demonstration_takes_its_nodes_with_it(tmp_path: Path) ->
 
     def started() -> bool | None:
         try:
-            return len(read_state(places).processes) == 4 or None
+            return len(read_state(places).processes) == 5 or None
         except NotFound:
             return None
 

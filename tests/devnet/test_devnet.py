@@ -6,7 +6,6 @@ import csv
 import json
 import math
 import secrets
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,14 +15,21 @@ from catalog.error import Denied, NotFound, Unreachable
 from devnet import faults
 from devnet.patience import eventually
 from devnet.table import FEATURES
-from devnet.topology import PROJECT, RESEARCHER, Institution, Places
+from devnet.topology import PROJECT, Places
 from node.api.client import Node
 from node.api.view import AuditRow, Run
-from privacy.purpose import GRU
 from privacy.starters import HOSPITAL
-from tests.devnet.consortium import Consortium, comity, marked, processes_of, publish_workflow
+from tests.devnet.consortium import (
+    SECONDS,
+    Consortium,
+    comity,
+    marked,
+    processes_of,
+    publish_and_grant,
+    publish_workflow,
+    run,
+)
 
-SECONDS = 90
 SECRET_TOOL = """\
 cwlVersion: v1.2
 class: CommandLineTool
@@ -31,12 +37,6 @@ baseCommand: ["true"]
 inputs: {}
 outputs: {}
 """
-
-
-def run(node: Node, workflow: str, tables: Sequence[Cid | str], min_sites: int | None = None) -> Run:
-    found = [node.dataset(each) for each in tables]
-    plan = node.plan(workflow, {"tables": found}, project=PROJECT, deadline="10m", budget="5", min_sites=min_sites)
-    return node.wait(node.submit(plan), SECONDS)
 
 
 def column(path: Path) -> list[float]:
@@ -49,7 +49,7 @@ def pooled(node: Node, ended: Run) -> dict[str, float]:
     return told
 
 
-def expected(*paths: Path) -> dict[str, float]:
+def expected(*paths: Path) -> dict[str, object]:
     values = [value for path in paths for value in column(path)]
     return {"count": len(values), "mean": pytest.approx(math.fsum(values) / len(values), rel=1e-12)}
 
@@ -71,26 +71,11 @@ def changed_copy(path: Path, to: Path) -> Path:
     return to
 
 
-def publish_and_grant(consortium: Consortium, institution: Institution, path: Path) -> Cid:
-    """Publish a table, have the project approved for it too, and grant access; all sites know when this returns."""
-    with consortium.steward(institution) as steward, consortium.steward(consortium.known.institute) as approver:
-        made = steward.publish_dataset(path, path.stem, purposes=(GRU,))
-        eventually(lambda: approver.dataset(made.cid), "the dataset at the institute")
-        approved = (*approver.project(PROJECT).fields.datasets, made.cid)
-        approver.new_project(PROJECT, [RESEARCHER], GRU, approved, until="30d")
-        granted = steward.grant(RESEARCHER, PROJECT, [made.cid], until="1d")
-        for each in consortium.known.sites:
-            with consortium.steward(each) as other:
-                eventually(lambda: made.cid in other.project(PROJECT).fields.datasets or None, "the project's change")
-        eventually(lambda: any(each.fields.cid == granted.cid for each in approver.grants()) or None, "the grant")
-    return made.cid
-
-
 def test_status_shows_a_living_process_for_each_site_and_up_twice_says_so(consortium: Consortium) -> None:
     """Else what looks like a consortium could be one process, or none."""
     told = json.loads(consortium.command("devnet", "status", "--json").stdout)["sites"]
     assert all(each["alive"] for each in told)
-    assert len({each["pid"] for each in told}) == 3
+    assert len({each["pid"] for each in told}) == 5
     assert {each["pid"] for each in told} <= set(processes_of(consortium.places.path))
     again = consortium.command("devnet", "up")
     assert (again.returncode, "is up already" in again.stderr) == (1, True)
@@ -110,7 +95,7 @@ def test_one_changed_value_changes_the_result_to_that_of_a_recomputation(
     """Else results are remembered where they must be computed."""
     places, small, large = consortium.places, consortium.small, consortium.large
     path = changed_copy(places.table(large), tmp_path / f"changed-{secrets.token_hex(4)}.csv")
-    cid = publish_and_grant(consortium, large, path)
+    cid = publish_and_grant(consortium, large, path).dataset
     with consortium.researcher() as mara:
         before = pooled(mara, run(mara, consortium.workflow, [small.dataset, large.dataset]).check())
         after = pooled(mara, run(mara, consortium.workflow, [small.dataset, cid]).check())
@@ -122,7 +107,7 @@ def test_a_table_that_changed_since_it_was_published_is_not_computed_on(consorti
     """Else the audit names data by a CID that is not what was read."""
     path = tmp_path / f"drifting-{secrets.token_hex(4)}.csv"
     path.write_bytes(consortium.places.table(consortium.small).read_bytes())
-    cid = publish_and_grant(consortium, consortium.small, path)
+    cid = publish_and_grant(consortium, consortium.small, path).dataset
     changed_copy(path, path)
     with consortium.researcher() as mara:
         ended = run(mara, consortium.workflow, [cid])

@@ -19,23 +19,25 @@ import pytest
 from catalog.error import Unreachable
 from node.api.client import Node
 from node.api.person import Persons
-from node.config import Folder
-from node.keyfile import Identity
+from node.config import Address, Folder
+from node.keyfile import Identity, write_identity
+from node.rootkey import new_passphrase
+from node.setup import init_site
 
 UP_SECONDS = 60.0
 
 
 class Here:
-    """A site of the test, made by the command, and the node processes that were started on it."""
+    """A site of the test, and the node processes that were started on it."""
 
     def __init__(self, path: Path, ports: list[int]) -> None:
         self.folder = Folder(path / "site")
         self.home = path / "home"
         self.environment = dict(os.environ) | {"COMITY_HOME": str(self.home)}
         self.started: list[subprocess.Popen[bytes]] = []
-        options = [f"--{name}-port={port}" for name, port in zip(("control", "bulk", "api"), ports, strict=True)]
-        made = self.comity("site", "init", str(self.folder.path), "--name", "St. Anna", "--steward", "Ada", *options)
-        assert made.returncode == 0, made.stderr
+        addresses = [Address("127.0.0.1", port) for port in ports]
+        # In this process, and under random bits: the command and costly passphrases have tests of their own.
+        Persons(self.home).add(init_site(self.folder, "St. Anna", "Ada", *addresses, new_passphrase()).steward)
         self.ports = ports
 
     def _command(self, *words: str) -> list[str]:
@@ -232,6 +234,7 @@ def test_what_is_damaged_is_named_and_nothing_runs(here, damage, code):
         case "settings":
             place.write_text(place.read_text().replace("port = ", "port = x", 1))
         case "another key":
-            folder.node_key.write_bytes(folder.root_key.read_bytes())
+            folder.node_key.unlink()
+            write_identity(folder.node_key, Identity.new("somebody"))
     line = one_line(here.run(), code)
     assert str(place) in line

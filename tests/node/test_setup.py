@@ -13,14 +13,17 @@ from catalog.member import Role
 from catalog.origin import LogName, origin_of
 from node.config import Address, Folder, read_config
 from node.keyfile import read_identity
-from node.replicate.catchup import index_log
+from node.replicate.indexing import index_log
+from node.rootkey import new_passphrase, read_root
 from node.setup import SiteMade, init_site
 from node.storage.log import DiskLog
 from node.system import SystemRandom
 
+PASSPHRASE = new_passphrase()
+
 
 def make(folder: Folder, name: str = "St. Anna", steward: str = "Ada") -> SiteMade:
-    return init_site(folder, name, steward, *(Address("127.0.0.1", port) for port in (4101, 4102, 4103)))
+    return init_site(folder, name, steward, *(Address("127.0.0.1", port) for port in (4101, 4102, 4103)), PASSPHRASE)
 
 
 def index_of(folder: Folder, made: SiteMade) -> SiteIndex:
@@ -45,7 +48,7 @@ def test_a_new_site_has_its_keys_its_settings_and_a_steward_who_counts(tmp_path,
     made = make(folder, name, steward)
     config = read_config(folder)
     assert (config.name, config.root) == (name, made.root)
-    assert read_identity(folder.root_key).did == made.root
+    assert read_root(folder.root_key, PASSPHRASE.text).did == made.root
     assert read_identity(folder.node_key).did == made.node
     index = index_of(folder, made)
     assert index.faults == {}
@@ -78,7 +81,7 @@ def test_an_empty_folder_is_taken_and_one_with_anything_in_it_is_left(tmp_path):
     made = make(folder)
     with pytest.raises(Conflict, match="is a site already"):
         make(folder)
-    assert read_identity(folder.root_key).did == made.root
+    assert read_root(folder.root_key, PASSPHRASE.text).did == made.root
     other = Folder(tmp_path / "other")
     other.path.mkdir()
     (other.path / ".hidden").write_text("mine")

@@ -2,14 +2,25 @@
 
 from catalog.body import write_body
 from catalog.cid import Cid
-from catalog.dagcbor import cid_of
+from catalog.dagcbor import cid_of, encode
+from catalog.httpsig import kept_request, sign_request
 from catalog.key import UNSIGNED, signed
 from node.message import Consistency, Envelope, Heads, Outcome, Place, Refusal, Reply, Rows, Who
 from privacy.decision import Decision
 from privacy.label import joined, released, resident
 from tests.protocol.people import DID, KEYS, T0
 from tests.protocol.published import BLOCK, CONSORTIUM, DATASET, GRANT, HOUR, PROJECT, PURPOSE, block
-from workflow.account import AccessFields, FetchFields, Kept, ReadFields, ReleaseFields, ResultFields
+from workflow.account import (
+    AccessFields,
+    Chain,
+    FetchFields,
+    Kept,
+    Link,
+    ReadFields,
+    ReleaseFields,
+    ResultFields,
+    Side,
+)
 from workflow.argument import Data, Many, handle
 from workflow.order import Instance, Order, Wanted
 from workflow.receipt import Output, Receipt, Release, Spent, Status
@@ -170,9 +181,10 @@ def account(kind: str, fields, at: int):
     return write_body(kind, fields, site=DID["anna-root"], at=at, by=KEYS["anna-node"], audience=())
 
 
-def chain(previous: int | None) -> dict[str, int | None]:
-    """The link backwards about the dataset."""
-    return {str(DATASET): previous}
+def chain(before: int | None, person: str = DID["mara"], link: Link | None = None) -> Chain:
+    """The links backwards about the dataset and a person; the person's is the same if none is given."""
+    about = Link(before=before, count=1 if before is None else before + 2)
+    return {str(DATASET): about, person: link or about}
 
 
 WHO = signed(
@@ -185,6 +197,16 @@ WHO = signed(
         sig=UNSIGNED,
     ),
     KEYS["anna-auditor"],
+)
+FETCH = f"/blob/{VALUE}/{VALUE}"
+FETCHED = kept_request(
+    "GET",
+    FETCH,
+    sign_request(
+        KEYS["institute-node"], "GET", FETCH, peer=DID["anna-node"], now=T0 + 20_200, nonce=bytes([0x5A]) * 16
+    ).items(),
+    body_digest=None,
+    peer=DID["anna-node"],
 )
 AUDIT = [
     (
@@ -203,6 +225,7 @@ AUDIT = [
                 decision=DECISION,
                 shown=SHOWN,
                 max_cost=100_000,
+                submission=encode(SUBMISSION),
                 chain=chain(None),
             ),
             T0 + 20_000,
@@ -222,6 +245,8 @@ AUDIT = [
                 decision=RELEASED,
                 report=REPORT,
                 chain=chain(0),
+                side=Side.SOURCE,
+                site=DID["institute-root"],
             ),
             T0 + 20_100,
         ),
@@ -257,7 +282,13 @@ AUDIT = [
         "fetch",
         account(
             "fetch",
-            FetchFields(root=VALUE, site=DID["institute-root"], person=None, chain=chain(2)),
+            FetchFields(
+                root=VALUE,
+                site=DID["institute-root"],
+                person=None,
+                chain={str(DATASET): Link(before=2, count=4)},
+                request=FETCHED,
+            ),
             T0 + 20_200,
         ),
     ),
@@ -265,7 +296,13 @@ AUDIT = [
         "read",
         account(
             "read",
-            ReadFields(person=DID["anna-auditor"], home=DID["anna-root"], dataset=DATASET, rows=4, chain=chain(3)),
+            ReadFields(
+                person=DID["anna-auditor"],
+                home=DID["anna-root"],
+                question=encode(WHO),
+                rows=4,
+                chain=chain(3, DID["anna-auditor"], Link(before=None, count=1)),
+            ),
             T0 + 30_000,
         ),
     ),
@@ -277,6 +314,6 @@ QUESTIONS = {
     "consistency": Envelope(question=Consistency(origin=f"{DID['anna-root']}/catalog/0", old=2, new=8)),
     "outcome": Envelope(question=Outcome(order=cid_of(ORDER), seconds=20)),
     "order": Envelope(question=Place(order=ORDER, submission=SUBMISSION, workflow=WORKFLOW, proofs=(), seconds=20)),
-    "rows": Envelope(question=Rows(who=WHO, before=None)),
+    "rows": Envelope(question=Rows(who=WHO, after=None)),
 }
 REFUSED = Reply(answer=None, refusal=Refusal(kind="NotFound", message="no such order came to this site"))

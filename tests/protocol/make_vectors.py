@@ -19,7 +19,7 @@ from catalog.leaf import encode_leaf, log_id, seal
 from catalog.member import epoch_message
 from catalog.merkle import Frontier, leaf_hash, prove_consistency, prove_inclusion
 from catalog.tiles import encode_bundle
-from node.message import Cosigned, Envelope, HeadsAnswer, Reply
+from node.message import AddCheckpoint, Envelope, HeadsAnswer, Reply
 from node.network.peer import peer_id_of
 from node.network.tls import certificate
 from node.replicate.catchup import BodyAnswer, body_path, bundle_path
@@ -199,7 +199,7 @@ def frames(catalog: dict[str, object], audit: dict[str, object]) -> dict[str, di
     """Messages on a control connection: the value, and the frame that carries it."""
     made = {
         **run.QUESTIONS,
-        "cosigned": Envelope(question=Cosigned(note=str(catalog["cosigned"]))),
+        "add-checkpoint": Envelope(question=AddCheckpoint(note=str(catalog["checkpoint"]), old=0, proof=())),
         "heads-answer": Reply(
             answer=encode(HeadsAnswer(notes=(str(catalog["checkpoint"]), str(audit["checkpoint"])))), refusal=None
         ),

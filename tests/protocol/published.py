@@ -60,13 +60,38 @@ def anna(kind: str, fields, at: int, audience: tuple[str, ...] | None = None):
     return write_body(kind, fields, site=DID["anna-root"], at=at, by=KEYS["anna-steward"], audience=audience)
 
 
+MEMBERS = tuple(
+    sorted((Member(site=name, root=DID[f"{site}-root"]) for site, name in SITES.items()), key=lambda m: m.root)
+)
+
+
+def epoch(signatures: dict[str, bytes]) -> Epoch:
+    """Epoch 0, with the signatures given."""
+    return Epoch(
+        consortium="Breast Alliance",
+        number=0,
+        previous=None,
+        members=MEMBERS,
+        quorum=quorum_for(len(MEMBERS)),
+        floor="",
+        duties={},
+        protocol=(1, 1),
+        signatures=signatures,
+    )
+
+
+_MESSAGE = epoch_message(epoch({}))
+EPOCH = epoch({DID[f"{site}-root"]: KEYS[f"{site}-root"].sign(_MESSAGE) for site in sorted(SITES)})
+CONSORTIUM = cid_of(EPOCH)
+
 GRANT = signed(
     Grant(
+        consortium=CONSORTIUM,
         issuer=DID["anna-steward"],
         site=DID["anna-root"],
         subject=DID["mara"],
         project=PROJECT,
-        claims={},
+        claims=(),
         datasets=(DATASET,),
         purposes=(PURPOSE,),
         actions=(Action.SEE, Action.COMPUTE, Action.RELEASE),
@@ -160,30 +185,6 @@ NORDSTAD = [
     ("nordstad-node-key", enrol("nordstad", "nordstad-node", Role.NODE, "nordstad-root", T0)),
     ("nordstad-steward-key", enrol("nordstad", "nordstad-steward", Role.STEWARD, "nordstad-root", T0)),
 ]
-
-MEMBERS = tuple(
-    sorted((Member(site=name, root=DID[f"{site}-root"]) for site, name in SITES.items()), key=lambda m: m.root)
-)
-
-
-def epoch(signatures: dict[str, bytes]) -> Epoch:
-    """Epoch 0, with the signatures given."""
-    return Epoch(
-        consortium="Breast Alliance",
-        number=0,
-        previous=None,
-        members=MEMBERS,
-        quorum=quorum_for(len(MEMBERS)),
-        floor="",
-        duties={},
-        protocol=(1, 1),
-        signatures=signatures,
-    )
-
-
-_MESSAGE = epoch_message(epoch({}))
-EPOCH = epoch({DID[f"{site}-root"]: KEYS[f"{site}-root"].sign(_MESSAGE) for site in sorted(SITES)})
-CONSORTIUM = cid_of(EPOCH)
 
 INVITE = signed(
     Invite(

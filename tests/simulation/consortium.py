@@ -1,7 +1,8 @@
 """Who takes part: keys, catalogs, data, blocks and policies of a small consortium, all from one seed.
 
 Hospitals hold resident data and take one of five stances; the institute shares the blocks, runs the project and
-pools. A liar, if there is one, keeps two histories of its logs.
+pools; a data trust, if there is one, only witnesses. A liar, if there is one, is a hospital that lies with its own
+keys (liar.py).
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
+from catalog.approve import ApproveFields
 from catalog.block import BlockFields, EndorseFields
-from catalog.body import write_body
+from catalog.body import Body, write_body
 from catalog.cid import Cid
 from catalog.dagcbor import Value, encode
 from catalog.dataset import DatasetFields, Level
 from catalog.grant import Action, Grant, GrantFields
 from catalog.key import UNSIGNED, PrivateKey, signed
-from catalog.member import KeyFields, Role
+from catalog.keyring import Charter
+from catalog.member import KeyFields, Role, quorum_for
 from catalog.offer import OfferFields
 from catalog.origin import LogName, origin_of
 from catalog.policy import PolicyFields
@@ -36,6 +39,8 @@ from workflow.tool import Tool
 
 PURPOSE: Final = "DUO:0000006"
 LATER: Final = 1 << 45
+DAY: Final = 86_400_000
+NAMES: Final = ("St. Anna", "St. Bruno", "St. Clara", "St. Dora", "St. Ewald")
 PRICE: Final = 100_000
 EPOCH_BEGAN: Final = 1_700_000_000_000
 """Unix milliseconds at the simulation's time 0."""
@@ -115,7 +120,10 @@ def _result(count: int, total: int) -> bytes:
 
 @dataclass(eq=False)
 class Site:
-    """One institution: its keys, its disk, its stance, and what its data are (root CID → dataset's name)."""
+    """One institution: its keys, its disk, its stance, and what its data are (root CID → dataset's name).
+
+    ``skew`` is by how many milliseconds its clock is wrong now; ``grant`` what it gave the researcher.
+    """
 
     name: str
     root: PrivateKey
@@ -127,10 +135,17 @@ class Site:
     policy: str
     datasets: dict[Cid, str] = field(default_factory=dict)
     subjects: dict[tuple[str, str], int] = field(default_factory=dict)
+    grant: Grant | None = None
+    witness_only: bool = False
 
     @property
     def did(self) -> str:
         return self.root.did
+
+    @property
+    def charter(self) -> Charter:
+        """What the consortium says of it."""
+        return Charter(((0, self.did),), witness_only=self.witness_only)
 
 
 def _key(seed: str) -> PrivateKey:
@@ -138,20 +153,44 @@ def _key(seed: str) -> PrivateKey:
 
 
 class Consortium:
-    """The founding of ``hospitals`` and an institute, with a researcher there; ``liar`` adds a lying member."""
+    """The founding of ``hospitals`` and an institute, with a researcher there.
 
-    def __init__(self, seed: str, hospitals: int, *, liar: bool, wholesome: bool, skew: int) -> None:
+    ``trust`` adds a member that only witnesses, ``liar`` one that lies. Clocks are wrong by up to ``skew``, and by
+    days at the ``strays``. Grants end at ``not_after``.
+    """
+
+    def __init__(
+        self,
+        seed: str,
+        hospitals: int,
+        *,
+        liar: bool,
+        wholesome: bool,
+        skew: int,
+        trust: bool = False,
+        strays: int = 0,
+        not_after: int = LATER,
+    ) -> None:
         self.random = random.Random(f"{seed}/consortium")
         self._seed = seed
+        self._not_after = not_after
         self.cid = Cid.of(seed.encode())
-        names = ["St. Anna", "St. Bruno", "St. Clara"][:hospitals]
-        self.hospitals = [self._site(name, self._stance(wholesome), skew) for name in names]
+        self.hospitals = [self._site(name, self._stance(wholesome), skew) for name in NAMES[:hospitals]]
         self.institute = self._site("Institute", Stance.WILLING, skew)
+        self.trust = self._site("Data Trust", Stance.OFFERLESS, skew) if trust else None
         self.liar = self._site("Liar", Stance.WILLING, skew) if liar else None
-        self.honest = [*self.hospitals, self.institute]
+        self.honest = [*self.hospitals, self.institute, *([self.trust] if self.trust else [])]
+        for site in self.random.sample(self.honest, strays):
+            site.skew += self.random.choice([-1, 1]) * self.random.randint(DAY, 4 * DAY)
         self.sites = [*self.honest, *([self.liar] if self.liar else [])]
+        if self.trust is not None:
+            self.trust.witness_only = True
+        self.quorum = quorum_for(len(self.sites))
         self.researcher = _key(f"{seed}/researcher")
         self.project = ProjectRef(site=self.institute.did, name="trial")
+        self.terms = ProjectFields(
+            name="trial", people=(self.researcher.did,), purpose=PURPOSE, datasets=(), not_after=LATER
+        )
         self.grants: list[Cid] = []
         self._made = 0
         for site in self.sites:
@@ -169,6 +208,11 @@ class Consortium:
         """Name for people by root key."""
         return {site.did: site.name for site in self.sites}
 
+    @property
+    def nodes(self) -> Mapping[str, str]:
+        """Node key by root key."""
+        return {site.did: site.node.did for site in self.sites}
+
     def _stance(self, wholesome: bool) -> Stance:
         if wholesome or self.random.random() < 0.7:
             return Stance.WILLING
@@ -183,8 +227,10 @@ class Consortium:
         return Site(name, root, node, steward, stance, disk, self.random.randint(-skew, skew), policy)
 
     def _found(self, site: Site) -> None:
-        for role, key in ((Role.NODE, site.node), (Role.STEWARD, site.steward)):
-            self.publish(site, "key", key.did, _enrolment(key, role, site.name), by=site.root)
+        self.publish(site, "key", site.node.did, _enrolment(site.node, Role.NODE, site.name), by=site.root)
+        if site.witness_only:
+            return
+        self.publish(site, "key", site.steward.did, _enrolment(site.steward, Role.STEWARD, site.name), by=site.root)
         self.publish(site, "policy", "", PolicyFields(text=site.policy))
         if site.stance is not Stance.OFFERLESS:
             self.publish(site, "offer", "", OfferFields(runner="sandbox", price=PRICE, step_millis=1000))
@@ -196,10 +242,7 @@ class Consortium:
     def _found_institute(self, site: Site) -> None:
         enrolment = _enrolment(self.researcher, Role.RESEARCHER, "Mara")
         self.publish(site, "key", self.researcher.did, enrolment)
-        project = ProjectFields(
-            name="trial", people=(self.researcher.did,), purpose=PURPOSE, datasets=(), not_after=LATER
-        )
-        self.publish(site, "project", "trial", project)
+        self.publish(site, "project", "trial", self.terms)
         label = shared(site.did, [each.did for each in self.honest])
         for name, cid in CIDS.items():
             tool = read_tool(BLOCKS[name])
@@ -217,31 +260,38 @@ class Consortium:
             site.disk.blobs[cid] = data
             site.datasets[cid] = f"{site.name} data {number}"
             self.publish(site, "dataset", str(cid), dataset_fields(site, cid))
+        self.approve(site, self.project, self.terms)
         if site.stance is not Stance.UNGRANTED:
             self._grant(site)
         if site.stance is not Stance.UNENDORSED:
             fields = EndorseFields(block=CIDS["count"], output_types=("statistics",))
             self.publish(site, "endorse", str(CIDS["count"]), fields)
 
+    def approve(self, site: Site, project: ProjectRef, terms: ProjectFields) -> None:
+        """A site's steward approves a project as it stands."""
+        self.publish(site, "approve", project.subject, ApproveFields(project=project, terms=terms.terms))
+
     def _grant(self, site: Site) -> None:
         grant = signed(
             Grant(
+                consortium=self.cid,
                 issuer=site.steward.did,
                 site=site.did,
                 subject=self.researcher.did,
                 project=self.project,
-                claims={},
+                claims=(),
                 datasets=tuple(site.datasets),
                 purposes=(PURPOSE,),
                 actions=(Action.SEE, Action.COMPUTE, Action.RELEASE),
                 blocks=(),
                 destinations=(self.institute.did,),
-                not_after=LATER,
+                not_after=self._not_after,
                 parent=None,
                 sig=UNSIGNED,
             ),
             site.steward,
         )
+        site.grant = grant
         fields = GrantFields(grant=grant)
         self.grants.append(fields.cid)
         self.publish(site, "grant", str(fields.cid), fields, audience=[self.institute.did])
@@ -271,7 +321,7 @@ class Consortium:
         *,
         by: PrivateKey | None = None,
         audience: Iterable[str] | None = None,
-    ) -> Value:
+    ) -> Body:
         """The signed body of the next version of a subject."""
         return write_body(
             kind,
@@ -300,3 +350,8 @@ def dataset_fields(site: Site, cid: Cid) -> DatasetFields:
 
 def _enrolment(key: PrivateKey, role: Role, name: str) -> KeyFields:
     return KeyFields(did=key.did, role=role, name=name, x25519=bytes(32))
+
+
+def removal(key: PrivateKey, role: Role, name: str) -> KeyFields:
+    """The entry that removes a key."""
+    return KeyFields(did=key.did, role=role, name=name, x25519=bytes(32), removed=True)

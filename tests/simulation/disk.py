@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from catalog.checkpoint import Checkpoint, cosigners, open_checkpoint, sign_checkpoint
+from catalog.checkpoint import Checkpoint, cosigners, merge_cosignatures, open_checkpoint, sign_checkpoint
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
 from catalog.error import BadInput, NotFound, VerificationFailed
+from catalog.fork import Fork
 from catalog.key import Signer
 from catalog.leaf import decode_leaf, encode_leaf, opens, seal
 from catalog.merkle import EMPTY_ROOT, Frontier, leaf_hash, prove_consistency, prove_inclusion
-from catalog.tiles import ENTRIES, Tile, encode_bundle
+from catalog.reopening import Reopening
+from catalog.tiles import ENTRIES, HEIGHT, WIDTH, Edge, Tile, encode_bundle
 from node.bus.journal import Record, Refusal, State
-from node.ports import Seen
+from node.replication import Seen
 from tests.simulation.scheduler import Turn
 from workflow.order import Order
 from workflow.receipt import Receipt
@@ -38,13 +40,34 @@ class StoredLog:
     leaves: list[bytes] = field(default_factory=list)
     hashes: list[bytes] = field(default_factory=list)
     bodies: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
-    cosigned: dict[tuple[int, str], int] = field(default_factory=dict)
+    cosigned: dict[int, str] = field(default_factory=dict)
+    """Checkpoints with their cosignatures, by size."""
+    _known: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    """Roots over spans of leaves: a log only grows."""
 
     def root_at(self, size: int) -> bytes:
-        return Frontier().extend(self.hashes[:size]).root
+        return self._root(0, size)
 
     def subtree(self, height: int, index: int) -> bytes:
-        return Frontier().extend(self.hashes[index << height : (index + 1) << height]).root
+        return self._root(index << height, (index + 1) << height)
+
+    def _root(self, start: int, stop: int) -> bytes:
+        if stop > len(self.hashes):
+            return Frontier().extend(self.hashes[start:stop]).root
+        if (start, stop) not in self._known:
+            self._known[start, stop] = Frontier().extend(self.hashes[start:stop]).root
+        return self._known[start, stop]
+
+    def copy(self) -> StoredLog:
+        """All of it, to go on with apart."""
+        return replace(
+            self,
+            leaves=list(self.leaves),
+            hashes=list(self.hashes),
+            bodies=dict(self.bodies),
+            cosigned=dict(self.cosigned),
+            _known={},
+        )
 
     def put(self, key: Signer, epoch: int, entries: Sequence[tuple[str, bytes, bytes]]) -> int:
         """Append (kind, body, salt) entries and sign the checkpoint over them."""
@@ -60,7 +83,7 @@ class StoredLog:
 
 
 class _Log:
-    """What a site's own log and a replica have in common (:class:`node.ports.Log`)."""
+    """What a site's own log and a replica have in common (:class:`node.log.Log`)."""
 
     def __init__(self, stored: StoredLog) -> None:
         self.stored = stored
@@ -93,19 +116,31 @@ class _Log:
             raise NotFound(f"no leaf {index}")
         return self.stored.bodies.get(index)
 
+    async def read(self, start: int, stop: int) -> list[tuple[bytes, tuple[bytes, bytes] | None]]:
+        await Turn("log.read")
+        return [(self.stored.leaves[index], self.stored.bodies.get(index)) for index in range(start, stop)]
+
     async def tile(self, path: str) -> bytes | None:
         await Turn("log.tile")
         try:
             tile = Tile.parse(path)
         except BadInput:
             return None
-        if tile.level != ENTRIES or not tile.within(self.size):
+        if not tile.within(self.size):
             return None
-        return encode_bundle(self.stored.leaves[tile.start : tile.stop])
+        if tile.level == ENTRIES:
+            return encode_bundle(self.stored.leaves[tile.start : tile.stop])
+        height = HEIGHT * tile.level
+        first = tile.index * WIDTH
+        return b"".join(self.stored.subtree(height, first + offset) for offset in range(tile.width))
 
     async def prove(self, index: int, size: int) -> list[bytes]:
         await Turn("log.prove")
         return prove_inclusion(index, size, self.stored.subtree)
+
+    async def root_at(self, size: int) -> bytes:
+        await Turn("log.root")
+        return self.stored.root_at(size)
 
     async def consistency(self, old: int, new: int) -> list[bytes]:
         await Turn("log.consistency")
@@ -115,7 +150,7 @@ class _Log:
 
 
 class SimulatedOwnLog(_Log):
-    """A log that the site writes (:class:`node.ports.OwnLog`): entries get their places in the order of the calls."""
+    """A log that the site writes (:class:`node.log.OwnLog`): entries get their places in the order of the calls."""
 
     def __init__(self, stored: StoredLog, key: Signer, token: Callable[[int], bytes], appended: Appended) -> None:
         super().__init__(stored)
@@ -146,58 +181,134 @@ class SimulatedOwnLog(_Log):
         checkpoint = open_checkpoint(note, self.origin, self.stored.did)
         if checkpoint.size > self.size or checkpoint.root != self.stored.root_at(checkpoint.size):
             raise VerificationFailed("not a checkpoint of this log")
-        for name, seconds in cosigners(note, witnesses).items():
-            self.stored.cosigned.setdefault((checkpoint.size, name), seconds)
+        kept = self.stored.cosigned.get(checkpoint.size)
+        merged = merge_cosignatures(kept, note, [self.stored.did], witnesses)
+        self.stored.cosigned[checkpoint.size] = merged
         await Turn("log.cosigned")
-        return {name: at for (size, name), at in self.stored.cosigned.items() if size == checkpoint.size}
+        return cosigners(merged, witnesses)
+
+    async def cosigned(self, least: int = 0, count: int = 1) -> str | None:
+        await Turn("log.find")
+        return next((note for size, note in self._cosigned(count) if size >= least), None)
+
+    async def last_cosigned(self, count: int = 1) -> str | None:
+        await Turn("log.last")
+        return next((note for _, note in self._cosigned(count)[::-1]), None)
+
+    def _cosigned(self, count: int) -> list[tuple[int, str]]:
+        return [(size, note) for size, note in sorted(self.stored.cosigned.items()) if note.count("\n— ") > count]
 
 
 class SimulatedReplica(_Log):
-    """A replica (:class:`node.ports.PeerLog`)."""
+    """A replica (:class:`node.log.PeerLog`). What was added beyond the checkpoint does not survive."""
+
+    def __init__(self, stored: StoredLog) -> None:
+        super().__init__(stored)
+        self._added: list[bytes] = []
+
+    @property
+    def edge(self) -> Edge:
+        return Edge().extend([*self.stored.hashes, *map(leaf_hash, self._added)])[0]
+
+    async def add(self, new_leaves: Sequence[bytes]) -> None:
+        await Turn("replica.add")
+        self._added.extend(new_leaves)
+
+    async def drop_added(self) -> None:
+        await Turn("replica.drop")
+        self._added.clear()
 
     async def extend(self, note: str, new_leaves: Sequence[bytes]) -> None:
         await Turn("replica.extend")
         stored = self.stored
         checkpoint = open_checkpoint(note, self.origin, stored.did)
-        hashes = [*stored.hashes, *(leaf_hash(leaf) for leaf in new_leaves)]
+        leaves = [*self._added, *new_leaves]
+        hashes = [*stored.hashes, *(leaf_hash(leaf) for leaf in leaves)]
         if checkpoint.size != len(hashes) or checkpoint.root != Frontier().extend(hashes).root:
             raise VerificationFailed("the leaves do not rebuild the root")
-        stored.leaves.extend(new_leaves)
+        stored.leaves.extend(leaves)
         stored.hashes, stored.note = hashes, note
+        self._added.clear()
         await Turn("replica.extended")
 
-    async def put_body(self, index: int, salt: bytes, body: bytes) -> None:
+    async def put_bodies(self, rows: Sequence[tuple[int, bytes, bytes]]) -> list[int]:
         await Turn("replica.put")
-        if not opens(decode_leaf(self.stored.leaves[index]), body, salt):
-            raise VerificationFailed("the leaf commits to another body")
-        self.stored.bodies[index] = (salt, body)
+        wrong = [index for index, salt, body in rows if not self._opens(index, salt, body)]
+        self.stored.bodies.update({index: (salt, body) for index, salt, body in rows if index not in wrong})
         await Turn("replica.putted")
+        return wrong
+
+    def _opens(self, index: int, salt: bytes, body: bytes) -> bool:
+        try:
+            return index < self.size and opens(decode_leaf(self.stored.leaves[index]), body, salt)
+        except VerificationFailed:
+            return False
 
     async def missing_bodies(self, start: int, limit: int) -> list[int]:
         await Turn("replica.missing")
         return [at for at in range(start, self.size) if at not in self.stored.bodies][:limit]
 
 
+class SimulatedReplicas:
+    """The replicas of a site (:class:`node.replication.Replicas`)."""
+
+    def __init__(self, stored: Mapping[str, StoredLog]) -> None:
+        self.known = {site: SimulatedReplica(log) for site, log in stored.items()}
+
+    async def of(self, site: str) -> SimulatedReplica:
+        await Turn("replicas.of")
+        return self.known[site]
+
+
 class SimulatedMemory:
-    """What a witness must not forget (:class:`node.ports.Memory`)."""
+    """What a witness must not forget, and who was heard when: ``Memory``, ``HeardMemory`` of node/replication.py."""
+
+    # It keeps the new epochs of others' logs too (:class:`node.replicate.reopened.ReopeningMemory`).
 
     def __init__(self) -> None:
         self.kept: dict[str, Seen] = {}
-        self.accused: list[tuple[str, str]] = []
+        self.accused: dict[str, Fork] = {}
+        self.times: dict[str, int] = {}
+        self.opened: list[Reopening] = []
 
     async def seen(self, origin: str) -> Seen | None:
         await Turn("memory.seen")
         return self.kept.get(origin)
 
-    async def remember(self, origin: str, seen: Seen, note: str) -> None:
+    async def remember(self, origin: str, seen: Seen, after: Seen | None) -> bool:
         await Turn("memory.remember")
+        if self.kept.get(origin) != after:
+            return False
         self.kept[origin] = seen
         await Turn("memory.remembered")
+        return True
 
-    async def accuse(self, origin: str, ours: str, theirs: str, reason: str) -> None:
+    async def accuse(self, fork: Fork) -> None:
         await Turn("memory.accuse")
-        self.accused.append((origin, reason))
+        self.accused.setdefault(fork.origin, fork)
         await Turn("memory.accused")
+
+    async def forks(self) -> list[Fork]:
+        await Turn("memory.forks")
+        return list(self.accused.values())
+
+    async def reopened(self) -> list[Reopening]:
+        await Turn("memory.reopened")
+        return list(self.opened)
+
+    async def keep_reopening(self, reopening: Reopening) -> None:
+        await Turn("memory.reopen")
+        if reopening not in self.opened:
+            self.opened.append(reopening)
+        await Turn("memory.reopened")
+
+    async def heard(self) -> dict[str, int]:
+        await Turn("memory.heard")
+        return dict(self.times)
+
+    async def keep_heard(self, site: str, at: int) -> None:
+        await Turn("memory.hear")
+        self.times[site] = at
 
 
 class SimulatedJournal:
@@ -258,6 +369,8 @@ class Disk:
     memory: SimulatedMemory = field(default_factory=SimulatedMemory)
     journal: SimulatedJournal = field(default_factory=SimulatedJournal)
     blobs: dict[Cid, bytes] = field(default_factory=dict)
+    reopenings: list[Reopening] = field(default_factory=list)
+    """New epochs of this site's own logs."""
 
 
 def new_log(origin: str, key: Signer) -> StoredLog:

@@ -1,19 +1,28 @@
-"""What must hold at the end: every submission ended and tells the truth, and every replica is the same."""
+"""What must hold at the end: every submission ended and tells the truth, and every replica is the same.
+
+And every intent that opened data stands provably in a log whose checkpoint a quorum cosigned; whoever forked is stopped
+at all, and nobody else is; and each still follows each.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 
-from catalog.body import read_body
+from catalog.body import is_visible
+from catalog.checkpoint import cosigners, open_checkpoint
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
-from catalog.index import Index, SiteIndex
-from catalog.leaf import decode_leaf
+from catalog.fork import check_fork
+from catalog.index import SiteIndex
+from catalog.leaf import decode_leaf, opens
+from catalog.merkle import prove_inclusion, verify_inclusion
+from catalog.note import parse_note
 from node.bus.journal import Record, State
-from node.ports import Seen
-from tests.simulation.consortium import Consortium, Site, compute
+from node.replication import Seen
+from tests.simulation.consortium import DAY, EPOCH_BEGAN, Consortium, Site, compute
 from tests.simulation.disk import StoredLog
+from tests.simulation.node import SMALL, Node
 from tests.simulation.watch import Invariant, Violation, Watch
 from workflow.argument import Data, Many
 from workflow.order import Order
@@ -27,8 +36,10 @@ def check_submission(consortium: Consortium, watch: Watch, record: Record) -> No
         raise Violation(Invariant.RESULT, "a submission never ended")
     receipts = {receipt.order: receipt for receipt in record.receipts}
     for receipt in record.receipts:
-        result = watch.accounts[receipt.site].results.get(receipt.order)
-        if receipt.status is Status.DONE and (result is None or result.status is not Status.DONE):
+        account = watch.accounts[receipt.site]
+        # A log that was brought back may say «failed» of what was running when it was copied, and was delivered then.
+        results = [each.get(receipt.order) for each in (account.results, account.lost)]
+        if receipt.status is Status.DONE and not any(each and each.status is Status.DONE for each in results):
             raise Violation(Invariant.RESULT, "the bus holds a receipt that its site's log does not")
     done = {order.shard for order in record.orders if order.step == "count" and _status(receipts, order) is Status.DONE}
     asked = record.submission.inputs["data"]
@@ -128,34 +139,145 @@ def _bytes(consortium: Consortium, cid: Cid) -> bytes:
     return next(site.disk.blobs[cid] for site in consortium.hospitals if cid in site.datasets)
 
 
-def differences(consortium: Consortium, site: Site, index: Index) -> list[str]:
-    """Where what ``site`` holds and counts of the honest members differs from what they wrote."""
-    found = []
-    for other in consortium.honest:
+FOLLOWED_MILLIS = 3 * 60_000
+"""Within this time each honest member has followed each other one, in peace, whatever a liar asks of them."""
+
+
+class Ending:
+    """What the ``nodes`` of the honest sites hold when peace has come."""
+
+    def __init__(self, consortium: Consortium, watch: Watch, nodes: Mapping[str, Node]) -> None:
+        self._consortium = consortium
+        self._watch = watch
+        self._nodes = nodes
+        self._indexes: dict[tuple[str, str], SiteIndex] = {}
+
+    def found(self) -> list[tuple[Invariant, str]]:
+        """What does not hold yet: the honest sites come to hold and count of each other what they wrote.
+
+        Raises:
+            Violation: an honest one stands accused.
+        """
+        if not all(node.ready and node.process.alive for node in self._nodes.values()):
+            return [(Invariant.CONVERGES, "a node has not come up")]
+        honest = self._consortium.honest
+        for site in honest:
+            self._check_accused(site)
+        found = [line for site in honest for line in self._unsigned(site)]
+        found += [line for site in honest for other in honest for line in self._differences(site, other)]
+        slow = [line for site in honest for line in self._unfollowed(site)]
+        return [
+            *((Invariant.CONVERGES, line) for line in found),
+            *((Invariant.FORK, line) for line in self._unstopped()),
+            *((Invariant.FLOOD, line) for line in slow),
+        ]
+
+    def check(self) -> None:
+        """What holds from the first moment of agreement on.
+
+        Raises:
+            Violation: it does not.
+        """
+        for site in self._consortium.honest:
+            self._check_flooded(site)
+            self._check_intents(site)
+
+    def _unsigned(self, site: Site) -> list[str]:
+        """Whose catalog a site holds otherwise than its owner signed it."""
+        found = []
+        for other in self._consortium.sites:
+            log = site.disk.replicas.get(other.did)
+            if log is not None and log.note:
+                signed = open_checkpoint(log.note, log.origin, log.did)
+                if signed.root != log.root_at(len(log.leaves)):
+                    found.append(f"{site.name} holds what {other.name} did not sign")
+        return found
+
+    def _differences(self, site: Site, other: Site) -> list[str]:
+        found = []
         replica = site.disk.catalog if other is site else site.disk.replicas[other.did]
         if replica.hashes != other.disk.catalog.hashes:
             found.append(f"{site.name} has {len(replica.leaves)} of {len(other.disk.catalog.leaves)} of {other.name}")
-        expected = index_of(other, site.did)
-        actual = index.site(other.did)
+        actual, expected = self._nodes[site.did].index.site(other.did), self._index_of(other, site.did)
         if summary(actual) != summary(expected):
             found.append(f"{site.name} counts other entries of {other.name} than it wrote: {_diff(actual, expected)}")
-        if other is not site:
-            found += _uncosigned(site, other)
-    return found
+        return found + (_uncosigned(site, other) if other is not site else [])
 
+    def _index_of(self, owner: Site, reader: str) -> SiteIndex:
+        """The index of an owner's log as a reader who sees all that it may see has it."""
+        index = self._indexes.get((owner.did, reader))
+        if index is None:
+            index = self._indexes[owner.did, reader] = SiteIndex(owner.did)
+            index.govern(owner.charter)
+        log = owner.disk.catalog
+        for position in range(index.size, len(log.leaves)):
+            body = log.bodies[position][1]
+            seen = body if is_visible(body, reader) else None
+            index.take(self._watch.readings.read(owner.did, position, log.leaves[position], seen))
+        return index
 
-def index_of(owner: Site, reader: str) -> SiteIndex:
-    """The index of an owner's log as a reader who sees all that it may see has it."""
-    index = SiteIndex(owner.did)
-    for position, leaf in enumerate(owner.disk.catalog.leaves):
-        body = read_body(owner.disk.catalog.bodies[position][1])
-        index.add(position, decode_leaf(leaf).kind_name, body if body.visible_to(reader) else None)
-    return index
+    def _unstopped(self) -> list[str]:
+        """Who still relies on a member that has forked, as another honest one has shown, or the two together could."""
+        honest = self._consortium.honest
+        forked = {origin.partition("/")[0] for site in honest for origin in site.disk.memory.accused}
+        if self._consortium.liar is not None and self._parted(self._consortium.liar):
+            forked.add(self._consortium.liar.did)
+        return [
+            f"{site.name} still relies on a member that has forked"
+            for site in honest
+            if any(not self._nodes[site.did].index.site(did).stale for did in forked)
+        ]
+
+    def _parted(self, liar: Site) -> bool:
+        """Whether honest members hold two histories of a liar's catalog."""
+        held = sorted((site.disk.replicas[liar.did].hashes for site in self._consortium.honest), key=len)
+        return any(held[-1][: len(hashes)] != hashes for hashes in held)
+
+    def _check_accused(self, site: Site) -> None:
+        liar = self._consortium.liar
+        for fork in site.disk.memory.accused.values():
+            if liar is None or fork.origin.partition("/")[0] != liar.did:
+                raise Violation(Invariant.FORK, f"{site.name} takes an honest member for one that has forked")
+            check_fork(fork, [liar.node.did])
+
+    def _check_flooded(self, site: Site) -> None:
+        """No more came of a liar's catalog than the quota of every run of this site's node lets in."""
+        liar, seen = self._consortium.liar, self._watch.seen
+        if liar is None or seen["clock set"]:  # a clock that is set forward fills the stores
+            return
+        entries = SMALL["entries"]
+        days = (self._watch.now() - EPOCH_BEGAN) / DAY
+        most = entries.most * (1 + seen["killed"] + seen["restored"]) + entries.a_day * days
+        if len(site.disk.replicas[liar.did].leaves) > most:
+            raise Violation(Invariant.FLOOD, f"{site.name} took more of the liar's catalog than its quota")
+
+    def _unfollowed(self, site: Site) -> list[str]:
+        """Whom a site has not followed for too long."""
+        least = self._watch.now() - FOLLOWED_MILLIS
+        others = [other for other in self._consortium.honest if other is not site]
+        late = [other.name for other in others if self._watch.rounds.get((site.did, other.did), 0) < least]
+        return [f"{site.name} has not followed {name} for minutes" for name in late]
+
+    def _check_intents(self, site: Site) -> None:
+        """Each intent is proven by a checkpoint that a quorum cosigned, and its body is what that commits to."""
+        log, quorum = site.disk.audit, self._consortium.quorum
+        if not log.leaves:
+            return
+        note = log.cosigned.get(len(log.leaves), "")
+        checkpoint = open_checkpoint(note, log.origin, log.did)
+        witnesses = {did: node for did, node in self._consortium.nodes.items() if did != site.did}
+        if len(cosigners(note, witnesses)) < quorum:
+            raise Violation(Invariant.INTENT, f"the audit log of {site.name} was cosigned by too few")
+        for index, (salt, body) in log.bodies.items():
+            proof = prove_inclusion(index, checkpoint.size, log.subtree)
+            verify_inclusion(log.hashes[index], index, checkpoint.size, checkpoint.root, proof)
+            if not opens(decode_leaf(log.leaves[index]), body, salt):
+                raise Violation(Invariant.INTENT, f"a body in the audit log of {site.name} is not what its leaf names")
 
 
 def summary(index: SiteIndex) -> tuple[int, dict[int, str], dict[tuple[str, str], int]]:
     """What an index says, for comparing."""
-    kinds = ("key", "dataset", "block", "endorse", "grant", "project", "policy", "offer")
+    kinds = ("key", "dataset", "block", "endorse", "grant", "revoke", "project", "approve", "policy", "offer", "beat")
     entries = {(kind, entry.subject): entry.index for kind in kinds for entry in index.entries(kind)}
     return index.size, dict(index.faults), entries
 
@@ -177,4 +299,5 @@ def _uncosigned(witness: Site, owner: Site) -> list[str]:
 
 
 def _arrived(log: StoredLog, size: int, witness: str) -> bool:
-    return (size, witness) in log.cosigned
+    note = log.cosigned.get(size)
+    return note is not None and any(each.name == witness for each in parse_note(note).signatures)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from catalog.error import ComityError, NotFound, Unreachable, VerificationFailed
 from tests.simulation.scheduler import Event, Process, Scheduler, Turn
 
 Serve = Callable[[str, str, bytes], Awaitable[bytes]]
 """(channel, asking site, question) → answer."""
+
+Heard = Callable[[str, bytes], None]
+"""(from, message): gossip, which may be anybody's and may say anything."""
 
 Sniff = Callable[[str, str, str, bytes], None]
 """(channel, from, to, bytes), called for each message when it is sent."""
@@ -22,6 +26,8 @@ class Weather:
     lost: float = 0.0
     doubled: float = 0.0
     delay: int = 50
+    """As doubled messages and delays pass each other, they are reordered."""
+
     cut: set[frozenset[str]] = field(default_factory=set)
 
 
@@ -33,11 +39,21 @@ class Network:
         self._random = scheduler.random
         self._sniff = sniff
         self._served: dict[str, tuple[Process, Serve]] = {}
+        self._heard: dict[str, Heard] = {}
         self.weather = weather
 
-    def attach(self, site: str, process: Process, serve: Serve) -> None:
-        """From now on ``process`` answers for ``site``."""
+    def attach(self, site: str, process: Process, serve: Serve, heard: Heard | None = None) -> None:
+        """From now on ``process`` answers for ``site``; ``heard`` is told what is gossiped."""
         self._served[site] = (process, serve)
+        if heard is not None:
+            self._heard[site] = heard
+
+    def gossip(self, source: str, message: bytes) -> None:
+        """Tell everybody who is there."""
+        for target, heard in list(self._heard.items()):
+            process, _ = self._served[target]
+            if target != source and process.alive:
+                self._send("gossip", source, target, message, partial(heard, source, message))
 
     async def ask(self, channel: str, source: str, target: str, question: bytes, seconds: float) -> bytes:
         """One question and its answer.
@@ -90,8 +106,8 @@ class SimulatedControl:
         return await self._network.ask("control", self._site, site, question, seconds)
 
     async def hint(self, message: bytes) -> None:
-        """Nobody listens: gossip is never needed for correctness."""
         await Turn("control.hint")
+        self._network.gossip(self._site, message)
 
 
 class SimulatedBulk:

@@ -6,8 +6,10 @@ A :class:`Node` lives until it is killed; what the next one knows, it knows from
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
-from catalog.body import read_body
+from catalog.body import Body, is_visible, read_body, write_body
 from catalog.cid import Cid
 from catalog.dagcbor import Value, cid_of, encode
 from catalog.error import ComityError, NotFound, Unreachable
@@ -21,34 +23,60 @@ from node.automator.ledger import Ledger
 from node.automator.verify import Consortium as Epoch
 from node.automator.verify import Verifier
 from node.bus.bus import Bus
-from node.bus.dispatch import Dispatcher, Reached
+from node.bus.dispatch import Dispatcher
 from node.bus.journal import State
 from node.message import (
+    AddCheckpoint,
     Consistency,
-    Cosigned,
-    Done,
     Heads,
     HeadsAnswer,
     Outcome,
     Place,
-    ProofAnswer,
     read_question,
     reply_bytes,
 )
-from node.replicate.catchup import BodyAnswer, index_log
+from node.replicate.catchup import BodiesAnswer
 from node.replicate.cosign import Witness
-from node.replicate.replicator import Replicator
+from node.replicate.freshness import Freshness
+from node.replicate.indexing import at_once, index_log
+from node.replicate.quota import Bound, Quota
+from node.replicate.reopened import Reopened
+from node.replicate.replicator import Means, Replicator
 from tests.simulation.consortium import Consortium, Site
-from tests.simulation.disk import SimulatedOwnLog, SimulatedReplica
+from tests.simulation.disk import SimulatedOwnLog, SimulatedReplica, SimulatedReplicas
 from tests.simulation.network import Network, SimulatedBulk, SimulatedControl, bulk_answer
 from tests.simulation.scheduler import Event, Nap, Process, Scheduler, Task, Turn
-from tests.simulation.steps import SimulatedClock, SimulatedDocuments, SimulatedRandom, SimulatedSteps
+from tests.simulation.steps import (
+    SimulatedClock,
+    SimulatedDocuments,
+    SimulatedRandom,
+    SimulatedReceiving,
+    SimulatedSteps,
+)
+from tests.simulation.vitals import Pace, Vitals, cosign, path_answer, quorum_of
 from tests.simulation.watch import Watch
-from workflow.account import Chain, FetchFields
+from workflow.account import Chain, FetchFields, HaltFields
 from workflow.receipt import Receipt
 from workflow.submission import Submission
 
-ROUND_MILLIS = 8_000
+T = TypeVar("T")
+ROUND_MILLIS = 15_000
+SMALL = {
+    bound.what: bound
+    for bound in (
+        Bound("entries", 300, 60 * 24 * 20),
+        Bound("bodies", 300, 60 * 24 * 20),
+        Bound("bytes of bodies", 1 << 20, 1 << 30),
+    )
+}
+"""Of entries and bodies 300 at once, and 20 more each minute."""
+
+
+class SmallQuota(Quota):
+    """What may come from each member, as little as suits a world of minutes."""
+
+    def take(self, site: str, bound: Bound, count: int) -> None:
+        super().take(site, SMALL[bound.what], count)
 
 
 class _UnderWay:
@@ -66,6 +94,7 @@ class Node:
     witness_class: type[Witness] = Witness
     judge_class: type[Judge] = Judge
     bus_class: type[Bus] = Bus
+    freshness_class: type[Freshness] = Freshness
     replicator_class: type[Replicator] = Replicator
 
     def __init__(
@@ -79,12 +108,18 @@ class Node:
         run: int,
         broken: float,
         once: bool,
+        pace: Pace,
+        mute: bool,
     ) -> None:
+        self._pace = pace
+        self._mute = mute
         self.site = site
         self.process = Process(site.name)
-        self.clock = SimulatedClock(scheduler, site.skew)
+        self.clock = SimulatedClock(scheduler, site)
         self.random = SimulatedRandom(f"{scheduler.random.random()}/{site.name}/{run}")
         self.index = Index([each.did for each in consortium.sites])
+        for each in consortium.sites:
+            self.index.site(each.did).govern(each.charter)
         self.holdings = Holdings()
         self.control = SimulatedControl(network, site.did)
         self.bulk = SimulatedBulk(network, site.did)
@@ -95,13 +130,20 @@ class Node:
         self._watch = watch
         self._once = once
         self._under_way: dict[Cid, _UnderWay] = {}
-        self._catalog = SimulatedOwnLog(
-            site.disk.catalog, site.node, self.random.token, lambda *entry: watch.published(site, *entry)
-        )
-        self._audit = SimulatedOwnLog(
-            site.disk.audit, site.node, self.random.token, lambda *entry: watch.accounted(site, *entry)
-        )
-        self._replicas = {did: SimulatedReplica(stored) for did, stored in site.disk.replicas.items()}
+        self._writing = False
+        self._news: dict[str, Event[None]] = {}
+
+        def published(index: int, kind: str, body: bytes) -> None:
+            watch.published(site, index, kind, body)
+            self.vitals.wake()
+
+        def accounted(index: int, kind: str, body: bytes) -> None:
+            watch.accounted(site, index, kind, body)
+            self.vitals.wake()
+
+        self._catalog = SimulatedOwnLog(site.disk.catalog, site.node, self.random.token, published)
+        self._audit = SimulatedOwnLog(site.disk.audit, site.node, self.random.token, accounted)
+        self._replicas = SimulatedReplicas(site.disk.replicas)
         self.steps = SimulatedSteps(site, self.index, self.bulk, scheduler, watch, broken)
         self.documents = SimulatedDocuments()
 
@@ -113,17 +155,24 @@ class Node:
 
     async def _start(self) -> None:
         own = self.index.site(self.site.did)
-        await index_log(self._catalog, own)
+        await index_log(self._catalog, own, read=self._watch.readings)
         for entry in [*own.entries("dataset"), *own.entries("block")]:
             self.holdings.publish(entry)
-        for did, replica in self._replicas.items():
-            await index_log(replica, self.index.site(did))
+        for did, replica in self._replicas.known.items():
+            await index_log(replica, self.index.site(did), read=self._watch.readings)
         self.ledger = await self.rebuild()
         self._wire()
+        for position, (_, body) in sorted(self.site.disk.audit.bodies.items()):
+            self.book.halts.take(position, read_body(body))
+        await self.vitals.load()
+        await self.freshness.load()
+        await self.witness.load()
         await self.automator.recover()
+        beat_millis = None if self._mute else self._pace.beat_millis
+        self.vitals.begin(self.index.site(self.site.did), self.witness, self.say, beat_millis)
         self.ready = True
-        self._network.attach(self.site.did, self.process, self._serve)
-        for did in self._replicas:
+        self._network.attach(self.site.did, self.process, self._serve, self.heard)
+        for did in self._replicas.known:
             self._scheduler.spawn(self.process, f"follow-{self._consortium.names[did]}", self._follow(did))
         for record in await self.site.disk.journal.records():
             if record.state is State.RUNNING:
@@ -141,16 +190,48 @@ class Node:
     def _wire(self) -> None:
         site, key = self.site, self.site.node
         self.book = AuditBook(site.did, key, self._audit, self.ledger, self.clock)
-        epoch = Epoch(self._consortium.cid, 0)
+        epoch = Epoch(self._consortium.cid, 0, site.witness_only)
         verifier = Verifier(site.did, epoch, self.index, self.documents, self.steps)
-        judge = self.judge_class(self.index.site(site.did), self.index, site.name, "")
-        self.automator = self.automator_class(
-            site.did, key, verifier, judge, self.book, self.steps, self.holdings, self.clock, self.random
+        consortium, memory = self._consortium, site.disk.memory
+        self.freshness = self.freshness_class(
+            site.did,
+            self.index,
+            memory,
+            self.clock,
+            lambda owner: quorum_of(consortium, owner),
+            consortium.names.__getitem__,
+            self._pace.bounds,
         )
-        witness = self.witness_class(site.did, key, site.disk.memory, self.control, self.clock)
-        nodes = {each.did: each.node.did for each in self._consortium.sites}
-        self.replicator = self.replicator_class(self.control, self.bulk, witness, self.index, self._replicas, nodes)
-        dispatcher = Dispatcher(key, self.index, site.disk.journal, self.control, self.clock)
+        judge = self.judge_class(self.index.site(site.did), self.index, site.name, "", self.freshness)
+        self.vitals = Vitals(
+            site,
+            consortium,
+            self._scheduler,
+            self.process,
+            self.control,
+            (self._catalog, self._audit),
+            lambda: self.automator.settle(),
+        )
+        self.automator = self.automator_class(
+            site.did, key, verifier, judge, self.book, self.steps, self.holdings, self.vitals, self.clock, self.random
+        )
+        nodes = consortium.nodes
+        self.witness = self.witness_class(
+            site.did,
+            key,
+            memory,
+            self.index,
+            lambda did: frozenset({nodes[did]}),
+            self.clock,
+            self.vitals.wake,
+            Reopened(memory, lambda did: (did,)),
+        )
+        means = Means(self.control, self.bulk, self.clock, at_once, self._together, self._watch.readings)
+        self.replicator = self.replicator_class(
+            site.did, consortium, means, self.witness, self.freshness, self.index, self._replicas
+        )
+        self.replicator._quota = SmallQuota(self.clock.now)
+        dispatcher = Dispatcher(key, self.index, site.disk.journal, self.control, SimulatedReceiving(), self.clock)
         self.bus = self.bus_class(
             site.did,
             self.index,
@@ -162,14 +243,14 @@ class Node:
             self.clock,
         )
 
-    async def _together(self, jobs: Sequence[Callable[[], Awaitable[Reached]]]) -> list[Reached]:
-        async def one(job: Callable[[], Awaitable[Reached]]) -> Reached:
+    async def _together(self, jobs: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+        async def one(job: Callable[[], Awaitable[T]]) -> T:
             return await job()
 
         tasks = [self._scheduler.spawn(self.process, f"job{number}", one(job)) for number, job in enumerate(jobs)]
         for task in tasks:
             task.watched = True
-        results: list[Reached] = [await self._scheduler.join(task) for task in tasks]
+        results: list[T] = [await self._scheduler.join(task) for task in tasks]
         return results
 
     # --- doing -------------------------------------------------------------------------------------------------------
@@ -189,21 +270,53 @@ class Node:
         latest = own.latest(kind, subject)
         if latest is not None:
             self.site.subjects[kind, subject] = latest.index
-        body = self._consortium.body(self.site, kind, subject, fields, audience=audience)
+        await self._write(self._consortium.body(self.site, kind, subject, fields, audience=audience))
+
+    async def resume(self) -> None:
+        """A steward has looked at what a restored log lacks, and lets the site go on."""
+
+        def fields(chain: Chain, _index: int) -> HaltFields:
+            return HaltFields(project=None, member=None, reason="looked at", statement=None, chain=chain)
+
+        await self.book.write([Line("resume", (), fields, (self.site.did,))])
+
+    async def say(self, kind: str, subject: str, fields: Value) -> None:
+        """Write what the node says itself to the catalog."""
+        latest = self.index.site(self.site.did).latest(kind, subject)
+        previous = latest.index if latest is not None else None
+        now, key = self.clock.now(), self.site.node
+        await self._write(write_body(kind, fields, site=self.site.did, at=now, by=key, previous=previous))
+
+    async def _write(self, body: Body) -> None:
+        own, kind = self.index.site(self.site.did), body.kind
+        while self._writing:
+            await Nap(1)
+        self._writing = True
         index = await self._catalog.append([(kind, encode(body))])
+        self._writing = False
         entry = own.add(index, kind, read_body(encode(body)))
         if entry is None:
-            raise AssertionError(f"a steward's entry does not count: {own.faults[index]}")
+            raise AssertionError(f"an own entry does not count: {own.faults[index]}")
         self.holdings.publish(entry)
-        self._watch.indexed(self.site, entry)
+        await self.control.hint(self._catalog.note.encode())
 
     async def _follow(self, site: str) -> None:
         while True:
+            news = self._news[site] = Event(self._scheduler)
             try:
                 await self.replicator.round(site)
+                self._watch.followed(self.site, site)
             except ComityError as error:
                 self._scheduler.trace.add(f"{self.site.name} round: {error}")
-            await Nap(ROUND_MILLIS + self._scheduler.random.randrange(ROUND_MILLIS))
+            pause = ROUND_MILLIS + self._scheduler.random.randrange(ROUND_MILLIS)
+            self._scheduler.after(pause, partial(news.set, None))
+            await news
+
+    def heard(self, source: str, message: bytes) -> None:
+        """A hint that there is news of a site, which only brings its next round forward: it may be false."""
+        site = message.decode(errors="replace").partition("/")[0]
+        if site in self._news:
+            self._news[site].set(None)
 
     # --- answering ---------------------------------------------------------------------------------------------------
 
@@ -218,16 +331,20 @@ class Node:
     async def _answer(self, asker: str, data: bytes) -> Value:
         match read_question(data):
             case Heads():
-                return HeadsAnswer(notes=(self._catalog.note, self._audit.note))
+                beat = self.index.site(self.site.did).latest("beat", "")
+                cosigned = await self.vitals.cosigned(beat.index if beat else 0)
+                return HeadsAnswer(
+                    notes=(self._catalog.note, self._audit.note),
+                    known={log.origin: (log.size, log.root) for log in self._replicas.known.values() if log.size},
+                    cosigned=cosigned,
+                    reopenings=tuple(self.site.disk.reopenings),
+                )
             case Consistency() as question:
-                hashes = await self._log(question.origin).consistency(question.old, question.new)
-                return ProofAnswer(hashes=tuple(hashes))
-            case Cosigned(note=note):
-                nodes = {each.did: each.node.did for each in self._consortium.sites}
-                await self._log(note.partition("\n")[0]).add_cosignatures(note, {asker: nodes[asker]})
-                return Done()
+                return await path_answer(self._log(question.origin), question)
+            case AddCheckpoint() as question:
+                return await cosign(self.witness, self._replicas, asker, question)
             case Place() as place:
-                self._watch.placed(self.site, cid_of(place.order), self.index.site(self.site.did))
+                self._watch.placed(self.site, cid_of(place.order), self.index, self.clock.now())
                 return await self._place(place, asker)
             case Outcome(order=order, seconds=seconds):
                 return await self._wait(order, seconds)
@@ -259,6 +376,7 @@ class Node:
         task = self._under_way[cid]
         try:
             await self.automator.carry(place, asker)
+            await self.vitals.reach(self.automator.waits_for(cid))
         except ComityError as error:
             task.refusal = error
         task.ended.set(True)
@@ -286,24 +404,24 @@ class Node:
 
     async def _shelf(self, asker: str, path: str) -> bytes:
         parts = path.removeprefix("/").split("/")
-        if parts[:3] == ["log", self.site.did, str(LogName.CATALOG)]:
-            rest = "/".join(parts[3:])
-            if rest.startswith("body/"):
-                return await self._body(int(rest.removeprefix("body/")), asker)
-            tile = await self._catalog.tile(rest)
-            if tile is None:
-                raise NotFound("no such tile")
-            return tile
-        return await self._blob(Cid.parse(parts[1]), asker)
-
-    async def _body(self, index: int, asker: str) -> bytes:
-        stored = await self._catalog.body(index)
-        if stored is None or not read_body(stored[1]).visible_to(asker):
-            raise NotFound("no such body")
-        return encode(BodyAnswer(salt=stored[0], body=stored[1]))
+        if parts[0] != "log":
+            return await self._blob(Cid.parse(parts[1]), asker)
+        log = self._catalog if parts[1] == self.site.did else self._replicas.known[parts[1]]
+        match parts[3:]:
+            case ["checkpoint"]:
+                return log.note.encode()
+            case ["bodies", start, stop]:
+                return await bodies_answer(log, int(start), int(stop), asker)
+        tile = await log.tile("/".join(parts[3:]))
+        if tile is None:
+            raise NotFound("no such tile")
+        return tile
 
     async def _blob(self, root: Cid, asker: str) -> bytes:
-        self.holdings.for_site(root, asker)
+        halts = self.book.halts
+        if halts.closed_to(asker):
+            raise NotFound("nothing is handed out")
+        self.holdings.for_site(root, asker, halts.projects())
 
         def fields(chain: Chain, _index: int) -> FetchFields:
             return FetchFields(root=root, site=asker, person=None, chain=chain)
@@ -313,3 +431,21 @@ class Node:
         if root not in self.site.disk.blobs:
             raise NotFound("not stored here")
         return self.site.disk.blobs[root]
+
+
+async def bodies_answer(log: SimulatedOwnLog | SimulatedReplica, start: int, stop: int, asker: str) -> bytes:
+    """A batch of bodies, as ``node/site/catalogshelf.py`` gives it."""
+    stop = min(stop, log.size)
+    if start >= stop:
+        raise NotFound("no such bodies")
+    stored = enumerate(await log.read(start, stop), start)
+    rows = [(index, salt, body) for index, (_, each) in stored if each is not None for salt, body in (each,)]
+    seen = [row for row in rows if is_visible(row[2], asker)]
+    return encode(
+        BodiesAnswer(
+            stop=stop,
+            leaves=tuple(index for index, _, _ in seen),
+            salts=tuple(salt for _, salt, _ in seen),
+            bodies=tuple(body for _, _, body in seen),
+        )
+    )

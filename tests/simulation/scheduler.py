@@ -122,6 +122,7 @@ class Scheduler:
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
         self._order = count()
         self._tasks: dict[Task, None] = {}
+        self._tally = 0
 
     def spawn(self, process: Process, name: str, work: Work[Any]) -> Task:
         """Start a task. An error in it ends the simulation unless somebody joins it."""
@@ -164,10 +165,17 @@ class Scheduler:
             self._tasks.pop(task, None)
         for task in dead:
             task.work.close()
+        self._tally += 1
 
     def run(self, until: Callable[[], bool], limit: int) -> bool:
         """Run until ``until()``, at most to the time ``limit``; whether it came to that."""
-        while not until():
+        looked = -1
+        while True:
+            # Nothing that is waited for comes about but by a task's ending, a death or the passing of time.
+            if looked != (look := self._tally + self.now // 250):
+                looked = look
+                if until():
+                    return True
             if not self._ready and not self._timers:
                 return until()
             if not self._ready:
@@ -178,7 +186,6 @@ class Scheduler:
                 heapq.heappop(self._timers)[2]()
             if self._ready:
                 self._step()
-        return True
 
     def close(self) -> None:
         """End every task that is left."""
@@ -221,6 +228,7 @@ class Scheduler:
                 raise TypeError(f"{task.name} awaited {request!r}, which is no simulated port")
 
     def _end(self, task: Task, result: object, error: Exception | None) -> None:
+        self._tally += 1
         task.result, task.error, task.ended = result, error, True
         self._tasks.pop(task, None)
         if error is not None and not task.watched:

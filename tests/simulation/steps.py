@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from catalog.cid import Cid
 from catalog.error import NotFound, VerificationFailed
 from catalog.index import Index
-from node.ports import Bulk, Finished, Product, Usage
+from node.ports import Bulk
+from node.step import Finished, Product, Usage
 from tests.simulation.consortium import EPOCH_BEGAN, Site, compute, read_tool, read_workflow
 from tests.simulation.scheduler import Nap, Scheduler, Turn
 from tests.simulation.watch import Watch
 from workflow.argument import Argument, data_in
 from workflow.graph import Workflow
+from workflow.receipt import Receipt
 from workflow.tool import Tool
 
 MAX_BLOB = 1 << 20
 
 
 class SimulatedClock:
-    """The clock of one site, which is wrong by ``skew`` milliseconds."""
+    """The clock of one site, which is as wrong as the site's ``skew`` says at the time."""
 
-    def __init__(self, scheduler: Scheduler, skew: int) -> None:
+    def __init__(self, scheduler: Scheduler, site: Site) -> None:
         self._scheduler = scheduler
-        self._skew = skew
+        self._site = site
 
     def now(self) -> int:
-        return EPOCH_BEGAN + self._scheduler.now + self._skew
+        return EPOCH_BEGAN + self._scheduler.now + self._site.skew
 
     async def sleep(self, seconds: float) -> None:
         await Nap(int(seconds * 1000))
@@ -41,6 +43,13 @@ class SimulatedRandom:
 
     def token(self, count: int) -> bytes:
         return self._random.randbytes(count)
+
+
+class SimulatedReceiving:
+    """What other sites gave is not written down here: no invariant asks for it."""
+
+    async def released(self, receipt: Receipt, datasets: Collection[Cid], person: str) -> None:
+        await Turn("received")
 
 
 class SimulatedDocuments:

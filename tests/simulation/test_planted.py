@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import pytest
 from msgspec import structs
 
+from catalog.checkpoint import Checkpoint
 from catalog.cid import Cid
-from catalog.error import ComityError
+from catalog.error import ComityError, VerificationFailed
+from catalog.fork import Fork, bare
+from catalog.grant import Action
 from catalog.key import signed
+from catalog.merkle import leaf_hash
+from catalog.note import parse_note
+from catalog.tiles import ENTRIES, tile_at
 from node.automator.automator import Automator
 from node.automator.decide import Case, Judge, Verdict
 from node.automator.ledger import Attempt, Ledger
 from node.automator.verify import Verified
 from node.bus.bus import Bus
 from node.bus.dispatch import Reached
-from node.message import Proof
-from node.ports import Finished, PeerLog, Seen
+from node.log import PeerLog
+from node.message import AddCheckpoint, Added, Proof
 from node.replicate.cosign import Witness
+from node.replicate.freshness import Freshness
+from node.replicate.quota import Quota
 from node.replicate.replicator import Replicator
+from node.replication import Seen
+from node.step import Finished
+from privacy import decision
+from privacy.grant import Chain, Logs
+from tests.simulation.disk import SimulatedReplica
+from tests.simulation.liar import Habit
 from tests.simulation.node import Node
 from tests.simulation.watch import Invariant, Violation
 from tests.simulation.world import Troubles, World
-from workflow.argument import Argument, Many
+from workflow.argument import Argument, Data, Many
 from workflow.graph import Source, Step
 from workflow.receipt import Receipt
 
+LYING = Troubles(hospitals=3, trust=True, liar=True, wholesome=True, submissions=2, stewards=4)
 STORMY = Troubles(hospitals=2, wholesome=True, lost=0.1, doubled=0.3, delay=5_000, kills=6, submissions=2, copies=1)
 
 
@@ -69,6 +84,23 @@ class Forgetful(Node):
         return Ledger()
 
 
+class Heirless(Automator):
+    """Delivers again what was delivered before its log was brought back from an old copy."""
+
+    def _check_instance(self, verified: Verified) -> None:
+        self._book.halts.delivered.clear()
+        super()._check_instance(verified)
+
+
+class HeirlessNode(Node):
+    automator_class = Heirless
+
+
+def test_a_ledger_forgotten_at_restore_is_caught() -> None:
+    restored = Troubles(hospitals=3, wholesome=True, submissions=3, restores=1, stewards=0)
+    caught(HeirlessNode, restored, Invariant.ONCE)
+
+
 def test_a_ledger_forgotten_at_restart_is_caught() -> None:
     caught(Forgetful, STORMY, Invariant.ONCE)
 
@@ -76,10 +108,10 @@ def test_a_ledger_forgotten_at_restart_is_caught() -> None:
 class Lagging(Replicator):
     """Takes what it has not indexed for indexed, as one that never asks again for what an earlier run missed."""
 
-    async def _bodies(self, site: str, replica: PeerLog) -> int:
+    async def _bodies(self, site: str, replica: PeerLog, holders: Sequence[str]) -> int:
         if self._index.site(site).size:
             return 0
-        return await super()._bodies(site, replica)
+        return await super()._bodies(site, replica, holders)
 
 
 class LaggingNode(Node):
@@ -93,7 +125,10 @@ def test_a_replica_that_stays_behind_is_caught() -> None:
 class Trusting(Witness):
     """Cosigns whatever is larger, consistent or not."""
 
-    async def _check_extends(self, site: str, seen: Seen, new: object, note: str) -> None:
+    async def _check_extends(self, site: str, base: Seen, new: Checkpoint, question: AddCheckpoint) -> None:
+        return
+
+    async def _check_held(self, site: str, checkpoint: Checkpoint, note: str, replica: PeerLog) -> None:
         return
 
 
@@ -103,6 +138,168 @@ class TrustingNode(Node):
 
 def test_a_witness_that_checks_nothing_is_caught() -> None:
     caught(TrustingNode, Troubles(hospitals=3, liar=True, wholesome=True, submissions=2), Invariant.WITNESS)
+
+
+class Renewing(Witness):
+    """Dates a cosignature anew whenever it is asked for it again."""
+
+    def _line(self, seen: Seen) -> Added:
+        return super()._line(replace(seen, at=self._clock.now() // 1000))
+
+
+class RenewingNode(Node):
+    witness_class = Renewing
+
+
+class Twofaced(Witness):
+    """Cosigns whatever it is shown last, as if it had seen nothing of that log before."""
+
+    async def add(self, site: str, question: AddCheckpoint, replica: PeerLog | None) -> Added:
+        checkpoint = self._open(site, question.note)
+        before = await self._memory.seen(checkpoint.origin)
+        anew = Seen(checkpoint.size, checkpoint.root, bare(question.note), 1)
+        await self._memory.remember(checkpoint.origin, anew, before)
+        return self._line(anew)
+
+
+class TwofacedNode(Node):
+    witness_class = Twofaced
+
+
+def test_a_witness_that_cosigns_two_histories_is_caught() -> None:
+    caught(TwofacedNode, LYING, Invariant.WITNESS)
+
+
+class Credulous(Replicator):
+    """Keeps the leaves that it is sent, whatever root they rebuild."""
+
+    async def _fetch(self, holder: str, site: str, replica: PeerLog, checkpoint: Checkpoint, note: str) -> int:
+        tile = tile_at(ENTRIES, 0, checkpoint.size)
+        assert tile is not None
+        assert isinstance(replica, SimulatedReplica)
+        log = replica.stored
+        new = (await self._sender(holder, site).bundle(tile))[len(log.leaves) :]
+        log.leaves.extend(new)
+        log.hashes.extend(map(leaf_hash, new))
+        log.note = note
+        return len(new)
+
+
+class CredulousNode(Node):
+    replicator_class = Credulous
+
+
+def test_a_bad_tile_that_is_taken_is_caught() -> None:
+    garbling = replace(LYING, habits=(Habit.GARBLES,), cuts=8, stewards=8)
+    caught(CredulousNode, garbling, Invariant.CONVERGES)
+
+
+class Gullible(Node):
+    """Takes a checkpoint that it heard in gossip for one that it has verified."""
+
+    def heard(self, source: str, message: bytes) -> None:
+        super().heard(source, message)
+        try:
+            checkpoint = Checkpoint.parse(parse_note(message.decode(errors="replace")).text)
+        except VerificationFailed:
+            return
+        kept = self.site.disk.memory.kept
+        if checkpoint.origin not in kept or checkpoint.size > kept[checkpoint.origin].size:
+            kept[checkpoint.origin] = Seen(checkpoint.size, checkpoint.root, message.decode())
+
+
+def test_gossip_that_is_believed_is_caught() -> None:
+    caught(Gullible, replace(LYING, habits=(Habit.GOSSIPS,)), Invariant.CONVERGES)
+
+
+class Believing(Witness):
+    """Takes every accusation for true."""
+
+    def _check(self, site: str, fork: Fork) -> tuple[Checkpoint, Checkpoint]:
+        first, second = (Checkpoint.parse(parse_note(note).text) for note in (fork.first, fork.second))
+        return first, second
+
+
+class BelievingNode(Node):
+    witness_class = Believing
+
+
+def test_an_accusation_that_is_believed_unproven_is_caught() -> None:
+    caught(BelievingNode, replace(LYING, habits=(Habit.FORGES,)), Invariant.FORK)
+
+
+class Boundless(Replicator):
+    """Takes as much as anybody sends."""
+
+    @property
+    def _quota(self) -> Quota:
+        return Quota(self._means.clock.now)
+
+    @_quota.setter
+    def _quota(self, quota: Quota) -> None:
+        return
+
+
+class BoundlessNode(Node):
+    replicator_class = Boundless
+
+
+def test_a_flood_that_is_taken_in_is_caught() -> None:
+    caught(BoundlessNode, replace(LYING, habits=(Habit.FLOODS,)), Invariant.FLOOD)
+
+
+def test_a_cosignature_that_is_renewed_is_caught() -> None:
+    caught(RenewingNode, STORMY, Invariant.FRESH)
+
+
+class Unhearing(Judge):
+    """Lets a grant count on that was revoked."""
+
+    def _covering(self, case: Case, data: Data, action: Action, now: int) -> tuple[Chain | None, str]:
+        chain, why = super()._covering(case, data, action, now)
+        if "revoked" not in why:
+            return chain, why
+        held = [each for cid in case.cited for each in Logs(self._index).held(cid) if each.grant.site == data.site]
+        return Chain((held[0],)), ""
+
+
+class UnhearingNode(Node):
+    judge_class = Unhearing
+
+
+def test_a_revocation_that_is_ignored_is_caught() -> None:
+    caught(UnhearingNode, Troubles(wholesome=True, submissions=4, events=("revoke",)), Invariant.AUTHORITY)
+
+
+class Heedless(Freshness):
+    """Relies on whatever was heard once."""
+
+    def refusal(self, action: decision.Action, sites: Iterable[str]) -> str:
+        return ""
+
+
+class HeedlessNode(Node):
+    freshness_class = Heedless
+
+
+def test_reliance_on_what_was_not_heard_of_for_long_is_caught() -> None:
+    silent = Troubles(wholesome=True, tight=True, mute=True, submissions=6, copies=1)
+    caught(HeedlessNode, silent, Invariant.FRESH)
+
+
+class Impatient(Automator):
+    """Gives what it releases away before anybody has cosigned it."""
+
+    def _waits(self, attempt: Attempt) -> bool:
+        return False
+
+
+class ImpatientNode(Node):
+    automator_class = Impatient
+
+
+def test_a_release_before_the_quorum_has_cosigned_it_is_caught() -> None:
+    caught(ImpatientNode, Troubles(wholesome=True, submissions=2), Invariant.COSIGNED, 10)
 
 
 class Lenient(Judge):

@@ -7,26 +7,33 @@ over the network and the data that were opened.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 from catalog.body import fields_of, read_body
-from catalog.checkpoint import Checkpoint
+from catalog.checkpoint import Checkpoint, add_line, cosigners
 from catalog.cid import Cid
-from catalog.dagcbor import decode
-from catalog.entry import Entry
+from catalog.dagcbor import cid_of, decode
 from catalog.error import VerificationFailed
-from catalog.index import SiteIndex
+from catalog.index import Index
+from catalog.member import KeyFields
 from catalog.merkle import Frontier
-from catalog.note import parse_note
+from catalog.note import parse_line, parse_note
 from catalog.policy import PolicyFields
-from node.message import MAX_MESSAGE, Cosigned, Reply, read_question
+from catalog.project import ProjectFields
+from catalog.reading import Proof, Reading, prove, read_leaf
+from node.message import MAX_MESSAGE, AddCheckpoint, Added, Reply, read_question
+from privacy.decision import Action
 from tests.simulation.consortium import CIDS, Consortium, Site, Stance
+from tests.simulation.disk import StoredLog
 from workflow.account import ACCOUNTS, AccessFields, ReleaseFields, ResultFields
 from workflow.argument import Data
 from workflow.order import Instance
 from workflow.receipt import Receipt, Status
+
+SETTLING_MILLIS = 5_000
+"""Within this time what was decided has become durable."""
 
 
 class Invariant(IntEnum):
@@ -40,6 +47,11 @@ class Invariant(IntEnum):
     RESULT = 6
     SECRET = 7
     RECEIPT = 8
+    COSIGNED = 9
+    FRESH = 10
+    AUTHORITY = 11
+    FORK = 12
+    FLOOD = 13
 
 
 class Violation(AssertionError):
@@ -59,38 +71,74 @@ class Account:
     results: dict[Cid, ResultFields] = field(default_factory=dict)
     released: set[Cid] = field(default_factory=set)
     opened: Counter[tuple[Cid, frozenset[str]]] = field(default_factory=Counter)
+    lost: dict[Cid, ResultFields] = field(default_factory=dict)
+    """Results that stood in the log until it was brought back from an old copy."""
+
+    def covering(self, block: Cid, datasets: Collection[str]) -> list[Cid]:
+        """The orders of the intents that cover ``block`` on ``datasets``."""
+        return [order for order, it in self.intents.items() if it.block == block and set(datasets) <= set(it.chain)]
+
+
+class Readings:
+    """The port :class:`node.replication.Reads`: what a leaf and a body say is worked out once for all who read them."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int, bytes, bytes | None], Reading] = {}
+
+    async def __call__(self, site: str, start: int, rows: Sequence[tuple[bytes, bytes | None]]) -> list[Reading]:
+        return [self.read(site, index, leaf, body) for index, (leaf, body) in enumerate(rows, start)]
+
+    def read(self, site: str, index: int, leaf: bytes, body: bytes | None) -> Reading:
+        key = (site, index, leaf, body)
+        if key not in self._known:
+            proof = Proof() if body is None else prove(body)
+            self._known[key] = read_leaf(site, index, leaf, body, proof)
+        return self._known[key]
 
 
 class Watch:
     """Sees everything and raises :class:`Violation`."""
 
-    def __init__(self, consortium: Consortium) -> None:
+    def __init__(self, consortium: Consortium, bounds: Mapping[Action, int], now: Callable[[], int]) -> None:
+        """``bounds`` of what is relied on, and the true time, both in milliseconds."""
         self._consortium = consortium
+        self._bounds = bounds
+        self.now = now
+        self.readings = Readings()
+        self._closed: dict[tuple[str, Cid], int] = {}
+        self._left: dict[tuple[str, Cid], int] = {}
         self.accounts = {site.did: Account() for site in consortium.sites}
         self.histories: dict[str, list[list[bytes]]] = {}
         """For each origin of the liar, the leaf hashes of its histories."""
         self.cosigned: dict[tuple[str, str], dict[int, bytes]] = {}
         self.seen: Counter[str] = Counter()
         """How often what was checked at all came about: a run in which nothing happens shows nothing."""
+        self.places: dict[tuple[str, str, Cid], bytes] = {}
+        """Every order that was sent: (from, to, name) → message."""
+        self.rounds: dict[tuple[str, str], int] = {}
+        """When each site last followed each other one, by the true time."""
+        self._asked: dict[tuple[str, str], dict[str, None]] = {}
+        self._times: dict[tuple[str, str, int], bytes] = {}
         self._secrets: dict[Cid, str] = {}
         self._shown: set[Cid] = set()
         self._delivered: Counter[Instance] = Counter()
         self._releases: Counter[tuple[Instance, str]] = Counter()
         self._permits: dict[tuple[str, int], bool] = {}
         self._arrived: dict[tuple[str, Cid], int] = {}
+        self._lapsed: dict[tuple[str, Cid], str] = {}
+        self._final: dict[Cid, Status] = {}
+        self._set: dict[str, int] = {}
         for site in consortium.sites:
-            self._permits[site.did, site.subjects["policy", ""]] = site.policy != ""
+            if ("policy", "") in site.subjects:
+                self._permits[site.did, site.subjects["policy", ""]] = site.policy != ""
 
     # --- what becomes durable ----------------------------------------------------------------------------------------
 
     def published(self, site: Site, index: int, kind: str, body: bytes) -> None:
         """A catalog entry became durable."""
         self.seen[f"catalog {kind}"] += 1
-
-    def indexed(self, site: Site, entry: Entry) -> None:
-        """A site's node counts its own new entry from now on."""
-        if isinstance(entry.fields, PolicyFields):
-            self._permits[site.did, entry.index] = entry.fields.text != ""
+        if kind == "policy":
+            self._permits[site.did, index] = fields_of(read_body(body), PolicyFields).text != ""
 
     def accounted(self, site: Site, index: int, kind: str, data: bytes) -> None:
         """An audit entry became durable."""
@@ -100,6 +148,8 @@ class Watch:
         account = self.accounts[site.did]
         if isinstance(fields, AccessFields) and kind == "intent":
             self._check_permitted(site, fields)
+            self._check_lapsed(site, fields)
+            self._check_heard(site, fields, "compute")
             if fields.order in account.intents:
                 raise Violation(Invariant.ONCE, f"{site.name} begins the same order for {fields.instance} again")
             account.intents[fields.order] = fields
@@ -107,8 +157,14 @@ class Watch:
             account.denials.add(fields.order)
         elif isinstance(fields, ReleaseFields):
             self._check_release(site, account, fields)
+            self._check_heard(site, account.intents[fields.order], "release")
         elif isinstance(fields, ResultFields):
             self._check_result(site, account, fields)
+            self._closed[site.did, fields.order] = index
+            for kept in fields.kept.values():
+                # The same bytes may have left under an earlier release, or never have needed one.
+                least = index if kept.output.release else -1
+                self._left[site.did, kept.cid] = min(least, self._left.get((site.did, kept.cid), least))
 
     def _check_permitted(self, site: Site, intent: AccessFields) -> None:
         version = int(intent.decision.policy)
@@ -117,6 +173,43 @@ class Watch:
             raise Violation(Invariant.POLICY, f"{site.name} runs {intent.instance} under a policy that permits nothing")
         if site.stance is Stance.UNGRANTED and intent.block == CIDS["count"]:
             raise Violation(Invariant.POLICY, f"{site.name} runs {intent.instance} without a grant")
+
+    def _check_lapsed(self, site: Site, intent: AccessFields) -> None:
+        """What was over when the order came does not let it run; a clock that was set back may undo an expiry."""
+        lapsed = self._lapsed.get((site.did, intent.order), "")
+        undone = "expired" in lapsed and site.grant is not None and self._clock(site) <= site.grant.not_after
+        if lapsed and not undone:
+            self.seen[f"relied on {lapsed}"] += 1
+            raise Violation(Invariant.AUTHORITY, f"{site.name} runs {intent.instance} by {lapsed}")
+
+    def _clock(self, site: Site) -> int:
+        """The time by a site's own clock."""
+        return self.now() + site.skew
+
+    def _check_heard(self, site: Site, intent: AccessFields, action: Action) -> None:
+        """The sites that speak for person, project and data were heard within the bound, by the site's own clock.
+
+        When that is set back, what it said before in the site's newest beat holds.
+        """
+        if self.now() < self._set.get(site.did, 0) + SETTLING_MILLIS:
+            return  # it was decided before
+        own = [read_body(body) for _, body in site.disk.catalog.bodies.values() if b"dbeat" in body]
+        now = max([self._clock(site), *[beat.at for beat in own if beat.kind == "beat"][-1:]])
+        owners = {each.did for each in self._consortium.hospitals for cid in each.datasets if str(cid) in intent.chain}
+        for issuer in sorted({intent.home, intent.project.site, *owners} - {site.did}):
+            log = site.disk.replicas[issuer]
+            beats = [(at, read_body(body)) for at, (_, body) in log.bodies.items() if b"dbeat" in body]
+            times = [beat.at for at, beat in beats if beat.kind == "beat" and self._cosigned(log.origin, at)]
+            if now - max(times, default=0) > self._bounds[action]:
+                raise Violation(Invariant.FRESH, f"{site.name} relies on what it has not heard of for too long")
+
+    def _cosigned(self, origin: str, index: int) -> bool:
+        """Whether a quorum of witnesses has durably cosigned the leaf; a liar says so of any."""
+        owner = origin.partition("/")[0]
+        witnesses = [site for site in self._consortium.sites if site.did != owner]
+        signed = [site.disk.memory.kept.get(origin) for site in witnesses if site is not self._consortium.liar]
+        liars = len(witnesses) - len(signed)
+        return liars + sum(seen is not None and seen.size > index for seen in signed) >= self._consortium.quorum
 
     def _check_release(self, site: Site, account: Account, release: ReleaseFields) -> None:
         if site.stance is Stance.UNENDORSED:
@@ -149,19 +242,80 @@ class Watch:
         self._shown.add(cid)
         self._secrets.pop(cid, None)
 
+    def clock_set(self, site: Site) -> None:
+        """A site's clock shows another time from now on."""
+        self.seen["clock set"] += 1
+        self._set[site.did] = self.now()
+
+    def restored(self, site: Site, old: StoredLog, size: int, told: Collection[Instance]) -> None:
+        """A site's audit log goes on from the first ``size`` leaves of ``old``.
+
+        What others were ``told`` of, or hold the receipts of, counts as delivered and released for ever.
+        """
+        self.seen["restored"] += 1
+        self.histories[old.origin] = [old.hashes]
+        before, after = self.accounts[site.did], Account()
+        after.released, after.lost = before.released, before.lost
+        orders = [(read_body(body), index) for index, (_, body) in sorted(old.bodies.items())]
+        for body, index in orders:
+            kind = ACCOUNTS[body.kind]
+            fields = fields_of(body, kind)
+            kept = index < size
+            if isinstance(fields, AccessFields) and kept:
+                after.intents.update({fields.order: fields} if body.kind == "intent" else {})
+                after.denials.update({fields.order} if body.kind != "intent" else ())
+            elif isinstance(fields, ResultFields) and kept:
+                after.results[fields.order] = fields
+            elif isinstance(fields, ResultFields):
+                after.lost[fields.order] = fields
+                self._closed.pop((site.did, fields.order), None)
+                if fields.instance not in told:
+                    self._delivered[fields.instance] = 0
+                    self._final.pop(fields.order, None)
+            elif isinstance(fields, ReleaseFields) and not kept:
+                instance = before.intents[fields.order].instance
+                if instance not in told:
+                    self._releases[instance, fields.output] = 0
+        for block, datasets in before.opened:
+            after.opened[block, datasets] = len(after.covering(block, datasets))
+        self.accounts[site.did] = after
+        self._left = {key: at for key, at in self._left.items() if key[0] != site.did or at < size}
+
+    def followed(self, site: Site, other: str) -> None:
+        """A round of ``site`` with ``other`` came to its end."""
+        self.rounds[site.did, other] = self.now()
+
     # --- what is run -------------------------------------------------------------------------------------------------
 
-    def placed(self, site: Site, order: Cid, own: SiteIndex) -> None:
-        """An order came; the policy that the site has now, or a later one, must decide it."""
-        policy = own.latest("policy", "")
+    def placed(self, site: Site, order: Cid, index: Index, now: int) -> None:
+        """An order came; the policy that the site has now, or a later one, must decide it.
+
+        Nor may it be allowed by what the site knows, at its time ``now``, to be over.
+        """
+        policy = index.site(site.did).latest("policy", "")
         if policy is not None:
             self._arrived.setdefault((site.did, order), policy.index)
+        self._lapsed.setdefault((site.did, order), self._over(site, index, now))
+
+    def _over(self, site: Site, index: Index, now: int) -> str:
+        """What the site knows to be over at its time ``now``, of what would let the researcher compute there."""
+        consortium, grant = self._consortium, site.grant
+        home = index.site(consortium.institute.did)
+        project = home.latest("project", consortium.project.name)
+        key = home.latest("key", consortium.researcher.did)
+        if project is not None and isinstance(project.fields, ProjectFields) and project.fields.ended:
+            return "the project, which has ended"
+        if key is not None and isinstance(key.fields, KeyFields) and key.fields.removed:
+            return "the researcher's key, which was removed"
+        if grant is not None and index.site(site.did).latest("revoke", str(cid_of(grant))) is not None:
+            return "a grant that it revoked"
+        return "a grant that has expired" if grant is not None and now > grant.not_after else ""
 
     def opens(self, site: Site, block: Cid, data: Sequence[Data]) -> None:
         """A step is about to open data: there must be a durable intent for it, and each covers one run."""
         account = self.accounts[site.did]
         datasets = frozenset(str(item.cid) for item in data if item.cid in site.datasets)
-        fits = [order for order, it in account.intents.items() if it.block == block and datasets <= set(it.chain)]
+        fits = account.covering(block, datasets)
         account.opened[block, datasets] += 1
         self.seen["opened"] += 1
         if account.opened[block, datasets] <= len(fits) and not set(fits) <= set(account.results):
@@ -181,18 +335,43 @@ class Watch:
             if cid.digest in data or str(cid).encode() in data:
                 raise Violation(Invariant.SECRET, f"an output that {owner} has not released is named in a message")
         if channel != "control":
+            self._check_left(source, data)
             return
-        if b"cosigned" in data:
-            self._check_cosignature(source, data)
+        if b"eorder" in data and b"hworkflow" in data:
+            self.places[source, target, Cid.of(data)] = data
+        if b"add-checkpoint" in data:
+            self._checkpoint_asked(source, target, data)
+        elif b"dline" in data:
+            self._check_cosignature(source, target, data)
         elif b"previous" in data:
             self._check_receipt(source, data)
 
-    def _check_cosignature(self, source: str, data: bytes) -> None:
+    def _check_left(self, source: str, data: bytes) -> None:
+        """Bytes leave a site: if they were released, a quorum has cosigned that before."""
+        index = self._left.get((source, Cid.of(data[1:])), -1)
+        if index >= 0 and not self._cosigned(self._audit(source), index):
+            raise Violation(Invariant.COSIGNED, "released bytes left before a quorum had cosigned their intent")
+
+    def _audit(self, did: str) -> str:
+        return next(site.disk.audit.origin for site in self._consortium.sites if site.did == did)
+
+    def _checkpoint_asked(self, source: str, target: str, data: bytes) -> None:
         question = read_question(data)
-        if not isinstance(question, Cosigned):
+        if isinstance(question, AddCheckpoint):
+            self._asked.setdefault((source, target), {})[question.note] = None
+
+    def _check_cosignature(self, source: str, target: str, data: bytes) -> None:
+        try:
+            line = decode(Added, decode(Reply, data, MAX_MESSAGE).answer or b"", MAX_MESSAGE).line
+        except VerificationFailed:
             return
         witness = next(site for site in self._consortium.sites if site.did == source)
-        new = Checkpoint.parse(parse_note(question.note).text)
+        if line is None or witness is self._consortium.liar:
+            return
+        note = next(note for note in reversed(self._asked[target, source]) if _signs(note, line, witness))
+        new, at = Checkpoint.parse(parse_note(note).text), parse_line(line).signature[:8]
+        if self._times.setdefault((source, new.origin, new.size), at) != at:
+            raise Violation(Invariant.FRESH, f"{witness.name} cosigned the same size again at another time")
         kept = witness.disk.memory.kept.get(new.origin)
         if kept is None or kept.size < new.size or (kept.size == new.size and kept.root != new.root):
             raise Violation(Invariant.WITNESS, f"{witness.name} cosigned what it does not remember durably")
@@ -222,7 +401,19 @@ class Watch:
         ended = receipt.final and receipt.status is not Status.DENIED
         if receipt.order not in known or (ended and (result is None or result.status is not receipt.status)):
             raise Violation(Invariant.RECEIPT, f"a receipt «{receipt.status}» left before it was durable")
+        if receipt.final and self._final.setdefault(receipt.order, receipt.status) is not receipt.status:
+            raise Violation(Invariant.ONCE, f"an order has two final receipts, the second one «{receipt.status}»")
+        released = any(output.release for output in receipt.outputs.values())
+        if released and not self._cosigned(self._audit(source), self._closed[source, receipt.order]):
+            raise Violation(Invariant.COSIGNED, "a release was told before a quorum had cosigned it")
         self.seen[f"receipt {receipt.status}"] += 1
+
+
+def _signs(note: str, line: str, witness: Site) -> bool:
+    try:
+        return bool(cosigners(add_line(note, line), {witness.did: witness.node.did}))
+    except VerificationFailed:
+        return False
 
 
 def _holds(history: list[bytes], given: dict[int, bytes]) -> bool:

@@ -3,30 +3,57 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from catalog.cid import Cid
-from catalog.dagcbor import cid_of
+from catalog.dagcbor import Value, cid_of
+from catalog.error import ComityError
 from catalog.key import UNSIGNED, signed
+from catalog.member import KeyFields, Role
 from catalog.policy import PolicyFields
+from catalog.project import ProjectFields
+from catalog.revoke import RevokeFields
 from node.bus.journal import State
-from tests.simulation.consortium import EPOCH_BEGAN, PRICE, Consortium, Site, dataset_fields, workflow_text
-from tests.simulation.ending import check_submission, differences
-from tests.simulation.liar import Liar
+from tests.simulation.consortium import (
+    DAY,
+    EPOCH_BEGAN,
+    LATER,
+    PRICE,
+    Consortium,
+    Site,
+    dataset_fields,
+    removal,
+    workflow_text,
+)
+from tests.simulation.ending import Ending, check_submission
+from tests.simulation.liar import Habit, Liar
 from tests.simulation.network import Network, Weather
 from tests.simulation.node import Node
+from tests.simulation.restoring import restore
 from tests.simulation.scheduler import Nap, Process, Scheduler
-from tests.simulation.watch import Invariant, Violation, Watch
+from tests.simulation.vitals import TIGHT, USUAL
+from tests.simulation.watch import Violation, Watch
 from workflow.argument import Data, Many
 from workflow.submission import Submission
 
 MINUTE = 60_000
-CALM_MINUTES = 12
+PATIENCE = 6 * MINUTE
+CALM_LOOKS = 22
+LOOK_MILLIS = 47_000
+"""No divisor of what happens every minute: else each look might come right after a beat."""
 
 
 @dataclass(frozen=True, slots=True)
 class Troubles:
-    """What goes wrong in a run. Chances are from 0 to 1, times in milliseconds."""
+    """What goes wrong in a run. Chances are from 0 to 1, times in milliseconds.
+
+    ``strays`` are sites whose clock is wrong by days, ``jumps`` times at which some clock is set to another time,
+    ``halves`` times at which the members fall into two halves. ``events`` take something back while work goes on;
+    grants end ``expiry`` after the beginning, if it is not 0.
+    """
 
     hospitals: int = 2
     liar: bool = False
@@ -45,29 +72,54 @@ class Troubles:
     submissions: int = 1
     deadline: int = 60 * MINUTE
     stewards: int = 2
+    tight: bool = False
+    mute: bool = False
+    trust: bool = False
+    strays: int = 0
+    jumps: int = 0
+    halves: int = 0
+    habits: tuple[Habit, ...] = (Habit.FORKS, Habit.MISDATES)
+    events: tuple[str, ...] = ()
+    expiry: int = 0
+    restores: int = 0
 
     @classmethod
     def of(cls, seed: int) -> Troubles:
         """The troubles of a seed: each kind is absent in some runs, so that no kind hides another."""
         draw = random.Random(f"{seed}/troubles")
+        whole = draw.random() < 0.2
+        liar = whole or draw.random() < 0.4
+        hospitals = 5 if whole else draw.choice([2, 2, 2, 3, 3, 4])
+        # Five members outvote a liar that does not cosign; four do not.
+        trust = whole or draw.random() < 0.4 or (liar and hospitals < 3)
         return cls(
-            hospitals=draw.choice([2, 2, 3]),
-            liar=draw.random() < 0.3,
-            wholesome=draw.random() < 0.4,
+            hospitals=hospitals,
+            liar=liar,
+            trust=trust,
+            strays=draw.choice([0, 0, 0, 0, 0, 0, 1, 2]),
+            jumps=draw.choice([0, 0, 0, 0, 1, 2]),
+            halves=draw.choice([0, 0, 0, 1, 2]),
+            habits=tuple(sorted(draw.sample(list(Habit), draw.choice([1, 2, 3, 8])))) if liar else (),
+            events=tuple(draw.sample(["revoke", "revoke", "end", "unkey"], draw.choice([0, 0, 0, 1, 2]))),
+            restores=draw.choice([0, 0, 0, 0, 1]),
+            expiry=draw.choice([0, 0, 0, 0, 0, 3 * MINUTE]),
+            wholesome=draw.random() < 0.6,
             lost=draw.choice([0.0, 0.02, 0.1, 0.25]),
             doubled=draw.choice([0.0, 0.1, 0.5]),
             delay=draw.choice([20, 500, 5_000, 20_000]),
             skew=draw.choice([0, 1_000, 5 * MINUTE]),
             broken=draw.choice([0.0, 0.0, 0.2]),
             kills=draw.choice([0, 1, 3, 6]),
-            danger=draw.choice(["log.append", "journal", "steps.", "memory.remember", "replica.", "control.ask"]),
+            danger=draw.choice(["log.append", "log.cosign", "journal", "steps.", "memory.", "replica.", "control.ask"]),
             cuts=draw.choice([0, 0, 2]),
             once=draw.random() < 0.6,
             patient=draw.random() < 0.8,
             copies=draw.choice([0, 0, 1, 2]),
-            submissions=draw.choice([1, 1, 2]),
+            submissions=draw.choice([1, 2, 3]),
             deadline=draw.choice([60 * MINUTE, 60 * MINUTE, 2 * MINUTE]),
             stewards=draw.choice([0, 2, 5]),
+            tight=draw.random() < 0.3,
+            mute=draw.random() < 0.3,
         )
 
 
@@ -83,8 +135,12 @@ class World:
             liar=self.troubles.liar,
             wholesome=self.troubles.wholesome,
             skew=self.troubles.skew,
+            trust=self.troubles.trust,
+            strays=self.troubles.strays,
+            not_after=EPOCH_BEGAN + self.troubles.expiry if self.troubles.expiry else LATER,
         )
-        self.watch = Watch(self.consortium)
+        bounds = (TIGHT if self.troubles.tight else USUAL).bounds
+        self.watch = Watch(self.consortium, bounds, lambda: EPOCH_BEGAN + self.scheduler.now)
         weather = Weather(self.troubles.lost, self.troubles.doubled, self.troubles.delay)
         self.network = Network(self.scheduler, weather, self._sniff)
         self.nodes: dict[str, Node] = {}
@@ -97,6 +153,8 @@ class World:
         self._expected = self.troubles.submissions
         self._submitted: list[Cid] = []
         self._stewards_left = 0
+        self._restoring: set[str] = set()
+        self._ending = Ending(self.consortium, self.watch, self.nodes)
         self.scheduler.at_turn = self._maybe_kill
 
     def run(self) -> str:
@@ -116,6 +174,7 @@ class World:
                 record = self.consortium.institute.disk.journal.kept[cid]
                 check_submission(self.consortium, self.watch, record)
             self._converge()
+            self._ending.check()
         finally:
             self.scheduler.close()
         return self.scheduler.trace.digest
@@ -133,15 +192,28 @@ class World:
         for site in self.consortium.honest:
             self._start(site)
         if self.consortium.liar is not None:
-            Liar(self.consortium.liar, self.scheduler, self.network, self.watch)
+            habits = self.troubles.habits
+            Liar(self.consortium, self.consortium.liar, self.scheduler, self.network, self.watch, habits)
         self.scheduler.spawn(self._chaos, "submit", self._submit())
         for number in range(self.troubles.stewards):
             self._stewards_left += 1
             self.scheduler.spawn(self._chaos, f"steward{number}", self._steward(number))
         for number in range(self.troubles.cuts):
             self.scheduler.spawn(self._chaos, f"cut{number}", self._cut())
+        for number in range(self.troubles.halves):
+            self.scheduler.spawn(self._chaos, f"halve{number}", self._halve())
+        for number in range(self.troubles.jumps):
+            self.scheduler.spawn(self._chaos, f"jump{number}", self._jump())
+        for number in range(self.troubles.restores):
+            self._stewards_left += 1
+            self.scheduler.spawn(self._chaos, f"restore{number}", self._restore())
+        for event in self.troubles.events:
+            self._stewards_left += 1
+            self.scheduler.spawn(self._chaos, event, self._take_back(event))
 
     def _start(self, site: Site) -> None:
+        if site.did in self._restoring or (site.did in self.nodes and self.nodes[site.did].process.alive):
+            return
         self._runs += 1
         node = self._node(
             site,
@@ -152,6 +224,8 @@ class World:
             run=self._runs,
             broken=self.troubles.broken,
             once=self.troubles.once,
+            pace=TIGHT if self.troubles.tight else USUAL,
+            mute=self.troubles.mute and site is self.consortium.institute,
         )
         self.nodes[site.did] = node
         node.start()
@@ -175,9 +249,69 @@ class World:
         """Cut two sites off from each other for a while."""
         await Nap(self._random.randrange(2 * MINUTE))
         pair = frozenset(site.did for site in self._random.sample(self.consortium.sites, 2))
-        self.network.weather.cut.add(pair)
-        await Nap(self._random.randrange(3 * MINUTE))
-        self.network.weather.cut.discard(pair)
+        await self._part({pair}, self._random.randrange(3 * MINUTE))
+
+    async def _halve(self) -> None:
+        """Cut one half of the members off from the other, sometimes for longer than any may be relied on unheard."""
+        await Nap(self._random.randrange(4 * MINUTE))
+        sites = [site.did for site in self.consortium.sites]
+        half = set(self._random.sample(sites, self._random.randint(1, len(sites) - 1)))
+        pairs = {frozenset((one, other)) for one in half for other in sites if other not in half}
+        await self._part(pairs, self._random.choice([MINUTE, 4 * MINUTE, 12 * MINUTE]))
+
+    async def _part(self, pairs: set[frozenset[str]], millis: int) -> None:
+        if self._steady:
+            return
+        self.watch.seen["parted"] += 1
+        self.network.weather.cut |= pairs
+        await Nap(millis)
+        self.network.weather.cut -= pairs
+
+    async def _jump(self) -> None:
+        """Set a clock to another time, and later back, or only an hour or so away from it."""
+        await Nap(self._random.randrange(4 * MINUTE))
+        site = self._random.choice(self.consortium.honest)
+        by = self._random.choice([-3 * DAY, -DAY, -15 * MINUTE, 15 * MINUTE, DAY])
+        self._set_clock(site, by)
+        await Nap(self._random.randrange(5 * MINUTE))
+        self._set_clock(site, -self._random.choice([by, by, by + 20 * MINUTE]))
+
+    async def _restore(self) -> None:
+        """Lose a hospital's disk, bring it back from an older copy, and ask it again for all that it was asked for."""
+        await Nap(self._random.randrange(4 * MINUTE))
+        site = self._random.choice(self.consortium.hospitals)
+        backup = site.disk.audit.copy()
+        await Nap(self._random.randrange(30_000, 4 * MINUTE))
+        self._restoring.add(site.did)
+        self.scheduler.kill(self.nodes[site.did].process)
+        await Nap(MINUTE)  # what was on its way has arrived
+        old, size = site.disk.audit, len(backup.leaves)
+        told = restore(self.consortium, site, backup)
+        self.watch.restored(site, old, size, told)
+        self._restoring.discard(site.did)
+        self._start(site)
+        await self._resume(site)
+        self.scheduler.spawn(self._chaos, "again", self._ask_again(site))
+        self._stewards_left -= 1
+
+    async def _resume(self, site: Site) -> None:
+        while True:
+            await Nap(20_000)
+            node = self.nodes[site.did]
+            if node.ready and node.process.alive:
+                if not node.book.halts.standing:
+                    return
+                self.scheduler.spawn(node.process, "resume", node.resume())
+
+    async def _ask_again(self, site: Site) -> None:
+        for (source, target, _), message in list(self.watch.places.items()):
+            if target == site.did:
+                with suppress(ComityError):
+                    await self.network.ask("control", source, target, message, 30.0)
+
+    def _set_clock(self, site: Site, by: int) -> None:
+        site.skew += by
+        self.watch.clock_set(site)
 
     # --- work --------------------------------------------------------------------------------------------------------
 
@@ -185,8 +319,14 @@ class World:
         for number in range(self._expected):
             await Nap(self._random.randrange(5_000, MINUTE))
             institute = self.consortium.institute.did
+            latest = self.scheduler.now + PATIENCE
             while not self.nodes[institute].ready or not self._knows_all(self.nodes[institute]):
                 await Nap(1_000)
+                if self.scheduler.now > latest and self.nodes[institute].ready:
+                    break
+            if self._desk_refuses(self.nodes[institute]):
+                self._expected -= 1
+                continue
             submission, text = self._submission(number)
             cid = cid_of(submission)
             journal = self.consortium.institute.disk.journal
@@ -197,14 +337,27 @@ class World:
                 await Nap(2_000)
             self._submitted.append(cid)
 
+    def _desk_refuses(self, node: Node) -> bool:
+        """Whether the researcher's own node takes no submission: the key is removed there, or the project has ended."""
+        own = node.index.site(node.site.did)
+        project = own.typed(ProjectFields, "project", self.consortium.project.name)
+        return own.key(self.consortium.researcher.did) is None or project is None or project.ended
+
     def _knows_all(self, node: Node) -> bool:
         """Whether the catalogs are as full as a researcher would wait for; an impatient one does not ask the others."""
         institute = self.consortium.institute.did
         hospitals = self.consortium.hospitals
         others = [self.nodes[site.did].index.site(institute) for site in hospitals] if self.troubles.patient else []
+        pairs = [(one, other) for site in hospitals for one, other in ((site.did, institute), (institute, site.did))]
+        if not all(self._hears(self.nodes[one], other) for one, other in pairs):
+            return False
         return all(next(node.index.site(site.did).entries("dataset"), None) for site in hospitals) and all(
             next(index.entries("project"), None) for index in others
         )
+
+    def _hears(self, node: Node, site: str) -> bool:
+        """Whether a node has heard of a site at all: nothing can be done with it before."""
+        return node.ready and "yet" not in node.freshness.refusal("see", {site})
 
     def _submission(self, number: int) -> tuple[Submission, str]:
         consortium = self.consortium
@@ -254,6 +407,43 @@ class World:
             self.scheduler.spawn(node.process, "steward", work)
         self._stewards_left -= 1
 
+    async def _take_back(self, event: str) -> None:
+        """A steward takes something back, however long it takes until the node is there to write it."""
+        await Nap(self._random.randrange(6 * MINUTE))
+        granting = [site for site in self.consortium.hospitals if site.grant is not None]
+        site = self._random.choice(granting) if event == "revoke" and granting else self.consortium.institute
+        kind, subject, fields = self._withdrawal(event, site)
+        while fields is not None and not self._stands(self.nodes[site.did], kind, subject):
+            node = self.nodes[site.did]
+            if node.ready and node.process.alive:
+                self.scheduler.spawn(node.process, event, node.publish(kind, subject, fields))
+            await Nap(5_000)
+        self.watch.seen[f"event {event}"] += 1
+        self._stewards_left -= 1
+
+    def _withdrawal(self, event: str, site: Site) -> tuple[str, str, Value | None]:
+        """Kind, subject and fields of what takes it back; no fields if there is nothing to take back."""
+        consortium, grant = self.consortium, site.grant
+        match event:
+            case "end":
+                return "project", "trial", structs.replace(consortium.terms, ended=True)
+            case "unkey":
+                return "key", consortium.researcher.did, removal(consortium.researcher, Role.RESEARCHER, "Mara")
+        if grant is None:
+            return "revoke", "", None
+        return "revoke", str(cid_of(grant)), RevokeFields(grant=cid_of(grant), reason="taken back")
+
+    def _stands(self, node: Node, kind: str, subject: str) -> bool:
+        entry = node.index.site(node.site.did).latest(kind, subject)
+        match entry.fields if entry is not None else None:
+            case RevokeFields():
+                return True
+            case ProjectFields(ended=ended):
+                return ended
+            case KeyFields(removed=removed):
+                return removed
+        return False
+
     def _all_ended(self) -> bool:
         kept = self.consortium.institute.disk.journal.kept
         return (
@@ -270,19 +460,17 @@ class World:
 
     def _converge(self) -> None:
         """With messages flowing again, every honest site comes to hold and count the same."""
-        found: list[str] = []
-
-        def same() -> bool:
-            ready = all(node.ready and node.process.alive for node in self.nodes.values())
-            found[:] = ["a node has not come up"] if not ready else []
-            if ready:
-                for site in self.consortium.honest:
-                    found.extend(differences(self.consortium, site, self.nodes[site.did].index))
-            return not found
-
-        for _ in range(CALM_MINUTES):
-            until = self.scheduler.now + MINUTE
-            self.scheduler.run(lambda until=until: self.scheduler.now >= until, until + MINUTE)  # type: ignore[misc]
-            if same():
+        agreed = 0
+        for _ in range(CALM_LOOKS):
+            self._pass(LOOK_MILLIS)
+            found = self._ending.found()
+            agreed += not found
+            # Who floods has time to slow others down before it is looked again.
+            if agreed == (6 if Habit.FLOODS in self.troubles.habits else 1):
                 return
-        raise Violation(Invariant.CONVERGES, "; ".join(found))
+        if found:
+            raise Violation(found[0][0], "; ".join(line for _, line in found))
+
+    def _pass(self, millis: int) -> None:
+        until = self.scheduler.now + millis
+        self.scheduler.run(lambda: self.scheduler.now >= until, until + MINUTE)

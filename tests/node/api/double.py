@@ -9,24 +9,26 @@ from contextlib import aclosing
 import msgspec
 import trio
 
-from catalog.body import Body, read_body, write_body
+from catalog.body import Body, fields_of, read_body, write_body
 from catalog.checkpoint import Checkpoint, add_line, cosign, sign_checkpoint
 from catalog.cid import RAW, Cid
 from catalog.dagcbor import Value, cid_of, decode, encode, to_json
-from catalog.entry import read_entry
-from catalog.error import Denied, NotFound
+from catalog.entry import KINDS, read_entry
+from catalog.error import Conflict, Denied, NotFound
+from catalog.headmap import Head, HeadMap, subject_hash
 from catalog.index import SiteIndex
-from catalog.key import UNSIGNED, PrivateKey, check
+from catalog.key import UNSIGNED, PrivateKey, check, signed
 from catalog.leaf import encode_leaf, seal
-from catalog.member import KeyFields, Role
-from catalog.merkle import Frontier, leaf_hash, node_hash, prove_inclusion
+from catalog.member import Epoch, KeyFields, Member, Role, quorum_for
+from catalog.merkle import Frontier, leaf_hash, node_hash
+from catalog.multiproof import prove_many
 from catalog.origin import LogName, origin_of
 from catalog.project import ProjectRef
 from node.api import schema
 from node.keyfile import Identity
-from node.message import Row, Who, WhoAnswer
+from node.message import Halt, Opening, Row, Who, WhoAnswer
 from privacy.decision import Decision
-from workflow.account import AccessFields, ReadFields, ResultFields
+from workflow.account import AccessFields, HeadsFields, Link, ReadFields, ResultFields
 from workflow.argument import Argument, Data, Literal, Many
 from workflow.order import Instance
 from workflow.receipt import Status
@@ -48,6 +50,7 @@ class MemorySite:
         self.bodies: list[Body] = []
         self.calls: list[str] = []
         self.submitted: list[Submission] = []
+        self.researcher = researcher.key
         self.tamper: Callable[[WhoAnswer], WhoAnswer] = lambda answer: answer
         self.twist: Callable[[Submission], Submission] = lambda submission: submission
         self.fault: Exception | None = None
@@ -74,6 +77,9 @@ class MemorySite:
     def _known(self, person: str) -> None:
         if self.index.key(person) is None:
             raise Denied("this key is not enrolled here")
+
+    async def forks(self) -> tuple[schema.ForkView, ...]:
+        return ()
 
     async def status(self) -> schema.StatusView:
         members = (
@@ -125,6 +131,46 @@ class MemorySite:
     async def sign_epoch(self, request: schema.SignEpoch) -> schema.FoundingView:
         raise Denied("this double signs nothing")
 
+    async def epochs(self) -> schema.EpochsView:
+        members = (Member(site=self.name, root=self.root.did), Member(site="Away", root=AWAY.did))
+        epoch = Epoch(
+            consortium="Test",
+            number=0,
+            previous=None,
+            members=members,
+            quorum=quorum_for(len(members)),
+            floor="",
+            duties={},
+            protocol=(1, 1),
+            signatures={},
+        )
+        return schema.EpochsView(
+            epoch=epoch,
+            consortium=CONSORTIUM,
+            pending=(),
+            candidates=(),
+            twice={},
+            sizes={self.root.did: len(self.bodies)},
+        )
+
+    async def keys(self) -> schema.KeysView:
+        keys = tuple(
+            schema.KeyView(index=entry.index, fields=fields_of(entry.body, KeyFields))
+            for entry in self.index.entries("key")
+        )
+        return schema.KeysView(
+            root=self.root.did,
+            acting=self.root.did,
+            node=self.node.did,
+            keys=keys,
+            catalog=len(self.bodies),
+            audit=0,
+            epoch=0,
+        )
+
+    async def restart(self) -> schema.Restarting:
+        raise Conflict("nothing lies ready for this double")
+
     async def write_entry(self, request: schema.WriteEntry) -> schema.Written:
         self.calls.append("write_entry")
         return schema.Written(index=self._take(read_body(request.body)))
@@ -148,8 +194,41 @@ class MemorySite:
             for entry in self.index.entries(kind)
         )
 
+    async def halt(self, person: str, request: schema.HaltRequest) -> schema.Written:
+        self._known(person)
+        word = decode(Halt, request.statement)
+        check(word, person)
+        self.calls.append(f"{'resume' if word.resume else 'halt'} {word.reason}")
+        return schema.Written(index=7)
+
+    async def search(self, person: str, request: schema.SearchRequest) -> schema.FoundView:
+        self.calls.append(f"search {request.words} {request.chosen}")
+        kinds = request.chosen.get("kind", ("dataset",))
+        found = [entry for kind in kinds for entry in await self.entries(person, kind)]
+        fitting = tuple(entry for entry in found if request.words.encode() in bytes(entry.fields) or not request.words)
+        count = schema.FacetView(value="dataset", name="dataset", count=len(fitting))
+        return schema.FoundView(total=len(fitting), entries=fitting, facets={"kind": (count,)})
+
+    async def mentions(self, person: str, request: schema.Mentions) -> tuple[schema.MentionView, ...]:
+        self._known(person)
+        return tuple(
+            schema.MentionView(
+                site=self.root.did,
+                site_name=self.name,
+                index=index,
+                kind=body.kind,
+                subject=KINDS[body.kind].subject(fields_of(body, KINDS[body.kind].fields)),
+                name="",
+                actor=body.actor,
+                counts=any(each.index == index for each in self.index.entries(body.kind)),
+            )
+            for index, body in enumerate(self.bodies)
+            if request.needle in encode(body)
+        )
+
     async def import_dataset(self, person: str, request: schema.ImportDataset) -> schema.Imported:
         self._known(person)
+        self.calls.append("import_dataset")
         cid = Cid.of(request.path.encode())
         resident = request.level == "resident"
         return schema.Imported(cid=cid.keyed(b"k") if resident else cid, size=12, media_type="text/csv")
@@ -166,7 +245,7 @@ class MemorySite:
                 return schema.BlockView(entry=entry, tool="class: CommandLineTool\n", files={}, endorsed={})
         raise NotFound(f"no block {cid} is shared with this site")
 
-    async def fetch(self, person: str, cid: Cid, path: str) -> bytes:
+    async def fetch(self, person: str, signed: object, cid: Cid, path: str) -> bytes:
         self.calls.append(f"fetch {path}")
         return path.encode() * 3
 
@@ -269,7 +348,7 @@ class MemorySite:
             absent=(),
         )
 
-    async def result(self, person: str, submission: Cid, name: str) -> bytes:
+    async def result(self, person: str, signed: object, submission: Cid, name: str) -> bytes:
         return self.results[name] + self.added
 
     async def who(self, person: str, request: schema.AskWho) -> AsyncIterator[schema.SiteRows]:
@@ -280,7 +359,7 @@ class MemorySite:
     async def _answers(self, person: str, request: schema.AskWho) -> AsyncGenerator[schema.SiteRows, None]:
         question = decode(Who, request.question)
         check(question, person)
-        answer = self.tamper(self.answer(question.dataset, person))
+        answer = self.tamper(self.answer(question))
         yield schema.SiteRows(
             site=self.root.did, site_name=self.name, node=self.node.did, answer=encode(answer), absent=""
         )
@@ -288,53 +367,87 @@ class MemorySite:
             raise self.after_rows
         yield schema.SiteRows(site=AWAY.did, site_name="Away", node=None, answer=None, absent="it does not answer")
 
-    def answer(self, dataset: Cid, person: str) -> WhoAnswer:
-        """An audit log of an intent, a line about other data, its result, and a read; proven and cosigned."""
-        other = Cid.of(b"other data")
+    def answer(self, question: Who) -> WhoAnswer:
+        """An audit log of an intent, a line about other data, its result, the heads and the question."""
+        about, other, person = str(question.dataset), str(Cid.of(b"other data")), self.researcher.did
+        first, second = Link(before=None, count=1), Link(before=0, count=2)
+        submission = self._asked()
         decision = Decision(
             allowed=True, action="compute", rules=("researchers",), reason="allowed", facts={}, policy="3"
         )
-        instance = Instance(submission=CONSORTIUM, step="count", shard=0)
+        instance = Instance(submission=cid_of(submission), step="count", shard=0)
         access = {
             "order": Cid.of(b"order"),
             "instance": instance,
             "attempt": 1,
             "person": person,
             "home": self.root.did,
-            "project": ProjectRef(site=self.root.did, name="pooling"),
+            "project": submission.project,
             "purpose": "DUO:0000006",
             "block": Cid.of(b"block"),
             "decision": decision,
             "shown": decision,
             "max_cost": 1,
+            "submission": encode(submission),
         }
+        result = ResultFields(
+            order=Cid.of(b"order"),
+            instance=instance,
+            intent=0,
+            status=Status.DONE,
+            kept={},
+            spent=None,
+            cost=1,
+            reason="",
+            detail="",
+            chain={about: second, person: Link(before=1, count=3)},
+        )
+        heads = HeadMap.of(
+            Head(subject=subject_hash(subject), index=index, count=count)
+            for subject, index, count in ((about, 2, 2), (other, 1, 1), (person, 2, 3))
+        )
+        asked = ReadFields(
+            person=question.person,
+            home=self.root.did,
+            question=encode(question),
+            rows=2,
+            chain={about: Link(before=2, count=3), question.person: Link(before=2, count=4)},
+        )
         lines: list[tuple[str, Value]] = [
-            ("intent", AccessFields(**access, chain={str(dataset): None})),
-            ("intent", AccessFields(**access, chain={str(other): None})),
-            (
-                "result",
-                ResultFields(
-                    order=Cid.of(b"order"),
-                    instance=instance,
-                    intent=0,
-                    status=Status.DONE,
-                    kept={},
-                    spent=None,
-                    cost=1,
-                    reason="",
-                    detail="",
-                    chain={str(dataset): 0},
-                ),
-            ),
-            (
-                "read",
-                ReadFields(person=person, home=self.root.did, dataset=dataset, rows=2, chain={str(dataset): 2}),
-            ),
+            ("intent", AccessFields(**access, chain={about: first, person: first})),
+            ("intent", AccessFields(**access, chain={other: first, person: second})),
+            ("result", result),
+            ("heads", HeadsFields(root=heads.root, count=3, upto=3, chain={})),
+            ("read", asked),
         ]
-        return self.prove(lines, {0, 2, 3})
+        rows, note, proof = self.prove(lines, [0, 2, 3, 4])
+        opening = Opening(heads=rows[2], asked=rows[3], proof=heads.prove(about))
+        return WhoAnswer(note=note, rows=tuple(rows[:2]), proof=proof, opening=opening, more=False)
 
-    def prove(self, lines: list[tuple[str, Value]], shown: set[int]) -> WhoAnswer:
-        """A log of these lines, and the rows of it that are shown."""
+    def _asked(self) -> Submission:
+        whole = Submission(
+            consortium=CONSORTIUM,
+            epoch=0,
+            person=self.researcher.did,
+            site=self.root.did,
+            project=ProjectRef(site=self.root.did, name="pooling"),
+            workflow=Cid.of(b"workflow"),
+            inputs={},
+            grants=(),
+            destinations=(),
+            deadline=1,
+            budget=1,
+            min_sites=1,
+            not_before=0,
+            not_after=1,
+            buses=(self.node.did,),
+            nonce=bytes(16),
+            sig=UNSIGNED,
+        )
+        return signed(whole, self.researcher)
+
+    def prove(self, lines: list[tuple[str, Value]], shown: list[int]) -> tuple[list[Row], str, bytes]:
+        """A log of these lines: the rows of it that are shown, its cosigned checkpoint, and the proof of them all."""
         origin = origin_of(self.root.did, LogName.AUDIT)
         bodies = [
             encode(write_body(kind, fields, site=self.root.did, at=5 + at, by=self.node, audience=()))
@@ -355,14 +468,5 @@ class MemorySite:
         checkpoint = Checkpoint(origin, len(leaves), Frontier().extend(hashes).root)
         note = sign_checkpoint(checkpoint, self.node)
         note = add_line(note, cosign(note, AWAY.did, AWAY, 77))
-        rows = [
-            Row(
-                index=at,
-                leaf=leaves[at],
-                salt=salts[at],
-                body=bodies[at],
-                proof=tuple(prove_inclusion(at, len(leaves), subtree)),
-            )
-            for at in sorted(shown, reverse=True)
-        ]
-        return WhoAnswer(note=note, rows=tuple(rows), more=False)
+        rows = [Row(index=at, leaf=leaves[at], salt=salts[at], body=bodies[at]) for at in shown]
+        return rows, note, prove_many(shown, len(leaves), subtree)

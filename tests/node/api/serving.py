@@ -64,14 +64,22 @@ def run(site: MemorySite, folder: Path) -> Iterator[Running]:
 
     async def main() -> None:
         async with trio.open_nursery() as nursery:
-            serve = partial(serve_api, site, Address("127.0.0.1", 0), TOKEN, site.node.did)
-            address = await nursery.start(serve)
+            listening = partial(serve_api, site, Address("127.0.0.1", 0), TOKEN, site.node.did)
+            address = await nursery.start(listening)
             ready.update(port=address.port, token=trio.lowlevel.current_trio_token(), scope=nursery.cancel_scope)
             came.set()
 
-    thread = threading.Thread(target=trio.run, args=(main,))
+    def serve() -> None:
+        try:
+            trio.run(main)
+        finally:
+            # A server that cannot start is a fault at once, not after a wait for it.
+            came.set()
+
+    thread = threading.Thread(target=serve)
     thread.start()
     assert came.wait(10)
+    assert ready, "the server did not start"
     port, scope, token = ready["port"], ready["scope"], ready["token"]
     assert isinstance(port, int)
     assert isinstance(scope, trio.CancelScope)

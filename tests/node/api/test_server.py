@@ -183,8 +183,9 @@ def test_the_table_says_what_the_service_takes() -> None:
     assert methods == {each.name for each in OPERATIONS}
     for each in OPERATIONS:
         taken = list(inspect.signature(getattr(Service, each.name)).parameters)[1:]
-        given = (["person"] if each.person else []) + [parameter.name for parameter in each.parameters]
-        assert taken == given + (["request"] if each.request else [])
+        asker = (["person"] if each.person else []) + (["signed"] if each.keeps else [])
+        given = [parameter.name for parameter in each.parameters]
+        assert taken == asker + given + (["request"] if each.request else [])
 
 
 def test_a_client_that_stops_reading_does_not_hold_the_node(running: Running, researcher: Identity) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from catalog.error import BadInput, ComityError, NotFound, VerificationFailed
 from node.execute.collect import Collected, collect, open_beneath, plain_name
-from node.ports import Limits
+from node.step import Limits
 
 LIMITS = Limits(output_bytes=1000, output_files=50)
 

@@ -22,7 +22,7 @@ import trio
 from catalog.error import BadInput, ComityError
 from node.execute.quota import MOST_DEPTH, discard
 from node.execute.sandbox import Sandbox
-from node.ports import Ending, Exit, Job, Limits, Mount
+from node.step import Ending, Exit, Job, Limits, Mount
 
 ROOT = Path(__file__).parents[3]
 SMALL = Limits(wall_seconds=30, memory_bytes=128 << 20, processes=16, output_bytes=1 << 20, output_files=100)
@@ -75,7 +75,7 @@ def test_where_user_namespaces_are_forbidden_nothing_runs_and_the_mend_is_named(
         from pathlib import Path
         from catalog.error import Denied
         from node.execute.sandbox import Sandbox
-        from node.ports import Job
+        from node.step import Job
 
         work = Path(sys.argv[1])
         job = Job(("sh", "-c", "echo ran > ran"), work)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from node.automator.ledger import Ledger
 from node.storage.disk import DiskBlobs
 from node.storage.log import DiskLog
 from node.system import SystemRandom
+from privacy.decision import Action
 
 ANNA, BRUNO, CLARA = (PrivateKey(bytes([number]) * 32) for number in (1, 2, 3))
 NODES = {root.did: PrivateKey(bytes([number + 10]) * 32) for number, root in enumerate((ANNA, BRUNO, CLARA))}
@@ -42,6 +43,26 @@ class Clock:
 
     async def sleep(self, seconds: float) -> None:
         await trio.sleep(seconds)
+
+
+class Recent:
+    """Everybody was heard just now."""
+
+    def refusal(self, action: Action, sites: Iterable[str]) -> str:
+        return ""
+
+
+class Covered:
+    """Every witness has cosigned everything."""
+
+    def covered(self) -> int:
+        return 1 << 40
+
+    def lacking(self, least: int) -> list[str]:
+        return []
+
+    async def reach(self, least: int) -> None:
+        """It is reached."""
 
 
 class Members:

@@ -21,9 +21,21 @@ class Automator:
         self.go = trio.Event()
         self.receipts: dict[Cid, Receipt] = {}
         self.refusal: ComityError | None = None
+        self.cosigned = trio.Event()
+        self.cosigned.set()
+
+    def waits_for(self, order: Cid) -> int:
+        return 0 if self.cosigned.is_set() else 7
+
+    async def reach(self, least: int) -> None:
+        if least:
+            await self.cosigned.wait()
 
     def standing(self, order: Cid) -> Receipt | None:
-        return self.receipts.get(order)
+        found = self.receipts.get(order)
+        if found is None or self.cosigned.is_set():
+            return found
+        return structs.replace(found, status=Status.ACCEPTED, reason="it waits for cosignatures by St. Bruno")
 
     async def carry(self, message: Place, asker: str) -> Receipt:
         cid = cid_of(message.order)
@@ -68,7 +80,7 @@ def play(story) -> None:
         automator = Automator()
         async with trio.open_nursery() as nursery:
             faked: object = automator
-            await story(Orders(faked, nursery), automator)  # type: ignore[arg-type]
+            await story(Orders(faked, nursery, automator.reach), automator)  # type: ignore[arg-type]
             nursery.cancel_scope.cancel()
 
     trio.run(main)
@@ -94,6 +106,30 @@ def test_an_order_asked_for_many_times_runs_once():
         assert len(automator.carried) == 1
         await orders.place(place(2), "bus")
         assert len(automator.carried) == 2
+
+    play(story)
+
+
+def test_what_waits_for_cosignatures_is_told_so_and_comes_when_they_do():
+    """Lost: an asker that hears nothing until a witness is back, or one that never hears."""
+
+    async def story(orders: Orders, automator: Automator) -> None:
+        automator.cosigned = trio.Event()
+        automator.go.set()
+        got: list[Receipt] = []
+
+        async def ask() -> None:
+            got.append(await orders.place(place(1), "bus"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked()
+            waiting = await orders.outcome(Outcome(order=cid_of(place(1).order), seconds=0), "bus")
+            assert (waiting.status, waiting.reason) == (Status.ACCEPTED, "it waits for cosignatures by St. Bruno")
+            assert got == []
+            automator.cosigned.set()
+        assert got[0].status is Status.DONE
+        assert len(automator.carried) == 1
 
     play(story)
 

@@ -1,18 +1,20 @@
 """Answers to other nodes: refusals go back as such, and nobody speaks for another."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from catalog.checkpoint import add_line, cosign, open_checkpoint
-from catalog.error import BadInput, ComityError, Denied, NotFound, VerificationFailed
-from catalog.merkle import verify_consistency
+from catalog.checkpoint import Checkpoint, add_line, sign_checkpoint, verify_cosignature
+from catalog.error import BadInput, Denied, NotFound, VerificationFailed
+from catalog.merkle import roots_of_path
 from catalog.origin import LogName, origin_of
 from catalog.policy import PolicyFields
 from node.message import (
+    AddCheckpoint,
+    Added,
     Consistency,
-    Cosigned,
-    Done,
     Heads,
     HeadsAnswer,
     Outcome,
@@ -22,7 +24,13 @@ from node.message import (
     question_bytes,
     read_reply,
 )
+from node.replicate.cosign import Witness
+from node.replicate.quorum import Quorum
 from node.site.questions import Questions
+from node.site.replicas import Replicas
+from node.site.witnessing import Witnessing
+from node.storage.database import Database
+from node.storage.witness import WitnessMemory
 from tests.node.site.house import ANNA, BRUNO, CLARA, NODES, STEWARDS, House, play
 from tests.node.site.test_auditdesk import desk, who
 
@@ -36,28 +44,64 @@ class NoOrders:
         raise Denied(f"not for {asker}")
 
 
+def witnesses(owner: str) -> Quorum:
+    return Quorum(2, {root: node.did for root, node in NODES.items() if root != owner})
+
+
 def questions(house: House) -> Questions:
     members: object = house.members
     orders: object = NoOrders()
-    return Questions(ANNA.did, members, house.catalog, house.audit, orders, desk(house))  # type: ignore[arg-type]
+    nobody: object = None
+    folder = Path(house.catalog.folder).parent
+    memory = WitnessMemory(Database.open(folder / "state.db"))
+    witness = Witness(
+        ANNA.did,
+        NODES[ANNA.did],
+        memory,
+        house.index,
+        lambda site: frozenset({NODES[site].did}),
+        house.clock,
+        lambda: None,
+    )
+    house.witnessing = Witnessing(  # type: ignore[attr-defined]
+        house.catalog,
+        house.audit,
+        nobody,  # type: ignore[arg-type]
+        lambda: witnesses(ANNA.did),
+        str,
+        lambda: None,
+    )
+    return Questions(
+        ANNA.did,
+        members,  # type: ignore[arg-type]
+        house.catalog,
+        house.audit,
+        Replicas(folder / "replicas", lambda site: [house.members.nodes[site]]),
+        orders,  # type: ignore[arg-type]
+        desk(house),
+        house.index,
+        witness,
+        house.witnessing,  # type: ignore[attr-defined]
+    )
 
 
 async def ask(at: Questions, question, kind, asker=BRUNO):
     return read_reply(kind, await at.answer(asker.did, question_bytes(question)))
 
 
-def test_heads_and_proofs_are_of_this_site_s_two_logs(tmp_path):
+def test_heads_and_paths_are_of_this_site_s_two_logs(tmp_path):
     async def story(house: House) -> None:
         at = questions(house)
         for text in "abc":
             await house.publish("policy", PolicyFields(text=text))
-        roots = [house.catalog.root]
+        roots = {3: house.catalog.root, 2: await house.catalog.root_at(2)}
         await house.publish("policy", PolicyFields(text="d"))
-        roots.append(house.catalog.root)
+        roots[4] = house.catalog.root
         heads = await ask(at, Heads(), HeadsAnswer)
         assert set(heads.notes) == {house.catalog.note, house.audit.note}
-        proof = await ask(at, Consistency(origin=CATALOG, old=3, new=4), ProofAnswer)
-        verify_consistency(3, roots[0], 4, roots[1], list(proof.hashes))
+        for old, new in ((3, 4), (2, 3), (2, 4)):
+            answer = await ask(at, Consistency(origin=CATALOG, old=old, new=new), ProofAnswer)
+            assert roots_of_path(old, new, answer.hashes) == (roots[old], roots[new])
         foreign = origin_of(BRUNO.did, LogName.CATALOG)
         for origin in (foreign, "", "x" * 200, CATALOG + "0", CATALOG.replace("/0", "/1")):
             with pytest.raises(NotFound):
@@ -69,31 +113,30 @@ def test_heads_and_proofs_are_of_this_site_s_two_logs(tmp_path):
     play(tmp_path, story)
 
 
-def test_a_cosignature_is_brought_by_who_made_it(tmp_path):
-    """Lost: one member makes up the quorum alone."""
+def checkpoint(site, name: LogName, size: int = 1, by=None) -> str:
+    return sign_checkpoint(Checkpoint(origin_of(site.did, name), size, bytes(32)), by or NODES[site.did])
+
+
+@pytest.mark.parametrize("name", LogName)
+def test_a_member_s_own_log_is_cosigned_and_no_other(tmp_path, name):
+    """Lost: a member that has another's log cosigned in a history of its own."""
 
     async def story(house: House) -> None:
         at = questions(house)
-        await house.publish("policy", PolicyFields(text="a"))
-        note = house.catalog.note
-
-        def by(site) -> str:
-            return add_line(note, cosign(note, site.did, NODES[site.did], 1_700_000_000))
-
-        # By another name or by another key than the asker's: a line that nobody here knows, which does not count.
-        for line in (by(CLARA), by(ANNA), add_line(note, cosign(note, BRUNO.did, NODES[CLARA.did], 1_700_000_000))):
-            await ask(at, Cosigned(note=line), Done)
-            assert await house.catalog.last_cosigned() in (None, "")
-        other = cosign(note, BRUNO.did, NODES[BRUNO.did], 1_700_000_000)
-        forged = add_line(note, other[:-6] + ("AAAA" if other[-6:-2] != "AAAA" else "BBBB") + other[-2:])
-        with pytest.raises(VerificationFailed):
-            await ask(at, Cosigned(note=forged), Done)
-        for odd in ("", "\n", note.replace(CATALOG, origin_of(BRUNO.did, LogName.CATALOG)), CATALOG + "\n9\nAAAA\n\n"):
-            with pytest.raises(ComityError):
-                await ask(at, Cosigned(note=odd), Done)
-        assert await house.catalog.last_cosigned() in (None, "")
-        await ask(at, Cosigned(note=by(BRUNO)), Done)
-        assert open_checkpoint(await house.catalog.last_cosigned(), CATALOG, NODES[ANNA.did].did).size == 1
+        note = checkpoint(BRUNO, name)
+        added = await ask(at, AddCheckpoint(note=note, old=0, proof=()), Added)
+        assert (
+            verify_cosignature(add_line(note, added.line), ANNA.did, NODES[ANNA.did].did) == house.clock.now() // 1000
+        )
+        assert await ask(at, AddCheckpoint(note=note, old=0, proof=()), Added) == added
+        for asker, other in (
+            (CLARA, note),
+            (BRUNO, checkpoint(BRUNO, name, by=NODES[CLARA.did])),
+            (BRUNO, ""),
+            (BRUNO, "\n"),
+        ):
+            with pytest.raises(VerificationFailed):
+                await ask(at, AddCheckpoint(note=other, old=0, proof=()), Added, asker)
 
     play(tmp_path, story)
 
@@ -102,9 +145,9 @@ def test_a_refusal_goes_back_as_what_it_is(tmp_path):
     async def story(house: House) -> None:
         at = questions(house)
         with pytest.raises(Denied, match=BRUNO.did):
-            await ask(at, Outcome(order=who(ANNA, ANNA).dataset, seconds=0), Done)
+            await ask(at, Outcome(order=who(ANNA, ANNA).dataset, seconds=0), Added)
         with pytest.raises(Denied, match="another site"):
-            await ask(at, Rows(who=who(STEWARDS[ANNA.did], ANNA), before=None), WhoAnswer)
+            await ask(at, Rows(who=who(STEWARDS[ANNA.did], ANNA), after=None), WhoAnswer)
 
     play(tmp_path, story)
 
@@ -116,6 +159,6 @@ def test_garbage_is_answered_by_a_refusal(tmp_path_factory, data):
 
     async def story(house: House) -> None:
         with pytest.raises(VerificationFailed):
-            read_reply(Done, await questions(house).answer(BRUNO.did, data))
+            read_reply(Added, await questions(house).answer(BRUNO.did, data))
 
     play(tmp_path_factory.mktemp("house"), story)

@@ -1,14 +1,15 @@
 """What the bulk server hands out, and to whom: forbidden and unknown alike, and no byte before it is written down."""
 
+from pathlib import Path
+
 import pytest
 
 from catalog.cid import Cid
-from catalog.dagcbor import decode, decode_plain
 from catalog.error import BadInput, ComityError, NotFound
 from catalog.origin import LogName
 from catalog.policy import PolicyFields
 from node.network.blob import Blob, BulkRequest
-from node.replicate.catchup import BodyAnswer
+from node.site.replicas import Replicas
 from node.site.shelf import Shelf
 from node.storage.disk import DiskBlobs
 from tests.node.site.house import ANNA, BRUNO, CLARA, NODES, STRANGER, House, dataset, play
@@ -17,7 +18,8 @@ from workflow.account import FetchFields
 
 def shelf(house: House) -> Shelf:
     members: object = house.members
-    return Shelf(ANNA.did, members, house.catalog, house.blobs, house.holdings, house.book)  # type: ignore[arg-type]
+    none = Replicas(Path("nowhere"), lambda _site: [])
+    return Shelf(ANNA.did, members, members, house.catalog, none, house.blobs, house.holdings, house.book)  # type: ignore[arg-type]
 
 
 async def ask(shelf: Shelf, asker: str, path: str, **changes: object) -> bytes:
@@ -134,7 +136,7 @@ def test_a_fetch_is_written_down_before_its_bytes_leave(tmp_path, monkeypatch):
         bodies = await house.audited()
         fetches = [FetchFields(**(each.fields | {"chain": dict(each.fields["chain"])})) for each in bodies]
         assert [each.site for each in fetches] == [BRUNO.did, CLARA.did, BRUNO.did]
-        assert [each.chain[str(root)] for each in fetches] == [None, 0, 1]
+        assert [each.chain[str(root)]["before"] for each in fetches] == [None, 0, 1]
         await ask(shelf(house), CLARA_NODE, f"/blob/{root}/{Cid.of(b'a')}")  # in the middle, by another run of the node
         assert sizes[-1] == 4
 
@@ -160,32 +162,6 @@ def test_what_was_withdrawn_is_given_no_more(tmp_path):
     play(tmp_path, story)
 
 
-def test_a_body_goes_to_its_audience_and_its_absence_looks_like_any_other(tmp_path):
-    """Lost: a grant, which names a person, is read by every member."""
-
-    async def story(house: House) -> None:
-        everyone = await house.publish("policy", PolicyFields(text="a"))
-        bruno = await house.publish("policy", PolicyFields(text="b"), (BRUNO.did,))
-        nobody = await house.publish("policy", PolicyFields(text="c"), ())
-        at = shelf(house)
-
-        def path(index: int | str) -> str:
-            return f"/log/{ANNA.did}/catalog/body/{index}"
-
-        for index, asker in ((everyone, BRUNO_NODE), (everyone, CLARA_NODE), (bruno, BRUNO_NODE)):
-            answer = decode(BodyAnswer, await ask(at, asker, path(index)))
-            assert (answer.salt, answer.body) == await house.catalog.body(index)
-            assert decode_plain(answer.body)["kind"] == "policy"
-        refused = [
-            await refusal(at, CLARA_NODE, path(index)) for index in (bruno, nobody, house.catalog.size, 999_999_999_999)
-        ]
-        assert {(type(each), str(each)) for each in refused} == {(NotFound, "no such body")}
-        for odd in ("-1", "1.0", "", "x", "٣", "1" * 13, "1/", "../checkpoint", "0x1", "1\n"):
-            assert isinstance(await refusal(at, BRUNO_NODE, path(odd)), BadInput | NotFound)
-
-    play(tmp_path, story)
-
-
 def test_tiles_of_the_catalog_alone(tmp_path):
     """Lost: the audit log, whose bodies stay at the site, or files beside the log."""
 
@@ -198,7 +174,8 @@ def test_tiles_of_the_catalog_alone(tmp_path):
             f"/log/{ANNA.did}/{LogName.AUDIT}/{tile}",
             f"/log/{BRUNO.did}/catalog/{tile}",
             f"/log/{ANNA.did}/catalog/tile/entries/001",
-            f"/log/{ANNA.did}/catalog/checkpoint",
+            f"/log/{ANNA.did}/catalog/checkpoint/",
+            f"/log/{ANNA.did}/audit/checkpoint",
             f"/log/{ANNA.did}/catalog/../audit/{tile}",
             f"/log/{ANNA.did}/catalog//{tile}",
             f"/log/{ANNA.did}/catalog",

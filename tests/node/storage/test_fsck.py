@@ -14,7 +14,7 @@ from node.storage.fsck import check_folder
 from node.storage.log import DiskLog
 from node.storage.replica import ReplicaLog
 
-ORIGIN = "comity.example/st-anna/audit"
+ORIGIN = "comity.example/st-anna/audit/0"
 KEY, WITNESS = PrivateKey(b"\7" * 32), PrivateKey(b"\x09" * 32)
 WITNESSES = {"w": WITNESS.did}
 
@@ -219,7 +219,7 @@ def test_a_body_under_a_leaf_of_another_log_is_found(tmp_path):
             note = sign_checkpoint(Checkpoint(ORIGIN, 1, log.root), KEY)
         async with await ReplicaLog.open(tmp_path / "log", ORIGIN, KEY.did) as replica:
             await replica.extend(note, [leaf])
-            await replica.put_body(0, salt, body)
+            assert await replica.put_bodies([(0, salt, body)]) == []
 
     trio.run(main)
     [fault] = check(tmp_path / "log").faults

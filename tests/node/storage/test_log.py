@@ -20,7 +20,7 @@ from node.storage import stored
 from node.storage.fsck import check_folder
 from node.storage.log import DiskLog
 
-ORIGIN = "comity.example/st-anna/audit"
+ORIGIN = "comity.example/st-anna/audit/0"
 KEY, WITNESS = PrivateKey(b"\7" * 32), PrivateKey(b"\x09" * 32)
 
 

@@ -15,10 +15,11 @@ from catalog.body import Millis
 from catalog.cid import Cid
 from catalog.dagcbor import Value, cid_of, encode
 from catalog.error import ComityError, Denied, NotFound, VerificationFailed
+from catalog.fork import Fork
 from catalog.key import UNSIGNED, PrivateKey
 from catalog.project import ProjectRef
 from node.bus.journal import State
-from node.ports import Seen
+from node.replication import Seen
 from node.storage.database import Database
 from node.storage.facts import Fact, Facts
 from node.storage.journal import SubmissionJournal
@@ -95,12 +96,12 @@ def test_what_was_kept_is_there_after_a_kill(tmp_path):
     program = """
 import os, sys, trio
 from pathlib import Path
-from node.ports import Seen
+from node.replication import Seen
 from node.storage.database import Database
 from node.storage.witness import WitnessMemory
 async def main():
     memory = WitnessMemory(Database.open(Path(sys.argv[1])))
-    await memory.remember("log", Seen(7, bytes(32)), "note")
+    await memory.remember("log", Seen(7, bytes(32), "note", 1_700_000_000), None)
     os.kill(os.getpid(), 9)
 trio.run(main)
 """
@@ -111,7 +112,7 @@ trio.run(main)
     async def story(database: Database) -> None:
         seen = await WitnessMemory(database).seen("log")
         assert seen == Seen(7, bytes(32))
-        assert seen.note == "note"
+        assert (seen.note, seen.at) == ("note", 1_700_000_000)
 
     run(path, story)
 
@@ -193,17 +194,41 @@ def test_an_invitation_is_used_by_one_site(tmp_path):
     run(tmp_path / "state.db", story)
 
 
-def test_evidence_is_kept_once_and_stays(tmp_path):
+def test_the_first_proof_of_a_fork_stays(tmp_path):
     async def story(database: Database) -> None:
         memory = WitnessMemory(database)
-        for _ in range(2):
-            await memory.accuse("log", "ours", "theirs", "two histories")
-        await memory.accuse("log", "ours", "theirs 2", "two histories")
-        assert await memory.evidence() == [("log", "two histories")] * 2
+        proof = Fork(first="log\n1\nx", second="log\n2\ny", consistency=(bytes(32),))
+        await memory.accuse(proof)
+        await memory.accuse(Fork(first="log\n1\nx", second="log\n1\nz"))
+        assert await memory.forks() == [proof]
+
+    run(tmp_path / "state.db", story)
+
+
+def test_what_was_cosigned_is_replaced_by_whoever_read_it_alone(tmp_path):
+    """Lost: two questions at once, each of which reads the same last size, cosign two histories."""
+
+    async def story(database: Database) -> None:
+        memory = WitnessMemory(database)
+        one, two, other = Seen(1, b"r" * 32), Seen(2, b"s" * 32, "b", 7), Seen(2, b"t" * 32)
         assert await memory.seen("log") is None
-        await memory.remember("log", Seen(1, b"r" * 32), "a")
-        await memory.remember("log", Seen(2, b"s" * 32), "b")
-        assert await memory.seen("log") == Seen(2, b"s" * 32)
+        assert await memory.remember("log", one, None)
+        assert not await memory.remember("log", other, None)
+        assert await memory.remember("log", two, one)
+        assert not await memory.remember("log", other, one)
+        assert not await memory.remember("log", other, Seen(2, b"r" * 32))
+        found = await memory.seen("log")
+        assert (found, found.note, found.at) == (two, "b", 7)
+
+    run(tmp_path / "state.db", story)
+
+
+def test_when_a_site_was_heard_is_known_after_a_restart(tmp_path):
+    async def story(database: Database) -> None:
+        memory = WitnessMemory(database)
+        await memory.keep_heard("a", 5)
+        await memory.keep_heard("a", 1 << 41)
+        assert await memory.heard() == {"a": 1 << 41}
 
     run(tmp_path / "state.db", story)
 

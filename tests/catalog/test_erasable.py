@@ -1,0 +1,202 @@
+"""Taking bodies back: what a ``withdraw`` entry may name, and that a log read without them says the same."""
+
+import pytest
+from msgspec import structs
+
+from catalog.block import BlockFields, EndorseFields
+from catalog.body import write_body
+from catalog.certificate import CertificateFields
+from catalog.cid import Cid
+from catalog.dagcbor import encode
+from catalog.error import VerificationFailed
+from catalog.index import SiteIndex
+from catalog.key import PrivateKey
+from catalog.label import Label
+from catalog.leaf import LEAF_BYTES, encode_leaf, seal
+from catalog.member import KeyFields, Role
+from catalog.policy import PolicyFields
+from catalog.project import ProjectFields, ProjectRef
+from catalog.withdraw import WithdrawFields
+
+ROOT, NODE, STEWARD, RESEARCHER, OTHER = (PrivateKey(bytes([number]) * 32) for number in range(1, 6))
+CID = Cid.of(b"a block")
+PROJECT = ProjectFields(name="trial", people=(RESEARCHER.did,), purpose="DUO:0000006", datasets=(), not_after=9)
+
+
+def key(who, role, **more):
+    return KeyFields(did=who.did, role=role, name="Somebody", x25519=bytes(32), **more)
+
+
+def block(name="count"):
+    label = Label(owners={ROOT.did: (ROOT.did,)})
+    return BlockFields(cid=CID, name=name, label=label, description="", outputs={})
+
+
+class Log:
+    """A site's log; ``add`` gives the place of an entry, and says whether it counts."""
+
+    def __init__(self):
+        self.index = SiteIndex(ROOT.did)
+        self.bodies = []
+        for who, role, by in (
+            (NODE, Role.NODE, ROOT),
+            (STEWARD, Role.STEWARD, ROOT),
+            (RESEARCHER, "researcher", STEWARD),
+        ):
+            assert self.add("key", key(who, Role(role)), by)[1]
+
+    def add(self, kind, fields, by=STEWARD, site=ROOT):
+        from catalog.entry import KINDS
+
+        latest = self.index.latest(kind, KINDS[kind].subject(fields))
+        body = write_body(kind, fields, site=site.did, at=1, by=by, previous=latest.index if latest else None)
+        self.bodies.append((kind, body))
+        return len(self.bodies) - 1, self.index.add(len(self.bodies) - 1, kind, body) is not None
+
+    def withdraw(self, *places, **more):
+        return self.add("withdraw", WithdrawFields(places=places), **more)[1]
+
+    def read_again(self, erased=()):
+        """The index of somebody who reads the log after the bodies at ``erased`` are gone."""
+        index = SiteIndex(ROOT.did)
+        for place, (kind, body) in enumerate(self.bodies):
+            index.add(place, kind, None if place in erased else body)
+        return index
+
+
+def counting(index):
+    kinds = ("key", "block", "project", "policy", "endorse", "withdraw", "certificate")
+    return {(kind, entry.subject): entry.index for kind in kinds for entry in index.entries(kind)}
+
+
+def test_what_is_withdrawn_counts_no_more_and_whoever_reads_the_log_without_it_comes_to_the_same():
+    """Lost: members that came before and after an erasure decide differently."""
+    log = Log()
+    first, _ = log.add("block", block(), RESEARCHER)
+    second, _ = log.add("block", block("count better"), RESEARCHER)
+    log.add("project", PROJECT)
+    assert log.withdraw(2, first, second)
+    assert log.index.key(RESEARCHER.did) is None
+    assert log.index.latest("block", str(CID)) is None
+    assert not log.add("policy", PolicyFields(text=""), RESEARCHER)[1]
+    assert log.add("block", block("again"))[1]
+    assert log.add("key", key(RESEARCHER, Role.RESEARCHER))[1]
+    assert counting(log.index) == counting(log.read_again(erased=(2, first, second)))
+
+
+def test_a_withdrawal_names_only_places_before_its_own_each_once_and_in_order():
+    """Lost: what is still to be written is erased the moment it comes."""
+    for places in ((3,), (9,), (2, 2), (2, 1, 0)):
+        log = Log()
+        assert not log.withdraw(*places)
+        assert log.index.key(RESEARCHER.did) is not None
+
+
+def test_a_withdrawal_for_another_site_or_by_who_may_not_counts_for_nothing():
+    """Lost: a member, a node's thief or a researcher erases what a steward wrote."""
+    log = Log()
+    assert not log.withdraw(2, site=OTHER)
+    for by in (ROOT, NODE, RESEARCHER, OTHER):
+        assert not log.withdraw(2, by=by)
+    assert log.index.key(RESEARCHER.did) is not None
+
+
+def test_nothing_that_was_replaced_counts_again_because_its_successor_is_withdrawn():
+    """Lost: a steward brings back a loose policy, or a removed key, by forgetting what came after it."""
+    log = Log()
+    loose, _ = log.add("policy", PolicyFields(text="permit (principal, action, resource);"))
+    strict, _ = log.add("policy", PolicyFields(text=""))
+    removal, _ = log.add("key", key(RESEARCHER, Role.RESEARCHER, removed=True))
+    assert not log.withdraw(strict)
+    assert not log.withdraw(removal)
+    assert log.index.latest("policy", "").index == strict
+    assert log.withdraw(2, removal)
+    assert log.index.key(RESEARCHER.did) is None
+    assert log.withdraw(loose)
+    assert log.withdraw(strict)
+    assert log.index.latest("policy", "") is None
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_the_root_signed_is_not_a_stewards_to_withdraw(place):
+    """Lost: a steward undoes what the root key did about nodes and stewards."""
+    log = Log()
+    assert not log.withdraw(place)
+    assert "not to be withdrawn" in log.index.faults[3]
+
+
+def test_neither_a_withdrawal_nor_a_certificate_is_withdrawn():
+    """Lost: what was erased stands again at who reads the log later, and a certificate can be taken back."""
+    log = Log()
+    ref = ProjectRef(site=ROOT.did, name="trial")
+    fields = CertificateFields(project=ref, terms=PROJECT.terms, values=0, nodes=0, bytes=0, not_covered=(), audit=0)
+    place, counts = log.add("certificate", fields, NODE)
+    assert counts
+    assert log.withdraw(2)
+    assert not log.withdraw(place)
+    assert not log.withdraw(place + 1)
+
+
+def test_a_project_that_stands_stays_and_its_earlier_versions_go():
+    """Lost: a site makes others forget that a project ended before they destroyed what they hold."""
+    log = Log()
+    first, _ = log.add("project", PROJECT)
+    last, _ = log.add("project", structs.replace(PROJECT, people=(OTHER.did,), ended=True))
+    assert not log.withdraw(first, last)
+    assert not log.withdraw(last)
+    assert log.withdraw(first)
+    assert counting(log.index) == counting(log.read_again(erased=(first,)))
+
+
+def test_an_ended_project_is_never_opened_again():
+    """Lost: approvals given for a project serve another that takes its name after it ended."""
+    log = Log()
+    log.add("project", PROJECT)
+    assert log.add("project", structs.replace(PROJECT, ended=True))[1]
+    assert not log.add("project", PROJECT)[1]
+    assert log.index.typed(ProjectFields, "project", "trial").ended
+
+
+def test_the_terms_of_a_project_are_all_of_it_but_whether_it_has_ended():
+    """Lost: a project changes after its approval, or approvals lapse for certificates when it ends."""
+    assert structs.replace(PROJECT, ended=True).terms == PROJECT.terms
+    changes = {
+        "name": "other",
+        "people": (OTHER.did,),
+        "purpose": "DUO:0000042",
+        "datasets": (CID,),
+        "not_after": 10,
+        "members": (OTHER.did,),
+        "undertakings": ("DUO:0000019",),
+    }
+    assert set(changes) == set(ProjectFields.__struct_fields__) - {"ended"}
+    assert len({structs.replace(PROJECT, **{name: value}).terms for name, value in changes.items()}) == len(changes)
+    assert all(structs.replace(PROJECT, **{name: value}).terms != PROJECT.terms for name, value in changes.items())
+
+
+def test_a_withdrawal_names_neither_person_nor_dataset():
+    """Lost: the erasure itself keeps what it was to erase."""
+    body = write_body("withdraw", WithdrawFields(places=(2, 7)), site=ROOT.did, at=1, by=STEWARD)
+    assert RESEARCHER.did.encode() not in encode(body)
+    assert len(encode_leaf(seal("log", 0, "withdraw", encode(body), bytes(32)))) == LEAF_BYTES
+
+
+def test_endorsements_and_keys_may_be_withdrawn_while_others_stand():
+    """Lost: an erasure takes more with it than it names."""
+    log = Log()
+    log.add("block", block())
+    place, _ = log.add("endorse", EndorseFields(block=CID, output_types=("statistics",)))
+    before = counting(log.index)
+    assert log.withdraw(place)
+    after = counting(log.index)
+    assert {name for name in before if name not in after} == {("endorse", str(CID))}
+
+
+def test_malformed_withdrawals_are_named_and_stop_nothing():
+    """Lost: one bad entry ends the reading of a site's catalog."""
+    log = Log()
+    assert not log.add("withdraw", WithdrawFields(places=()))[1]
+    assert "withdraw" in log.index.faults[3] or log.index.faults[3]
+    with pytest.raises(VerificationFailed):
+        raise VerificationFailed(log.index.faults[3])
+    assert log.withdraw(2)

@@ -1,0 +1,160 @@
+"""What a stranger is shown at a running devnet: a revoked grant, a site down, a changed byte, each command once."""
+
+from __future__ import annotations
+
+import csv
+import json
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from catalog.tiles import WIDTH
+from devnet import faults
+from devnet.patience import eventually
+from devnet.topology import PROJECT, Institution
+from tests.devnet.consortium import Consortium, publish_and_grant, run
+
+
+@pytest.fixture
+def away(consortium: Consortium) -> Iterator[Institution]:
+    """The third hospital, whose node is down for the time of a test."""
+    third = consortium.known.hospitals[2]
+    faults.strike(consortium.places, "stop", third.handle)
+    try:
+        yield third
+    finally:
+        faults.strike(consortium.places, "resume", third.handle)
+        with consortium.researcher() as mara:
+            eventually(lambda: all(m.here or m.connected for m in mara.members()) or None, "the node that came back")
+
+
+def told(consortium: Consortium, *words: str, code: int = 0) -> str:
+    """What a command printed, as the steward of the first hospital; it must end with ``code``."""
+    done = consortium.command(*words, at=consortium.small)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_the_next_use_of_a_revoked_grant_is_denied_within_two_seconds(consortium: Consortium, tmp_path: Path) -> None:
+    """Lost: a steward who takes access back has to wait and to hope."""
+    small = consortium.small
+    path = tmp_path / f"revoked-{secrets.token_hex(4)}.csv"
+    shutil.copy(consortium.places.table(small), path)
+    made = publish_and_grant(consortium, small, path)
+    with consortium.researcher() as mara:
+        assert run(mara, consortium.workflow, [made.dataset]).state == "done"
+        tables = [mara.dataset(made.dataset)]
+        plan = mara.plan(consortium.workflow, {"tables": tables}, project=PROJECT, deadline="10m", budget="5")
+        assert "revoked" in told(consortium, "grant", "revoke", str(made.grant), "--reason", "the vote was withdrawn")
+        ended = mara.wait(mara.submit(plan), 2)
+        assert (ended.state, ended.results) == ("denied", ())
+        assert "grant" in ended.reason
+        eventually(lambda: mara.standing(made.grant).state == "revoked" or None, "the revocation at the institute", 2)
+    rows = [line for line in told(consortium, "audit", "who", str(made.dataset)).splitlines() if "  decision  " in line]
+    assert len(rows) == 1
+    assert "denied: " in rows[0]
+
+
+def test_a_site_that_is_down_is_named_and_what_the_others_release_goes_on(
+    consortium: Consortium, away: Institution
+) -> None:
+    """Lost: an answer that lacks a site passes for a whole one; or one site that is away holds up all others."""
+    dataset = consortium.small.dataset
+    answer = told(consortium, "audit", "who", dataset)
+    assert "4 of 5 sites answered" in answer
+    assert f"{away.name} gave no answer" in answer
+    assert f"{away.name} gave no answer" in told(consortium, "audit", "who", dataset, "--strict", code=4)
+    with consortium.researcher() as mara:
+        ended = run(mara, consortium.workflow, [consortium.small.dataset, consortium.large.dataset]).check()
+        assert len(ended.took_part) == 2
+    assert away.name in told(consortium, "site", "status")
+
+
+def flip(path: Path, at: int) -> None:
+    """Change one bit of a file's byte."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def newest(folder: Path) -> Path:
+    """The last tile of a folder that holds fewer than a full tile's."""
+    return max((each for each in folder.rglob("*.p/*")), key=lambda each: int(each.name))
+
+
+def within(bundle: bytes, leaf: int) -> int:
+    """The last byte of a leaf in an entry bundle."""
+    at = 0
+    for _ in range(leaf + 1):
+        at += 2 + int.from_bytes(bundle[at : at + 2], "big")
+    return at - 1
+
+
+def test_one_changed_byte_in_a_tile_is_named_with_its_leaf_and_its_file(
+    consortium: Consortium, away: Institution, tmp_path: Path
+) -> None:
+    """Lost: an auditor learns that something is wrong, and not where."""
+    copy = tmp_path / "copy"
+    shutil.copytree(consortium.places.site(away).path, copy, ignore=shutil.ignore_patterns("keys", "*.token"))
+    sound = told(consortium, "audit", "verify", str(copy))
+    assert sound.endswith("no fault\n")
+    assert consortium.small.name in sound
+    replica = next(each for each in (copy / "replicas").iterdir() if newest(each).name > "2")
+    for log in (copy / "logs" / "audit", copy / "logs" / "catalog", replica):
+        for kind, leaf in (("entries", 0), ("entries", 2), ("0", 1)):
+            tile = newest(log / "tile" / kind)
+            assert leaf < int(tile.name) < WIDTH
+            at = within(tile.read_bytes(), leaf) if kind == "entries" else 32 * leaf + 7
+            flip(tile, at)
+            found = told(consortium, "audit", "verify", str(copy), code=5)
+            assert f"{tile.relative_to(copy)}: leaf {leaf}: " in found, found
+            flip(tile, at)
+    assert told(consortium, "audit", "verify", str(copy)).endswith("no fault\n")
+
+
+def test_the_audit_log_is_read_and_exported_from_the_terminal(consortium: Consortium, tmp_path: Path) -> None:
+    """Lost: rows that only this program can show are of no use to an auditor's other programs."""
+    shown = told(consortium, "audit", "log")
+    assert "  policy  " in shown
+    assert "1 of 1 site answered" in shown
+    assert "5 sites answered" in told(consortium, "audit", "log", "--all")
+    table = tmp_path / "log.csv"
+    assert str(table) in told(consortium, "audit", "export", "--csv", str(table))
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {"policy", "grant"} <= {row["kind"] for row in rows}
+    assert {row["site"] for row in rows} == {consortium.small.name}
+    events = tmp_path / "events"
+    assert str(events) in told(consortium, "audit", "export", "--fhir", str(events))
+    kinds = {json.loads(each.read_text())["resourceType"] for each in events.glob("*.json")}
+    assert kinds == {"AuditEvent"}
+    assert len(list(events.iterdir())) >= len(rows)
+
+
+def test_the_catalog_and_the_register_are_read_from_the_terminal(consortium: Consortium) -> None:
+    """Lost: nobody finds what the others publish, or sees who approved a project."""
+    found = told(consortium, "catalog", "search", "tumour", "--kind", "dataset")
+    assert all(each.dataset in found for each in consortium.known.hospitals)
+    register = told(consortium, "project", "register").splitlines()
+    for each in consortium.known.hospitals:
+        assert any(line.startswith(f"{PROJECT} ") and each.name in line and "approved" in line for line in register)
+    assert told(consortium, "catalog", "forks") == "nobody has forked\n"
+
+
+def test_a_steward_halts_the_site_from_the_terminal_and_lets_it_go_on(consortium: Consortium) -> None:
+    """Lost: the one thing to do at once when something looks wrong."""
+    dataset = consortium.small.dataset
+    try:
+        assert "is halted" in told(consortium, "site", "halt", "a doubt about the tables")
+        assert "HALTED" in told(consortium, "site", "status")
+        with consortium.researcher() as mara:
+            ended = run(mara, consortium.workflow, [dataset])
+            assert ended.results == ()
+            assert "halted" in ended.reason
+    finally:
+        assert "halted is: nothing" in told(consortium, "site", "resume")
+    with consortium.researcher() as mara:
+        assert consortium.small.name in run(mara, consortium.workflow, [dataset]).check().took_part

@@ -1,0 +1,144 @@
+"""The file that is searched: what is asked stays words, what is dropped is gone, and damage is mended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from catalog.error import BadInput, VerificationFailed
+from node.storage.search import MAX_QUERY, MAX_WORDS, Page, Query, SearchStore
+
+SITE = "did:key:z6MkA"
+
+
+def page(subject: str, name: str, about: str = "", place: int = 0) -> Page:
+    return Page(SITE, "dataset", subject, place, name, about)
+
+
+def names(store: SearchStore, text: str) -> set[str]:
+    return {thing.subject for thing in store.things(store.matching(Query.of(text)))}
+
+
+def test_words_are_found_by_their_beginnings_and_without_accents(tmp_path: Path) -> None:
+    """Who types without a Czech keyboard, or only half a word, would find nothing."""
+    store, _ = SearchStore.open(tmp_path / "search.db")
+    store.put([page("a", "Přijetí na JIP", "icu_admissions of 2024"), page("b", "Births", "newborn register")])
+    assert names(store, "prijeti") == names(store, "ADMISS 2024") == {"a"}
+    assert names(store, "new reg") == {"b"}
+    assert names(store, "births admissions") == set()
+    store.close()
+
+
+TRICKS = [
+    '"', "a OR b", "name:births", "births*", "^births", "NEAR(a b)", "a AND", "(", "-births", "'; DROP TABLE thing",
+    "b + c", "{name} : x", "births NOT births",
+]  # fmt: skip
+TEXT = ["births", "or", "deaths", "and", "near", "things", "name", "table", "drop", "b", "c", "x"]
+
+
+@pytest.mark.parametrize("text", TRICKS)
+def test_a_query_is_words_and_never_a_program(tmp_path: Path, text: str) -> None:
+    """FTS5's own language would give syntax errors to people, and other answers than they asked for."""
+    store, _ = SearchStore.open(tmp_path / "search.db")
+    store.put([page("a", " ".join(TEXT))])
+    query = Query.of(text)
+    assert all(word.isalnum() for word in query.words)
+    if query.words:
+        fits = all(any(word.startswith(asked.lower()) for word in TEXT) for asked in query.words)
+        assert names(store, text) == ({"a"} if fits else set())
+    store.close()
+
+
+@given(st.text(max_size=2 * MAX_WORDS))
+@settings(max_examples=150, deadline=None)
+def test_no_text_makes_the_search_fail(shared: SearchStore, text: str) -> None:
+    """A letter that Python and SQLite disagree about must not end in an error."""
+    query = Query.of(text)
+    if query.words:
+        shared.matching(query)
+        shared.matching(query, name_only=True)
+        shared.scores(query)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> SearchStore:
+    store, _ = SearchStore.open(tmp_path_factory.mktemp("search") / "search.db")
+    store.put([page("a", "something to find")])
+    return store
+
+
+def test_a_query_is_bounded() -> None:
+    """A long query would make one search as dear as thousands."""
+    with pytest.raises(BadInput, match="characters"):
+        Query.of("x" * (MAX_QUERY + 1))
+    with pytest.raises(BadInput, match="words"):
+        Query.of("x " * (MAX_WORDS + 1))
+
+
+def test_a_cid_is_found_by_its_beginning(tmp_path: Path) -> None:
+    """People paste CIDs, often cut off."""
+    store, _ = SearchStore.open(tmp_path / "search.db")
+    store.put([page("bafkreiabcdef", "one"), page("bafkreixyz", "two")])
+    assert names(store, "bafkreiabc") == {"bafkreiabcdef"}
+    store.close()
+
+
+def test_a_new_version_takes_the_place_of_the_old(tmp_path: Path) -> None:
+    """The words of a version that no longer counts would still find it."""
+    store, _ = SearchStore.open(tmp_path / "search.db")
+    store.put([page("a", "births", place=3)])
+    store.put([page("a", "deaths", place=9)])
+    assert names(store, "births") == set()
+    assert [thing.place for thing in store.of_site(SITE)] == [9]
+    store.close()
+
+
+def test_what_is_expunged_is_in_no_file(tmp_path: Path) -> None:
+    """An erasure that leaves the words in a free page or in the journal erases nothing."""
+    store, _ = SearchStore.open(tmp_path / "search.db")
+    store.put([page("a", "xylophone"), page("b", "zither")])
+    assert any(b"xylophone" in path.read_bytes() for path in tmp_path.iterdir())
+    store.drop([thing.id for thing in store.of_site(SITE) if thing.subject == "a"])
+    store.expunge()
+    assert not any(b"xylophone" in path.read_bytes() for path in tmp_path.iterdir())
+    assert names(store, "zither") == {"b"}
+    store.close()
+
+
+def test_a_damaged_file_is_begun_anew_and_said(tmp_path: Path) -> None:
+    """A search must not keep a node from starting: all of it is in the logs."""
+    path = tmp_path / "search.db"
+    path.write_bytes(b"not a database" * 1000)
+    store, why = SearchStore.open(path)
+    assert "damaged" in why
+    assert store.of_site(SITE) == []
+    assert path.stat().st_mode & 0o777 == 0o600
+    store.close()
+
+
+def test_damage_that_shows_later_is_named(tmp_path: Path) -> None:
+    """A wrong answer from a torn page would be silent."""
+    path = tmp_path / "search.db"
+    store, _ = SearchStore.open(path)
+    store.put([page(f"s{number}", f"name {number}", "about " * 50) for number in range(200)])
+    store.close()
+    raw = bytearray(path.read_bytes())
+    raw[4096:] = b"\xff" * (len(raw) - 4096)
+    path.write_bytes(raw)
+    store, why = SearchStore.open(path)
+    assert "damaged" in why
+    store.close()
+
+
+def test_a_lost_table_is_damage(tmp_path: Path) -> None:
+    """Whatever SQLite says of its own file is a reason to make it anew, not to end the search for good."""
+    store, _ = SearchStore.open(tmp_path / "search.db")
+    store._connection.execute("DROP TABLE words")
+    with pytest.raises(VerificationFailed, match="damaged"):
+        store.matching(Query.of("x"))
+    store.begin_anew()
+    assert store.matching(Query.of("x")) == []
+    store.close()
