@@ -93,7 +93,7 @@ def free_ports(count: int) -> Sequence[int]:
     """Ports on loopback that nobody listens on.
 
     They lie below those that the system gives to outgoing connections, so that a node which is started again finds
-    its own ones free.
+    its own ones free. No other process is given them by this function before this one ends.
     """
     with ExitStack() as held:
         return tuple(_bind(held) for _ in range(count))
@@ -106,8 +106,21 @@ def _bind(held: ExitStack) -> int:
             listener.bind((LOOPBACK, port))
         except OSError:
             continue
-        return port
+        if _claimed(port):
+            return port
     raise Conflict("no port between 10,240 and 32,000 is free on this machine; end what listens there")
+
+
+def _claimed(port: int) -> bool:
+    """Claim a port among devnets that start at the same time: its node listens only in a moment."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0comity-devnet-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    claim.detach()  # held until this process ends
+    return True
 
 
 def _candidates() -> Iterator[int]:

@@ -82,10 +82,14 @@ class Push:
         target = self.due(witness)
         if target is None:
             return False
+        # As it is now: whoever leaves while it is asked, or gets another key, has cosigned as what it was.
+        key = self._quorum().witnesses[witness]
         line = await self._ask(witness, target)
         if parse_line(line).name != witness:
             raise VerificationFailed("its cosignature is in another's name")
-        await self.log.add_cosignatures(add_line(target.note, line), {witness: self._quorum().witnesses[witness]})
+        if witness not in await self.log.add_cosignatures(add_line(target.note, line), {witness: key}):
+            # A line by a key that nobody knows is none: nothing is kept of it, and it covers nothing.
+            raise VerificationFailed("its cosignature is by another key than its node's")
         self._took(witness, target.size)
         return True
 

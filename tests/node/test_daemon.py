@@ -35,9 +35,10 @@ class Here:
         self.home = path / "home"
         self.environment = dict(os.environ) | {"COMITY_HOME": str(self.home)}
         self.started: list[subprocess.Popen[bytes]] = []
-        addresses = [Address("127.0.0.1", port) for port in ports]
+        control, bulk, api = (Address("127.0.0.1", port) for port in ports)
         # In this process, and under random bits: the command and costly passphrases have tests of their own.
-        Persons(self.home).add(init_site(self.folder, "St. Anna", "Ada", *addresses, new_passphrase()).steward)
+        made = init_site(self.folder, "St. Anna", "Ada", control, bulk, api, new_passphrase())
+        Persons(self.home).add(made.steward)
         self.ports = ports
 
     def _command(self, *words: str) -> list[str]:

@@ -376,20 +376,21 @@ class MemorySite:
             allowed=True, action="compute", rules=("researchers",), reason="allowed", facts={}, policy="3"
         )
         instance = Instance(submission=cid_of(submission), step="count", shard=0)
-        access = {
-            "order": Cid.of(b"order"),
-            "instance": instance,
-            "attempt": 1,
-            "person": person,
-            "home": self.root.did,
-            "project": submission.project,
-            "purpose": "DUO:0000006",
-            "block": Cid.of(b"block"),
-            "decision": decision,
-            "shown": decision,
-            "max_cost": 1,
-            "submission": encode(submission),
-        }
+        access = AccessFields(
+            order=Cid.of(b"order"),
+            instance=instance,
+            attempt=1,
+            person=person,
+            home=self.root.did,
+            project=submission.project,
+            purpose="DUO:0000006",
+            block=Cid.of(b"block"),
+            decision=decision,
+            shown=decision,
+            max_cost=1,
+            submission=encode(submission),
+            chain={about: first, person: first},
+        )
         result = ResultFields(
             order=Cid.of(b"order"),
             instance=instance,
@@ -414,8 +415,8 @@ class MemorySite:
             chain={about: Link(before=2, count=3), question.person: Link(before=2, count=4)},
         )
         lines: list[tuple[str, Value]] = [
-            ("intent", AccessFields(**access, chain={about: first, person: first})),
-            ("intent", AccessFields(**access, chain={other: first, person: second})),
+            ("intent", access),
+            ("intent", msgspec.structs.replace(access, chain={other: first, person: second})),
             ("result", result),
             ("heads", HeadsFields(root=heads.root, count=3, upto=3, chain={})),
             ("read", asked),

@@ -86,9 +86,7 @@ class Peer:
         for number, index in enumerate(range(len(stored.leaves), len(stored.leaves) + count)):
             fields = PolicyFields(text=f"// {text}{number}")
             previous, self._previous = self._previous, index
-            body = write_body(
-                "policy", fields, site=ROOT.did, at=1, by=STEWARD, previous=previous, audience=audience
-            )
+            body = write_body("policy", fields, site=ROOT.did, at=1, by=STEWARD, previous=previous, audience=audience)
             entries.append(("policy", encode(body), index.to_bytes(32, "big")))
         # All at once: a checkpoint after each of them would cost the square of their number.
         stored.put(NODE, 0, entries)
