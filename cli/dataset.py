@@ -50,7 +50,7 @@ def add(
 def list_(session: Session) -> None:
     """List the datasets of all members."""
     with session.node() as node:
-        found = node.datasets()
+        found = sorted(node.datasets(), key=lambda each: (each.fields.name, each.site_name))
 
     def tell() -> None:
         rows = [

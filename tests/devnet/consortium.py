@@ -177,7 +177,6 @@ def publish_and_grant(consortium: Consortium, institution: Institution, path: Pa
         eventually(lambda: approver.dataset(made.cid), "the dataset at the institute")
         approved = (*approver.project(PROJECT).fields.datasets, made.cid)
         approver.new_project(PROJECT, [RESEARCHER], GRU, approved, until="30d")
-        granted = steward.grant(RESEARCHER, PROJECT, [made.cid], until="1d")
         for each in consortium.known.publishers:
             with consortium.steward(each) as other:
                 eventually(lambda: made.cid in other.project(PROJECT).fields.datasets or None, "the project's change")
@@ -189,5 +188,6 @@ def publish_and_grant(consortium: Consortium, institution: Institution, path: Pa
             return all(each == "approved" for each in stands) or None
 
         eventually(approved_by_all, "the hospitals' approvals")
+        granted = steward.grant(RESEARCHER, PROJECT, [made.cid], until="1d")
         eventually(lambda: any(each.fields.cid == granted.cid for each in approver.grants()) or None, "the grant")
     return Granted(made.cid, granted.cid)
