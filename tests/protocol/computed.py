@@ -3,7 +3,6 @@
 from catalog.body import write_body
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of, encode
-from catalog.headmap import Head, HeadMap, subject_hash
 from catalog.httpsig import kept_request, sign_request
 from catalog.key import UNSIGNED, signed
 from node.message import Consistency, Envelope, Heads, Outcome, Place, Refusal, Reply, Rows, Who
@@ -15,7 +14,6 @@ from workflow.account import (
     AccessFields,
     Chain,
     FetchFields,
-    HeadsFields,
     Kept,
     Link,
     ReadFields,
@@ -210,14 +208,6 @@ FETCHED = kept_request(
     body_digest=None,
     peer=DID["anna-node"],
 )
-HEADS = HeadMap.of(
-    [
-        Head(subject=subject_hash(str(DATASET)), index=3, count=4),
-        Head(subject=subject_hash(DID["mara"]), index=2, count=3),
-    ]
-)
-"""Where each chain of St. Anna's audit log ended when the question came."""
-
 AUDIT = [
     (
         "intent",
@@ -302,7 +292,6 @@ AUDIT = [
             T0 + 20_200,
         ),
     ),
-    ("heads", account("heads", HeadsFields(root=HEADS.root, count=2, upto=4, chain={}), T0 + 30_000)),
     (
         "read",
         account(

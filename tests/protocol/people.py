@@ -1,4 +1,4 @@
-"""Who takes part in the vectors: four sites and three persons, whose keys come from seeds of one repeated byte."""
+"""Who takes part in the vectors: three sites and two persons, whose keys come from seeds of one repeated byte."""
 
 from nacl.public import PrivateKey as EncryptionKey
 
@@ -16,11 +16,6 @@ SEEDS = {
     "institute-steward": 9,
     "mara": 10,
     "anna-auditor": 11,
-    "tomas": 12,
-    "trust-root": 13,
-    "trust-node": 14,
-    "nordstad-root-2": 15,
-    "anna-node-2": 16,
 }
 KEYS = {name: PrivateKey(bytes([number]) * 32) for name, number in SEEDS.items()}
 DID = {name: key.did for name, key in KEYS.items()}

@@ -141,17 +141,6 @@ ANNA = [
 """St. Anna's catalog log, in order."""
 
 
-PROJECT_FIELDS = ProjectFields(
-    name=PROJECT.name,
-    people=(DID["mara"],),
-    purpose=PURPOSE,
-    datasets=(DATASET,),
-    not_after=T0 + 720 * HOUR,
-    members=(DID["anna-root"],),
-    undertakings=("DUO:0000019",),
-)
-
-
 def institute(kind: str, fields, at: int, by: str, previous: int | None = None, audience=None):
     """An entry of the institute."""
     return write_body(
@@ -173,7 +162,13 @@ INSTITUTE = [
         "project",
         institute(
             "project",
-            PROJECT_FIELDS,
+            ProjectFields(
+                name=PROJECT.name,
+                people=(DID["mara"],),
+                purpose=PURPOSE,
+                datasets=(DATASET,),
+                not_after=T0 + 720 * HOUR,
+            ),
             T0 + 5000,
             "institute-steward",
         ),
