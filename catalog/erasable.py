@@ -6,65 +6,55 @@ subject is erased only together with all before it, and a revocation only togeth
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from catalog.entry import Entry
 from catalog.error import VerificationFailed
 from catalog.member import KeyFields, Role
-from catalog.project import ProjectFields
+from catalog.versions import Versions
 from catalog.withdraw import WithdrawFields
 
 _BOUND: Final = frozenset({"withdraw", "certificate", "epoch-signature", "accuse"})
 
 
-class Erasable:
-    """What may be withdrawn from one site's log; fed with every entry that counts."""
+def is_bound(entry: Entry) -> bool:
+    """Whether others rely on the entry's being there, so that it is never withdrawn."""
+    fields = entry.fields
+    by_root = isinstance(fields, KeyFields) and fields.role in (Role.NODE, Role.STEWARD)
+    return by_root or entry.body.kind in _BOUND
 
-    def __init__(self) -> None:
-        self._bound: set[int] = set()
-        self._before: dict[int, int] = {}
-        self._revocations: dict[int, str] = {}
 
-    def take(self, entry: Entry) -> None:
-        """Take an entry that counts."""
-        fields = entry.fields
-        by_root = isinstance(fields, KeyFields) and fields.role in (Role.NODE, Role.STEWARD)
-        if by_root or entry.body.kind in _BOUND:
-            self._bound.add(entry.index)
-        if entry.body.kind == "revoke":
-            self._revocations[entry.index] = entry.subject
-        if entry.body.previous is not None:
-            self._before[entry.index] = entry.body.previous
+def check_withdrawal(withdrawal: Entry, versions: Versions) -> None:
+    """Check a ``withdraw`` entry against what counted before it; entries of other kinds pass.
 
-    def check(self, withdrawal: Entry, latest: Mapping[tuple[str, str], Entry], hidden: Collection[int]) -> None:
-        """Check a ``withdraw`` entry against what counts now and the places whose bodies are not here.
+    Raises:
+        VerificationFailed: it names a place that is not before it, twice, or that may not be forgotten.
+    """
+    if not isinstance(withdrawal.fields, WithdrawFields):
+        return
+    places = withdrawal.fields.places
+    if list(places) != sorted(set(places)) or places[-1] >= withdrawal.index:
+        raise VerificationFailed("a «withdraw» entry names places before its own, each once and in order")
+    for place in places:
+        _check_place(place, frozenset(places), versions)
 
-        Raises:
-            VerificationFailed: it names a place that is not before it, twice, or that may not be forgotten.
-        """
-        if not isinstance(withdrawal.fields, WithdrawFields):
-            return
-        places = withdrawal.fields.places
-        if list(places) != sorted(set(places)) or places[-1] >= withdrawal.index:
-            raise VerificationFailed("a «withdraw» entry names places before its own, each once and in order")
-        named = set(places)
-        bound = next((place for place in places if place in self._bound), None)
-        if bound is not None:
-            raise VerificationFailed(f"entry {bound} is not to be withdrawn: others rely on its being there")
-        for place in named & self._revocations.keys():
-            grant = latest.get(("grant", self._revocations[place]))
-            if grant is None or grant.index not in named:
-                raise VerificationFailed(f"the revocation at {place} is withdrawn only together with its grant")
-        for entry in latest.values():
-            if entry.index in named:
-                self._check_newest(entry, named, hidden)
 
-    def _check_newest(self, entry: Entry, named: set[int], hidden: Collection[int]) -> None:
-        if isinstance(entry.fields, ProjectFields):
-            raise VerificationFailed(f"the project at {entry.index} stands: only versions before it are withdrawn")
-        before = self._before.get(entry.index)
-        while before is not None:
-            if before not in named and before not in hidden:
-                raise VerificationFailed(f"entry {entry.index} replaced {before}, which would count again without it")
-            before = self._before.get(before)
+def _check_place(place: int, named: frozenset[int], versions: Versions) -> None:
+    counted = versions.counted(place)
+    if counted is None:
+        return
+    if counted.bound:
+        raise VerificationFailed(f"entry {place} is not to be withdrawn: others rely on its being there")
+    if counted.kind == "revoke" and versions.newest("grant", counted.subject) not in named:
+        raise VerificationFailed(f"the revocation at {place} is withdrawn only together with its grant")
+    if versions.newest(counted.kind, counted.subject) == place:
+        if counted.kind == "project":
+            raise VerificationFailed(f"the project at {place} stands: only versions before it are withdrawn")
+        _check_alone(place, versions.places(counted.kind, counted.subject), named)
+
+
+def _check_alone(newest: int, places: Iterable[int], named: frozenset[int]) -> None:
+    before = next((place for place in places if place not in named), None)
+    if before is not None:
+        raise VerificationFailed(f"entry {newest} replaced {before}, which would count again without it")

@@ -11,7 +11,7 @@ that was the latest. What does not count is kept as a fault with its reason; it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from catalog.block import BlockFields
@@ -19,17 +19,18 @@ from catalog.body import Body
 from catalog.dagcbor import Value
 from catalog.entry import KINDS, WITNESS_KINDS, Entry
 from catalog.epoch import EpochSignatureFields
-from catalog.erasable import Erasable
+from catalog.erasable import check_withdrawal, is_bound
 from catalog.error import NotFound, VerificationFailed
 from catalog.grant import Grant, GrantFields
 from catalog.key import check
-from catalog.keyring import Charter, Keyring
+from catalog.keyring import Charter, KeptKeys, Keyring
 from catalog.leaf import is_critical
 from catalog.member import KeyFields, Role
 from catalog.origin import LogName
 from catalog.project import ProjectFields
 from catalog.reading import Reading, read_signed
 from catalog.revoke import RevokeFields
+from catalog.versions import HeldVersions, Versions, held
 from catalog.withdraw import WithdrawFields
 
 T = TypeVar("T", bound=Value)
@@ -40,17 +41,21 @@ class SiteIndex:
 
     A removal of a key may reach back, and a root key be replaced from some place on: then :attr:`due` says that the
     log is to be read again, into :meth:`anew`, whose end :meth:`become` takes over.
+
+    What there is to remember of each leaf is in ``versions``; all else, a few hundred bytes, is :meth:`kept`.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, versions: Versions | None = None) -> None:
         self.root = root
         self.size = 0
-        self.faults: dict[int, str] = {}
         self.keys = Keyring(Charter(((0, root),)))
+        self.versions = HeldVersions() if versions is None else versions
         self._stops: dict[str, str] = {}
-        self._latest: dict[tuple[str, str], Entry] = {}
-        self._hidden: set[int] = set()
-        self._erasable = Erasable()
+
+    @property
+    def faults(self) -> Mapping[int, str]:
+        """What does not count, and why, by place."""
+        return self.versions.faults
 
     def add(self, index: int, leaf_kind: str, body: Body | None) -> Entry | None:
         """Take the next leaf and its body, if that is here; return the entry if it counts.
@@ -74,32 +79,24 @@ class SiteIndex:
         if kind and kind not in KINDS and is_critical(kind):
             self.stop(f"this version does not know the kind «{kind}» of its entry {index}; update this node")
         if reading.unread:
-            self._hidden.add(index)
+            self.versions.hide(index)
         if reading.entry is None:
             if reading.fault:
-                self.faults[index] = reading.fault
+                self.versions.blame(index, reading.fault)
             return None
         try:
             self._check_counts(reading.entry)
         except VerificationFailed as error:
-            self.faults[index] = str(error)
             if self.keys.cut(reading.entry.body.actor, index):
-                self._hidden.add(index)  # honest versions after it may have named it as the one that they replace
+                self.versions.forget([index])  # honest versions after it may have named it as what they replace
+            self.versions.blame(index, str(error))
             return None
-        self._latest[kind, reading.entry.subject] = reading.entry
-        self._erasable.take(reading.entry)
+        self.versions.count(reading.entry, reading.digest, is_bound(reading.entry))
         if isinstance(reading.entry.fields, KeyFields):
             self.keys.take(index, reading.entry.fields)
         elif isinstance(reading.entry.fields, WithdrawFields):
-            self._forget(frozenset(reading.entry.fields.places))
+            self.versions.forget(reading.entry.fields.places)
         return reading.entry
-
-    def _forget(self, places: frozenset[int]) -> None:
-        """From here on all is as if the bodies at ``places`` had never been here."""
-        self._latest = {name: entry for name, entry in self._latest.items() if entry.index not in places}
-        self._hidden |= places
-        for place in places:
-            self.faults.pop(place, None)
 
     def authorise(self, entry: Entry) -> None:
         """Check that ``entry``, as the next one, would be signed by whom it needs and replace the latest version.
@@ -118,22 +115,28 @@ class SiteIndex:
             raise VerificationFailed(f"a member that only witnesses logs publishes no «{body.kind}»")
         if self.keys.cut(body.actor, entry.index):
             raise VerificationFailed(f"a «{body.kind}» entry is signed by a key that was taken back up to this place")
-        if not self._may_sign(entry):
+        latest = self.latest(body.kind, entry.subject)
+        if not self._may_sign(entry, latest):
             raise VerificationFailed(f"a «{body.kind}» entry is signed by a key that may not sign it at this site")
-        latest = self._latest.get((body.kind, entry.subject))
         if isinstance(entry.fields, EpochSignatureFields):
             _check_epoch_signature(entry, latest)
         expected = latest.index if latest else None
-        hidden = body.previous in self._hidden and (expected is None or (body.previous or 0) > expected)
-        if body.previous != expected and not hidden:
+        if body.previous != expected and not self._may_follow(body.previous, expected):
             raise VerificationFailed(f"a «{body.kind}» entry does not follow the latest version of its subject")
         if latest and _reopened(latest.fields, entry.fields):
             raise VerificationFailed(f"the project «{entry.subject}» has ended and is not opened again")
-        self._erasable.check(entry, self._latest, self._hidden)
+        check_withdrawal(entry, self.versions)
 
-    def _may_sign(self, entry: Entry) -> bool:
+    def _may_follow(self, previous: int | None, expected: int | None) -> bool:
+        """Whether ``previous`` may be a version newer than ``expected`` that cannot be read here."""
+        return (
+            previous is not None
+            and previous > (-1 if expected is None else expected)
+            and (self.versions.is_hidden(previous))
+        )
+
+    def _may_sign(self, entry: Entry, latest: Entry | None) -> bool:
         body = entry.body
-        latest = self._latest.get((body.kind, entry.subject))
         fields = entry.fields
         if isinstance(fields, KeyFields) and not fields.removed and self.keys.was_cut(fields.did):
             return False  # whoever stole it has it still
@@ -163,12 +166,20 @@ class SiteIndex:
         )
 
     def latest(self, kind: str, subject: str) -> Entry | None:
-        """The entry that counts now for ``subject``."""
-        return self._latest.get((kind, subject))
+        """The entry that counts now for ``subject``.
 
-    def entries(self, kind: str) -> Iterator[Entry]:
-        """All entries of ``kind`` that count now, in the order of their places."""
-        return iter(sorted((e for (k, _), e in self._latest.items() if k == kind), key=lambda entry: entry.index))
+        Raises:
+            VerificationFailed: what was kept of it is damaged; nothing can be said of it.
+        """
+        return self.versions.latest(kind, subject)
+
+    def entries(self, kind: str, start: int = 0) -> Iterator[Entry]:
+        """All entries of ``kind`` that count now, those from the place ``start`` on, in the order of their places.
+
+        Raises:
+            VerificationFailed: what was kept of one is damaged.
+        """
+        return self.versions.entries(kind, start)
 
     def typed(self, kind: type[T], name: str, subject: str = "") -> T | None:
         """The typed fields that count now for ``subject`` of the kind ``name``."""
@@ -216,16 +227,34 @@ class SiteIndex:
 
     def anew(self) -> SiteIndex:
         """An empty index of this site that goes by all that is known of its keys."""
-        fresh = SiteIndex(self.root)
+        fresh = SiteIndex(self.root, self.versions.anew())
         fresh.keys = self.keys.anew(self.size)
         fresh._stops = {cause: reason for cause, reason in self._stops.items() if cause != "entry"}
         return fresh
 
     def become(self, other: SiteIndex) -> None:
         """Take over what ``other``, an index of the same log, read."""
-        self.size, self.faults, self.keys = other.size, other.faults, other.keys
-        self._latest, self._hidden = other._latest, other._hidden
-        self._stops, self._erasable = other._stops, other._erasable
+        self.size, self.keys, self.versions, self._stops = other.size, other.keys, other.versions, other._stops
+
+    def kept(self) -> KeptIndex:
+        """All that this index is beside its versions."""
+        return KeptIndex(size=self.size, keys=self.keys.kept(), stop=self._stops.get("entry", ""))
+
+    def reload(self, kept: KeptIndex, versions: Versions) -> None:
+        """Take over what an earlier run read and kept, and see what the consortium says now: :attr:`due`."""
+        charter = self.keys.charter
+        self.size, self.keys, self.versions = kept.size, Keyring.of(kept.keys), versions
+        self.govern(charter)
+        if kept.stop:
+            self.stop(kept.stop)
+
+
+class KeptIndex(Value, frozen=True, kw_only=True):
+    """How far the index of a site had come, its keys, and why it relies on nothing any more, if that is so."""
+
+    size: int
+    keys: KeptKeys
+    stop: str
 
 
 def _reopened(before: Value, after: Value) -> bool:
@@ -241,10 +270,14 @@ def _check_epoch_signature(entry: Entry, latest: Entry | None) -> None:
 
 
 class Index:
-    """The indexes of every member's log, our own included, by the site's root key."""
+    """The indexes of every member's log, our own included, by the site's root key.
 
-    def __init__(self, sites: Iterable[str] = ()) -> None:
-        self._sites: dict[str, SiteIndex] = {site: SiteIndex(site) for site in sites}
+    ``versions`` gives where to remember what the log of a site, read from its first leaf, says.
+    """
+
+    def __init__(self, sites: Iterable[str] = (), versions: Callable[[str], Versions] = held) -> None:
+        self._versions = versions
+        self._sites: dict[str, SiteIndex] = {site: SiteIndex(site, versions(site)) for site in sites}
 
     def site(self, root: str) -> SiteIndex:
         """The index of one site.
@@ -259,7 +292,9 @@ class Index:
 
     def admit(self, root: str) -> SiteIndex:
         """The index of ``root``, begun empty if there is none."""
-        return self._sites.setdefault(root, SiteIndex(root))
+        if root not in self._sites:
+            self._sites[root] = SiteIndex(root, self._versions(root))
+        return self._sites[root]
 
     def replace(self, anew: SiteIndex) -> None:
         """Put ``anew``, which was fed from its log's first leaf, in the place of the index of its site."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from catalog.dagcbor import Value
 from catalog.member import KeyFields, Role
 from catalog.origin import LogName
 
@@ -39,6 +40,28 @@ class Charter:
     witness_only: bool = False
 
 
+class KeptNode(Value, frozen=True, kw_only=True):
+    """A :class:`NodeKey` as it is kept."""
+
+    did: str
+    until: int | None
+    audit_until: int | None
+
+
+class KeptKeys(Value, frozen=True, kw_only=True):
+    """A :class:`Keyring` as it is kept between two runs."""
+
+    roots: tuple[tuple[int, str], ...]
+    left: int | None
+    witness_only: bool
+    nodes: tuple[KeptNode, ...]
+    known: dict[str, int]
+    found: dict[str, int]
+    horizon: int
+    reading: int
+    rechartered: bool
+
+
 class Keyring:
     """Fed every key entry that counts, in order; asked whether a key may still act at a place."""
 
@@ -53,6 +76,31 @@ class Keyring:
         self._horizon = horizon
         self._reading = reading
         self._rechartered = False
+
+    @classmethod
+    def of(cls, kept: KeptKeys) -> Keyring:
+        """The ring that :meth:`kept` wrote down."""
+        charter = Charter(kept.roots, kept.left, kept.witness_only)
+        ring = cls(charter, kept.known, kept.horizon, kept.reading)
+        ring.nodes = {node.did: NodeKey(node.until, node.audit_until) for node in kept.nodes}
+        ring._found, ring._rechartered = dict(kept.found), kept.rechartered
+        return ring
+
+    def kept(self) -> KeptKeys:
+        """All that this ring knows."""
+        return KeptKeys(
+            roots=self.charter.roots,
+            left=self.charter.left,
+            witness_only=self.charter.witness_only,
+            nodes=tuple(
+                KeptNode(did=did, until=key.until, audit_until=key.audit_until) for did, key in self.nodes.items()
+            ),
+            known=self._known,
+            found=self._found,
+            horizon=self._horizon,
+            reading=self._reading,
+            rechartered=self._rechartered,
+        )
 
     def root_at(self, place: int) -> str:
         """The key that acts as root at a place of the catalog."""

@@ -8,14 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from hashlib import sha256
+from typing import Final, NamedTuple
 
 from catalog.body import MAX_BODY, Body, message_in, read_body
-from catalog.dagcbor import convert, glance
+from catalog.dagcbor import convert, encode, glance
 from catalog.entry import Entry, read_entry
 from catalog.error import VerificationFailed
 from catalog.key import check, verify
 from catalog.leaf import decode_leaf
+
+DIGEST_BYTES: Final = 16
+
+
+def digest_of(body: bytes) -> bytes:
+    """By which the bytes of a body are known again that were read and counted: 16 bytes."""
+    return sha256(body).digest()[:DIGEST_BYTES]
 
 
 class Proof(NamedTuple):
@@ -31,7 +39,8 @@ class Reading:
 
     ``kind`` is the leaf's, empty if the leaf is none. ``entry`` is there if its body is here, well-formed and signed
     by its actor; else ``fault`` says what is wrong, or is empty where the body is not here. ``unread`` means that the
-    body's content is not known: a later version may name it as the one that it replaces.
+    body's content is not known: a later version may name it as the one that it replaces. ``digest`` is that of the
+    bytes of ``entry``'s body.
     """
 
     index: int
@@ -39,6 +48,7 @@ class Reading:
     entry: Entry | None = None
     fault: str = ""
     unread: bool = False
+    digest: bytes = b""
 
 
 def prove(data: bytes) -> Proof:
@@ -66,9 +76,10 @@ def read_leaf(site: str, index: int, leaf: bytes, body: bytes | None, proof: Pro
     if body is None or proof.fault:
         return Reading(index, kind, fault=proof.fault, unread=body is None or not proof.readable)
     try:
-        return Reading(index, kind, read_entry(site, index, kind, convert(Body, glance(body, MAX_BODY))))
+        entry = read_entry(site, index, kind, convert(Body, glance(body, MAX_BODY)))
     except VerificationFailed as error:
         return Reading(index, kind, fault=str(error))
+    return Reading(index, kind, entry, digest=digest_of(body))
 
 
 def read_leaves(
@@ -88,4 +99,4 @@ def read_signed(site: str, index: int, kind: str, body: Body) -> Reading:
         check(body, body.actor)
     except VerificationFailed as error:
         return Reading(index, kind, fault=str(error))
-    return Reading(index, kind, entry)
+    return Reading(index, kind, entry, digest=digest_of(encode(body)))

@@ -235,7 +235,7 @@ def _index(folder: Path, site: str, charter: Charter | None) -> tuple[SiteIndex,
             body = read_body(data) if data is not None else None
         except VerificationFailed as error:
             body = None
-            index.faults[at] = str(error)
+            index.versions.blame(at, str(error))
         checked += index.add(at, leaf.kind_name, body) is not None
     if index.due:  # a key was removed as of an earlier place: what counted before does not
         return _index_anew(folder, index)

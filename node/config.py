@@ -124,6 +124,11 @@ class Folder:
         return self.path / "work"
 
     @property
+    def versions(self) -> Path:
+        """What was read of the members' catalogs; made from the logs, and made anew when it is lost."""
+        return self.path / "versions.db"
+
+    @property
     def search(self) -> Path:
         """What is searched; made from the logs, and made anew when it is lost."""
         return self.path / "search.db"

@@ -8,8 +8,9 @@ from typing import Protocol
 
 from catalog.entry import Entry
 from catalog.fork import Fork
+from catalog.index import SiteIndex
 from catalog.reading import Reading
-from node.log import PeerLog
+from node.log import Log, PeerLog
 
 
 class Replicas(Protocol):
@@ -33,6 +34,27 @@ class Counting(Protocol):
         """These entries of ``site`` count from now on, in the order of their places.
 
         Each replaces the entry of its kind and subject that was told before.
+        """
+
+
+class Keeps(Protocol):
+    """Where what is read of catalogs goes from memory, and is kept so that the next start need not read it again."""
+
+    async def look_ahead(self, index: SiteIndex, readings: Sequence[Reading]) -> None:
+        """These are about to be taken: look up at once what they may replace."""
+
+    async def spill(self, index: SiteIndex) -> None:
+        """Move what was taken out of memory.
+
+        Raises:
+            ComityError: the disk refused.
+        """
+
+    async def keep(self, log: Log, index: SiteIndex) -> None:
+        """Make last what ``index`` read of ``log``, if there is enough of it to be worth a write to the disk.
+
+        Raises:
+            ComityError: the disk refused; it is read again at the next start.
         """
 
 

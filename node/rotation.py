@@ -28,7 +28,7 @@ from catalog.origin import LogName
 from node.config import Folder, read_config
 from node.founding import Founding
 from node.keyfile import Identity, read_identity, sync, write_identity, write_secret
-from node.replicate.indexing import index_anew, read_here
+from node.replicate.indexing import ALONE, index_anew
 from node.storage.bodies import FILE, Bodies
 from node.storage.database import Database
 from node.storage.facts import Fact, Facts, Kept
@@ -175,7 +175,7 @@ async def _indexed(log: DiskLog, folder: Folder) -> tuple[SiteIndex, int]:
         database.close()
     current = Index([root])
     current.site(root).govern(charter)
-    await index_anew(log, current, root, None, read_here)
+    await index_anew(log, current, root, ALONE)
     return current.site(root), epoch
 
 

@@ -19,9 +19,9 @@ from node.replicate.catchup import Sender, fetch_bodies, fetch_leaves
 from node.replicate.cosign import Witness
 from node.replicate.freshness import Freshness
 from node.replicate.holders import ASIDE_ROUNDS, AWAY_ROUNDS, Holders
-from node.replicate.indexing import index_anew, index_log, read_here
+from node.replicate.indexing import ALONE, Feeding, index_anew, index_log
 from node.replicate.quota import BODIES, BODY_BYTES, LEAVES, Quota
-from node.replication import Counting, Reads, Replicas
+from node.replication import Replicas
 
 FAILURES: Final = (Unreachable, NotFound, VerificationFailed, BadInput)
 """What a sender can make happen; anything else is this node's own fault and ends the round."""
@@ -60,7 +60,6 @@ class Means:
     clock: Clock
     aside: Aside
     together: Together
-    read: Reads = read_here
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ class Replicator:
         freshness: Freshness,
         index: Index,
         replicas: Replicas,
-        told: Counting | None = None,
+        feeding: Feeding = ALONE,
     ) -> None:
         self._root = root
         self._members = members
@@ -92,7 +91,7 @@ class Replicator:
         self._freshness = freshness
         self._index = index
         self._replicas = replicas
-        self._told = told
+        self._feeding = feeding
         self._quota = Quota(means.clock.now)
         self._asked: dict[tuple[str, str], int] = {}
         self._late: set[str] = set()
@@ -131,7 +130,7 @@ class Replicator:
         try:
             if self._index.site(site).due:
                 replica = await self._replicas.of(site)
-                await index_anew(replica, self._index, site, self._told, self._means.read)
+                await index_anew(replica, self._index, site, self._feeding)
         finally:
             self._under_way.discard(site)
 
@@ -148,7 +147,10 @@ class Replicator:
         if moved:
             # What was cosigned of the epoch before is behind it; of the new one nothing was.
             least = await self._cosigned(site)
-            self._moved |= {site} if LogName.CATALOG in moved else set()
+            if LogName.CATALOG in moved:
+                # Its replica is begun anew, so that what was read of it is not there any more.
+                self._moved.add(site)
+                self._index.site(site).become(self._index.site(site).anew())
         notes = {note.partition("\n")[0]: note for note in answer.notes}
         if set(notes) != set(least):
             raise VerificationFailed("its heads are not those of its two logs")
@@ -161,7 +163,7 @@ class Replicator:
         if self._index.site(site).size > replica.size or site in self._moved:
             # The root has begun the catalog anew: what counted beyond what it took over counts no more.
             self._asked = {each: at for each, at in self._asked.items() if each[0] != site}
-            await index_anew(replica, self._index, site, self._told, self._means.read)
+            await index_anew(replica, self._index, site, self._feeding)
             self._moved.discard(site)
         bodies = await self._bodies(site, replica, self.holders.senders(site, replica.size))
         # Their bodies are for the next round: the owner has those too that others may not give, which would come late.
@@ -267,11 +269,11 @@ class Replicator:
         if came.lowest is not None and came.lowest < self._index.site(site).size:
             self._late.add(site)
         if site in self._late and self._may_index_anew(site):
-            await index_anew(replica, self._index, site, self._told, self._means.read)
+            await index_anew(replica, self._index, site, self._feeding)
             self._late.discard(site)
-        await index_log(replica, self._index.site(site), self._told, self._means.read, came.stop)
+        await index_log(replica, self._index.site(site), self._feeding, came.stop)
         if self._index.site(site).due:
-            await index_anew(replica, self._index, site, self._told, self._means.read)
+            await index_anew(replica, self._index, site, self._feeding)
         if came.failure is not None:
             raise came.failure
         if came.refused:

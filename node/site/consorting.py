@@ -12,7 +12,7 @@ from node.automator.verify import Consortium, Verifier
 from node.bus.bus import Bus
 from node.bus.dispatch import Dispatcher
 from node.replicate.cosign import Witness
-from node.replicate.indexing import index_anew, index_log
+from node.replicate.indexing import Feeding, index_anew, index_log
 from node.replicate.replicator import Means, Replicator
 from node.site.attesting import Attesting, attesting
 from node.site.auditdesk import AuditDesk
@@ -101,11 +101,12 @@ async def _open_replicas(site: Site) -> None:
     for root in site.index.sites.keys() - {site.root}:
         if site.membership.directory.keys_of(root):
             replica = await site.replicas.of(root)
-            index = site.index.admit(root)
-            await index_log(replica, index, None, site.provers)
-            await site.finding.renew(root)
+            index, feeding = site.index.admit(root), Feeding(site.provers, site.keeping)
+            await site.keeping.take_up(replica, index)
+            await index_log(replica, index, feeding)
             if index.due:
-                await index_anew(replica, site.index, root, None, site.provers)
+                await index_anew(replica, site.index, root, feeding)
+            await site.finding.renew(root)
 
 
 def _judge(site: Site, floor: str) -> Judge:
@@ -147,6 +148,10 @@ def _projects(site: Site, orders: Orders) -> Projects:
 
 
 def _erasure(site: Site, projects: Projects) -> Erasure:
+    async def expunge(root: str) -> None:
+        await site.finding.expunge(root)
+        await site.keeping.expunge()
+
     return Erasure(
         site.root,
         site.index,
@@ -157,7 +162,7 @@ def _erasure(site: Site, projects: Projects) -> Erasure:
         site.book,
         site.clock,
         projects.litter,
-        site.finding.expunge,
+        expunge,
     )
 
 
@@ -181,8 +186,10 @@ def _questions(site: Site, orders: Orders, judge: Judge, attests: Attesting) -> 
 
 
 def _replicator(site: Site, witness: Witness) -> Replicator:
-    means = Means(site.reach, site.reach, site.clock, aside, side_by_side, site.provers)
-    return Replicator(site.root, site.membership, means, witness, site.freshness, site.index, site.replicas, site.told)
+    means = Means(site.reach, site.reach, site.clock, aside, side_by_side)
+    return Replicator(
+        site.root, site.membership, means, witness, site.freshness, site.index, site.replicas, site.feeding
+    )
 
 
 async def _resume(site: Site, bus: Bus) -> None:

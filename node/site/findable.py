@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
+from msgspec import msgpack
+
 from catalog.block import BlockFields
+from catalog.dagcbor import Value
 from catalog.dataset import DatasetFields
 from catalog.entry import Entry
+from catalog.label import Label
 from catalog.project import ProjectFields
+from node.site.sight import Likeness, likeness
 from node.storage.search import Page
 
 KINDS: Final = ("dataset", "block", "project")
@@ -30,6 +34,51 @@ def is_offered(entry: Entry, now: int = 0) -> bool:
     return isinstance(fields, BlockFields) or (isinstance(fields, DatasetFields) and not fields.withdrawn)
 
 
+class Nature(Value, frozen=True, kw_only=True):
+    """All by which a thing is chosen, and on which it depends who may see it: what it shares with those like it.
+
+    ``size`` is one of :data:`SIZES`; ``terms`` are DUO terms with what stands behind their slashes.
+    """
+
+    kind: str
+    site: str
+    level: str
+    format: str
+    size: str
+    terms: tuple[str, ...]
+    label: Label | None
+
+    @property
+    def likeness(self) -> Likeness:
+        """What an answer about it can depend on."""
+        return Likeness(self.kind, self.site, self.level, self.terms if self.kind == "dataset" else (), self.label)
+
+    @property
+    def values(self) -> dict[str, tuple[str, ...]]:
+        """What it is found by in each facet; one that it has no value in is left out."""
+        plain = {"kind": self.kind, "site": self.site, "level": self.level, "format": self.format, "size": self.size}
+        found: dict[str, tuple[str, ...]] = {facet: (value,) for facet, value in plain.items() if value}
+        bare = {term: term.partition("/")[0] for term in self.terms}
+        found["duo"] = tuple(sorted(set(bare.values())))
+        found["purpose"] = tuple(sorted({term for term, code in bare.items() if code in PERMITTING}))
+        return found
+
+
+def nature_of(entry: Entry) -> Nature:
+    """The nature of what an entry publishes."""
+    fields, like = entry.fields, likeness(entry)
+    data = isinstance(fields, DatasetFields)
+    return Nature(
+        kind=like.kind,
+        site=like.owner,
+        level=like.level,
+        format=fields.media_type if isinstance(fields, DatasetFields) else "",
+        size=_range(fields.size) if isinstance(fields, DatasetFields) else "",
+        terms=like.purposes if data else (fields.purpose,) if isinstance(fields, ProjectFields) else (),
+        label=like.label,
+    )
+
+
 def page_of(entry: Entry) -> Page:
     """What is to be found of an entry by words."""
     fields, name, about = entry.fields, "", ""
@@ -40,23 +89,7 @@ def page_of(entry: Entry) -> Page:
         name, about = fields.name, f"{fields.description} {outputs}"
     elif isinstance(fields, ProjectFields):
         name = fields.name
-    return Page(entry.site, entry.body.kind, entry.subject, entry.index, name, about)
-
-
-def values_of(entry: Entry) -> dict[str, tuple[str, ...]]:
-    """What an entry is found by in each facet; one that it has no value in is left out."""
-    fields = entry.fields
-    values: dict[str, tuple[str, ...]] = {"kind": (entry.body.kind,), "site": (entry.site,)}
-    terms: Iterable[str] = ()
-    if isinstance(fields, DatasetFields):
-        terms = fields.purposes
-        values |= {"level": (str(fields.level),), "format": (fields.media_type,), "size": (_range(fields.size),)}
-    elif isinstance(fields, ProjectFields):
-        terms = (fields.purpose,)
-    bare = {term: term.partition("/")[0] for term in terms}
-    values["duo"] = tuple(sorted(set(bare.values())))
-    values["purpose"] = tuple(sorted({term for term, code in bare.items() if code in PERMITTING}))
-    return values
+    return Page(entry.site, entry.body.kind, entry.subject, entry.index, name, about, msgpack.encode(nature_of(entry)))
 
 
 def _range(size: int) -> str:

@@ -8,23 +8,27 @@ each class of things whose facts are the same, not for each thing.
 from __future__ import annotations
 
 import logging
+from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Final, TypeVar
 
 import trio
+from msgspec import msgpack
 
 from catalog.cid import Cid
 from catalog.entry import Entry
 from catalog.error import BadInput, VerificationFailed
 from catalog.grant import Grant, GrantFields
 from catalog.index import Index
+from catalog.withdraw import WithdrawFields
 from node.site.facets import Groups, bits_of, numbers_of
-from node.site.findable import FACETS, KINDS, is_offered, page_of, values_of
-from node.site.sight import Eye, Likeness, Sight, likeness
-from node.storage.search import Query, SearchStore, Thing
+from node.site.findable import FACETS, KINDS, Nature, is_offered, page_of
+from node.site.sight import Eye, Likeness, Sight
+from node.storage.search import Followed, Held, Query, SearchStore, Thing
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -70,6 +74,19 @@ class Found:
     counts: Mapping[str, Sequence[tuple[str, int]]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Nature:
+    """A nature as it is at hand."""
+
+    likeness: Likeness
+    values: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def read(cls, data: bytes) -> _Nature:
+        nature = msgpack.decode(data, type=Nature)
+        return cls(nature.likeness, nature.values)
+
+
 class Finding:
     """Searches ``index``. ``said`` is told in plain words when the file had to be made anew."""
 
@@ -78,11 +95,12 @@ class Finding:
         self._store = store
         self._said = said
         self._turn = trio.Lock()
-        self._known: dict[int, tuple[Likeness, Mapping[str, tuple[str, ...]]]] = {}
+        self._natures: list[_Nature | None] = []
+        self._nature_of = array("I")
         self._likenesses: Groups[Likeness] = Groups()
         self._facets: dict[str, Groups[str]] = {facet: Groups() for facet in FACETS}
         self._all = 0
-        self._grants: dict[str, dict[tuple[str, Cid], Grant]] = {}
+        self._in_line: set[str] = set()
         self._seen: OrderedDict[str, tuple[Sight, int]] = OrderedDict()
         self._matched: OrderedDict[str, int] = OrderedDict()
 
@@ -90,50 +108,30 @@ class Finding:
 
     async def begin(self, site: str) -> None:
         """The index of ``site`` is fed from its first leaf again: nothing of it is found until it counts again."""
-        self._drop_grants(site)
         async with self._turn:
             await self._mended(partial(self._hide, site))
 
-    async def counted(self, _site: str, entries: Sequence[Entry]) -> None:
+    async def counted(self, site: str, entries: Sequence[Entry]) -> None:
         """Take in entries that newly count; one that says that its thing is withdrawn or ended takes it out."""
-        self._take_grants(entries)
-        ours = [entry for entry in entries if entry.body.kind in KINDS]
-        if ours:
-            async with self._turn:
-                await self._mended(partial(self._take, ours))
+        async with self._turn:
+            await self._mended(partial(self._take, site, entries))
 
     async def renew(self, root: str) -> None:
         """Bring everything of the site ``root`` in line with its index: after a start, or when that was made anew."""
-        self._drop_grants(root)
-        if root in self._index.sites:
-            self._take_grants(self._index.site(root).entries("grant"))
         async with self._turn:
-            await self._mended(partial(self._renew, root, self._now_of(root)))
+            await self._mended(partial(self._renew, root))
 
     async def expunge(self, root: str) -> None:
-        """Bring ``root`` in line after an erasure, and leave nothing in the file of what was taken out."""
-        await self.renew(root)
+        """Leave nothing in the file of what was taken back by ``root``."""
         async with self._turn:
+            if root not in self._in_line:
+                await self._mended(partial(self._renew, root))
             await self._mended(self._store.expunge)
 
     async def aclose(self) -> None:
         """Close the file."""
         async with self._turn:
             await trio.to_thread.run_sync(self._store.close)
-
-    def _take_grants(self, entries: Iterable[Entry]) -> None:
-        for entry in entries:
-            if isinstance(entry.fields, GrantFields):
-                held = self._grants.setdefault(entry.fields.grant.subject, {})
-                held[entry.site, entry.fields.cid] = entry.fields.grant
-
-    def _drop_grants(self, site: str) -> None:
-        kept = {did: {at: each for at, each in held.items() if at[0] != site} for did, held in self._grants.items()}
-        self._grants = {did: held for did, held in kept.items() if held}
-
-    def _now_of(self, root: str) -> list[Entry]:
-        site = self._index.sites.get(root)
-        return [] if site is None else [e for kind in KINDS for e in site.entries(kind) if is_offered(e)]
 
     async def _mended(self, work: Callable[[], T]) -> T:
         """Run ``work`` in a thread; if the file turns out damaged, make it anew from the indexes and run it again."""
@@ -143,57 +141,93 @@ class Finding:
             told = f"{error}; it was made anew from the logs"
             log.warning("%s", told)
             self._said(told)
-            sites = {root: self._now_of(root) for root in self._index.sites}
-            return await trio.to_thread.run_sync(self._anew, sites, work)
+            return await trio.to_thread.run_sync(self._anew, work)
 
-    def _anew(self, sites: Mapping[str, Sequence[Entry]], work: Callable[[], T]) -> T:
+    def _anew(self, work: Callable[[], T]) -> T:
         self._store.begin_anew()
-        self._known.clear()
+        self._natures, self._nature_of = [], array("I")
         self._likenesses, self._all = Groups(), 0
         self._facets = {facet: Groups() for facet in FACETS}
-        for root, entries in sites.items():
-            self._renew(root, entries)
+        for root in list(self._index.sites):
+            self._renew(root)
         return work()
 
-    def _renew(self, root: str, entries: Sequence[Entry]) -> None:
-        stored = {(thing.kind, thing.subject): thing for thing in self._store.of_site(root)}
-        fresh: list[Entry] = []
-        for entry in entries:
-            thing = stored.get((entry.body.kind, entry.subject))
-            if thing is None or thing.place != entry.index:
-                fresh.append(entry)
-            else:
-                self._remove(thing.id)
-                self._add(thing.id, entry)
-        there = {(entry.body.kind, entry.subject) for entry in entries}
-        self._drop([thing.id for key, thing in stored.items() if key not in there])
-        self._put(fresh)
+    def _renew(self, root: str) -> None:
+        site, followed = self._index.sites.get(root), self._store.followed(root)
+        if site is not None and followed is not None and followed.reading == site.versions.name:
+            self._load(root)
+            for kind in (*KINDS, "grant", "withdraw"):
+                for some in _chunks(site.entries(kind, followed.size)):
+                    self._put_in(root, some)
+        else:
+            self._compare(root)
+        self._in_line.add(root)
+        self._follow(root)
 
-    def _take(self, entries: Sequence[Entry]) -> None:
-        latest = {(entry.site, entry.body.kind, entry.subject): entry for entry in entries}
+    def _load(self, root: str) -> None:
+        """What an earlier run took in."""
+        found = self._store.natures_of(root)
+        self._know(self._store.natures())
+        for at in range(0, len(found), 2):
+            self._add(found[at], found[at + 1])
+
+    def _compare(self, root: str) -> None:
+        """Go through all that counts of ``root``, and take out what does not."""
+        site = self._index.sites.get(root)
+        stored = {(thing.kind, thing.subject): thing for thing in self._store.of_site(root)}
+        self._hide(root)
+        self._store.release(root)
+        for some in _chunks(entry for kind in (*KINDS, "grant") for entry in (site.entries(kind) if site else ())):
+            self._put_in(root, some)
+            for entry in some:  # whether it is offered or not: its number may be another thing's by now
+                stored.pop((entry.body.kind, entry.subject), None)
+        self._drop([thing.id for thing in stored.values()])
+
+    def _take(self, root: str, entries: Sequence[Entry]) -> None:
+        for some in _chunks(iter(entries)):
+            self._put_in(root, some)
+        if root in self._in_line:
+            self._follow(root, entries[-1].index + 1)
+
+    def _follow(self, root: str, size: int | None = None) -> None:
+        site = self._index.sites.get(root)
+        if site is not None and site.versions.name:
+            self._store.follow(root, Followed(site.versions.name, site.size if size is None else size))
+
+    def _put_in(self, root: str, entries: Sequence[Entry]) -> None:
+        """Take in consecutive entries of ``root``."""
+        self._store.hold(
+            Held(entry.fields.grant.subject, root, entry.subject, entry.index)
+            for entry in entries
+            if isinstance(entry.fields, GrantFields)
+        )
+        latest = {(e.body.kind, e.subject): e for e in entries if e.body.kind in KINDS}
+        there = {(thing.kind, thing.subject): thing for thing in self._store.named((root, *key) for key in latest)}
         fresh, gone = [], []
         for key, entry in latest.items():
-            thing = self._store.find(*key)
+            thing = there.get(key)
             if not is_offered(entry):
                 gone += [thing.id] if thing else []
             elif thing is None or thing.place != entry.index:
                 fresh.append(entry)
             else:
-                self._remove(thing.id)
-                self._add(thing.id, entry)
+                self._add(thing.id, thing.nature)
+        for entry in entries:
+            if isinstance(entry.fields, WithdrawFields):
+                gone += self._store.at_places(root, entry.fields.places)
+                self._store.release(root, entry.fields.places)
         self._drop(gone)
-        self._put(fresh)
+        pages = [page_of(entry) for entry in fresh]
+        for page, (number, nature) in zip(pages, self._store.put(pages), strict=True):
+            self._know({nature: page.nature})
+            self._add(number, nature)
 
     def _hide(self, root: str) -> None:
-        for thing in self._store.of_site(root):
-            self._remove(thing.id)
-
-    def _put(self, entries: Sequence[Entry]) -> None:
-        for start in range(0, len(entries), CHUNK):
-            chunk = entries[start : start + CHUNK]
-            for number, entry in zip(self._store.put([page_of(entry) for entry in chunk]), chunk, strict=True):
-                self._remove(number)
-                self._add(number, entry)
+        self._in_line.discard(root)
+        self._store.follow(root, None)
+        found = self._store.natures_of(root)
+        for at in range(0, len(found), 2):
+            self._remove(found[at])
 
     def _drop(self, numbers: Sequence[int]) -> None:
         if numbers:
@@ -201,21 +235,38 @@ class Finding:
         for number in numbers:
             self._remove(number)
 
-    def _add(self, number: int, entry: Entry) -> None:
-        like, values = likeness(entry), values_of(entry)
-        self._known[number] = like, values
-        self._likenesses.add(number, (like,))
-        for facet, each in values.items():
+    def _know(self, natures: Mapping[int, bytes]) -> None:
+        for number, value in natures.items():
+            self._natures.extend([None] * (number + 1 - len(self._natures)))
+            if self._natures[number] is None:
+                self._natures[number] = _Nature.read(value)
+
+    def _add(self, number: int, nature: int) -> None:
+        self._remove(number)
+        self._know({} if nature < len(self._natures) and self._natures[nature] else self._store.natures())
+        known = self._natures[nature]
+        if known is None:
+            raise VerificationFailed(f"the search lacks the nature {nature} of its thing {number}")
+        self._nature_of.extend([0] * (number + 1 - len(self._nature_of)))
+        self._nature_of[number] = nature
+        self._likenesses.add(number, (known.likeness,))
+        for facet, each in known.values.items():
             self._facets[facet].add(number, each)
         self._forget()
 
     def _remove(self, number: int) -> None:
-        known = self._known.pop(number, None)
+        known = self._known(number)
         if known is not None:
-            self._likenesses.remove(number, (known[0],))
-            for facet, each in known[1].items():
+            self._nature_of[number] = 0
+            self._likenesses.remove(number, (known.likeness,))
+            for facet, each in known.values.items():
                 self._facets[facet].remove(number, each)
             self._forget()
+
+    def _known(self, number: int) -> _Nature | None:
+        """The nature of a thing that can be found."""
+        nature = self._nature_of[number] if number < len(self._nature_of) else 0
+        return self._natures[nature] if nature else None
 
     def _forget(self) -> None:
         """What was remembered of searches is of things as they were."""
@@ -225,10 +276,17 @@ class Finding:
 
     # --- finding -----------------------------------------------------------------------------------------------------
 
-    def grants(self, person: str) -> Mapping[Cid, Grant]:
+    async def grants(self, person: str) -> Mapping[Cid, Grant]:
         """The grants to ``person`` that stand in some catalog; whether they hold is another question."""
-        held = self._grants.get(person, {})
-        return {cid: grant for (_, cid), grant in held.items()}
+        async with self._turn:
+            held = await self._mended(partial(self._store.held_by, person))
+        found: dict[Cid, Grant] = {}
+        for each in held:
+            site = self._index.sites.get(each.site)
+            entry = site.latest("grant", each.subject) if site is not None else None
+            if entry is not None and isinstance(entry.fields, GrantFields):
+                found[entry.fields.cid] = entry.fields.grant
+        return found
 
     async def search(self, sight: Sight, wanted: Wanted, now: int) -> Found:
         """Find what may be seen with ``sight`` at ``now`` (Unix milliseconds).
@@ -304,9 +362,9 @@ class Finding:
         eye = Eye(sight)
         bits = self._likenesses.union(eye.sees)
         for thing in self._store.of_subjects(sight.policy.named | {subject for _, subject in sight.granted}):
-            known = self._known.get(thing.id)
+            known = self._known(thing.id)
             if known is not None:
-                bits = bits | 1 << thing.id if eye.sees(known[0], thing.subject) else bits & ~(1 << thing.id)
+                bits = bits | 1 << thing.id if eye.sees(known.likeness, thing.subject) else bits & ~(1 << thing.id)
         return bits
 
 
@@ -319,6 +377,12 @@ def _checked(wanted: Wanted) -> Query:
     if not 0 < wanted.limit <= MOST_PAGE or not 0 <= wanted.offset <= LAST_HIT - wanted.limit:
         raise BadInput(f"a page has 1 to {MOST_PAGE} hits of the first {LAST_HIT:,}; narrow the search for others")
     return Query.of(wanted.words)
+
+
+def _chunks(entries: Iterable[Entry]) -> Iterator[Sequence[Entry]]:
+    left = iter(entries)
+    while some := list(islice(left, CHUNK)):
+        yield some
 
 
 def _remember(kept: OrderedDict[K, T], key: K, value: T) -> None:

@@ -27,13 +27,17 @@ class Replicas:
         folder: Path,
         keys: Callable[[str], Sequence[str]],
         origin: Callable[[str], str] = lambda site: origin_of(site, LogName.CATALOG),
+        opened: dict[str, ReplicaLog] | None = None,
     ) -> None:
-        """``origin`` gives the name of a site's catalog as it counts now; one of an epoch before is begun anew."""
+        """``origin`` gives the name of a site's catalog as it counts now; one of an epoch before is begun anew.
+
+        Those that are open stand in ``opened``, for whoever reads in them.
+        """
         self._folder = folder
         self._keys = keys
         self._origin = origin
         self._opening = trio.Lock()
-        self._open: dict[str, ReplicaLog] = {}
+        self._open = {} if opened is None else opened
 
     @property
     def known(self) -> Mapping[str, ReplicaLog]:

@@ -27,9 +27,8 @@ async def search(site: Site, did: str, request: schema.SearchRequest) -> schema.
     consortium = site.membership.consortium
     if consortium is None:
         raise NotFound("this site is in no consortium yet; begin one, or join with an invitation")
-    sight = sight_of(
-        person, judge.policy(), site.index, judge.recency, consortium, site.finding.grants(person.did), now
-    )
+    grants = await site.finding.grants(person.did)
+    sight = sight_of(person, judge.policy(), site.index, judge.recency, consortium, grants, now)
     wanted = Wanted(request.words, request.chosen, request.offset, request.limit)
     found = await site.finding.search(sight, wanted, now)
     names = site.membership.names | {site.root: site.config.name}

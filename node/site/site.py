@@ -26,6 +26,7 @@ from node.message import reply_bytes
 from node.network.bulk import BulkClient
 from node.network.control import ControlNetwork, ControlSettings
 from node.replicate.freshness import Freshness
+from node.replicate.indexing import Feeding
 from node.site.attesting import quorum_of
 from node.site.consorting import Consorting
 from node.site.documents import ParsedDocuments
@@ -62,7 +63,8 @@ class Site:
         self._state = state
         self.folder, self.config, self.node = state.folder, state.config, state.node
         self.catalog, self.audit, self.ledger, self.book = state.catalog, state.audit, state.ledger, state.book
-        self.index, self.finding, self.provers = state.index, state.finding, state.provers
+        self.index, self.finding, self.keeping = state.index, state.finding, state.keeping
+        self.provers = state.provers
         self.reopened, self.recovered = state.reopened, state.recovered
         self.clock, self.random = clock, SystemRandom()
         self.changed = trio.Event()
@@ -70,6 +72,7 @@ class Site:
         self.consorting: Consorting | None = None
         self.told = Told()
         self.told.parts.append(self.finding)
+        self.feeding = Feeding(self.provers, self.keeping, self.told)
         self.diseases = site_diseases(self.folder)
         self.blobs = DiskBlobs(self.folder.blobs)
         self.holdings = Holdings(self.blobs.named)
@@ -86,6 +89,7 @@ class Site:
             self.folder.replicas,
             self.membership.directory.keys_of,
             lambda site: self.reopened.origin(site, LogName.CATALOG),
+            state.replicas,
         )
         self.witness_memory = WitnessMemory(state.database)
         self.freshness = Freshness(
@@ -115,9 +119,7 @@ class Site:
             heard=self._heard,
             known=self._known,
         )
-        self.writer = Writer(
-            self.root, self.catalog, self.index, self.holdings, self.book, self.told, self.network, self.provers
-        )
+        self.writer = Writer(self.root, self.catalog, self.index, self.holdings, self.book, self.network, self.feeding)
         self.reach = Reach(self.membership, self.network, self.bulk)
         self.materials = Materials(
             self.root, self.index, self.blobs, self.residents, self.brought, self.reach, self.arrived

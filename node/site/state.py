@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import trio
@@ -13,17 +14,20 @@ from node.automator.book import AuditBook
 from node.config import Config, Folder, read_config
 from node.keyfile import Identity, read_identity
 from node.ports import Clock
-from node.replicate.indexing import index_anew, index_log
+from node.replicate.indexing import Feeding, index_anew, index_log
 from node.replicate.reopened import Reopened
 from node.rotation import charter_of
 from node.site.finding import Finding
+from node.site.keeping import Keeping
 from node.site.provers import Provers
 from node.storage.database import Database
 from node.storage.facts import Facts
 from node.storage.ledger import DiskLedger
 from node.storage.log import DiskLog
 from node.storage.reopened import AcceptedReopenings, own_origin
+from node.storage.replica import ReplicaLog
 from node.storage.search import SearchStore
+from node.storage.versions import VersionStore
 from node.system import SystemRandom
 
 
@@ -39,7 +43,9 @@ class State:
     catalog: DiskLog
     audit: DiskLog
     index: Index
+    replicas: dict[str, ReplicaLog]
     provers: Provers
+    keeping: Keeping
     finding: Finding
     ledger: DiskLedger
     book: AuditBook
@@ -53,6 +59,7 @@ class State:
             await log.aclose()
         await self.provers.aclose()
         await self.finding.aclose()
+        self.keeping.close()
         self.database.close()
 
 
@@ -68,8 +75,10 @@ async def read_state(folder: Folder, clock: Clock) -> State:
     facts = Facts(database)
     catalog, audit = await _open_logs(folder, config.root, node)
     recovered = [log.recovered for log in (catalog, audit) if log.recovered]
-    index, provers = Index([config.root]), Provers()
-    await _index_own(catalog, index, config.root, facts, provers)
+    replicas: dict[str, ReplicaLog] = {}
+    store = await _open_versions(folder, config.root, catalog, replicas, recovered)
+    index, provers, keeping = Index([config.root], store.begin), Provers(), Keeping(store)
+    await _index_own(catalog, index, config.root, facts, keeping, provers)
     for log in (catalog, audit):
         log.trust(node.did, tuple(did for did in index.site(config.root).nodes() if did != node.did))
     finding = await _find_in(folder, index, config.root, recovered)
@@ -89,7 +98,9 @@ async def read_state(folder: Folder, clock: Clock) -> State:
         catalog,
         audit,
         index,
+        replicas,
         provers,
+        keeping,
         finding,
         ledger,
         book,
@@ -107,13 +118,31 @@ async def _open_logs(folder: Folder, root: str, node: Identity) -> list[DiskLog]
     ]
 
 
-async def _index_own(catalog: DiskLog, index: Index, root: str, facts: Facts, provers: Provers) -> None:
+async def _open_versions(
+    folder: Folder, root: str, catalog: DiskLog, replicas: Mapping[str, ReplicaLog], recovered: list[str]
+) -> VersionStore:
+    """What was read of the catalogs, whose bodies lie in ``catalog`` and in those ``replicas`` that are open."""
+
+    def body(site: str, place: int) -> bytes | None:
+        log = catalog if site == root else replicas.get(site)
+        return None if log is None else log.peek(place)
+
+    store, damage = await trio.to_thread.run_sync(VersionStore.open, folder.versions, body)
+    if damage:
+        recovered.append(f"{damage}; it was made anew from the logs")
+    return store
+
+
+async def _index_own(
+    catalog: DiskLog, index: Index, root: str, facts: Facts, keeping: Keeping, provers: Provers
+) -> None:
     """What counts of the site's own catalog, by what its members said of its root key."""
-    own = index.site(root)
+    own, feeding = index.site(root), Feeding(provers, keeping)
     own.govern((await charter_of(facts, root))[0])
-    await index_log(catalog, own, None, provers)
+    await keeping.take_up(catalog, own)
+    await index_log(catalog, own, feeding)
     if own.due:
-        await index_anew(catalog, index, root, None, provers)
+        await index_anew(catalog, index, root, feeding)
 
 
 async def _find_in(folder: Folder, index: Index, root: str, recovered: list[str]) -> Finding:

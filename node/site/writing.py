@@ -12,14 +12,13 @@ from catalog.index import Index
 from node.automator.book import AuditBook
 from node.automator.hold import Holdings
 from node.network.control import ControlNetwork
-from node.replicate.indexing import index_anew
-from node.replication import Counting, Reads
+from node.replicate.indexing import Feeding, index_anew
 from node.site.noting import note_entry
 from node.storage.log import DiskLog
 
 
 class Writer:
-    """Writes the catalog of the site ``site``; ``told`` follows what counts, ``network`` tells the others."""
+    """Writes the catalog of the site ``site``; ``network`` tells the others."""
 
     def __init__(
         self,
@@ -28,18 +27,16 @@ class Writer:
         index: Index,
         holdings: Holdings,
         book: AuditBook,
-        told: Counting,
         network: ControlNetwork,
-        reads: Reads,
+        feeding: Feeding,
     ) -> None:
         self._site = site
         self._catalog = catalog
         self._index = index
         self._holdings = holdings
         self._book = book
-        self._told = told
         self._network = network
-        self._reads = reads
+        self._feeding = feeding
         self._writing = trio.Lock()
 
     async def write(self, body: Body) -> Entry:
@@ -57,10 +54,12 @@ class Writer:
             if added is None:
                 raise ComityError("the entry was written and does not count; restart the node and look at its catalog")
             self._holdings.publish(added)
+            await self._feeding.keeps.keep(self._catalog, own)
             if own.due:
                 await self._index_anew()
         await note_entry(self._book, added)
-        await self._told.counted(self._site, [added])
+        if self._feeding.told is not None:
+            await self._feeding.told.counted(self._site, [added])
         await self._network.hint(self._catalog.note.encode())
         return added
 
@@ -70,4 +69,4 @@ class Writer:
             await self._index_anew()
 
     async def _index_anew(self) -> None:
-        await index_anew(self._catalog, self._index, self._site, self._told, self._reads)
+        await index_anew(self._catalog, self._index, self._site, self._feeding)

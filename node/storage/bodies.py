@@ -32,7 +32,9 @@ DELETE FROM cosigned WHERE size < (SELECT size FROM cosigned ORDER BY size DESC 
 
 
 class Bodies:
-    """The database of one log, one connection used by one thread at a time. Every change is durable on return.
+    """The database of one log. Every change is durable on return.
+
+    One connection is used by one thread at a time, and another one only reads (:meth:`peek`).
 
     Raises:
         VerificationFailed: from every method, when the file is not a database or is damaged.
@@ -54,11 +56,14 @@ class Bodies:
         except ComityError:
             self._connection.close()
             raise
+        self._reader = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._reader.execute("PRAGMA query_only = ON")
 
     def close(self) -> None:
         """Close the file; nothing else may be called afterwards."""
         with self._lock:
             self._closed = True
+            self._reader.close()
             self._connection.close()
 
     def append(self, first: int, rows: Sequence[tuple[bytes, bytes]]) -> None:
@@ -79,6 +84,16 @@ class Bodies:
         if not isinstance(salt, bytes) or not isinstance(body, bytes):
             raise VerificationFailed(f"{self._path}: the row of leaf {leaf} is damaged; restore it from a backup")
         return salt, body
+
+    def peek(self, leaf: int) -> bytes | None:
+        """The body of a leaf, read beside whatever else is under way: whoever asks does not wait for the disk."""
+        if self._closed:
+            raise Conflict(f"{self._path} was closed: its log is no longer in use by this process")
+        try:
+            row = self._reader.execute("SELECT body FROM bodies WHERE leaf = ?", (leaf,)).fetchone()
+        except sqlite3.DatabaseError as error:
+            raise VerificationFailed(f"{self._path} is damaged ({error}); restore it from a backup") from error
+        return row[0] if row is not None and isinstance(row[0], bytes) else None
 
     def between(self, start: int, stop: int) -> dict[int, tuple[bytes, bytes]]:
         """(salt, body) of each leaf from ``start`` up to ``stop`` that has them."""

@@ -6,17 +6,19 @@ is asked becomes quoted words before it reaches FTS5, so that no query is a prog
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import unicodedata
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 
-from catalog.error import BadInput, ComityError, VerificationFailed
+from catalog.error import BadInput, VerificationFailed
+from node.storage.projection import connect, failure, remove
 
 T = TypeVar("T")
 
@@ -30,17 +32,32 @@ NAME_WEIGHT: Final = 10
 CID_PREFIX: Final = 8
 """From so many characters on, a word is looked for in the beginnings of CIDs too."""
 
-_VERSION: Final = 1
+_VERSION: Final = 2
+# Not flushed: after a crash of the machine it is made anew from the logs if it does not hold together.
+_SETTINGS: Final = "PRAGMA synchronous=OFF;"
 # Words are found by their beginnings; of short beginnings SQLite keeps an index, or each would be read word by word.
-_TABLES: Final = f"""
+_TABLES: Final = """
 CREATE TABLE IF NOT EXISTS thing (id INTEGER PRIMARY KEY, site TEXT NOT NULL, kind TEXT NOT NULL,
-  subject TEXT NOT NULL, place INTEGER NOT NULL, UNIQUE (site, kind, subject)) STRICT;
+  subject TEXT NOT NULL, place INTEGER NOT NULL, nature INTEGER NOT NULL, UNIQUE (site, kind, subject)) STRICT;
 CREATE INDEX IF NOT EXISTS thing_subject ON thing (subject);
+CREATE TABLE IF NOT EXISTS nature (id INTEGER PRIMARY KEY, value BLOB UNIQUE NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS held (person TEXT, site TEXT, subject TEXT, place INTEGER NOT NULL,
+  PRIMARY KEY (person, site, subject)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS held_of_site ON held (site, place);
+CREATE TABLE IF NOT EXISTS followed (site TEXT PRIMARY KEY, reading TEXT NOT NULL, size INTEGER NOT NULL) STRICT;
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (name, about,
   prefix = '1 2 3 4', tokenize = "unicode61 remove_diacritics 2");
-PRAGMA user_version = {_VERSION};
 """
-_FIND: Final = "SELECT id, site, kind, subject, place FROM thing WHERE site = ? AND kind = ? AND subject = ?"
+_PUT_THINGS: Final = """
+INSERT INTO thing (site, kind, subject, place, nature)
+  SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?) WHERE true
+  ON CONFLICT (site, kind, subject) DO UPDATE SET place = excluded.place, nature = excluded.nature
+"""
+_NAMED: Final = """(SELECT thing.id FROM json_each(?) JOIN thing
+  ON site = value ->> 0 AND kind = value ->> 1 AND subject = value ->> 2 ORDER BY key)"""
+_PUT_WORDS: Final = """
+INSERT INTO words (rowid, name, about) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +69,12 @@ class Thing:
     kind: str
     subject: str
     place: int
+    nature: int
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What is to be found of a thing: the words of its name and of what is said about it."""
+    """What is to be found of a thing: its words, and its nature, which it may share with many others."""
 
     site: str
     kind: str
@@ -64,6 +82,25 @@ class Page:
     place: int
     name: str
     about: str
+    nature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """That ``person`` holds what stands at ``place`` in the catalog of ``site``: a grant of this ``subject``."""
+
+    person: str
+    site: str
+    subject: str
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """How far a catalog has been taken in, in which reading of it."""
+
+    reading: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +141,7 @@ class SearchStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._connection = _connect(path)
+        self._connection = connect(path, _VERSION, _SETTINGS, _TABLES)
 
     @classmethod
     def open(cls, path: Path) -> tuple[SearchStore, str]:
@@ -118,7 +155,7 @@ class SearchStore:
         try:
             return cls(path), ""
         except VerificationFailed as error:
-            _remove(path)
+            remove(path)
             return cls(path), str(error)
 
     def close(self) -> None:
@@ -132,13 +169,13 @@ class SearchStore:
             ComityError: the disk refuses.
         """
         self._connection.close()
-        _remove(self._path)
-        self._connection = _connect(self._path)
+        remove(self._path)
+        self._connection = connect(self._path, _VERSION, _SETTINGS, _TABLES)
 
-    def put(self, pages: Sequence[Page]) -> list[int]:
+    def put(self, pages: Sequence[Page]) -> list[tuple[int, int]]:
         """Keep ``pages``, no two of the same site, kind and subject, each in the place of an earlier one of these.
 
-        Their numbers are returned in the same order.
+        Their numbers, and those of their natures, are returned in the same order.
 
         Raises:
             ComityError: the disk refused; nothing was kept. VerificationFailed: the file is damaged.
@@ -159,6 +196,68 @@ class SearchStore:
 
         self._do(work, write=True)
 
+    def at_places(self, site: str, places: Iterable[int]) -> list[int]:
+        """The numbers of the things of ``site`` whose newest entry stands at one of ``places``."""
+        sql = "SELECT id FROM thing WHERE site = ? AND place IN (SELECT value FROM json_each(?))"
+        wanted = msgspec.json.encode(list(places)).decode()
+        return self._do(lambda connection: [row[0] for row in connection.execute(sql, (site, wanted))])
+
+    def natures(self) -> dict[int, bytes]:
+        """Every nature that a thing may have, by its number."""
+        return self._do(lambda connection: dict(connection.execute("SELECT id, value FROM nature")))
+
+    def natures_of(self, site: str) -> array[int]:
+        """The number of each thing of ``site``, and behind each that of its nature."""
+        sql = "SELECT id, nature FROM thing WHERE site = ?"
+        return self._do(lambda connection: array("q", chain.from_iterable(connection.execute(sql, (site,)))))
+
+    def hold(self, grants: Iterable[Held]) -> None:
+        """Keep who holds what.
+
+        Raises:
+            ComityError, VerificationFailed: as for :meth:`put`.
+        """
+        rows = [(each.person, each.site, each.subject, each.place) for each in grants]
+        sql = "INSERT OR REPLACE INTO held (person, site, subject, place) VALUES (?, ?, ?, ?)"
+        self._do(lambda connection: connection.executemany(sql, rows), write=True)
+
+    def release(self, site: str, places: Iterable[int] | None = None) -> None:
+        """Forget who holds what stands at ``places`` of the catalog of ``site``, or anywhere in it.
+
+        Raises:
+            ComityError, VerificationFailed: as for :meth:`put`.
+        """
+        if places is None:
+            self._do(lambda connection: connection.execute("DELETE FROM held WHERE site = ?", (site,)), write=True)
+        else:
+            rows = [(site, place) for place in places]
+            sql = "DELETE FROM held WHERE site = ? AND place = ?"
+            self._do(lambda connection: connection.executemany(sql, rows), write=True)
+
+    def held_by(self, person: str) -> list[Held]:
+        """What ``person`` holds."""
+        sql = "SELECT person, site, subject, place FROM held WHERE person = ?"
+        return self._do(lambda connection: [Held(*row) for row in connection.execute(sql, (person,))])
+
+    def followed(self, site: str) -> Followed | None:
+        """How far the catalog of ``site`` was taken in whole; none if it is not known."""
+        sql = "SELECT reading, size FROM followed WHERE site = ?"
+        row = self._do(lambda connection: connection.execute(sql, (site,)).fetchone())
+        return None if row is None else Followed(*row)
+
+    def follow(self, site: str, followed: Followed | None) -> None:
+        """Keep how far the catalog of ``site`` was taken in, or that it is not known any more.
+
+        Raises:
+            ComityError, VerificationFailed: as for :meth:`put`.
+        """
+        if followed is None:
+            self._do(lambda connection: connection.execute("DELETE FROM followed WHERE site = ?", (site,)), write=True)
+        else:
+            sql = "INSERT OR REPLACE INTO followed (site, reading, size) VALUES (?, ?, ?)"
+            row = (site, followed.reading, followed.size)
+            self._do(lambda connection: connection.execute(sql, row), write=True)
+
     def expunge(self) -> None:
         """See to it that nothing of what was dropped is left in the file, its journal included.
 
@@ -169,17 +268,18 @@ class SearchStore:
 
     def of_site(self, site: str) -> list[Thing]:
         """All things of one site."""
-        sql = "SELECT id, site, kind, subject, place FROM thing WHERE site = ?"
+        sql = "SELECT id, site, kind, subject, place, nature FROM thing WHERE site = ?"
         return self._do(lambda connection: [Thing(*row) for row in connection.execute(sql, (site,))])
 
-    def find(self, site: str, kind: str, subject: str) -> Thing | None:
-        """One thing by its site, kind and subject."""
-        row = self._do(lambda connection: connection.execute(_FIND, (site, kind, subject)).fetchone())
-        return None if row is None else Thing(*row)
+    def named(self, names: Iterable[tuple[str, str, str]]) -> list[Thing]:
+        """The things with these sites, kinds and subjects that there are."""
+        sql = f"SELECT id, site, kind, subject, place, nature FROM thing WHERE id IN {_NAMED}"  # noqa: S608
+        asked = msgspec.json.encode(list(names)).decode()
+        return self._do(lambda connection: [Thing(*row) for row in connection.execute(sql, (asked,))])
 
     def things(self, ids: Sequence[int]) -> list[Thing]:
         """The things of these numbers, in that order; those that are gone are left out."""
-        sql = "SELECT id, site, kind, subject, place FROM thing WHERE id = ?"
+        sql = "SELECT id, site, kind, subject, place, nature FROM thing WHERE id = ?"
 
         def work(connection: sqlite3.Connection) -> list[Thing]:
             rows = (connection.execute(sql, (each,)).fetchone() for each in ids)
@@ -189,7 +289,7 @@ class SearchStore:
 
     def of_subjects(self, subjects: Iterable[str]) -> list[Thing]:
         """The things, of any site, that have one of these subjects."""
-        sql = "SELECT id, site, kind, subject, place FROM thing WHERE subject = ?"
+        sql = "SELECT id, site, kind, subject, place, nature FROM thing WHERE subject = ?"
         return self._do(lambda c: [Thing(*row) for each in subjects for row in c.execute(sql, (each,))])
 
     def matching(self, query: Query, name_only: bool = False) -> list[int]:
@@ -220,62 +320,26 @@ class SearchStore:
                 self._connection.execute("BEGIN IMMEDIATE")
                 return work(self._connection)
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-                raise ComityError(
-                    f"{self._path} could not be written ({error}); see whether the disk is full"
-                ) from error
-            raise VerificationFailed(f"{self._path} is damaged ({error})") from error
+            raise failure(self._path, error) from error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        os.fchmod(file, 0o600)  # what is published for some members alone stands in it
-    finally:
-        os.close(file)
-    connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-    try:
-        # Not flushed: after a crash of the machine it is made anew from the logs if it does not hold together.
-        connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA secure_delete=ON;")
-        _check(connection)
-        connection.executescript(_TABLES)
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        raise VerificationFailed(f"{path} is damaged ({error})") from error
-    return connection
-
-
-def _check(connection: sqlite3.Connection) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version not in (0, _VERSION):
-        raise sqlite3.DatabaseError(f"it is of version {version}")
-    told = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if told != "ok":
-        raise sqlite3.DatabaseError(told)
-
-
-def _remove(path: Path) -> None:
-    for each in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
-        each.unlink(missing_ok=True)
-
-
-def _put(connection: sqlite3.Connection, pages: Sequence[Page]) -> list[int]:
-    # Table after table: a statement of SQLite's own between two of FTS5's makes that write its small parts each time.
-    known = [connection.execute(_FIND, (page.site, page.kind, page.subject)).fetchone() for page in pages]
-    connection.executemany("DELETE FROM words WHERE rowid = ?", [(row[0],) for row in known if row is not None])
-    numbers = [_place(connection, page, row) for page, row in zip(pages, known, strict=True)]
+def _put(connection: sqlite3.Connection, pages: Sequence[Page]) -> list[tuple[int, int]]:
+    # Few statements for many pages: each gives up the interpreter, and gets it back after whatever else computes.
+    # And table after table: one of SQLite's own between two of FTS5's makes that write its small parts each time.
+    values = list({page.nature for page in pages})
+    connection.executemany("INSERT OR IGNORE INTO nature (value) VALUES (?)", [(value,) for value in values])
+    natures = {
+        value: connection.execute("SELECT id FROM nature WHERE value = ?", (value,)).fetchone()[0] for value in values
+    }
+    things = [(page.site, page.kind, page.subject, page.place, natures[page.nature]) for page in pages]
+    asked = msgspec.json.encode(things).decode()
+    connection.execute(f"DELETE FROM words WHERE rowid IN (SELECT id FROM {_NAMED})", (asked,))  # noqa: S608
+    connection.execute(_PUT_THINGS, (asked,))
+    numbers = _numbers(connection.execute(f"SELECT json_group_array(id) FROM {_NAMED}", (asked,)))  # noqa: S608
     texts = [(unicodedata.normalize("NFC", page.name), unicodedata.normalize("NFC", page.about)) for page in pages]
-    rows = [(number, *both) for number, both in zip(numbers, texts, strict=True)]
-    connection.executemany("INSERT INTO words (rowid, name, about) VALUES (?, ?, ?)", rows)
-    return numbers
-
-
-def _place(connection: sqlite3.Connection, page: Page, known: tuple[int, ...] | None) -> int:
-    if known is not None:
-        connection.execute("UPDATE thing SET place = ? WHERE id = ?", (page.place, known[0]))
-        return known[0]
-    sql = "INSERT INTO thing (site, kind, subject, place) VALUES (?, ?, ?, ?) RETURNING id"
-    return int(connection.execute(sql, (page.site, page.kind, page.subject, page.place)).fetchone()[0])
+    rows = msgspec.json.encode([(number, *text) for number, text in zip(numbers, texts, strict=True)]).decode()
+    connection.execute(_PUT_WORDS, (rows,))
+    return [(number, thing[-1]) for number, thing in zip(numbers, things, strict=True)]
 
 
 def _numbers(rows: sqlite3.Cursor) -> list[int]:

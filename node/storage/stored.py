@@ -131,10 +131,13 @@ class StoredLog:
     def peek(self, index: int) -> bytes | None:
         """The body of a leaf at once: one indexed read, without a thread, not checked against its leaf.
 
-        For the projections of this site's own log, which must answer with nothing in between.
+        For projections of the log, which must answer with nothing in between.
         """
-        found = self._bodies.get(index)
-        return None if found is None else found[1]
+        return self._bodies.peek(index)
+
+    async def any_body(self, indexes: Sequence[int]) -> bool:
+        """Whether the body of any of these leaves is here."""
+        return bool(await trio.to_thread.run_sync(self._bodies.sizes, indexes))
 
     async def fitting(self, indexes: Sequence[int], room: int, beside: int) -> list[int]:
         """The first of ``indexes`` whose bodies, with ``beside`` bytes for each, fit into ``room``; at least one."""

@@ -16,6 +16,7 @@ from catalog.member import KeyFields, Role
 from catalog.offer import OfferFields
 from catalog.policy import PolicyFields
 from catalog.reading import prove, read_leaf
+from catalog.versions import HeldVersions, Versions
 
 ROOT, NODE, STEWARD, SECOND, RESEARCHER, STRANGER = (PrivateKey(bytes([number]) * 32) for number in range(40, 46))
 KEYS = (ROOT, NODE, STEWARD, SECOND, RESEARCHER, STRANGER)
@@ -28,11 +29,15 @@ class IndexMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.index = SiteIndex(ROOT.did)
+        self.index = SiteIndex(ROOT.did, self.versions())
         self.log: list[tuple[bytes, bytes]] = []
         self.removed: dict[str, int] = {}
         self.unread: set[int] = set()
         self.write("key", _enrolment(STEWARD, Role.STEWARD), ROOT, "latest")
+
+    def versions(self) -> Versions:
+        """Where the index remembers what it reads."""
+        return HeldVersions()
 
     def write(self, kind: str, fields: Value, by: PrivateKey, previous: int | str | None) -> None:
         subject = KINDS[kind].subject(fields)
@@ -95,9 +100,8 @@ class IndexMachine(RuleBasedStateMachine):
     @invariant()
     def is_the_same_when_read_again(self) -> None:
         """Lost: two members, or one before and after a restart, would go by different policies."""
-        again = SiteIndex(ROOT.did)
-        for index, (leaf, data) in enumerate(self.log):
-            again.take(read_leaf(ROOT.did, index, leaf, data, prove(data)))
+        again = SiteIndex(ROOT.did, self.versions())
+        self.read(again)
         for other in (again, self.reread()):
             assert other.faults == self.index.faults
             assert other.stale == self.index.stale
@@ -106,9 +110,13 @@ class IndexMachine(RuleBasedStateMachine):
 
     def reread(self) -> SiteIndex:
         fresh = self.index.anew()
-        for index, (leaf, data) in enumerate(self.log):
-            fresh.take(read_leaf(ROOT.did, index, leaf, data, prove(data)))
+        self.read(fresh)
         return fresh
+
+    def read(self, index: SiteIndex, start: int = 0) -> None:
+        """Feed an index the log from leaf ``start`` on."""
+        for place, (leaf, data) in enumerate(self.log[start:], start):
+            index.take(read_leaf(ROOT.did, place, leaf, data, prove(data)))
 
 
 def _enrolment(key: PrivateKey, role: Role, removed: bool = False) -> KeyFields:

@@ -38,7 +38,7 @@ from node.message import (
 from node.replicate.catchup import BodiesAnswer
 from node.replicate.cosign import Witness
 from node.replicate.freshness import Freshness
-from node.replicate.indexing import at_once, index_log
+from node.replicate.indexing import Feeding, at_once, index_log
 from node.replicate.quota import Bound, Quota
 from node.replicate.reopened import Reopened
 from node.replicate.replicator import Means, Replicator
@@ -155,11 +155,11 @@ class Node:
 
     async def _start(self) -> None:
         own = self.index.site(self.site.did)
-        await index_log(self._catalog, own, read=self._watch.readings)
+        await index_log(self._catalog, own, Feeding(self._watch.readings))
         for entry in [*own.entries("dataset"), *own.entries("block")]:
             self.holdings.publish(entry)
         for did, replica in self._replicas.known.items():
-            await index_log(replica, self.index.site(did), read=self._watch.readings)
+            await index_log(replica, self.index.site(did), Feeding(self._watch.readings))
         self.ledger = await self.rebuild()
         self._wire()
         for position, (_, body) in sorted(self.site.disk.audit.bodies.items()):
@@ -226,9 +226,10 @@ class Node:
             self.vitals.wake,
             Reopened(memory, lambda did: (did,)),
         )
-        means = Means(self.control, self.bulk, self.clock, at_once, self._together, self._watch.readings)
+        feeding = Feeding(self._watch.readings)
+        means = Means(self.control, self.bulk, self.clock, at_once, self._together)
         self.replicator = self.replicator_class(
-            site.did, consortium, means, self.witness, self.freshness, self.index, self._replicas
+            site.did, consortium, means, self.witness, self.freshness, self.index, self._replicas, feeding
         )
         self.replicator._quota = SmallQuota(self.clock.now)
         dispatcher = Dispatcher(key, self.index, site.disk.journal, self.control, SimulatedReceiving(), self.clock)

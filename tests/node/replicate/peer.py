@@ -23,7 +23,7 @@ from catalog.policy import PolicyFields
 from node.message import Consistency, Heads, HeadsAnswer, ProofAnswer, read_question, reply_bytes
 from node.replicate.cosign import Witness
 from node.replicate.freshness import Freshness
-from node.replicate.indexing import at_once
+from node.replicate.indexing import Feeding, at_once
 from node.replicate.quorum import Quorum
 from node.replicate.replicator import Means, Replicator
 from tests.simulation.disk import SimulatedMemory, SimulatedReplica, SimulatedReplicas, StoredLog, _Log, new_log
@@ -286,7 +286,14 @@ class Following:
         wires = Wires(self.peer, self.holders)
         means = Means(wires, wires, self.clock, at_once, in_turn)
         self.replicator = Replicator(
-            WITNESS_ROOT.did, members, means, self.witness, freshness, self.index, self.replicas, self.told
+            WITNESS_ROOT.did,
+            members,
+            means,
+            self.witness,
+            freshness,
+            self.index,
+            self.replicas,
+            Feeding(told=self.told),
         )
 
     def round(self, site: PrivateKey = ROOT) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from node.automator.book import AuditBook
 from node.automator.hold import Holdings
 from node.automator.ledger import Ledger
 from node.bus.journal import State
-from node.replicate.indexing import index_log
+from node.replicate.indexing import Feeding, index_log
 from node.site.erasure import SETTLED_MILLIS, Erasure
 from node.site.finding import Finding
 from node.storage.database import Database
@@ -87,7 +87,7 @@ class Member:
             await self.catalog.extend(source.note, new)
             bodies = [(index, await source.body(index)) for index in range(source.size)]
             await self.catalog.put_bodies([(index, *stored) for index, stored in bodies if stored is not None])
-        await index_log(self.catalog, self.index.site(ANNA.did), self.finding)
+        await index_log(self.catalog, self.index.site(ANNA.did), Feeding(told=self.finding))
 
     async def close(self) -> None:
         await self.finding.aclose()

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.error import BadInput, VerificationFailed
-from node.storage.search import MAX_QUERY, MAX_WORDS, Page, Query, SearchStore
+from node.storage.search import MAX_QUERY, MAX_WORDS, Followed, Held, Page, Query, SearchStore
 
 SITE = "did:key:z6MkA"
 
 
 def page(subject: str, name: str, about: str = "", place: int = 0) -> Page:
-    return Page(SITE, "dataset", subject, place, name, about)
+    return Page(SITE, "dataset", subject, place, name, about, b"like others")
 
 
 def names(store: SearchStore, text: str) -> set[str]:
@@ -105,6 +105,37 @@ def test_what_is_expunged_is_in_no_file(tmp_path: Path) -> None:
     store.expunge()
     assert not any(b"xylophone" in path.read_bytes() for path in tmp_path.iterdir())
     assert names(store, "zither") == {"b"}
+    store.close()
+
+
+def test_what_is_alike_is_kept_once_and_known_again_after_a_start(tmp_path: Path) -> None:
+    """A search over a million things would keep a million copies of what they have in common."""
+    store, _ = SearchStore.open(tmp_path / "search.db")
+    numbers = dict(store.put([page("a", "births"), page("b", "deaths")]))
+    assert len(set(numbers.values())) == 1
+    store.follow(SITE, Followed("a reading", 2))
+    store.close()
+    again, _ = SearchStore.open(tmp_path / "search.db")
+    assert again.natures() == dict.fromkeys(numbers.values(), b"like others")
+    found = again.natures_of(SITE)
+    assert dict(zip(found[::2], found[1::2], strict=True)) == numbers
+    assert again.followed(SITE) == Followed("a reading", 2)
+    again.follow(SITE, None)
+    assert again.followed(SITE) is None
+    again.close()
+
+
+def test_who_holds_what_is_kept_until_it_is_released(tmp_path: Path) -> None:
+    """A grant that was erased would still be looked up for its holder."""
+    store, _ = SearchStore.open(tmp_path / "search.db")
+    mine = [Held("me", SITE, "one", 3), Held("me", SITE, "two", 4), Held("me", "another site", "one", 3)]
+    store.hold([*mine, Held("you", SITE, "three", 5)])
+    assert store.held_by("me") == sorted(mine, key=lambda each: (each.site, each.subject))
+    store.release(SITE, [3])
+    assert store.held_by("me") == sorted(mine[1:], key=lambda each: (each.site, each.subject))
+    store.release(SITE)
+    assert store.held_by("me") == [mine[2]]
+    assert store.held_by("you") == []
     store.close()
 
 

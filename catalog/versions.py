@@ -1,0 +1,166 @@
+"""Which entries of one site's catalog count: of each subject the newest, and by place what any of them was about.
+
+What the index of a site needs to remember for each leaf is behind :class:`Versions`, so that a million leaves need
+not lie in memory. :class:`HeldVersions` keeps them there, for whoever reads a log once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final, Protocol
+
+from catalog.entry import Entry
+
+SUBJECT_BYTES: Final = 16
+
+
+def subject_key(subject: str) -> bytes:
+    """A subject as it is kept, 16 bytes: as short for a CID as for a name, and no name of a person."""
+    return sha256(subject.encode()).digest()[:SUBJECT_BYTES]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What an entry that counted at its place was about. One that is ``bound`` is never withdrawn."""
+
+    kind: str
+    subject: bytes
+    bound: bool = False
+
+
+class Versions(Protocol):
+    """What was read of one site's log, from its first leaf on.
+
+    ``digest`` is what :func:`catalog.reading.digest_of` says of an entry's body.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name of this reading of the log, which no other has; empty if it is not kept beyond this run."""
+
+    def latest(self, kind: str, subject: str) -> Entry | None:
+        """The newest entry of a subject.
+
+        Raises:
+            VerificationFailed: its body is not what it was when it was read.
+        """
+
+    def newest(self, kind: str, subject: bytes) -> int | None:
+        """The place of the newest entry of a subject."""
+
+    def places(self, kind: str, subject: bytes) -> Iterable[int]:
+        """The places of all entries of a subject that counted, ascending."""
+
+    def entries(self, kind: str, start: int = 0) -> Iterator[Entry]:
+        """The newest entry of each subject, those from the place ``start`` on, in the order of their places.
+
+        Raises:
+            VerificationFailed: a body is not what it was when it was read.
+        """
+
+    def counted(self, place: int) -> Counted | None:
+        """What counted at ``place``, even if something replaced it since."""
+
+    def count(self, entry: Entry, digest: bytes, bound: bool) -> None:
+        """Take the next entry that counts."""
+
+    def hide(self, place: int) -> None:
+        """What stands at ``place`` could not be read here: it may be a version of anything."""
+
+    def is_hidden(self, place: int) -> bool:
+        """Whether it is not known what stands at ``place``."""
+
+    def forget(self, places: Iterable[int]) -> None:
+        """From now on all is as if what stands at ``places`` had never been read."""
+
+    def blame(self, place: int, reason: str) -> None:
+        """What stands at ``place`` does not count, because of ``reason``."""
+
+    @property
+    def faults(self) -> Mapping[int, str]:
+        """What does not count, and why, by place."""
+
+    def anew(self) -> Versions:
+        """Nothing yet, for another reading of the same log."""
+
+
+class HeldVersions:
+    """Versions in memory."""
+
+    name: Final = ""
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[str, bytes], list[int]] = {}
+        self._entries: dict[int, Entry] = {}
+        self._counted: dict[int, Counted] = {}
+        self._hidden: set[int] = set()
+        self.faults: dict[int, str] = {}
+
+    def latest(self, kind: str, subject: str) -> Entry | None:
+        """See :class:`Versions`."""
+        place = self.newest(kind, subject_key(subject))
+        return None if place is None else self._entries[place]
+
+    def newest(self, kind: str, subject: bytes) -> int | None:
+        """See :class:`Versions`."""
+        places = self._places.get((kind, subject))
+        return places[-1] if places else None
+
+    def places(self, kind: str, subject: bytes) -> Iterable[int]:
+        """See :class:`Versions`."""
+        return tuple(self._places.get((kind, subject), ()))
+
+    def entries(self, kind: str, start: int = 0) -> Iterator[Entry]:
+        """See :class:`Versions`."""
+        newest = (places[-1] for (each, _), places in self._places.items() if each == kind)
+        return iter([self._entries[place] for place in sorted(place for place in newest if place >= start)])
+
+    def counted(self, place: int) -> Counted | None:
+        """See :class:`Versions`."""
+        return self._counted.get(place)
+
+    def count(self, entry: Entry, digest: bytes, bound: bool) -> None:  # noqa: ARG002
+        """See :class:`Versions`."""
+        counted = Counted(entry.body.kind, subject_key(entry.subject), bound)
+        places = self._places.setdefault((counted.kind, counted.subject), [])
+        if places:
+            del self._entries[places[-1]]
+        places.append(entry.index)
+        self._entries[entry.index] = entry
+        self._counted[entry.index] = counted
+
+    def hide(self, place: int) -> None:
+        """See :class:`Versions`."""
+        self._hidden.add(place)
+
+    def is_hidden(self, place: int) -> bool:
+        """See :class:`Versions`."""
+        return place in self._hidden
+
+    def forget(self, places: Iterable[int]) -> None:
+        """See :class:`Versions`."""
+        for place in places:
+            self._hidden.add(place)
+            self.faults.pop(place, None)
+            self._entries.pop(place, None)
+            counted = self._counted.pop(place, None)
+            if counted is not None:
+                kept = self._places[counted.kind, counted.subject]
+                kept.remove(place)
+                if not kept:
+                    del self._places[counted.kind, counted.subject]
+
+    def blame(self, place: int, reason: str) -> None:
+        """See :class:`Versions`."""
+        self.faults[place] = reason
+
+    def anew(self) -> HeldVersions:
+        """See :class:`Versions`."""
+        return HeldVersions()
+
+
+def held(_site: str) -> Versions:
+    """Versions in memory, of any site."""
+    return HeldVersions()

@@ -1,0 +1,193 @@
+"""What was read of catalogs, kept on disk: it says the same as memory does, outlives a run, and names no one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import rule
+
+from catalog.body import write_body
+from catalog.dagcbor import encode
+from catalog.error import VerificationFailed
+from catalog.index import SiteIndex
+from catalog.member import KeyFields, Role
+from catalog.offer import OfferFields
+from catalog.versions import Versions, subject_key
+from node.storage import versions as module
+from node.storage.versions import Mark, VersionStore
+from tests.catalog.test_index_machine import ROOT, STEWARD, IndexMachine
+
+MARK = Mark(origin="a log", root=bytes(32))
+
+
+class StoredMachine(IndexMachine):
+    """The machine of the index, over a file that is closed and opened now and then."""
+
+    def __init__(self) -> None:
+        self.folder = TemporaryDirectory()
+        self.store, _ = VersionStore.open(Path(self.folder.name) / "versions.db", self.body)
+        super().__init__()
+
+    def versions(self) -> Versions:
+        return self.store.begin(ROOT.did)
+
+    def body(self, _site: str, place: int) -> bytes | None:
+        return self.log[place][1] if place < len(self.log) else None
+
+    @rule()
+    def keep(self) -> None:
+        self.store.keep(MARK, self.index.kept(), self.index.versions)
+
+    @rule()
+    def restart(self) -> None:
+        """What was not kept is read again, and then everything is as it was."""
+        before = self.index
+        faults, entries = dict(before.faults), [list(before.entries(kind)) for kind in ("key", "policy", "offer")]
+        self.store.close()
+        self.store, damage = VersionStore.open(Path(self.folder.name) / "versions.db", self.body)
+        assert damage == ""
+        self.index = SiteIndex(ROOT.did, self.store.begin(ROOT.did))
+        past = self.store.past(ROOT.did)
+        if past is not None:
+            self.index.reload(past.index, past.versions)
+        self.read(self.index, self.index.size)
+        assert dict(self.index.faults) == faults
+        assert [list(self.index.entries(kind)) for kind in ("key", "policy", "offer")] == entries
+
+    def teardown(self) -> None:
+        self.store.close()
+        self.folder.cleanup()
+
+
+StoredMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=20, deadline=None)
+TestStoredMachine = StoredMachine.TestCase
+
+
+class Shelf:
+    """The catalog of a site that enrolled a steward, and what was read of it in the file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.bodies: list[bytes] = []
+        self.store, self.damage = VersionStore.open(path, self.body)
+        self.index = SiteIndex(ROOT.did, self.store.begin(ROOT.did))
+        self.add("key", KeyFields(did=STEWARD.did, role=Role.STEWARD, name="A steward", x25519=bytes(32)), ROOT)
+
+    def body(self, _site: str, place: int) -> bytes | None:
+        return self.bodies[place] if place < len(self.bodies) else None
+
+    def add(self, kind: str, fields, by=STEWARD, previous: int | None = None) -> None:
+        body = write_body(kind, fields, site=ROOT.did, at=1, by=by, previous=previous)
+        self.bodies.append(encode(body))
+        assert self.index.add(self.index.size, kind, body) is not None, self.index.faults
+
+    def price(self, price: int) -> None:
+        latest = self.index.latest("offer", "")
+        offer = OfferFields(runner="sandbox", price=price, step_millis=1)
+        self.add("offer", offer, previous=latest.index if latest else None)
+
+    def again(self) -> SiteIndex:
+        self.store.close()
+        self.store, self.damage = VersionStore.open(self.path, self.body)
+        index = SiteIndex(ROOT.did, self.store.begin(ROOT.did))
+        past = self.store.past(ROOT.did)
+        if past is not None:
+            assert past.mark == MARK
+            index.reload(past.index, past.versions)
+        self.index = index
+        return index
+
+
+def test_a_run_goes_on_where_the_one_before_kept_it(tmp_path: Path) -> None:
+    """Lost: a start that verifies a million signatures, or goes by what was never kept."""
+    shelf = Shelf(tmp_path / "versions.db")
+    shelf.price(1)
+    shelf.store.keep(MARK, shelf.index.kept(), shelf.index.versions)
+    shelf.price(2)
+    again = shelf.again()
+    assert (again.size, again.typed(OfferFields, "offer").price) == (2, 1)
+    assert again.key(STEWARD.did) is not None
+    shelf.store.close()
+
+
+def test_entries_that_are_not_at_hand_are_read_from_the_log(tmp_path: Path, monkeypatch) -> None:
+    """Lost: memory that does not grow with the catalogs, or the newest version of what was read long ago."""
+    monkeypatch.setattr(module, "REMEMBERED", 2)
+    shelf = Shelf(tmp_path / "versions.db")
+    for price in range(6):
+        shelf.price(price)
+    assert len(shelf.store._recent) == 2
+    assert [entry.index for entry in shelf.index.entries("offer")] == [6]
+    assert shelf.index.latest("key", STEWARD.did).index == 0
+    assert shelf.index.latest("offer", "").index == 6
+    assert list(shelf.index.versions.places("offer", subject_key(""))) == [1, 2, 3, 4, 5, 6]
+    shelf.store.close()
+
+
+def test_a_body_that_is_not_the_one_that_was_counted_says_nothing(tmp_path: Path) -> None:
+    """Lost: a disk that lies, or a thief with a file, changes what counts without any signature."""
+    shelf = Shelf(tmp_path / "versions.db")
+    shelf.price(1)
+    shelf.store.keep(MARK, shelf.index.kept(), shelf.index.versions)
+    again = shelf.again()
+    shelf.bodies[1] = encode(
+        write_body("offer", OfferFields(runner="sandbox", price=0, step_millis=1), site=ROOT.did, at=1, by=STEWARD)
+    )
+    with pytest.raises(VerificationFailed, match="not here as it was read"):
+        again.latest("offer", "")
+    with pytest.raises(VerificationFailed, match="not here as it was read"):
+        list(again.entries("offer"))
+    shelf.store.close()
+
+
+def test_the_file_names_nobody(tmp_path: Path) -> None:
+    """Lost: a key that was erased everywhere else stands on in this file."""
+    shelf = Shelf(tmp_path / "versions.db")
+    shelf.price(1)
+    shelf.store.keep(MARK, shelf.index.kept(), shelf.index.versions)
+    for path in tmp_path.iterdir():
+        assert STEWARD.did.encode() not in path.read_bytes()
+        assert path.stat().st_mode & 0o077 == 0
+    shelf.store.close()
+
+
+def test_what_is_forgotten_is_in_no_file(tmp_path: Path) -> None:
+    """Lost: by the hash of a name anybody can see whether it was there."""
+    shelf = Shelf(tmp_path / "versions.db")
+    shelf.price(1)
+    shelf.store.keep(MARK, shelf.index.kept(), shelf.index.versions)
+    kept = subject_key(STEWARD.did)
+    assert any(kept in path.read_bytes() for path in tmp_path.iterdir())
+    shelf.index.versions.forget([0])
+    shelf.store.expunge()
+    assert not any(kept in path.read_bytes() for path in tmp_path.iterdir())
+    shelf.store.close()
+
+
+def test_another_reading_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    """Lost: what counted before a removal that reaches back counts again after a start, or fills the disk."""
+    shelf = Shelf(tmp_path / "versions.db")
+    shelf.store.keep(MARK, shelf.index.kept(), shelf.index.versions)
+    anew = shelf.index.anew()
+    assert anew.versions.name != shelf.index.versions.name
+    assert anew.latest("key", STEWARD.did) is None
+    assert shelf.index.latest("key", STEWARD.did) is not None
+    shelf.index.become(anew)
+    shelf.store.keep(MARK, shelf.index.kept(), shelf.index.versions)
+    assert shelf.store.rows("SELECT * FROM counted") == []
+    assert shelf.again().size == 0
+    shelf.store.close()
+
+
+@pytest.mark.parametrize("torn", [b"not a database" * 1000, b"SQLite format 3\0" + b"\xff" * 8192])
+def test_a_damaged_file_is_begun_anew_and_said(tmp_path: Path, torn: bytes) -> None:
+    """Lost: a node that does not start because of what the logs can make anew."""
+    path = tmp_path / "versions.db"
+    path.write_bytes(torn)
+    shelf = Shelf(path)
+    assert "damaged" in shelf.damage
+    assert path.stat().st_mode & 0o777 == 0o600
+    shelf.store.close()
