@@ -181,7 +181,7 @@ def _block(dice: random.Random, number: int, sites: Sequence[PrivateKey], name: 
 
 def _project(number: int, name: str, person: str) -> ProjectFields:
     return ProjectFields(
-        name=f"{name[:100]} {number}", people=(person,), purpose="DUO:0000006", datasets=(), not_after=1 << 62
+        name=f"{name[:100]} {number}", people={person: bytes(32)}, purpose="DUO:0000006", datasets=(), not_after=1 << 62
     )
 
 

@@ -67,8 +67,8 @@ def project_of(index: Index, ref: ProjectRef, person: Person, now: int) -> Proje
 def approved(index: Index, ref: ProjectRef, owner: str) -> str:
     """Empty if the site ``owner`` lets its data be used in the project as it stands now, else why not, and what to do.
 
-    Each member approves exactly the terms that its steward read: when they change, it is asked again. The site that
-    runs a project approves it by writing it.
+    Each member approves exactly the terms that its steward read: when they change, it is asked again, and when
+    somebody joins, but not when somebody leaves. The site that runs a project approves it by writing it.
     """
     runs = index.sites.get(ref.site)
     project = runs.typed(ProjectFields, "project", ref.name) if runs is not None else None
@@ -85,6 +85,8 @@ def approved(index: Index, ref: ProjectRef, owner: str) -> str:
         return f"the site of the data withdrew its approval of the project «{ref.name}»"
     if approval.terms != project.terms:
         return f"the terms of the project «{ref.name}» changed since the site of the data approved it; {how} again"
+    if not approval.has_all(project):
+        return f"somebody joined the project «{ref.name}» since the site of the data approved it; {how} again"
     return ""
 
 

@@ -38,7 +38,7 @@ class Approver(Publisher):
     """Approves and ends projects as one person, who signs each entry here."""
 
     def approve_project(self, name: str) -> int:
-        """Approve another site's project for this site's data, in exactly its present terms; for stewards.
+        """Approve another site's project for this site's data: its present terms and people; for stewards.
 
         Raises:
             NotFound: no such project. Denied: it has ended. Conflict: it is this site's own.
@@ -98,7 +98,7 @@ class Approver(Publisher):
         if project.site == self.site:
             raise Conflict(f"«{project.fields.name}» is this site's own project: writing it is approving it")
         ref = ProjectRef(site=project.site, name=project.fields.name)
-        return self._write("approve", ApproveFields(project=ref, terms=project.fields.terms, withdrawn=withdrawn))
+        return self._write("approve", ApproveFields.of(ref, project.fields, withdrawn=withdrawn))
 
 
 def _registered(
@@ -131,4 +131,6 @@ def _approval(approval: ApproveFields | None, project: ProjectFields) -> str:
         return "not yet"
     if approval.withdrawn:
         return "withdrawn"
-    return "approved" if approval.terms == project.terms else "approved other terms"
+    if approval.terms != project.terms:
+        return "approved other terms"
+    return "approved" if approval.has_all(project) else "approved fewer people"

@@ -11,7 +11,6 @@ from catalog.cid import Cid
 from catalog.error import BadInput, Denied, NotFound
 from catalog.key import Did
 from catalog.member import Role
-from catalog.project import ProjectFields
 from catalog.withdraw import WithdrawFields
 from node.api import operation
 from node.api.publish import Publisher
@@ -84,8 +83,9 @@ class Forgetter(Publisher):
     def forget_person(self, person: Did) -> Forgotten:
         """Take back every entry of this site that contains the key of ``person``; for stewards.
 
-        What must go on without them is written anew first: projects name the others alone (a project that is left
-        with nobody ends), and the steward signs the person's blocks. What other sites have is theirs to take back.
+        What must go on without them is written anew first: projects name the others alone, which needs no new
+        approval (a project that is left with nobody ends), and the steward signs the person's blocks. What other sites
+        have is theirs to take back.
 
         Raises:
             NotFound: the key stands nowhere in this site's catalog. Denied: it is a steward's, under whose signature
@@ -109,8 +109,9 @@ class Forgetter(Publisher):
     def _write_anew(self, place: MentionView, person: Did) -> None:
         if place.kind == "project":
             entry = self.project(f"{place.subject}@{place.site_name}", ended=True)
-            people = tuple(did for did in entry.fields.people if did != person)
-            self._write("project", _without(entry.fields, people, self.person))
+            people = {did: salt for did, salt in entry.fields.people.items() if did != person}
+            ended = entry.fields.ended or not people
+            self._write("project", structs.replace(entry.fields, people=people, ended=ended))
         elif place.kind == "block" and place.actor == person:
             block = next(each for each in self.blocks() if (each.site, each.index) == (place.site, place.index))
             self._write("block", block.fields, audience=block.audience)
@@ -128,10 +129,3 @@ class Forgetter(Publisher):
 
 
 _OF_ROOT = (Role.STEWARD, Role.NODE)
-
-
-def _without(project: ProjectFields, people: tuple[Did, ...], steward: Did) -> ProjectFields:
-    """The project with ``people`` alone; with nobody it is over, and the steward who ended it stands in their place."""
-    if people:
-        return structs.replace(project, people=people)
-    return structs.replace(project, people=(steward,), ended=True)

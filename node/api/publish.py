@@ -6,8 +6,9 @@ Every body is made and signed here, where the person's key is; the node gets it 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from secrets import token_bytes
 from typing import TypeVar
 
 from catalog.block import BlockFields, EndorseFields
@@ -17,8 +18,9 @@ from catalog.dagcbor import Value, decode, encode
 from catalog.dataset import DatasetFields, Level
 from catalog.entry import KINDS
 from catalog.error import BadInput, Denied, VerificationFailed
-from catalog.key import Signer
+from catalog.key import Did, Signer
 from catalog.label import Label
+from catalog.leaf import SALT_BYTES
 from catalog.member import KeyFields, Role
 from catalog.offer import OfferFields
 from catalog.policy import PolicyFields
@@ -148,13 +150,21 @@ class Publisher(CatalogClient):
         """Put a project into this site's catalog; ``people`` are enrolled persons by name or key.
 
         The owners of its datasets, and ``members`` beside them, are asked to approve it; ``undertakings`` are the
-        conditions of use, as DUO terms, that its people take on.
+        conditions of use, as DUO terms, that its people take on. Where the project is there already, all of that
+        takes the place of what it was; it needs no new approval if nothing changed but that people left.
+
+        Raises:
+            NotFound: a person, dataset or member. BadInput: nobody is to be in it, or an unknown purpose.
         """
+        dids = sorted({self.enrolled(each).fields.did for each in people})
+        if not dids:
+            raise BadInput(f"nobody is to be in the project «{name}»; name a person, or end it")
+        known = self._salts(name)
         found = [self.dataset(each) for each in datasets]
         asked = {*(each.site for each in found), *(self.member(each).site for each in members)}
         fields = ProjectFields(
             name=name,
-            people=tuple(sorted({self.enrolled(each).fields.did for each in people})),
+            people={did: known.get(did) or token_bytes(SALT_BYTES) for did in dids},
             purpose=checked(purpose),
             datasets=tuple(sorted(each.fields.cid for each in found)),
             not_after=end_of(until),
@@ -162,6 +172,11 @@ class Publisher(CatalogClient):
             undertakings=tuple(sorted(undertakings)),
         )
         return self._write("project", fields)
+
+    def _salts(self, project: str) -> Mapping[Did, bytes]:
+        """Those of the people who are in a project of this site now: they stay, for approvals name people by them."""
+        ours = (each.fields for each in self.listed("project", ProjectFields) if each.site == self.site)
+        return next((fields.people for fields in ours if fields.name == project), {})
 
     def set_policy(self, text: str) -> int:
         """Make Cedar text this site's policy, from now on; empty text permits nothing.

@@ -87,7 +87,8 @@ def _check_approval(site: Site, approval: ApproveFields) -> None:
     project = site.index.site(approval.project.site).typed(ProjectFields, "project", approval.project.name)
     if project is None:
         raise NotFound(f"no project «{approval.project.name}» stands in the catalog of its site")
-    if project.terms != approval.terms and not approval.withdrawn:
+    stands = approval.terms == project.terms and approval.has_all(project)
+    if not stands and not approval.withdrawn:
         raise BadInput(f"the terms of the project «{approval.project.name}» have just changed; read them again")
 
 

@@ -245,7 +245,9 @@ class Stage:
     def mallorys_project(self) -> None:
         """Mallory enrols a researcher of hers and gives her a project."""
         self.enrol(self.mallory, self.crook, Role.RESEARCHER)
-        fields = ProjectFields(name="heist", people=(self.crook.did,), purpose=PURPOSE, datasets=(), not_after=LATER)
+        fields = ProjectFields(
+            name="heist", people={self.crook.did: bytes(32)}, purpose=PURPOSE, datasets=(), not_after=LATER
+        )
         self.publish(self.mallory, "project", "heist", fields)
         # Even so, and approved, it gives access to nothing: that is what the attacks with it are about.
         self.consortium.approve(self.anna, ProjectRef(site=self.mallory.did, name="heist"), fields)

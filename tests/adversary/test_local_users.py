@@ -50,7 +50,7 @@ def entries(there: Hospital) -> dict[str, Value]:
         "grant": GrantFields(grant=signed(grant, there.mara)),
         "offer": OfferFields(runner="sandbox", price=0, step_millis=1),
         "project": ProjectFields(
-            name="mine", people=(there.mara.did,), purpose=PURPOSE, datasets=(), not_after=NOW * 2
+            name="mine", people={there.mara.did: bytes(32)}, purpose=PURPOSE, datasets=(), not_after=NOW * 2
         ),
         "key": KeyFields(did=there.mara.did, role=Role.STEWARD, name="Mara", x25519=bytes(32)),
     }  # fmt: skip

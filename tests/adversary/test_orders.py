@@ -53,7 +53,7 @@ def _anybody(_index: object, did: str, site: str) -> Person:
 
 
 def _any_project(*_: object) -> ProjectFields:
-    return ProjectFields(name="trial", people=(STRANGER.did,), purpose=PURPOSE, datasets=(), not_after=0)
+    return ProjectFields(name="trial", people={STRANGER.did: bytes(32)}, purpose=PURPOSE, datasets=(), not_after=0)
 
 
 def _any_grant(_judge: Judge, _case: object, data: Data, *_: object) -> tuple[Chain, str]:
@@ -206,17 +206,17 @@ def _unenrolled(stage: Stage) -> Sent:
 def _removed(stage: Stage) -> None:
     stage.enrol(stage.institute, STRANGER, Role.RESEARCHER)
     stage.enrol(stage.institute, STRANGER, Role.RESEARCHER, removed=True)
-    _project(stage, people=(STRANGER.did, stage.researcher.did))
+    _project(stage, people={STRANGER.did: bytes(32), stage.researcher.did: bytes(32)})
 
 
 def _auditor(stage: Stage) -> None:
     stage.enrol(stage.institute, STRANGER, Role.AUDITOR)
-    _project(stage, people=(STRANGER.did, stage.researcher.did))
+    _project(stage, people={STRANGER.did: bytes(32), stage.researcher.did: bytes(32)})
 
 
 def _project(stage: Stage, **changes: object) -> None:
     fields = ProjectFields(
-        name="trial", people=(stage.researcher.did,), purpose=PURPOSE, datasets=(), not_after=1 << 45
+        name="trial", people={stage.researcher.did: bytes(32)}, purpose=PURPOSE, datasets=(), not_after=1 << 45
     )
     changed = structs.replace(fields, **changes)
     stage.publish(stage.institute, "project", "trial", changed)
@@ -225,7 +225,7 @@ def _project(stage: Stage, **changes: object) -> None:
 
 def _unapproved(stage: Stage) -> None:
     """The project changes after St. Anna approved it: another researcher is in it now."""
-    terms = structs.replace(stage.consortium.terms, people=(STRANGER.did, stage.researcher.did))
+    terms = structs.replace(stage.consortium.terms, people={STRANGER.did: bytes(32), stage.researcher.did: bytes(32)})
     stage.publish(stage.institute, "project", "trial", terms)
 
 
@@ -273,7 +273,10 @@ CASES: Mapping[str, Case] = {
     "person_whose_key_was_removed": Case(_unenrolled, Denied, (PEOPLE, GRANTED), _removed),
     "auditor_who_runs_things": Case(_unenrolled, Denied, (PROJECTS, GRANTED), _auditor),
     "another_persons_project": Case(
-        lambda stage: _submission(stage), Denied, (PROJECTS,), lambda stage: _project(stage, people=(STRANGER.did,))
+        lambda stage: _submission(stage),
+        Denied,
+        (PROJECTS,),
+        lambda stage: _project(stage, people={STRANGER.did: bytes(32)}),
     ),
     "project_changed_after_its_approval": Case(lambda stage: _submission(stage), Denied, (APPROVED,), _unapproved),
     "project_that_ended": Case(

@@ -39,7 +39,9 @@ PASSED_ON = Grant(
     parent=CID,
     sig=UNSIGNED,
 )
-PROJECT = ProjectFields(name="trial", people=(RESEARCHER.did,), purpose="DUO:0000006", datasets=(), not_after=9)
+PROJECT = ProjectFields(
+    name="trial", people={RESEARCHER.did: bytes(32)}, purpose="DUO:0000006", datasets=(), not_after=9
+)
 
 
 def key(who, role, **more):
@@ -173,7 +175,7 @@ def test_a_project_that_stands_stays_and_its_earlier_versions_go():
     """Lost: a site makes others forget that a project ended before they destroyed what they hold."""
     log = Log()
     first, _ = log.add("project", PROJECT)
-    last, _ = log.add("project", structs.replace(PROJECT, people=(OTHER.did,), ended=True))
+    last, _ = log.add("project", structs.replace(PROJECT, people={OTHER.did: bytes(32)}, ended=True))
     assert not log.withdraw(first, last)
     assert not log.withdraw(last)
     assert log.withdraw(first)
@@ -189,19 +191,19 @@ def test_an_ended_project_is_never_opened_again():
     assert log.index.typed(ProjectFields, "project", "trial").ended
 
 
-def test_the_terms_of_a_project_are_all_of_it_but_whether_it_has_ended():
+def test_the_terms_of_a_project_are_all_of_it_but_its_people_and_whether_it_has_ended():
     """Lost: a project changes after its approval, or approvals lapse for certificates when it ends."""
-    assert structs.replace(PROJECT, ended=True).terms == PROJECT.terms
+    for same in ({"ended": True}, {"people": {OTHER.did: bytes(32)}}, {"people": {}}):
+        assert structs.replace(PROJECT, **same).terms == PROJECT.terms
     changes = {
         "name": "other",
-        "people": (OTHER.did,),
         "purpose": "DUO:0000042",
         "datasets": (CID,),
         "not_after": 10,
         "members": (OTHER.did,),
         "undertakings": ("DUO:0000019",),
     }
-    assert set(changes) == set(ProjectFields.__struct_fields__) - {"ended"}
+    assert set(changes) == set(ProjectFields.__struct_fields__) - {"people", "ended"}
     assert len({structs.replace(PROJECT, **{name: value}).terms for name, value in changes.items()}) == len(changes)
     assert all(structs.replace(PROJECT, **{name: value}).terms != PROJECT.terms for name, value in changes.items())
 

@@ -45,7 +45,9 @@ def block(readers: tuple[str, ...] = ()) -> BlockFields:
 FIELDS: dict[str, Value] = {
     "block": block(),
     "endorse": EndorseFields(block=CID, output_types=("statistics",)),
-    "project": ProjectFields(name="trial", people=(RESEARCHER.did,), purpose="DUO:0000006", datasets=(), not_after=1),
+    "project": ProjectFields(
+        name="trial", people={RESEARCHER.did: bytes(32)}, purpose="DUO:0000006", datasets=(), not_after=1
+    ),
     "policy": PolicyFields(text=""),
     "offer": OfferFields(runner="sandbox", price=1, step_millis=1),
 }

@@ -191,7 +191,7 @@ def values() -> dict[str, dict[str, object]]:
 
 def _bodies():
     names = {did: name for name, did in DID.items()}
-    for name, body in (*pub.ANNA, *pub.INSTITUTE, *pub.NORDSTAD, *run.AUDIT):
+    for name, body in (*pub.ANNA, *pub.INSTITUTE, *pub.NORDSTAD, ("approve", pub.APPROVE), *run.AUDIT):
         yield name, body, names[body.actor]
 
 

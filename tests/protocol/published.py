@@ -1,7 +1,8 @@
 """The story's first half: what the sites publish, and the epoch document that they sign."""
 
+from catalog.approve import ApproveFields
 from catalog.block import BlockFields, EndorseFields
-from catalog.body import write_body
+from catalog.body import fields_of, write_body
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of, encode
 from catalog.dataset import DatasetFields, Level
@@ -164,7 +165,7 @@ INSTITUTE = [
             "project",
             ProjectFields(
                 name=PROJECT.name,
-                people=(DID["mara"],),
+                people={DID["mara"]: bytes([0xE1]) * 32},
                 purpose=PURPOSE,
                 datasets=(DATASET,),
                 not_after=T0 + 720 * HOUR,
@@ -180,6 +181,9 @@ INSTITUTE = [
     ),
 ]
 """The institute's catalog log, in order."""
+
+APPROVE = anna("approve", ApproveFields.of(PROJECT, fields_of(INSTITUTE[3][1], ProjectFields)), T0 + 5500)
+"""St. Anna's approval of the project; it stands in no log here."""
 
 NORDSTAD = [
     ("nordstad-node-key", enrol("nordstad", "nordstad-node", Role.NODE, "nordstad-root", T0)),

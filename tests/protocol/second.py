@@ -131,6 +131,16 @@ def leaf(origin: str, epoch: int, kind: str, body: bytes, salt: bytes) -> bytes:
     )  # fmt: skip
 
 
+def approval(project: dict[str, object]) -> tuple[str, list[bytes]]:
+    """keys.md, Projects: the terms of a project, and the commitments of its people."""
+    terms = {name: each for name, each in project.items() if name not in ("people", "ended")}
+    people = project["people"]
+    assert isinstance(people, dict)
+    salts = {did: cbor(salt).removeprefix(b"\x58\x20") for did, salt in people.items()}
+    commitments = (hmac.new(salt, did.encode(), hashlib.sha256).digest() for did, salt in salts.items())
+    return cid(cbor(terms), "dag-cbor"), sorted(commitments)
+
+
 def leaf_hash(data: bytes) -> bytes:
     """RFC 9162, 2.1.1."""
     return hashlib.sha256(b"\0" + data).digest()

@@ -217,6 +217,13 @@ def test_the_epoch_as_a_second_implementation_has_it():
     assert set(epoch["value"]["signatures"]) == {member["root"] for member in epoch["value"]["members"]}
 
 
+def test_an_approval_as_a_second_implementation_has_it():
+    project, approve = (TOLD["values"][name]["value"]["fields"] for name in ("project", "approve"))
+    terms, people = second.approval(project)
+    assert approve["terms"] == {"/": terms}
+    assert [second.cbor(each) for each in approve["people"]] == [b"\x58\x20" + each for each in people]
+
+
 def test_names_as_a_second_implementation_has_them():
     for each in TOLD["cids"].values():
         assert second.cid(bytes.fromhex(each["data"]), each["codec"]) == each["cid"]

@@ -189,7 +189,7 @@ class Consortium:
         self.researcher = _key(f"{seed}/researcher")
         self.project = ProjectRef(site=self.institute.did, name="trial")
         self.terms = ProjectFields(
-            name="trial", people=(self.researcher.did,), purpose=PURPOSE, datasets=(), not_after=LATER
+            name="trial", people={self.researcher.did: bytes(32)}, purpose=PURPOSE, datasets=(), not_after=LATER
         )
         self.grants: list[Cid] = []
         self._made = 0
@@ -269,7 +269,7 @@ class Consortium:
 
     def approve(self, site: Site, project: ProjectRef, terms: ProjectFields) -> None:
         """A site's steward approves a project as it stands."""
-        self.publish(site, "approve", project.subject, ApproveFields(project=project, terms=terms.terms))
+        self.publish(site, "approve", project.subject, ApproveFields.of(project, terms))
 
     def _grant(self, site: Site) -> None:
         grant = signed(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import trio
+from msgspec import structs
 
 from catalog.body import fields_of, write_body
 from catalog.certificate import CertificateFields
 from catalog.cid import Cid
 from catalog.dagcbor import Value
+from catalog.entry import KINDS
 from catalog.error import BadInput, Conflict, Denied, NotFound
 from catalog.index import SiteIndex
 from catalog.key import PrivateKey
@@ -57,7 +59,9 @@ class Away:
         self.add("key", KeyFields(did=self.steward.did, role=Role.STEWARD, name="Zoe", x25519=bytes(32)), AWAY)
 
     def add(self, kind: str, fields: Value, by: PrivateKey | None = None) -> None:
-        body = write_body(kind, fields, site=AWAY.did, at=1, by=by or self.steward)
+        latest = self.index.latest(kind, KINDS[kind].subject(fields))
+        previous = latest.index if latest is not None else None
+        body = write_body(kind, fields, site=AWAY.did, at=1, by=by or self.steward, previous=previous)
         assert self.index.add(self.index.size, kind, body) is not None, self.index.faults
 
 
@@ -80,7 +84,7 @@ def anna(site: MemorySite, steward: Identity, away: Away) -> Node:
 def theirs(researcher: Identity, **changes: object) -> ProjectFields:
     fields: dict[str, object] = {
         "name": "trial",
-        "people": (researcher.did,),
+        "people": {researcher.did: bytes(32)},
         "purpose": HMB,
         "datasets": (),
         "not_after": now() + 1_000_000,
@@ -105,6 +109,37 @@ def test_the_approval_is_of_the_terms_that_stand(
     assert anna.registered("trial").parts[1].approval == "withdrawn"
     with pytest.raises(NotFound, match="has not approved"):
         anna.disapprove_project("trial")
+
+
+def test_the_approval_stands_while_people_leave_and_not_when_one_joins(
+    anna: Node, away: Away, researcher: Identity, steward: Identity
+) -> None:
+    """Lost: the register shows an approval that denies, or the other way round."""
+    both = theirs(researcher, people={researcher.did: bytes(32), steward.did: bytes(32)})
+    away.add("project", both)
+    anna.approve_project("trial")
+    for people, said in (
+        ({steward.did: bytes(32)}, "approved"),
+        ({steward.did: b"1" * 32}, "approved fewer people"),
+        ({}, "approved"),
+    ):
+        away.add("project", structs.replace(both, people=people))
+        assert anna.registered("trial").parts[1].approval == said
+
+
+def test_who_is_in_a_project_keeps_their_salt_when_it_changes(
+    anna: Node, researcher: Identity, steward: Identity
+) -> None:
+    """Lost: who leaves makes the approvals lapse for all that stay."""
+    anna.new_project("ours", [researcher.name, steward.name], HMB, until="2999-01-01")
+    before = anna.project("ours").fields
+    assert len({*before.people.values()}) == 2
+    anna.new_project("ours", [researcher.name], HMB, until="2999-01-01")
+    after = anna.project("ours").fields
+    assert after.people == {researcher.did: before.people[researcher.did]}
+    assert after.terms == before.terms
+    with pytest.raises(BadInput, match="nobody"):
+        anna.new_project("ours", [], HMB, until="2999-01-01")
 
 
 def test_one_s_own_project_needs_no_approval_and_another_s_is_not_ended(
@@ -183,7 +218,7 @@ def test_a_person_is_taken_back_whole_and_what_must_go_on_goes_on(
     assert withdrawn == {each.index for each in anna.mentions(researcher.did).places}
     assert site.index.key(researcher.did) is None
     together = anna.project("together").fields
-    assert together.people == (steward.did,)
+    assert set(together.people) == {steward.did}
     assert anna.project("alone", ended=True).fields.ended
     assert anna.block_entry(block.cid).actor == steward.did
 

@@ -230,13 +230,13 @@ def test_after_a_researcher_is_erased_the_key_is_in_no_file_of_any_member(tmp_pa
         first = await there.write("key", researcher())
         old = ProjectFields(
             name="trial",
-            people=tuple(sorted((RESEARCHER.did, STEWARD.did))),
+            people={RESEARCHER.did: bytes(32), STEWARD.did: bytes(32)},
             purpose="DUO:0000006",
             datasets=(),
             not_after=NOW,
         )
         project = await there.write("project", old)
-        await there.write("project", structs.replace(old, people=(STEWARD.did,)))
+        await there.write("project", structs.replace(old, people={STEWARD.did: bytes(32)}))
         journal = there.anna.journal
         cid = cid_of(submission())
         await journal.begin(submission(), "a workflow", NOW)

@@ -105,7 +105,7 @@ def block(name: str, *readers: str) -> BlockFields:
 
 def project(name: str, not_after: int = 5000, ended: bool = False) -> ProjectFields:
     return ProjectFields(
-        name=name, people=(MARA,), purpose="DUO:0000042", datasets=(), not_after=not_after, ended=ended
+        name=name, people={MARA: bytes(32)}, purpose="DUO:0000042", datasets=(), not_after=not_after, ended=ended
     )
 
 

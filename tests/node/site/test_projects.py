@@ -46,7 +46,7 @@ HANDLE = f"held:{ANNA.did}/{bytes(16).hex()}"
 def project(ref: ProjectRef, **changes: object) -> ProjectFields:
     fields = ProjectFields(
         name=ref.name,
-        people=(RESEARCHER.did,),
+        people={RESEARCHER.did: bytes(32)},
         purpose="DUO:0000006",
         datasets=(),
         not_after=NOW + 1000,
