@@ -1,4 +1,4 @@
-"""What this site holds and for whom: the label of each root by its CID, from its catalog and its results.
+"""What this site holds and for whom: the labels of each root by its CID, from its catalog and its results.
 
 A fetch is answered only for a root whose label names the asker; every other question, for what is held for others
 and for what is not held at all, has one answer. What is held for a project is held until that ends.
@@ -6,7 +6,8 @@ and for what is not held at all, has one answer. What is held for a project is h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from itertools import chain
 
 from catalog.block import BlockFields
 from catalog.cid import Cid
@@ -31,7 +32,7 @@ class Holdings:
     def __init__(self, named: Callable[[Cid], None] = _nobody) -> None:
         self._named = named
         self._published: dict[Cid, Label] = {}
-        self._held: dict[Cid, dict[ProjectRef | None, Label]] = {}
+        self._held: dict[Cid, dict[ProjectRef | None, tuple[Label, ...]]] = {}
         self._accounted: dict[Cid, frozenset[Cid]] = {}
 
     def publish(self, entry: Entry) -> None:
@@ -60,14 +61,14 @@ class Holdings:
         return root in self._held
 
     def hold(self, root: Cid, label: Label, datasets: Iterable[Cid], project: ProjectRef | None = None) -> None:
-        """Hold ``root`` for ``project`` under ``label``; a root already held keeps its readers, and may gain these.
+        """Hold ``root`` for ``project`` under ``label`` too; a root already held keeps its readers.
 
-        The same bytes may be the output of two steps: whoever may read one of the two may read these bytes.
+        The same bytes may be the output of two steps, released to different readers: whoever may read one of the two
+        may read these bytes.
         """
         labels = self._held.setdefault(root, {})
+        labels[project] = _with(labels.get(project, ()), label)
         self._accounted[root] = self._accounted.get(root, frozenset()) | frozenset(datasets)
-        if project not in labels or flows_to(label, labels[project]):
-            labels[project] = label
         self._named(root)
 
     def account(self, root: Cid, datasets: Iterable[Cid]) -> None:
@@ -82,14 +83,14 @@ class Holdings:
                 del self._held[root]
 
     def for_site(self, root: Cid, site: str, halted: Container[ProjectRef | None] = ()) -> Label:
-        """The label of ``root``, if ``site`` may hold it; what is held for a ``halted`` project is not given out.
+        """A label of ``root`` by which ``site`` may hold it; what is held for a ``halted`` project is not given out.
 
         Raises:
             NotFound: not here, or not for that site; the two are never told apart.
         """
         published = self._published.get(root)
-        held = (label for project, label in self._held.get(root, {}).items() if project not in halted)
-        labels = [*([] if published is None else [published]), *held]
+        held = (labels for project, labels in self._held.get(root, {}).items() if project not in halted)
+        labels = [*([] if published is None else [published]), *chain.from_iterable(held)]
         found = next((label for label in labels if may_hold(label, site)), None)
         if found is None:
             raise NotFound("there is nothing of that name here that you may see")
@@ -98,3 +99,10 @@ class Holdings:
     def accounted(self, root: Cid) -> list[Cid]:
         """The datasets that an access to ``root`` is accounted to, sorted."""
         return sorted(self._accounted.get(root, ()))
+
+
+def _with(labels: Sequence[Label], label: Label) -> tuple[Label, ...]:
+    """``labels`` and ``label``, but for those that say nothing which another of them does not say."""
+    if any(flows_to(each, label) for each in labels):
+        return tuple(labels)
+    return (*(each for each in labels if not flows_to(label, each)), label)
