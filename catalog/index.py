@@ -54,7 +54,7 @@ class SiteIndex:
 
     @property
     def faults(self) -> Mapping[int, str]:
-        """What does not count, and why, by place."""
+        """What does not count, and why, by place; all of it is read."""
         return self.versions.faults
 
     def add(self, index: int, leaf_kind: str, body: Body | None) -> Entry | None:

@@ -6,9 +6,10 @@ not lie in memory. :class:`HeldVersions` keeps them there, for whoever reads a l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from heapq import nsmallest
 from itertools import islice
 from typing import Final, Protocol
 
@@ -90,7 +91,14 @@ class Versions(Protocol):
 
     @property
     def faults(self) -> Mapping[int, str]:
-        """What does not count, and why, by place."""
+        """What does not count, and why, by place; all of it is read."""
+
+    @property
+    def faulty(self) -> int:
+        """How many places do not count; none of them is looked at."""
+
+    def blamed(self, most: int) -> Sequence[tuple[int, str]]:
+        """The first ``most`` places that do not count, ascending, each with the reason."""
 
     def anew(self) -> Versions:
         """Nothing yet, for another reading of the same log."""
@@ -173,6 +181,15 @@ class HeldVersions:
     def blame(self, place: int, reason: str) -> None:
         """See :class:`Versions`."""
         self.faults[place] = reason
+
+    @property
+    def faulty(self) -> int:
+        """See :class:`Versions`."""
+        return len(self.faults)
+
+    def blamed(self, most: int) -> Sequence[tuple[int, str]]:
+        """See :class:`Versions`."""
+        return nsmallest(most, self.faults.items())
 
     def anew(self) -> HeldVersions:
         """See :class:`Versions`."""

@@ -98,7 +98,10 @@ def _counts(values: Sequence[FacetView]) -> str:
 @click.option("--of", "site", help="A member by name or root key; this site otherwise.")
 @pass_session
 def log(session: Session, site: str | None) -> None:
-    """List the entries of a site's catalog log that count now and that you may see."""
+    """List the entries of a site's catalog log that count now and that you may see, and those that do not count.
+
+    Entries that were replaced are not listed. What does not count stands there all the same, and changes nothing.
+    """
     from catalog.entry import KINDS
     from node.api.quantity import clock_text
 
@@ -108,6 +111,7 @@ def log(session: Session, site: str | None) -> None:
             (entry for kind in KINDS for entry in node.entries(kind) if entry.site == root),
             key=lambda entry: entry.index,
         )
+        found = node.faults(root)
 
     def tell() -> None:
         rows = [
@@ -116,8 +120,11 @@ def log(session: Session, site: str | None) -> None:
         ]
         table(("entry", "when", "kind", "subject", "seen by"), rows)
         say(counted(len(entries), "entry", "entries"))
+        if found.count:
+            table(("entry", "why it does not count"), [(str(each.index), each.reason) for each in found.faults])
+            say(f"{counted(found.count, 'entry does', 'entries do')} not count")
 
-    show(session, entries, tell)
+    show(session, {"entries": entries, "faults": found.faults, "faulty": found.count}, tell)
 
 
 @group.command()

@@ -190,6 +190,8 @@ def _tell_epoch(view: EpochsView) -> None:
 @pass_session
 def members(session: Session) -> None:
     """List the members of the consortium."""
+    from node.api.faults import wrong_with
+
     with session.node() as node:
         found = node.members()
         view = node.epochs() if found else None
@@ -201,8 +203,11 @@ def members(session: Session) -> None:
         return "suspended" if member.suspended else "only witnesses" if member.witness_only else "full"
 
     def tell() -> None:
-        rows = [(each.name, state(each.site), "yes" if each.connected else "no", each.site) for each in found]
-        table(("member", "kind", "connected", "root key"), rows, "no members yet")
+        rows = [
+            (each.name, state(each.site), "yes" if each.connected else "no", wrong_with(each) or "–", each.site)
+            for each in found
+        ]
+        table(("member", "kind", "connected", "what is wrong", "root key"), rows, "no members yet")
 
     show(session, found, tell)
 

@@ -185,6 +185,7 @@ def rotate(
 @pass_session
 def status(session: Session) -> None:
     """Show what the node is, whom it reaches, and how far its logs are cosigned."""
+    from node.api.faults import wrong_with
     from privacy.freshness import duration
 
     with session.node() as node:
@@ -219,7 +220,7 @@ def status(session: Session) -> None:
                 str(each.entries),
                 "–" if each.here else str(each.cosigned),
                 "–" if each.here else "never" if each.heard is None else duration(each.heard),
-                "; ".join(filter(None, (each.stopped, each.behind, each.refuses))) or "–",
+                wrong_with(each) or "–",
             )
             for each in view.members
         ]

@@ -15,6 +15,7 @@ from catalog.member import KeyFields
 from catalog.project import ProjectFields
 from node.api import operation
 from node.api.connection import Connection
+from node.api.faults import FaultsView
 from node.api.quantity import clock_text
 from node.api.schema import BlockView, EntryView, ForkView, FoundView, MemberView, SearchRequest, StatusView
 from node.api.view import Listing
@@ -73,6 +74,10 @@ class CatalogClient:
     def entries(self, kind: str) -> tuple[EntryView, ...]:
         """The entries of a kind that count now and that this person may see, with their fields as JSON."""
         return self._connection.ask(operation.ENTRIES, kind=kind)
+
+    def faults(self, site: str) -> FaultsView:
+        """What does not count of the catalog of the member with that root key: how much, and the first of it."""
+        return self._connection.ask(operation.FAULTS, site=site)
 
     def listed(self, kind: str, fields: type[F]) -> tuple[Listing[F], ...]:
         """The entries of a kind, with their fields typed."""

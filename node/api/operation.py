@@ -12,6 +12,7 @@ from typing import Final, Generic, Literal, TypeVar
 from catalog.cid import Cid
 from catalog.dagcbor import Value
 from node.api import schema
+from node.api.faults import FaultsView
 
 A = TypeVar("A", covariant=True)
 
@@ -89,6 +90,14 @@ ENTRIES: Final = Operation(
     parameters=(Parameter("kind", str),),
     person=True,
 )
+FAULTS: Final = Operation(
+    "faults",
+    "GET",
+    "/v1/faults/{site}",
+    FaultsView,
+    parameters=(Parameter("site", str),),
+    person=True,
+)
 MENTIONS: Final = Operation(
     "mentions", "POST", "/v1/mentions", tuple[schema.MentionView, ...], schema.Mentions, person=True, seconds=None
 )
@@ -147,6 +156,7 @@ OPERATIONS: Final[tuple[Operation[object], ...]] = (
     FORKS,
     WRITE_ENTRY,
     ENTRIES,
+    FAULTS,
     SEARCH,
     HALT,
     MENTIONS,

@@ -18,7 +18,7 @@ class MemberView(Value, frozen=True, kw_only=True):
 
     ``keys`` are all node keys that it ever had, ``node`` the one that it has. ``stopped`` is why nothing is decided on
     its word, ``refuses`` why it does not cosign; both empty as a rule. ``heard`` is how many milliseconds old what is
-    known of it is, by its beats; none if nothing is.
+    known of it is, by its beats; none if nothing is. ``faults`` entries of it do not count, for ``fault`` the first.
     """
 
     name: str
@@ -35,6 +35,8 @@ class MemberView(Value, frozen=True, kw_only=True):
     stopped: str = ""
     heard: int | None = None
     refuses: str = ""
+    faults: int = 0
+    fault: str = ""
 
 
 class LogView(Value, frozen=True, kw_only=True):

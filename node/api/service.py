@@ -12,6 +12,7 @@ from typing import Protocol
 from catalog.cid import Cid
 from catalog.httpsig import SignedRequest
 from node.api import schema
+from node.api.faults import FaultsView
 
 
 class Service(Protocol):
@@ -77,6 +78,13 @@ class Service(Protocol):
 
     async def entries(self, person: str, kind: str) -> tuple[schema.EntryView, ...]:
         """The entries of a kind that count now and that the person may see."""
+
+    async def faults(self, person: str, site: str) -> FaultsView:
+        """What does not count of the catalog of the member with the root key ``site``: how much, and the first of it.
+
+        Raises:
+            NotFound: it is no member.
+        """
 
     async def mentions(self, person: str, request: schema.Mentions) -> tuple[schema.MentionView, ...]:
         """Where a key or a CID stands in the bodies of all catalogs that are here; for stewards of this site."""

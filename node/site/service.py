@@ -15,11 +15,12 @@ from catalog.httpsig import SignedRequest
 from catalog.member import epoch_message
 from catalog.offer import OfferFields
 from node.api import schema
+from node.api.faults import FaultsView
 from node.founding import Invite
 from node.site import asking, governing, halting, publishing, searching, submitting
 from node.site.mentions import mentions
 from node.site.site import Site
-from node.site.views import entry_view, fork_view
+from node.site.views import entry_view, faults_view, first_fault, fork_view
 from node.storage.stored import StoredLog
 
 
@@ -78,6 +79,8 @@ class SiteService:
             stopped=index.stale,
             heard=0 if here else site.freshness.age(root),
             refuses=site.consorting.witnessing.refused.get(root, "") if site.consorting else "",
+            faults=index.versions.faulty,
+            fault=first_fault(index),
         )
 
     async def _log(self, log: StoredLog) -> schema.LogView:
@@ -187,6 +190,11 @@ class SiteService:
         publishing.member_of(site, person)
         names = site.membership.names | {site.root: site.config.name}
         return tuple(entry_view(entry, names) for entry in site.index.entries(kind))
+
+    async def faults(self, person: str, site: str) -> FaultsView:
+        """What does not count of a member's catalog."""
+        publishing.member_of(self._site, person)
+        return faults_view(self._site.index.site(site))
 
     async def mentions(self, person: str, request: schema.Mentions) -> tuple[schema.MentionView, ...]:
         """Where a key or a CID stands in catalogs."""

@@ -9,9 +9,10 @@ import msgspec
 from catalog.dagcbor import cid_of, encode, to_json
 from catalog.entry import Entry
 from catalog.fork import Fork, ForkFile, said_of
-from catalog.index import Index
+from catalog.index import Index, SiteIndex
 from catalog.member import KeyFields, Role
 from node.api import schema
+from node.api.faults import MAX_FAULTS, FaultsView, FaultView
 from node.bus.journal import WAITING, Record, Refusal
 from node.site.membership import Membership
 from workflow.argument import data_in
@@ -35,6 +36,20 @@ def entry_view(entry: Entry, names: Mapping[str, str]) -> schema.EntryView:
         audience=body.audience,
         fields=msgspec.Raw(to_json(entry.fields)),
     )
+
+
+def faults_view(index: SiteIndex) -> FaultsView:
+    """How much of a site's catalog does not count, and the first entries of it."""
+    found = index.versions.blamed(MAX_FAULTS)
+    return FaultsView(
+        count=index.versions.faulty, faults=tuple(FaultView(index=place, reason=reason) for place, reason in found)
+    )
+
+
+def first_fault(index: SiteIndex) -> str:
+    """The first entry of a site's catalog that does not count, with the reason; empty if there is none."""
+    found = index.versions.blamed(1) if index.versions.faulty else ()
+    return next((f"entry {place}: {reason}" for place, reason in found), "")
 
 
 def plan_view(plan: Plan, submission: Submission, names: Mapping[str, str]) -> schema.PlanView:

@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from heapq import nsmallest
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -133,7 +134,8 @@ class VersionStore:
         kept = decode(_Kept, row[2])
         for table in _OF_READING:  # what was read, and not kept, when that run ended
             self.write(f"DELETE FROM {table} WHERE reading = ? AND place >= ?", row[0], kept.index.size)  # noqa: S608
-        return Past(kept.mark, kept.index, StoredVersions(self, site, row[0], row[1]))
+        faulty = self.row("SELECT count(*) FROM fault WHERE reading = ?", row[0])
+        return Past(kept.mark, kept.index, StoredVersions(self, site, row[0], row[1], faulty[0] if faulty else 0))
 
     def keep(self, mark: Mark, index: KeptIndex, versions: StoredVersions) -> None:
         """Make last what was read of a site, in the place of any other reading of its catalog. Blocks.
@@ -266,7 +268,7 @@ class StoredVersions:
     is to be found out of it: each gives up the interpreter, and gets it back after whatever else computes.
     """
 
-    def __init__(self, store: VersionStore, site: str, reading: int, name: str) -> None:
+    def __init__(self, store: VersionStore, site: str, reading: int, name: str, faulty: int = 0) -> None:
         self._store = store
         self.site = site
         self.reading = reading
@@ -275,6 +277,7 @@ class StoredVersions:
         self._places: dict[tuple[str, bytes], list[int]] = {}
         self._hidden: set[int] = set()
         self._faults: dict[int, str] = {}
+        self._faulty = faulty
         self._ahead: dict[tuple[str, bytes], int | None] = {}
 
     @property
@@ -364,14 +367,16 @@ class StoredVersions:
         named = frozenset(places)
         self.spill()
         for place in named:
-            for table in ("counted", "fault"):
-                self._store.write(f"DELETE FROM {table} WHERE reading = ? AND place = ?", self.reading, place)  # noqa: S608
+            self._store.write("DELETE FROM counted WHERE reading = ? AND place = ?", self.reading, place)
+            sql = "DELETE FROM fault WHERE reading = ? AND place = ? RETURNING place"
+            self._faulty -= len(self._store.rows(sql, self.reading, place))
             sql = "INSERT OR REPLACE INTO hidden (reading, place, unread) VALUES (?, ?, 0)"
             self._store.write(sql, self.reading, place)
         self._store.forget(self.reading, named)
 
     def blame(self, place: int, reason: str) -> None:
         """See :class:`catalog.versions.Versions`."""
+        self._faulty += place not in self._faults
         self._faults[place] = reason
 
     @property
@@ -379,6 +384,17 @@ class StoredVersions:
         """See :class:`catalog.versions.Versions`."""
         stored = self._store.rows("SELECT place, reason FROM fault WHERE reading = ? ORDER BY place", self.reading)
         return dict(stored) | self._faults
+
+    @property
+    def faulty(self) -> int:
+        """See :class:`catalog.versions.Versions`."""
+        return self._faulty
+
+    def blamed(self, most: int) -> Sequence[tuple[int, str]]:
+        """See :class:`catalog.versions.Versions`."""
+        sql = "SELECT place, reason FROM fault WHERE reading = ? ORDER BY place LIMIT ?"
+        taken = nsmallest(most, self._faults.items())
+        return [*((row[0], row[1]) for row in self._store.rows(sql, self.reading, most)), *taken][:most]
 
     def anew(self) -> StoredVersions:
         """See :class:`catalog.versions.Versions`."""

@@ -159,6 +159,8 @@ class LogMachine(RuleBasedStateMachine):
         self.read(again)
         for other in (again, self.reread()):
             assert other.faults == self.index.faults
+            assert other.versions.faulty == len(self.index.faults)
+            assert list(other.versions.blamed(2)) == sorted(self.index.faults.items())[:2]
             assert other.stale == self.index.stale
             for kind in COMPARED:
                 assert list(other.entries(kind)) == list(self.index.entries(kind))

@@ -21,6 +21,7 @@ from catalog.error import (
     Unreachable,
     VerificationFailed,
 )
+from catalog.reading import Proof, read_leaf
 from cli.main import GROUPS, root, run
 from node.api.person import Persons
 from node.keyfile import Identity
@@ -299,6 +300,28 @@ def test_what_other_sites_wrote_cannot_steer_the_terminal(
     assert "owned" in told
     assert "\x1b" not in told
     assert "\x07" not in told
+
+
+def test_what_does_not_count_in_a_catalog_is_listed_with_its_place(
+    anna: list[str], running: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: an entry that nobody reads stands in a log, and no command shows it."""
+    assert run([*anna, "catalog", "log", "--json"]) == 0
+    before = json.loads(capsys.readouterr().out)
+    assert (before["faults"], before["faulty"]) == ([], 0)
+    index = running.site.index
+    place = index.size
+    index.take(read_leaf(running.site.root.did, place, b"no leaf", b"", Proof()))
+    assert run([*anna, "catalog", "log"]) == 0
+    told = capsys.readouterr().out
+    assert "why it does not count" in told
+    assert f"{place}" in told
+    assert "every leaf has 120" in told
+    assert "1 entry does not count" in told
+    assert run([*anna, "catalog", "log", "--json"]) == 0
+    after = json.loads(capsys.readouterr().out)
+    assert after["entries"] == before["entries"]
+    assert ([each["index"] for each in after["faults"]], after["faulty"]) == ([place], 1)
 
 
 def test_a_policy_is_checked_without_a_node(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,8 +25,10 @@ from catalog.multiproof import prove_many
 from catalog.origin import LogName, origin_of
 from catalog.project import ProjectRef
 from node.api import schema
+from node.api.faults import FaultsView
 from node.keyfile import Identity
 from node.message import Halt, Opening, Row, Who, WhoAnswer
+from node.site.views import faults_view
 from privacy.decision import Decision
 from workflow.account import AccessFields, HeadsFields, Link, ReadFields, ResultFields
 from workflow.argument import Argument, Data, Literal, Many
@@ -193,6 +195,12 @@ class MemorySite:
             )
             for entry in self.index.entries(kind)
         )
+
+    async def faults(self, person: str, site: str) -> FaultsView:
+        self._known(person)
+        if site != self.root.did:
+            raise NotFound("no member has that root key")
+        return faults_view(self.index)
 
     async def halt(self, person: str, request: schema.HaltRequest) -> schema.Written:
         self._known(person)
