@@ -29,6 +29,11 @@ def say(text: str) -> None:
     print(clean(text), flush=True)
 
 
+def warn(text: str) -> None:
+    """One line beside the answer, for what is no error."""
+    print(clean(f"warning: {text}"), file=sys.stderr, flush=True)
+
+
 def counted(number: int, one: str, many: str = "") -> str:
     """A number with its noun: «1 row», «2,000 rows»."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"

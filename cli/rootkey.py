@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from catalog.error import BadInput
-from cli.output import working
+from cli.output import warn, working
 from cli.session import Session
 
 if TYPE_CHECKING:
@@ -39,11 +39,13 @@ def root_of(session: Session, root_key: Path | None, passphrase_file: Path | Non
     """The site's root key, unlocked.
 
     Raises:
-        NotFound: no such file. BadInput: others may read it, or the passphrase does not open it.
+        NotFound: no such file. BadInput: it cannot be read, or the passphrase does not open it.
     """
-    from node.rootkey import read_passphrase, read_root
+    from node.rootkey import is_loose, read_passphrase, read_root
 
     path = root_key or session.folder().root_key
+    if path.exists() and is_loose(path):
+        warn(f"{path} can be read by others, who may guess its passphrase; run: chmod 600 {path}")
     if passphrase_file is not None:
         text = read_passphrase(passphrase_file)
     else:

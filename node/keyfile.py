@@ -9,12 +9,17 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from nacl.public import PrivateKey as EncryptionKey
 from nacl.utils import random
 
 from catalog.error import BadInput, Conflict, NotFound
 from catalog.key import PrivateKey
+
+OTHERS: Final = 0o077
+"""The bits of a mode by which others than its owner reach a file."""
+MOST: Final = 4097
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -123,17 +128,25 @@ def read_secret(path: Path) -> bytes:
         NotFound: there is none.
         BadInput: others may read it, or it cannot be read.
     """
+    data, mode = read_with_mode(path)
+    if mode & OTHERS:
+        raise BadInput(f"the key file {path} can be read by others; run: chmod 600 {path}")
+    return data
+
+
+def read_with_mode(path: Path) -> tuple[bytes, int]:
+    """At most 4 KiB of a file, and its mode, which is the caller's to judge.
+
+    Raises:
+        NotFound: there is none. BadInput: it cannot be read.
+    """
     try:
         with path.open("rb") as stream:
-            mode = os.fstat(stream.fileno()).st_mode
-            data = stream.read(4097)
+            return stream.read(MOST), os.fstat(stream.fileno()).st_mode
     except FileNotFoundError as error:
         raise NotFound(f"there is no key file {path}; make one or say where it is") from error
     except OSError as error:
         raise BadInput(f"the key file {path} cannot be read: {error.strerror}") from error
-    if mode & 0o077:
-        raise BadInput(f"the key file {path} can be read by others; run: chmod 600 {path}")
-    return data
 
 
 def slug(name: str) -> str:

@@ -1,12 +1,15 @@
 """The site's root key on disk: encrypted under a passphrase (Argon2id, then XSalsa20 and Poly1305; PyNaCl).
 
-It lies where the operator wants it, best on a medium that is in no machine. The node never reads it.
+It lies where the operator wants it, best on a medium that is in no machine. The node never reads it. Such a medium
+often has a file system without modes (FAT shows 0755, and chmod changes nothing), so that this file alone is read
+whatever its mode is: what keeps it secret is the passphrase.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +23,13 @@ from nacl.utils import random
 
 from catalog.error import BadInput
 from catalog.key import PrivateKey
-from node.keyfile import Identity, read_secret, write_secret
+from node.keyfile import OTHERS, Identity, read_secret, read_with_mode, write_secret
 
 LEAST_PASSPHRASE: Final = 12
 """Characters of a passphrase that a person thinks of. What a thief of the file can do is guess."""
 MAX_PASSPHRASE: Final = 1024
+_MODELESS: Final = frozenset({"vfat", "msdos", "exfat", "ntfs", "ntfs3", "fuseblk", "fuse.fusefat"})
+"""Kinds of file systems, as Linux calls them, that keep no modes of their own."""
 _MAX_PASSES: Final = 64
 _MAX_MEMORY: Final = 1 << 30
 
@@ -86,9 +91,9 @@ def read_root(path: Path, passphrase: bytes) -> Identity:
     """Read a root key's file.
 
     Raises:
-        NotFound: there is none. BadInput: others may read it, it is damaged, or the passphrase is not its own.
+        NotFound: there is none. BadInput: it cannot be read, is damaged, or the passphrase is not its own.
     """
-    data = read_secret(path)
+    data, _ = read_with_mode(path)
     try:
         table = tomllib.loads(data.decode())
         stretch = Stretch(int(table["passes"]), int(table["memory"]))
@@ -107,6 +112,26 @@ def read_root(path: Path, passphrase: bytes) -> Identity:
     if len(secret) != 64 or PrivateKey(secret[:32]).did != did:
         raise BadInput(f"the root key file {path} is damaged: its secret and its public key differ")
     return Identity(name, PrivateKey(secret[:32]), EncryptionKey(secret[32:]))
+
+
+def is_loose(path: Path) -> bool:
+    """Whether others may read the file although the disk that it is on could keep them from it.
+
+    Raises:
+        OSError: there is none.
+    """
+    found = path.stat()
+    return bool(found.st_mode & OTHERS) and _kind_of(found.st_dev) not in _MODELESS
+
+
+def _kind_of(device: int) -> str:
+    """The kind of the file system on ``device``, such as ``ext4``; empty if the system does not say."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    except OSError:
+        return ""
+    return next((fields[fields.index("-") + 1] for fields in mounts if fields[2] == number), "")
 
 
 def read_passphrase(path: Path) -> bytes:
