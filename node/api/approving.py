@@ -91,14 +91,17 @@ class Approver(Publisher):
         Raises:
             NotFound: none of that name. BadInput: several sites have one.
         """
-        listed = self.project(name, ended=True)
-        return next(each for each in self.register() if each.project == listed)
+        named = _ref(self.project(name, ended=True))
+        return next(each for each in self.register() if _ref(each.project) == named)
 
     def _approve(self, project: Listing[ProjectFields], *, withdrawn: bool) -> int:
         if project.site == self.site:
             raise Conflict(f"«{project.fields.name}» is this site's own project: writing it is approving it")
-        ref = ProjectRef(site=project.site, name=project.fields.name)
-        return self._write("approve", ApproveFields.of(ref, project.fields, withdrawn=withdrawn))
+        return self._write("approve", ApproveFields.of(_ref(project), project.fields, withdrawn=withdrawn))
+
+
+def _ref(project: Listing[ProjectFields]) -> ProjectRef:
+    return ProjectRef(site=project.site, name=project.fields.name)
 
 
 def _registered(
@@ -108,7 +111,7 @@ def _registered(
     certificates: tuple[Listing[CertificateFields], ...],
     time: int,
 ) -> Registered:
-    ref = ProjectRef(site=project.site, name=project.fields.name)
+    ref = _ref(project)
     approved = {each.site: each.fields for each in approvals if each.fields.project == ref}
     certified = {each.site: each for each in certificates if each.fields.project == ref}
     sites = [project.site, *sorted({*project.fields.members, *approved, *certified} - {project.site})]

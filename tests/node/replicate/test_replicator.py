@@ -3,10 +3,12 @@
 import pytest
 from msgspec import structs
 
+from catalog import note, reading
 from catalog.body import write_body
 from catalog.checkpoint import Checkpoint, sign_checkpoint
 from catalog.dagcbor import encode
 from catalog.error import ComityError, Conflict, Denied, NotFound, Unreachable, VerificationFailed
+from catalog.key import verify
 from catalog.merkle import EMPTY_ROOT, leaf_hash
 from catalog.origin import LogName, origin_of
 from catalog.policy import PolicyFields
@@ -62,6 +64,33 @@ def test_rounds_bring_what_is_new_and_tell_what_counts():
     assert site.round() == (0, 0)
     assert site.told.heard == list(range(305))
     assert site.index.site(ROOT.did).faults == {}
+
+
+def test_a_batch_of_leaves_costs_one_signature_check_however_large_it_is(monkeypatch):
+    """Lost: a newcomer that checks a signature for each leaf, or a body that nobody checked."""
+    peer = Peer()
+    site = Following(peer)
+    notes, bodies = [], []
+
+    def counting(checked):
+        def verify_counted(did, message, signature):
+            checked.append(message)
+            verify(did, message, signature)
+
+        return verify_counted
+
+    monkeypatch.setattr(note, "verify", counting(notes))
+    monkeypatch.setattr(reading, "verify", counting(bodies))
+    for count in (1, 600, 2):
+        peer.grow(count)
+        notes.clear()
+        bodies.clear()
+        leaves, _ = site.round()
+        catalog = [message for message in notes if message.startswith(peer.logs[LogName.CATALOG].origin.encode())]
+        # Once as it comes, and once by the replica, which keeps nothing that it has not checked itself.
+        assert len(catalog) == 2
+        assert len(set(catalog)) == 1
+        assert len(bodies) == len(set(bodies)) == leaves >= count
 
 
 @pytest.mark.parametrize("what", ["none", "one", "foreign", "foreign too", "twice", "garbage"])
