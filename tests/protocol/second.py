@@ -138,6 +138,8 @@ def leaf_hash(data: bytes) -> bytes:
 
 def root(hashes: list[bytes]) -> bytes:
     """RFC 9162, 2.1.1, by its definition."""
+    if not hashes:
+        return hashlib.sha256(b"").digest()
     if len(hashes) == 1:
         return hashes[0]
     split = 1
