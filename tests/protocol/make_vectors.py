@@ -1,4 +1,4 @@
-"""Write ``docs/protocol/vectors.json`` and the examples that the protocol's pages quote from it.
+"""Write ``docs/protocol/vectors.json``, ``comity.cddl`` and the examples that the protocol's pages quote from it.
 
 Run ``python -m tests.protocol.make_vectors`` after a change of a wire format, and look at the difference: what was
 signed before reads differently from then on.
@@ -28,9 +28,11 @@ from tests.protocol.answered import AUDIT_LOG, CATALOG_LOG
 from tests.protocol.described import epoch, head_map, label, message, signed_request, value
 from tests.protocol.logged import Log, Told, cosignature, salt, with_lines
 from tests.protocol.people import DID, KEYS, SEEDS, T0, T1, T2, X25519
+from tests.protocol.schema import cddl
 
 DOCS = Path(__file__).parents[2] / "docs" / "protocol"
 FILE = DOCS / "vectors.json"
+TYPES = DOCS / "comity.cddl"
 
 MARK = re.compile(r"<!-- vector: (?P<key>[^ ]+) -->\n```(?P<kind>\w+)\n(?P<text>(?:(?!```).*\n)*)```")
 """An example in a page: the place in the file that it quotes, and the quotation."""
@@ -275,6 +277,7 @@ def main() -> None:
     """Write the file and the pages."""
     told = vectors()
     FILE.write_text(written(told))
+    TYPES.write_text(cddl())
     for page in sorted(DOCS.glob("*.md")):
         page.write_text(page_with(page.read_text(), told))
 
