@@ -142,7 +142,7 @@ def test_each_audit_row_of_the_story_is_chained_and_committed_as_its_site_would_
         fields = decode(ACCOUNTS[body.kind], encode(body.fields))
         assert fields.chain == ledger.chain(list(fields.chain)), name
         assert body.actor in nodes[body.site]
-        check_committed(fields, body.actor, lambda site: nodes[site])
+        check_committed(body, fields, lambda site: nodes[site])
         if isinstance(fields, HeadsFields):
             assert (fields.root, fields.count, fields.upto) == (ledger.heads().root, len(ledger.heads().heads), index)
         ledger.take(index, read_body(encode(body)))
