@@ -21,10 +21,12 @@ from node.site.entrance import JOIN_PATH
 from node.site.materials import blob_path
 from node.site.recollection import RECEIPTS_PATH, SEEN_PATH
 from privacy.label import OPEN, resident
+from privacy.schema import SCHEMA
 from tests.protocol import answered, forked, later
 from tests.protocol import computed as run
 from tests.protocol import published as pub
 from tests.protocol.answered import AUDIT_LOG, CATALOG_LOG
+from tests.protocol.curve import edges
 from tests.protocol.described import epoch, head_map, label, message, signed_request, value
 from tests.protocol.logged import Log, Told, cosignature, salt, with_lines
 from tests.protocol.people import DID, KEYS, SEEDS, T0, T1, T2, X25519
@@ -225,7 +227,10 @@ def vectors() -> dict[str, object]:
                 "cid": str(pub.DATASET),
             }
         },
+        "signatures": edges(),
         "handles": {"result": {"site": ANNA, "token": (bytes([0x4A]) * 16).hex(), "handle": run.HANDLE}},
+        "workflow": {"text": run.WORKFLOW, "literal": json.dumps([1, "é\U0001f9ec", 0.1, 1e21, True, None, "a/b"])},
+        "policy": {"schema": SCHEMA, "published": pub.POLICY, "floor": later.FLOOR},
         "terms": {"project": str(pub.PROJECT_FIELDS.terms)},
         "values": values(),
         "leaves": {name: leaf for log in LOGS for name, leaf in log.told_leaves().items()},

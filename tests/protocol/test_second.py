@@ -17,6 +17,12 @@ def test_keys_as_a_second_implementation_has_them():
         assert peer == key["peer_id"]
 
 
+def test_signatures_at_the_edge_as_a_second_implementation_takes_them():
+    for name, each in TOLD["signatures"].items():
+        public, message, signature = (bytes.fromhex(each[field]) for field in ("public", "message", "signature"))
+        assert second.verifies(second.did(public), message, signature) is each["valid"], name
+
+
 @pytest.mark.parametrize("name", sorted(VALUES))
 def test_values_as_a_second_implementation_has_them(name):
     """Lost: that the pages suffice to write what others verify."""
