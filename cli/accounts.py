@@ -59,7 +59,7 @@ class Accounts:
         if kind is None:
             raise VerificationFailed(f"it is of the kind «{body.kind}», which this version does not know")
         fields = fields_of(body, kind)
-        check_committed(fields, body.actor, self._nodes)
+        check_committed(body, fields, self._nodes)
         return fields
 
     def take(self, at: int, body: Body, fields: AccountFields) -> None:

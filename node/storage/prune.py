@@ -11,10 +11,11 @@ from typing import Final
 import trio
 
 from catalog.body import read_body
-from catalog.origin import LogName, origin_of
+from catalog.origin import LogName
 from node.config import Folder, read_config
 from node.keyfile import read_identity
 from node.storage.log import DiskLog
+from node.storage.reopened import own_origin
 from node.system import SystemRandom
 
 DAY_MILLIS: Final = 86_400_000
@@ -32,7 +33,7 @@ async def prune(folder: Folder, now: int) -> int:
     node = await trio.to_thread.run_sync(read_identity, folder.node_key)
     oldest = now - config.keep_days * DAY_MILLIS
     pruned = 0
-    origin = origin_of(config.root, LogName.AUDIT)
+    origin = await trio.to_thread.run_sync(own_origin, folder.audit, config.root, LogName.AUDIT)
     async with await DiskLog.open(folder.audit, origin, 0, node.key, SystemRandom()) as log:
         for start in range(0, log.size, BATCH):
             stop = min(start + BATCH, log.size)
