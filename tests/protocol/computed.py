@@ -227,6 +227,7 @@ AUDIT = [
                 max_cost=100_000,
                 submission=encode(SUBMISSION),
                 chain=chain(None),
+                granted={str(DATASET): cid_of(GRANT)},
             ),
             T0 + 20_000,
         ),
