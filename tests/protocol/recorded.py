@@ -20,7 +20,7 @@ from tests.protocol.computed import (
     VALUE,
 )
 from tests.protocol.people import DID, KEYS, T0
-from tests.protocol.published import ANNA, BLOCK, DATASET, PROJECT, PURPOSE
+from tests.protocol.published import ANNA, BLOCK, DATASET, GRANT, PROJECT, PURPOSE
 from workflow.account import (
     AccessFields,
     Chain,
@@ -82,6 +82,7 @@ AUDIT = [
                 max_cost=100_000,
                 submission=encode(SUBMISSION),
                 chain=chain(dataset=(1, 2), mara=(None, 1)),
+                granted={str(DATASET): cid_of(GRANT)},
             ),
             T0 + 20_000,
         ),
