@@ -163,7 +163,8 @@ def test_each_kind_of_thing_that_is_signed_logged_or_sent_has_an_example():
     assert set(bodies) == set(KINDS) | set(ACCOUNTS)
     asked = {each["value"]["question"]["type"] for each in TOLD["messages"].values() if each["type"] == "envelope"}
     assert asked == {str(kind.__struct_config__.tag) for kind in get_args(Question)}
-    signed = {kind.DOMAIN for kind in Signed.__subclasses__()}
+    product = (kind for kind in Signed.__subclasses__() if not kind.__module__.startswith("tests."))
+    signed = {kind.DOMAIN for kind in product}
     assert {each["domain"] for each in VALUES.values() if "domain" in each} == signed | {Epoch.DOMAIN}
     statuses = {each["value"]["status"] for each in VALUES.values() if each["type"] == "receipt"}
     assert statuses == {"accepted", "done", "held"}
