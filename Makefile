@@ -22,9 +22,10 @@ test-real: $(READY)  ## Against software that nobody here wrote: Go's sumdb, tor
 	@tests/oracle/run
 	@$(BIN)/pytest -m real || [ $$? -eq 5 ]  # 5: no test needs a component that tests/infra sets up
 
-soak: $(READY)  ## Simulated consortia and inputs to decoders, many more of them: make soak SEEDS=50.
+soak: $(READY)  ## Simulated consortia, inputs to decoders and state machines, many more of them: make soak SEEDS=50.
 	@COMITY_SEEDS=$(SEEDS) $(BIN)/pytest -n auto tests/simulation
 	@COMITY_FUZZ=$$(( $(SEEDS) * 1000 )) $(BIN)/pytest -n auto tests/fuzz
+	@COMITY_MACHINES=$$(( $(SEEDS) / 10 + 1 )) $(BIN)/pytest -n auto -k Machine tests/catalog tests/privacy tests/node/storage
 
 lint: $(READY)  ## Style, format, types, and which room may import which.
 	@$(BIN)/ruff check .

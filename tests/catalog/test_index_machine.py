@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -17,6 +16,7 @@ from catalog.offer import OfferFields
 from catalog.policy import PolicyFields
 from catalog.reading import prove, read_leaf
 from catalog.versions import HeldVersions, Versions
+from tests.machine import runs
 
 ROOT, NODE, STEWARD, SECOND, RESEARCHER, STRANGER = (PrivateKey(bytes([number]) * 32) for number in range(40, 46))
 KEYS = (ROOT, NODE, STEWARD, SECOND, RESEARCHER, STRANGER)
@@ -123,5 +123,5 @@ def _enrolment(key: PrivateKey, role: Role, removed: bool = False) -> KeyFields:
     return KeyFields(did=key.did, role=role, name="Somebody", x25519=bytes(32), removed=removed)
 
 
-IndexMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+IndexMachine.TestCase.settings = runs(25, 25)
 TestIndexMachine = IndexMachine.TestCase

@@ -153,7 +153,7 @@ def test_a_refusal_goes_back_as_what_it_is(tmp_path):
 
 
 @given(st.binary(max_size=200))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
 def test_garbage_is_answered_by_a_refusal(tmp_path_factory, data):
     """Lost: a member's node ends another's."""
 

@@ -53,7 +53,7 @@ def test_a_query_is_words_and_never_a_program(tmp_path: Path, text: str) -> None
 
 
 @given(st.text(max_size=2 * MAX_WORDS))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_text_makes_the_search_fail(shared: SearchStore, text: str) -> None:
     """A letter that Python and SQLite disagree about must not end in an error."""
     query = Query.of(text)

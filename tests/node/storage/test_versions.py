@@ -6,7 +6,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import settings
 from hypothesis.stateful import rule
 
 from catalog.body import write_body
@@ -19,6 +18,7 @@ from catalog.versions import Versions, subject_key
 from node.storage import versions as module
 from node.storage.versions import Mark, VersionStore
 from tests.catalog.test_index_machine import ROOT, STEWARD, IndexMachine
+from tests.machine import runs
 
 MARK = Mark(origin="a log", root=bytes(32))
 
@@ -62,7 +62,7 @@ class StoredMachine(IndexMachine):
         self.folder.cleanup()
 
 
-StoredMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=20, deadline=None)
+StoredMachine.TestCase.settings = runs(20, 20)
 TestStoredMachine = StoredMachine.TestCase
 
 
