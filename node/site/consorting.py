@@ -58,7 +58,7 @@ async def consort(site: Site) -> None:
     membership = site.membership
     if membership.consortium is None or membership.epoch is None:
         raise ComityError("this site is in no consortium yet")
-    await _open_replicas(site)
+    await open_replicas(site)
     attests = attesting(site, lambda: orders.wake())
     await attests.load()
     await site.freshness.load()
@@ -104,7 +104,7 @@ async def consort(site: Site) -> None:
     await _resume(site, bus)
 
 
-async def _open_replicas(site: Site) -> None:
+async def open_replicas(site: Site) -> None:
     """The replicas of the members whose keys are known, indexed and found in."""
     for root in site.index.sites.keys() - {site.root}:
         if site.membership.directory.keys_of(root):

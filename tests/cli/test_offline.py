@@ -34,7 +34,7 @@ from node.storage.logfolder import CHECKPOINT
 from node.storage.reopened import reopen
 from node.storage.replica import ReplicaLog
 from privacy.decision import Decision
-from workflow.account import AccessFields, AccountFields, Chain, HeadsFields, Link, ResultFields
+from workflow.account import AccessFields, AccountFields, Chain, FetchFields, HeadsFields, Link, ResultFields, Side
 from workflow.order import Instance
 from workflow.receipt import Status
 from workflow.submission import Submission
@@ -334,12 +334,18 @@ def test_true_heads_are_no_fault(site: Folder, capsys: pytest.CaptureFixture[str
 
 def test_pruned_rows_are_blanks_and_the_log_verifies(site: Folder, capsys: pytest.CaptureFixture[str]) -> None:
     """Lost: retention makes a log that nobody can verify, or leaves what it should erase."""
-    account(site, [("intent", intent()), ("result", result(0, 0))])
+    came = FetchFields(root=DATA, site=OTHER.did, person=None, chain=link(None), side=Side.RECIPIENT)
+    account(site, [("fetch", came), ("intent", intent(0)), ("result", result(1, 1))])
+    assert b"recipient" in (site.audit / "bodies.db").read_bytes()
     assert run(["audit", "prune", str(site.path)]) == 0
-    assert b"pooling" not in (site.audit / "bodies.db").read_bytes()
+    assert capsys.readouterr().out.splitlines() == [
+        "1 row erased; the log still verifies",
+        "2 rows as old kept: halts, and what projects that are not over left here",
+    ]
+    assert b"recipient" not in (site.audit / "bodies.db").read_bytes()
     code, found, _ = verify(site, capsys)
     assert code == 0
-    assert [log["erased"] for log in found["logs"]][1] == 2  # type: ignore[attr-defined]
+    assert [log["erased"] for log in found["logs"]][1] == 1  # type: ignore[attr-defined]
     text = site.config.read_text()
     assert "keep_days = 730" in text
     site.config.write_text(text.replace("keep_days = 730", "keep_days = 364"))
