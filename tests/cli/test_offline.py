@@ -14,7 +14,7 @@ import trio
 from msgspec import structs
 
 from catalog.body import Body, write_body
-from catalog.checkpoint import Checkpoint, add_line, cosign
+from catalog.checkpoint import add_line, cosign
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of, encode
 from catalog.grant import Action, Grant, GrantFields
@@ -23,15 +23,12 @@ from catalog.key import UNSIGNED, PrivateKey, signed
 from catalog.member import KeyFields, Role
 from catalog.origin import LogName, origin_of
 from catalog.project import ProjectRef
-from catalog.reopening import Reopening
 from cli.main import run
 from node.config import Address, Folder
 from node.keyfile import Identity, read_identity, write_secret
 from node.rootkey import new_passphrase, read_root
 from node.setup import SiteMade, init_site
 from node.storage.log import DiskLog
-from node.storage.logfolder import CHECKPOINT
-from node.storage.reopened import reopen
 from node.storage.replica import ReplicaLog
 from privacy.decision import Decision
 from workflow.account import AccessFields, AccountFields, Chain, FetchFields, HeadsFields, Link, ResultFields, Side
@@ -350,28 +347,6 @@ def test_pruned_rows_are_blanks_and_the_log_verifies(site: Folder, capsys: pytes
     assert "keep_days = 730" in text
     site.config.write_text(text.replace("keep_days = 730", "keep_days = 364"))
     assert run(["audit", "prune", str(site.path)]) == 2
-
-
-def test_a_log_that_was_begun_anew_is_pruned_too(site: Folder, capsys: pytest.CaptureFixture[str]) -> None:
-    """Lost: a site that was restored once could never again erase what it must not keep."""
-    account(site, [("intent", intent()), ("result", result(0, 0))])
-    root, node = read_root(site.root_key, PASSPHRASE.text), read_identity(site.node_key)
-    checkpoint = Checkpoint.parse((site.audit / CHECKPOINT).read_text().partition("\n\n")[0] + "\n")
-    reopening = Reopening(
-        site=root.did,
-        log=LogName.AUDIT,
-        number=1,
-        size=checkpoint.size,
-        root=checkpoint.root,
-        node=node.did,
-        lost=1,
-        reason="restored from a backup",
-        sig=UNSIGNED,
-    )
-    reopen(site.audit, signed(reopening, root.key), node.key, (), (root.did,))
-    assert run(["audit", "prune", str(site.path)]) == 0
-    assert b"pooling" not in (site.audit / "bodies.db").read_bytes()
-    assert verify(site, capsys)[0] == 0
 
 
 def test_a_body_by_another_key_than_the_nodes_is_named(site: Folder, capsys: pytest.CaptureFixture[str]) -> None:
