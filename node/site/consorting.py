@@ -159,7 +159,7 @@ def _projects(site: Site, orders: Orders) -> Projects:
 def _erasure(site: Site, projects: Projects) -> Erasure:
     async def expunge(root: str) -> None:
         await site.finding.expunge(root)
-        await site.keeping.expunge()
+        await site.keeping.expunge(site.index.site(root))
 
     return Erasure(
         site.root,

@@ -29,6 +29,7 @@ from catalog.dagcbor import Value, convert, decode, encode, glance
 from catalog.entry import Entry, read_entry
 from catalog.error import ComityError, Conflict, VerificationFailed
 from catalog.index import KeptIndex
+from catalog.keyring import Keyring
 from catalog.reading import digest_of
 from catalog.versions import Counted, subject_key
 from node.storage.projection import connect, failure, remove
@@ -38,7 +39,7 @@ T = TypeVar("T")
 REMEMBERED: Final = 4096
 """Entries that are kept as they were read, those that were asked for last."""
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 # NORMAL: what a crash of the machine leaves is what some ``keep`` wrote, or a later one.
 _SETTINGS: Final = "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-8192;"
 _NAME_BYTES: Final = 8
@@ -46,8 +47,10 @@ _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS reading (id INTEGER PRIMARY KEY, site TEXT UNIQUE NOT NULL, name TEXT NOT NULL,
   kept BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS counted (reading INTEGER, place INTEGER, kind TEXT NOT NULL, subject BLOB NOT NULL,
-  bound INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (reading, place)) STRICT, WITHOUT ROWID;
+  bound INTEGER NOT NULL, of_grant TEXT, signer TEXT, digest BLOB NOT NULL,
+  PRIMARY KEY (reading, place)) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS of_subject ON counted (reading, kind, subject, place);
+CREATE INDEX IF NOT EXISTS of_signer ON counted (reading, signer) WHERE signer IS NOT NULL;
 CREATE TABLE IF NOT EXISTS hidden (reading INTEGER, place INTEGER, unread INTEGER NOT NULL,
   PRIMARY KEY (reading, place)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS fault (reading INTEGER, place INTEGER, reason TEXT NOT NULL,
@@ -59,9 +62,9 @@ SELECT json_group_object(key, place) FROM (SELECT key, (SELECT max(place) FROM c
   AND kind = value AND subject = substr(?2, 16 * key + 1, 16)) AS place FROM json_each(?3)) WHERE place IS NOT NULL
 """
 _SPILL: Final = """
-INSERT OR REPLACE INTO counted (reading, place, kind, subject, bound, digest)
-  SELECT ?1, value ->> 0, value ->> 1, substr(?2, 32 * key + 1, 16), value ->> 2, substr(?2, 32 * key + 17, 16)
-  FROM json_each(?3)
+INSERT OR REPLACE INTO counted (reading, place, kind, subject, bound, of_grant, signer, digest)
+  SELECT ?1, value ->> 0, value ->> 1, substr(?2, 32 * key + 1, 16), value ->> 2, value ->> 3,
+  value ->> 4, substr(?2, 32 * key + 17, 16) FROM json_each(?3)
 """
 _OF_READING: Final = ("counted", "hidden", "fault")
 
@@ -154,13 +157,19 @@ class VersionStore:
             # By another connection: whoever looks something up meanwhile does not wait for the disk.
             other_connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
-    def expunge(self) -> None:
-        """Leave nothing in the file, or beside it, of what was forgotten. Blocks.
+    def expunge(self, site: str, stolen: frozenset[str]) -> None:
+        """Leave nothing in the file, or beside it, of what was forgotten of the catalog of ``site``. Blocks.
+
+        ``stolen`` are the keys that its index knows as taken back. Where another was kept as such, its owner was
+        forgotten since, and what was kept goes: the next start reads that catalog from its first leaf.
 
         Raises:
             Conflict: another process reads the file. ComityError: the disk refused.
             VerificationFailed: the file is damaged.
         """
+        row = self.row("SELECT kept FROM reading WHERE site = ?", site)
+        if row is not None and not Keyring.of(decode(_Kept, row[0]).index.keys).stolen <= stolen:
+            self.write("DELETE FROM reading WHERE site = ?", site)
         busy = self._commit("PRAGMA wal_checkpoint(TRUNCATE)")
         if busy is not None and busy[0]:
             raise Conflict(f"{self._path} is being read by another process; end that, then what was erased goes")
@@ -310,10 +319,17 @@ class StoredVersions:
         row = self._store.row(sql, self.reading, kind, subject)
         return None if row is None else row[0]
 
-    def places(self, kind: str, subject: bytes) -> Iterable[int]:
+    def places(self, kind: str, subject: bytes, most: int) -> Iterable[int]:
         """See :class:`catalog.versions.Versions`."""
-        sql = "SELECT place FROM counted WHERE reading = ? AND kind = ? AND subject = ? ORDER BY place"
-        return [*self._store.places(sql, self.reading, kind, subject), *self._places.get((kind, subject), ())]
+        sql = "SELECT place FROM counted WHERE reading = ? AND kind = ? AND subject = ? ORDER BY place LIMIT ?"
+        stored = self._store.places(sql, self.reading, kind, subject, most)
+        return [*stored, *self._places.get((kind, subject), ())][:most]
+
+    def signed(self, signer: bytes, most: int) -> Iterable[int]:
+        """See :class:`catalog.versions.Versions`."""
+        sql = "SELECT place FROM counted WHERE reading = ? AND signer = ? LIMIT ?"
+        taken = [place for place, each in self._taken.items() if each.counted.signer == signer]
+        return [*self._store.places(sql, self.reading, signer.hex(), most), *taken][:most]
 
     def entries(self, kind: str, start: int = 0) -> Iterator[Entry]:
         """See :class:`catalog.versions.Versions`. May be gone through in another thread."""
@@ -330,13 +346,15 @@ class StoredVersions:
         taken = self._taken.get(place)
         if taken is not None:
             return taken.counted
-        sql = "SELECT kind, subject, bound FROM counted WHERE reading = ? AND place = ?"
+        sql = "SELECT kind, subject, bound, of_grant, signer FROM counted WHERE reading = ? AND place = ?"
         row = self._store.row(sql, self.reading, place)
-        return None if row is None else Counted(row[0], row[1], bool(row[2]))
+        if row is None:
+            return None
+        grant, signer = (None if each is None else bytes.fromhex(each) for each in row[3:])
+        return Counted(row[0], row[1], bool(row[2]), grant, signer)
 
-    def count(self, entry: Entry, digest: bytes, bound: bool) -> None:
+    def count(self, entry: Entry, digest: bytes, counted: Counted) -> None:
         """See :class:`catalog.versions.Versions`."""
-        counted = Counted(entry.body.kind, subject_key(entry.subject), bound)
         self._taken[entry.index] = _Taken(counted, digest)
         self._places.setdefault((counted.kind, counted.subject), []).append(entry.index)
         self._store.remember(self.reading, entry)
@@ -391,7 +409,7 @@ class StoredVersions:
     def spill(self) -> None:
         """Move what was taken from memory into the file. Blocks; nothing is to be taken meanwhile."""
         taken = self._taken
-        rows = json.encode([(place, each.counted.kind, each.counted.bound) for place, each in taken.items()]).decode()
+        rows = json.encode([(place, *_row(each.counted)) for place, each in taken.items()]).decode()
         hashes = b"".join(each.counted.subject + each.digest for each in taken.values())
         self._store.write(_SPILL, self.reading, hashes, rows)
         hidden = json.encode(sorted(self._hidden)).decode()
@@ -408,6 +426,11 @@ class StoredVersions:
             return self._store.entry(self, kind, place, taken.digest)
         row = self._store.row("SELECT digest FROM counted WHERE reading = ? AND place = ?", self.reading, place)
         return self._store.entry(self, kind, place, row[0] if row is not None else b"")
+
+
+def _row(counted: Counted) -> tuple[str, bool, str | None, str | None]:
+    grant, signer = (None if each is None else each.hex() for each in (counted.grant, counted.signer))
+    return counted.kind, counted.bound, grant, signer
 
 
 class _Taken(msgspec.Struct, frozen=True):
