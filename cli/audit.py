@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from node.api.view import Absent, AuditRow, Blanks, Lone
 
 _MANY = {"leaf": "leaves", "body": "bodies"}
-_HEAD = ("when", "site", "who", "what", "block", "purpose", "proof", "decision")
+_HEAD = ("when", "site", "who", "what", "project", "block", "purpose", "proof", "decision")
 
 
 @click.group(cls=Verbs)
@@ -257,6 +257,7 @@ def _cells(row: AuditRow) -> tuple[str, ...]:
         row.site_name,
         where,
         row.kind,
+        row.project or "–",
         row.block_name or "–",
         row.purpose or "–",
         row.proof,
@@ -266,10 +267,13 @@ def _cells(row: AuditRow) -> tuple[str, ...]:
 
 def _widths(node: Node, sites: Sequence[str]) -> tuple[int, ...]:
     """Of the columns, from what may stand in them: the rows themselves are not known before they are printed."""
+    from catalog.project import ProjectFields
+
     people = [f"{each.fields.name}@{each.site_name}" for each in node.people() if each.fields.role != "node"]
+    projects = [each.fields.name for each in node.listed("project", ProjectFields)]
     blocks = [each.fields.name for each in node.blocks()]
-    site = max(map(len, (*sites, "site")))
-    return (19, site, max(site, *map(len, people), 0), 8, max(map(len, (*blocks, "…12345678"))), 11, 30, 0)
+    site, project = max(map(len, (*sites, "site"))), max(map(len, (*projects, "project")))
+    return (19, site, max(site, *map(len, people), 0), 8, project, max(map(len, (*blocks, "…12345678"))), 11, 30, 0)
 
 
 def _line(cells: tuple[str, ...], widths: tuple[int, ...]) -> None:

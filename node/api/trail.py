@@ -9,21 +9,23 @@ from dataclasses import dataclass
 from catalog.cid import Cid
 from catalog.error import VerificationFailed
 from catalog.key import short
+from catalog.project import ProjectRef
 from node.api.audit import Account, Blank, Member, Reading
 from node.api.counterparts import Counterparts
 from node.api.schema import MemberView, SiteRows
 from node.api.view import Absent, AuditRow, Blanks, Lone
+from node.api.wording import verdict
 from node.message import Who
 from workflow.account import (
     AccessFields,
     AccountFields,
+    DestroyFields,
     EntryFields,
     FetchFields,
-    HeadsFields,
+    HaltFields,
     ReadFields,
     ReleaseFields,
     ResultFields,
-    Side,
 )
 
 Told = AuditRow | Blanks | Absent | Lone
@@ -35,7 +37,7 @@ class _Step:
 
     home: str
     block: Cid
-    project: str
+    project: ProjectRef
     purpose: str
 
 
@@ -126,9 +128,10 @@ class Trail:
         fields = account.fields
         step = self._step(account)
         person, home = self._by(fields, step)
-        allowed, rules, reason = self._verdict(account.kind, fields)
+        allowed, rules, reason = verdict(account.kind, fields, self._name)
         home_name = self._name(home) if home else ""
         block = step.block if step else None
+        project = step.project if step else _project(fields)
         return AuditRow(
             site=account.site,
             site_name=self._name(account.site),
@@ -140,11 +143,13 @@ class Trail:
             home_name=home_name,
             block=block,
             block_name=self._names.blocks.get(block, f"…{str(block)[-8:]}") if block else "",
-            project=step.project if step else "",
+            project=project.name if project else "",
+            project_site=project.site if project else "",
             purpose=step.purpose if step else "",
             allowed=allowed,
             rules=rules,
             reason=reason,
+            grant=fields.grant if isinstance(fields, EntryFields) else None,
             size=account.size,
             cosigners=account.cosigners,
             quorum=self._quorum,
@@ -153,7 +158,7 @@ class Trail:
     def _step(self, account: Account) -> _Step | None:
         match account.fields:
             case AccessFields() as access:
-                step = _Step(access.home, access.block, access.project.name, access.purpose)
+                step = _Step(access.home, access.block, access.project, access.purpose)
                 self._orders[account.site, access.order] = step
                 return step
             case ResultFields(order=order) | ReleaseFields(order=order):
@@ -177,26 +182,11 @@ class Trail:
             case _:
                 return None, ""
 
-    def _verdict(self, kind: str, fields: AccountFields) -> tuple[bool | None, tuple[str, ...], str]:
-        """Whether it was allowed, by which rules, and the row in words."""
-        match fields:
-            case AccessFields(decision=decision):
-                return decision.allowed, decision.rules, decision.reason
-            case ReleaseFields(decision=decision) if decision is not None:
-                return decision.allowed, decision.rules, decision.reason
-            case ReleaseFields(site=other, output=output):
-                return None, (), f"«{output}» came from {self._name(other)}"
-            case ResultFields():
-                return None, (), f"{fields.status}: {fields.reason}" if fields.reason else str(fields.status)
-            case FetchFields(side=Side.RECIPIENT, site=other):
-                return None, (), f"bytes came from {self._name(other)}"
-            case FetchFields():
-                return None, (), "bytes were given"
-            case ReadFields(rows=rows):
-                return None, (), f"rows given: {rows}"
-            case HeadsFields(count=count):
-                return None, (), f"the ends of all chains ({count})"
-            case EntryFields(entry=entry):
-                return None, (), f"entry {entry} of the catalog"
-            case _:
-                return None, (), kind
+
+def _project(fields: AccountFields) -> ProjectRef | None:
+    """The project that a row names itself."""
+    match fields:
+        case FetchFields() | ReleaseFields() | EntryFields() | DestroyFields() | HaltFields():
+            return fields.project
+        case _:
+            return None
