@@ -46,7 +46,7 @@ def export(told: Iterable[tuple[Told, Account | None]], sink: Sink) -> Exported:
     Raises:
         VerificationFailed: a row is false, or its event is no valid AuditEvent; what was written before stays.
     """
-    from node.api.view import AuditRow
+    from node.api.view import Answered, AuditRow
 
     done = Exported()
     try:
@@ -54,7 +54,7 @@ def export(told: Iterable[tuple[Told, Account | None]], sink: Sink) -> Exported:
             if isinstance(each, AuditRow) and account is not None:
                 sink.put(each, account)
                 done.rows += 1
-            else:
+            elif not isinstance(each, Answered):
                 done.lacking.append(each)
     finally:
         sink.close()

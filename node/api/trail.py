@@ -13,7 +13,7 @@ from catalog.project import ProjectRef
 from node.api.audit import Account, Blank, Member, Reading
 from node.api.counterparts import Counterparts
 from node.api.schema import MemberView, SiteRows
-from node.api.view import Absent, AuditRow, Blanks, Lone
+from node.api.view import Absent, Answered, AuditRow, Blanks, Lone
 from node.api.wording import verdict
 from node.message import Who
 from workflow.account import (
@@ -28,7 +28,7 @@ from workflow.account import (
     ResultFields,
 )
 
-Told = AuditRow | Blanks | Absent | Lone
+Told = AuditRow | Answered | Blanks | Absent | Lone
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,8 @@ class Trail:
         return (told for told, _ in self.verified(answer))
 
     def verified(self, answer: SiteRows) -> Iterator[tuple[Told, Account | None]]:
-        """The rows of a page, oldest first, each verified before it is given; or that the site is away.
+        """The rows of a page, oldest first, each verified before it is given, and that it was the site's last one;
+        or that the site is away.
 
         Raises:
             VerificationFailed: a row is false, or the answer is by a key that is not that member's node.
@@ -81,7 +82,7 @@ class Trail:
         if member is None or (answer.node is not None and answer.node != member.node):
             raise VerificationFailed(f"an audit answer in the name of «{answer.site_name}» is not by that site's node")
         if answer.answer is None or answer.site not in self._keys:
-            yield self._away(answer.site, answer.absent or "it gave no answer"), None
+            yield self._away(answer.site, answer.absent or "it gave no answer", denied=answer.denied), None
             return
         reading = self._readings.get(answer.site)
         if reading is None:
@@ -99,6 +100,8 @@ class Trail:
                     yield row, each
         except VerificationFailed as error:
             raise VerificationFailed(f"{member.name}: {error}") from error
+        if reading.done:
+            yield Answered(answer.site, member.name), None
 
     def rest(self) -> Iterator[Told]:
         """What stands when all answers are there: broken answers, rows that are not shown, rows without a pair."""
@@ -113,9 +116,9 @@ class Trail:
         for lone in self._counterparts.unmatched(answered):
             yield Lone(lone.site, self._name(lone.site), lone.index, lone.other, self._name(lone.other), lone.what)
 
-    def _away(self, site: str, reason: str) -> Absent:
+    def _away(self, site: str, reason: str, *, denied: bool = False) -> Absent:
         self._absent.add(site)
-        return Absent(site, self._name(site), reason)
+        return Absent(site, self._name(site), reason, denied)
 
     def _in_range(self, at: int) -> bool:
         return self._question.since <= at and (self._question.until is None or at <= self._question.until)

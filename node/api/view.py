@@ -222,11 +222,20 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """A site that gave no answer, and why."""
+    """A site that gave no answer, and why; ``denied`` if it refuses one."""
 
     site: str
     site_name: str
     reason: str
+    denied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A site whose answer is whole: no further rows of it come."""
+
+    site: str
+    site_name: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,14 @@ def test_one_changed_byte_in_a_tile_is_named_with_its_leaf_and_its_file(
     assert told(consortium, "audit", "verify", str(copy)).endswith("no fault\n")
 
 
+def test_a_question_that_no_site_answers_for_this_person_is_denied(consortium: Consortium) -> None:
+    """Lost: a researcher is told to ask again later what nobody lets her ask."""
+    asked = consortium.command("audit", "log", "--all")
+    assert asked.returncode == 3, asked.stdout + asked.stderr
+    assert "error: no site lets you ask that, so nothing is known" in asked.stderr
+    assert asked.stdout.count(" refused: ") == 5
+
+
 def test_the_audit_log_is_read_and_exported_from_the_terminal(consortium: Consortium, tmp_path: Path) -> None:
     """Lost: rows that only this program can show are of no use to an auditor's other programs."""
     shown = told(consortium, "audit", "log")
