@@ -16,7 +16,7 @@ from catalog.error import BadInput, NotFound, VerificationFailed
 from catalog.fork import Fork
 from catalog.key import Signer
 from catalog.leaf import decode_leaf, encode_leaf, opens, seal
-from catalog.merkle import EMPTY_ROOT, Frontier, leaf_hash, prove_consistency, prove_inclusion
+from catalog.merkle import EMPTY_ROOT, Frontier, leaf_hash, node_hash, prove_consistency, prove_inclusion
 from catalog.reopening import Reopening
 from catalog.tiles import ENTRIES, HEIGHT, WIDTH, Edge, Tile, encode_bundle
 from node.bus.journal import Record, Refusal, State
@@ -46,16 +46,27 @@ class StoredLog:
     """Roots over spans of leaves: a log only grows."""
 
     def root_at(self, size: int) -> bytes:
-        return self._root(0, size)
+        return self._root(0, min(size, len(self.hashes)))
+
+    @property
+    def frontier(self) -> Frontier:
+        """The roots of the full subtrees."""
+        peaks, start = [], 0
+        for bit in reversed(range(len(self.hashes).bit_length())):
+            if len(self.hashes) & 1 << bit:
+                peaks.append(self._root(start, start + (1 << bit)))
+                start += 1 << bit
+        return Frontier(start, tuple(peaks))
 
     def subtree(self, height: int, index: int) -> bytes:
         return self._root(index << height, (index + 1) << height)
 
     def _root(self, start: int, stop: int) -> bytes:
-        if stop > len(self.hashes):
-            return Frontier().extend(self.hashes[start:stop]).root
+        if stop - start < 2:
+            return self.hashes[start] if stop > start else EMPTY_ROOT
         if (start, stop) not in self._known:
-            self._known[start, stop] = Frontier().extend(self.hashes[start:stop]).root
+            middle = start + (1 << (stop - start - 1).bit_length() - 1)
+            self._known[start, stop] = node_hash(self._root(start, middle), self._root(middle, stop))
         return self._known[start, stop]
 
     def copy(self) -> StoredLog:
@@ -205,10 +216,13 @@ class SimulatedReplica(_Log):
     def __init__(self, stored: StoredLog) -> None:
         super().__init__(stored)
         self._added: list[bytes] = []
+        self._edge = Edge()
 
     @property
     def edge(self) -> Edge:
-        return Edge().extend([*self.stored.hashes, *map(leaf_hash, self._added)])[0]
+        hashes = [*self.stored.hashes[self._edge.size :], *map(leaf_hash, self._added)]
+        self._edge, _ = self._edge.extend(hashes[: len(hashes) - len(self._added)])
+        return self._edge.extend(hashes[len(hashes) - len(self._added) :])[0]
 
     async def add(self, new_leaves: Sequence[bytes]) -> None:
         await Turn("replica.add")
@@ -223,11 +237,12 @@ class SimulatedReplica(_Log):
         stored = self.stored
         checkpoint = open_checkpoint(note, self.origin, stored.did)
         leaves = [*self._added, *new_leaves]
-        hashes = [*stored.hashes, *(leaf_hash(leaf) for leaf in leaves)]
-        if checkpoint.size != len(hashes) or checkpoint.root != Frontier().extend(hashes).root:
+        hashes = [leaf_hash(leaf) for leaf in leaves]
+        if checkpoint.size != self.size + len(hashes) or checkpoint.root != stored.frontier.extend(hashes).root:
             raise VerificationFailed("the leaves do not rebuild the root")
         stored.leaves.extend(leaves)
-        stored.hashes, stored.note = hashes, note
+        stored.hashes.extend(hashes)
+        stored.note = note
         self._added.clear()
         await Turn("replica.extended")
 

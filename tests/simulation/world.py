@@ -34,6 +34,7 @@ from tests.simulation.network import Network, Weather
 from tests.simulation.node import Node
 from tests.simulation.restoring import restore
 from tests.simulation.scheduler import Nap, Process, Scheduler
+from tests.simulation.verified import verified_once
 from tests.simulation.vitals import TIGHT, USUAL
 from tests.simulation.watch import Violation, Watch
 from workflow.argument import Data, Many
@@ -164,20 +165,24 @@ class World:
             Violation: an invariant does not hold.
         """
         try:
-            self._begin()
-            limit = self.troubles.deadline + 40 * MINUTE
-            ended = self.scheduler.run(self._all_ended, limit)
-            self._calm_down()
-            if not ended:
-                self.scheduler.run(self._all_ended, limit + 30 * MINUTE)
-            for cid in self._submitted:
-                record = self.consortium.institute.disk.journal.kept[cid]
-                check_submission(self.consortium, self.watch, record)
-            self._converge()
-            self._ending.check()
+            with verified_once():
+                self._run()
         finally:
             self.scheduler.close()
         return self.scheduler.trace.digest
+
+    def _run(self) -> None:
+        self._begin()
+        limit = self.troubles.deadline + 40 * MINUTE
+        ended = self.scheduler.run(self._all_ended, limit)
+        self._calm_down()
+        if not ended:
+            self.scheduler.run(self._all_ended, limit + 30 * MINUTE)
+        for cid in self._submitted:
+            record = self.consortium.institute.disk.journal.kept[cid]
+            check_submission(self.consortium, self.watch, record)
+        self._converge()
+        self._ending.check()
 
     def _sniff(self, channel: str, source: str, target: str, data: bytes) -> None:
         names = self.consortium.names
