@@ -37,7 +37,7 @@ bench: $(READY)  ## Measure, each figure beside its reference in the same run.
 	@$(BIN)/python -m bench
 
 bench-catalog: $(READY)  ## The figures of logs, catalog, grants, search and audit alone. Needs Go.
-	@$(BIN)/python -m bench append catchup visible grant search audit
+	@$(BIN)/python -m bench append catchup growth visible grant search audit
 
 devnet: $(READY)  ## Start a consortium on this machine to play with; «comity devnet down» ends it.
 	@$(BIN)/python -m cli.main devnet up

@@ -7,9 +7,10 @@ not lie in memory. :class:`HeldVersions` keeps them there, for whoever reads a l
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, Protocol
+
+import msgspec
 
 from catalog.entry import Entry
 
@@ -21,8 +22,7 @@ def subject_key(subject: str) -> bytes:
     return sha256(subject.encode()).digest()[:SUBJECT_BYTES]
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(msgspec.Struct, frozen=True):
     """What an entry that counted at its place was about. One that is ``bound`` is never withdrawn."""
 
     kind: str

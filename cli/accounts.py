@@ -59,7 +59,7 @@ class Accounts:
         if kind is None:
             raise VerificationFailed(f"it is of the kind «{body.kind}», which this version does not know")
         fields = fields_of(body, kind)
-        check_committed(fields, body.actor, self._nodes)
+        check_committed(body, fields, self._nodes)
         return fields
 
     def take(self, at: int, body: Body, fields: AccountFields) -> None:
@@ -75,7 +75,7 @@ class Accounts:
             case AccessFields():
                 if body.kind == "intent":
                     self.intents[at] = fields.order
-                self._check_grants(fields, body.at)
+                    self._check_grants(fields, body.at)
             case ResultFields():
                 self._check_intent(fields)
             case ReleaseFields(side=Side.SOURCE):
@@ -118,15 +118,19 @@ class Accounts:
             raise VerificationFailed("its heads are not those of the chains before it")
 
     def _check_grants(self, access: AccessFields, at: int) -> None:
-        """Each grant that the person cited, as far as the catalogs here have it: signed, theirs, and never widened."""
+        """Each grant that let data in, as far as the catalogs here have it: cited, for them, signed, never widened."""
         submission = decode(Submission, access.submission)
-        for cited in submission.grants:
+        for dataset, cited in access.granted.items():
+            if cited not in submission.grants:
+                raise VerificationFailed(f"the grant …{str(cited)[-8:]} let data in and was not cited")
             fields = self._grant(cited)
             if fields is None:
                 continue
             grant = fields.grant
             if (grant.subject, grant.project) != (access.person, access.project) or grant.not_after < at:
                 raise VerificationFailed(f"the grant …{str(cited)[-8:]} is another person's or project's, or was over")
+            if Cid.parse(dataset) not in grant.datasets:
+                raise VerificationFailed(f"the grant …{str(cited)[-8:]} does not name the data that it let in")
             while True:
                 check(fields.grant, fields.grant.issuer)
                 above = self._grant(fields.grant.parent) if fields.grant.parent is not None else None

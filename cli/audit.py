@@ -222,13 +222,16 @@ def prune(session: Session, directory: str | None) -> None:
     """Erase what the audit log has kept for longer than its site's keep_days; the node must not run meanwhile."""
     import time
 
-    import trio
+    from node.pruning import prune_site
 
-    from node.storage.prune import prune as prune_log
+    pruned = prune_site(session.folder(directory), time.time_ns() // 1_000_000)
 
-    folder = session.folder(directory)
-    pruned = trio.run(prune_log, folder, time.time_ns() // 1_000_000)
-    show(session, {"pruned": pruned}, lambda: say(f"{pruned} rows were erased; the log still verifies"))
+    def tell() -> None:
+        say(f"{counted(pruned.erased, 'row')} erased; the log still verifies")
+        if pruned.kept:
+            say(f"{counted(pruned.kept, 'row')} as old kept: halts, and what projects that are not over left here")
+
+    show(session, {"pruned": pruned.erased, "kept": pruned.kept}, tell)
 
 
 def _of(number: int, noun: str) -> str:

@@ -49,6 +49,10 @@ Chain = Annotated[dict[Subject, Link], msgspec.Meta(max_length=512)]
 """For each subject of a body its link backwards."""
 
 
+Granted = Annotated[dict[Subject, Cid], msgspec.Meta(max_length=512)]
+"""By datasets (CIDs as text), the grants that let them in."""
+
+
 def datasets_of(chain: Chain) -> list[Cid]:
     """The datasets among the subjects of a chain."""
     return [Cid.parse(subject) for subject in chain if not subject.startswith("did:")]
@@ -66,7 +70,8 @@ class AccessFields(Value, frozen=True, kw_only=True):
 
     ``decision`` is the whole of it, for the steward; ``shown`` is what of it the asker may see. ``submission`` is the
     signed value that the person asked with: a node cannot invent an access. ``copies`` are the roots of other sites'
-    values that the step has brought here: they go when the project ends.
+    values that the step has brought here: they go when the project ends. ``granted`` names, for each dataset that a
+    grant let in, that grant: what is made of it leaves only while a cited grant stands.
     """
 
     order: Cid
@@ -83,6 +88,7 @@ class AccessFields(Value, frozen=True, kw_only=True):
     submission: Request
     chain: Chain
     copies: Annotated[tuple[Cid, ...], msgspec.Meta(max_length=512)] = ()
+    granted: Granted = msgspec.field(default_factory=dict)
 
 
 class Kept(Value, frozen=True, kw_only=True):

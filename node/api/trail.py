@@ -186,8 +186,10 @@ class Trail:
                 return decision.allowed, decision.rules, decision.reason
             case ReleaseFields(site=other, output=output):
                 return None, (), f"«{output}» came from {self._name(other)}"
-            case ResultFields():
-                return None, (), f"{fields.status}: {fields.reason}" if fields.reason else str(fields.status)
+            case ResultFields(status=status):
+                held = dict.fromkeys(each.output.reason for each in fields.kept.values() if each.output.reason)
+                reason = fields.reason or "; ".join(held)
+                return None, (), f"{status}: {reason}" if reason else str(status)
             case FetchFields(side=Side.RECIPIENT, site=other):
                 return None, (), f"bytes came from {self._name(other)}"
             case FetchFields():

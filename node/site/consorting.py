@@ -58,8 +58,8 @@ async def consort(site: Site) -> None:
     membership = site.membership
     if membership.consortium is None or membership.epoch is None:
         raise ComityError("this site is in no consortium yet")
-    await _open_replicas(site)
-    attests = attesting(site, lambda: automator.settle())
+    await open_replicas(site)
+    attests = attesting(site, lambda: orders.wake())
     await attests.load()
     await site.freshness.load()
     judge = _judge(site, membership.epoch.floor)
@@ -91,12 +91,20 @@ async def consort(site: Site) -> None:
         automator, bus, follower, questions, control, attests.witness, attests.witnessing, judge, projects, orders
     )
     site.network.join(GOSSIP + str(membership.consortium))
-    for part in (epochs.run, follower.run, attests.witnessing.run, attests.statements.run, projects.run, erasure.run):
+    for part in (
+        epochs.run,
+        follower.run,
+        attests.witnessing.run,
+        attests.statements.run,
+        orders.watch,
+        projects.run,
+        erasure.run,
+    ):
         site.start(part)
     await _resume(site, bus)
 
 
-async def _open_replicas(site: Site) -> None:
+async def open_replicas(site: Site) -> None:
     """The replicas of the members whose keys are known, indexed and found in."""
     for root in site.index.sites.keys() - {site.root}:
         if site.membership.directory.keys_of(root):
@@ -124,6 +132,7 @@ def _automator(site: Site, verifier: Verifier, judge: Judge, witnessing: Witness
         site.steps,
         site.holdings,
         witnessing,
+        site.releases,
         site.clock,
         site.random,
     )

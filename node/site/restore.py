@@ -180,10 +180,13 @@ async def _halt(folder: Folder, reopening: Reopening | None, tell: Tell) -> None
     """Halt the site, with the instances that others hold receipts of and the audit log does not know."""
     site = await Site.open(folder)
     try:
-        delivered, away = await _delivered(site)
+        ours, away = await _ours(site)
+        delivered = list(dict.fromkeys(proof.order.instance for proof in ours if _is_lost(site, proof)))
         for name, why in away.items():
             tell(f"{name} could not be asked for receipts ({why}); run this again once it answers.")
         rows = [tuple(delivered[at : at + MAX_ROW]) for at in range(0, len(delivered), MAX_ROW)] or [()]
+        # A release that waited when the copy was made, and was told since, is not asked about again.
+        await site.releases.drop_waiting(p.receipt.order for p in ours if p.receipt.status is Status.DONE)
         await site.book.write([_line(site.root, reopening, row) for row in rows])
     finally:
         await site.aclose()
@@ -207,18 +210,16 @@ def _line(root: str, reopening: Reopening | None, delivered: tuple[Instance, ...
     return Line("halt", (), fields, (root,))
 
 
-async def _delivered(site: Site) -> tuple[list[Instance], dict[str, str]]:
-    """Instances of which members hold final receipts by this site, and its log no result; and who did not answer."""
-    found: dict[Instance, None] = {}
+async def _ours(site: Site) -> tuple[list[Proof], dict[str, str]]:
+    """The final receipts by this site of something delivered that members hold; and who did not answer."""
+    found: list[Proof] = []
     away: dict[str, str] = {}
     for member in [root for root in site.membership.nodes if root != site.root]:
         try:
-            for proof in await _receipts(site, member):
-                if _is_lost(site, proof):
-                    found[proof.order.instance] = None
+            found += [proof for proof in await _receipts(site, member) if _is_ours(site, proof)]
         except ComityError as error:
             away[site.membership.names.get(member, member)] = str(error)
-    return list(found), away
+    return found, away
 
 
 async def _receipts(site: Site, member: str) -> list[Proof]:
@@ -231,8 +232,8 @@ async def _receipts(site: Site, member: str) -> list[Proof]:
             return found
 
 
-def _is_lost(site: Site, proof: Proof) -> bool:
-    """Whether a receipt is this site's own, of something delivered, and the log does not know of it."""
+def _is_ours(site: Site, proof: Proof) -> bool:
+    """Whether a receipt is this site's own, of something delivered."""
     receipt, order = proof.receipt, proof.order
     if receipt.site != site.root or receipt.order != cid_of(order) or receipt.node not in site.catalog.keys:
         return False
@@ -242,7 +243,12 @@ def _is_lost(site: Site, proof: Proof) -> bool:
         check(receipt, receipt.node)
     except VerificationFailed:
         return False
-    attempt = site.ledger.attempt(receipt.order)
+    return True
+
+
+def _is_lost(site: Site, proof: Proof) -> bool:
+    """Whether the log does not know of what was delivered."""
+    attempt = site.ledger.attempt(proof.receipt.order)
     return attempt is None or attempt.result is None
 
 

@@ -46,6 +46,7 @@ from node.storage.brought import Brought
 from node.storage.disk import DiskBlobs
 from node.storage.journal import SubmissionJournal
 from node.storage.log import DiskLog
+from node.storage.releases import WaitingReleases
 from node.storage.resident import Residents
 from node.storage.witness import WitnessMemory
 from node.system import SystemClock, SystemRandom
@@ -79,6 +80,7 @@ class Site:
         self.residents = Residents(state.database)
         self.brought = Brought(state.database)
         self.journal = SubmissionJournal(state.database, self._notify)
+        self.releases = WaitingReleases(state.facts)
         self.received = Received(self.root, self.book)
         self.bulk = BulkClient(self.node.key, self.clock, self.random)
         self.membership = Membership(self._me(), state.facts, self.bulk, self.index)

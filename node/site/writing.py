@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+
 import trio
 
 from catalog.body import Body
 from catalog.dagcbor import encode
 from catalog.entry import Entry, read_entry
 from catalog.error import ComityError
-from catalog.index import Index
+from catalog.index import Index, SiteIndex
 from node.automator.book import AuditBook
 from node.automator.hold import Holdings
 from node.network.control import ControlNetwork
 from node.replicate.indexing import Feeding, index_anew
 from node.site.noting import note_entry
 from node.storage.log import DiskLog
+
+log = logging.getLogger("comity.catalog")
 
 
 class Writer:
@@ -54,7 +58,7 @@ class Writer:
             if added is None:
                 raise ComityError("the entry was written and does not count; restart the node and look at its catalog")
             self._holdings.publish(added)
-            await self._feeding.keeps.keep(self._catalog, own)
+            await self._keep(own)
             if own.due:
                 await self._index_anew()
         await note_entry(self._book, added)
@@ -62,6 +66,12 @@ class Writer:
             await self._feeding.told.counted(self._site, [added])
         await self._network.hint(self._catalog.note.encode())
         return added
+
+    async def _keep(self, own: SiteIndex) -> None:
+        try:
+            await self._feeding.keeps.keep(self._catalog, own)
+        except ComityError as error:
+            log.warning("%s", error)  # the entry stands in the log and counts: the next start reads it there
 
     async def index_anew(self) -> None:
         """What counts of this site's own catalog has changed backwards."""

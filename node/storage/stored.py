@@ -213,11 +213,23 @@ class StoredLog:
             NotFound: the log has no such leaf.
             Conflict: another process reads the database at this moment.
         """
-        beyond = next((index for index in indexes if not 0 <= index < self.size), None)
-        if beyond is not None:
-            raise NotFound(f"«{self.origin}» has no leaf {beyond} to erase: it has {self.size}")
+        self._check_erasable(indexes)
         if indexes:
             await trio.to_thread.run_sync(self._bodies.erase, *indexes)
+
+    async def prune(self, rows: Mapping[int, Sequence[bytes]]) -> None:
+        """Erase the leaves of ``rows``, and keep under these hashes what each was about.
+
+        Raises:
+            NotFound, Conflict: as for :meth:`erase`.
+        """
+        self._check_erasable(rows)
+        if rows:
+            await trio.to_thread.run_sync(self._bodies.prune, rows)
+
+    async def pruned(self, start: int, stop: int) -> dict[int, list[bytes]]:
+        """The leaves of a range that were pruned, each with the hashes of what it was about."""
+        return await trio.to_thread.run_sync(self._bodies.pruned, start, stop)
 
     async def standing(self, indexes: Iterable[int]) -> list[int]:
         """Those of ``indexes`` that were not erased here: their bodies are here, or may still come."""
@@ -261,6 +273,11 @@ class StoredLog:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    def _check_erasable(self, indexes: Iterable[int]) -> None:
+        beyond = next((index for index in indexes if not 0 <= index < self.size), None)
+        if beyond is not None:
+            raise NotFound(f"«{self.origin}» has no leaf {beyond} to erase: it has {self.size}")
 
     def _check_size(self, size: int) -> None:
         if not 0 <= size <= self.size:

@@ -21,12 +21,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import msgspec
 from msgspec import json
 
 from catalog.body import MAX_BODY, Body
 from catalog.dagcbor import Value, convert, decode, encode, glance
 from catalog.entry import Entry, read_entry
-from catalog.error import Conflict, VerificationFailed
+from catalog.error import ComityError, Conflict, VerificationFailed
 from catalog.index import KeptIndex
 from catalog.reading import digest_of
 from catalog.versions import Counted, subject_key
@@ -58,7 +59,7 @@ SELECT json_group_object(key, place) FROM (SELECT key, (SELECT max(place) FROM c
   AND kind = value AND subject = substr(?2, 16 * key + 1, 16)) AS place FROM json_each(?3)) WHERE place IS NOT NULL
 """
 _SPILL: Final = """
-INSERT INTO counted (reading, place, kind, subject, bound, digest)
+INSERT OR REPLACE INTO counted (reading, place, kind, subject, bound, digest)
   SELECT ?1, value ->> 0, value ->> 1, substr(?2, 32 * key + 1, 16), value ->> 2, substr(?2, 32 * key + 17, 16)
   FROM json_each(?3)
 """
@@ -97,8 +98,10 @@ class VersionStore:
         self._body = body
         self._connection = connect(path, _VERSION, _SETTINGS, _TABLES)
         self._recent: OrderedDict[tuple[int, str, str], Entry] = OrderedDict()
+        self._whole = False
         self._next = self._swept()
         self._connection.execute("BEGIN")
+        self._whole = True
 
     @classmethod
     def open(cls, path: Path, body: ReadBody) -> tuple[VersionStore, str]:
@@ -158,11 +161,7 @@ class VersionStore:
             Conflict: another process reads the file. ComityError: the disk refused.
             VerificationFailed: the file is damaged.
         """
-        self.write("COMMIT")
-        try:
-            busy = self.row("PRAGMA wal_checkpoint(TRUNCATE)")
-        finally:
-            self.write("BEGIN")
+        busy = self._commit("PRAGMA wal_checkpoint(TRUNCATE)")
         if busy is not None and busy[0]:
             raise Conflict(f"{self._path} is being read by another process; end that, then what was erased goes")
 
@@ -227,9 +226,16 @@ class VersionStore:
         """Change something."""
         self._do(lambda connection: connection.execute(sql, values))
 
-    def _commit(self) -> None:
-        self.write("COMMIT")
-        self.write("BEGIN")
+    def _commit(self, then: str = "SELECT 0") -> tuple[Any, ...] | None:
+        """Make last what was written, and do ``then`` before anything else is; its first row."""
+        self._whole = False
+        try:
+            self.write("COMMIT")
+            found = self.row(then)
+            self.write("BEGIN")
+        finally:
+            self._whole = True
+        return found
 
     def _swept(self) -> int:
         """Drop what was read and never kept; the first number that no reading has had."""
@@ -244,6 +250,9 @@ class VersionStore:
         return int(max([last, *known])) + 1
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._whole and not self._connection.in_transaction:
+            # SQLite took back what was written and is in memory no more: a revocation may be among it.
+            raise ComityError(f"{self._path} was not written when its disk was full; free space and restart the node")
         try:
             return work(self._connection)
         except sqlite3.Error as error:
@@ -401,8 +410,7 @@ class StoredVersions:
         return self._store.entry(self, kind, place, row[0] if row is not None else b"")
 
 
-@dataclass(frozen=True, slots=True)
-class _Taken:
+class _Taken(msgspec.Struct, frozen=True):
     """An entry that was taken and is not in the file yet."""
 
     counted: Counted

@@ -117,6 +117,7 @@ class Hospital:
             site.steps,
             site.holdings,
             Covered(),
+            site.releases,
             site.clock,
             site.random,
         )

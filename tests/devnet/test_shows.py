@@ -15,7 +15,15 @@ from catalog.tiles import WIDTH
 from devnet import faults
 from devnet.patience import eventually
 from devnet.topology import PROJECT, Institution
-from tests.devnet.consortium import Consortium, publish_and_grant, run
+from tests.devnet.consortium import (
+    SECONDS,
+    Consortium,
+    go_on,
+    marked,
+    publish_and_grant,
+    publish_workflow,
+    run,
+)
 
 
 @pytest.fixture
@@ -56,6 +64,29 @@ def test_the_next_use_of_a_revoked_grant_is_denied_within_two_seconds(consortium
     rows = [line for line in told(consortium, "audit", "who", str(made.dataset)).splitlines() if "  decision  " in line]
     assert len(rows) == 1
     assert "denied: " in rows[0]
+
+
+def test_what_a_step_makes_whose_grant_is_revoked_while_it_runs_is_held(consortium: Consortium, tmp_path: Path) -> None:
+    """Lost: a steward takes data back, and what a step had begun to make of them leaves a minute later."""
+    small, mark = consortium.small, secrets.token_hex(8)
+    path = tmp_path / f"begun-{mark}.csv"
+    shutil.copy(consortium.places.table(small), path)
+    made = publish_and_grant(consortium, small, path)
+    workflow = publish_workflow(consortium.places, consortium.known, mark, long=0)
+    with consortium.researcher() as mara:
+        tables = [mara.dataset(made.dataset)]
+        plan = mara.plan(workflow, {"tables": tables}, project=PROJECT, deadline="10m", budget="5")
+        submission = mara.submit(plan)
+        eventually(lambda: marked(mark, "python3") or None, "the step's process")
+        assert "revoked" in told(consortium, "grant", "revoke", str(made.grant), "--reason", "no vote")
+        go_on(mark)
+        ended = mara.wait(submission, SECONDS)
+        assert (ended.state, ended.results) == ("denied", ())
+        assert "held" in ended.reason
+        assert "the grant was revoked: «no vote»" in ended.reason
+    kinds = [line.split("  ") for line in told(consortium, "audit", "who", str(made.dataset)).splitlines()]
+    assert not [line for line in kinds if "release" in line]
+    assert "held: the grant was revoked: «no vote»" in told(consortium, "audit", "who", str(made.dataset))
 
 
 def test_a_site_that_is_down_is_named_and_what_the_others_release_goes_on(

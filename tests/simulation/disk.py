@@ -6,7 +6,7 @@ second has written all and does not know it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from catalog.checkpoint import Checkpoint, cosigners, merge_cosignatures, open_checkpoint, sign_checkpoint
@@ -278,9 +278,11 @@ class SimulatedReplicas:
 class SimulatedMemory:
     """What a witness must not forget, and who was heard when: ``Memory``, ``HeardMemory`` of node/replication.py."""
 
-    # It keeps the new epochs of others' logs too (:class:`node.replicate.reopened.ReopeningMemory`).
+    # It keeps the new epochs of others' logs too (:class:`node.replicate.reopened.ReopeningMemory`), and of which
+    # orders a release waits (:class:`node.automator.waiting.ReleaseMemory`).
 
     def __init__(self) -> None:
+        self.releases: dict[Cid, None] = {}
         self.kept: dict[str, Seen] = {}
         self.accused: dict[str, Fork] = {}
         self.times: dict[str, int] = {}
@@ -316,6 +318,21 @@ class SimulatedMemory:
         if reopening not in self.opened:
             self.opened.append(reopening)
         await Turn("memory.reopened")
+
+    async def waiting(self) -> list[Cid]:
+        await Turn("memory.waiting")
+        return list(self.releases)
+
+    async def keep_waiting(self, order: Cid) -> None:
+        await Turn("memory.release")
+        self.releases[order] = None
+        await Turn("memory.releasing")
+
+    async def drop_waiting(self, orders: Iterable[Cid]) -> None:
+        await Turn("memory.settle")
+        for order in orders:
+            self.releases.pop(order, None)
+        await Turn("memory.settled")
 
     async def heard(self) -> dict[str, int]:
         await Turn("memory.heard")

@@ -100,7 +100,7 @@ class SimulatedSteps:
         cid = Cid.of(made)
         name = tool.outputs[0].name
         self._site.disk.blobs[cid] = made
-        self._watch.made(self._site, cid, data)
+        self._watch.made(self._site, cid, self._index)
         await Turn("steps.stored")
         return Finished({name: Product(f"{name}.json", cid, len(made))}, usage)
 

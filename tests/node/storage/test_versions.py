@@ -10,7 +10,7 @@ from hypothesis.stateful import rule
 
 from catalog.body import write_body
 from catalog.dagcbor import encode
-from catalog.error import VerificationFailed
+from catalog.error import ComityError, VerificationFailed
 from catalog.index import SiteIndex
 from catalog.member import KeyFields, Role
 from catalog.offer import OfferFields
@@ -190,4 +190,33 @@ def test_a_damaged_file_is_begun_anew_and_said(tmp_path: Path, torn: bytes) -> N
     shelf = Shelf(path)
     assert "damaged" in shelf.damage
     assert path.stat().st_mode & 0o777 == 0o600
+    shelf.store.close()
+
+
+def test_a_full_disk_loses_nothing_that_was_read(tmp_path: Path) -> None:
+    """Lost: what counts while the node runs, a revocation among it, because the file could not grow."""
+    shelf = Shelf(tmp_path / "versions.db")
+    shelf.store.keep(MARK, shelf.index.kept(), shelf.index.versions)
+    for price in range(2000):
+        shelf.price(price)
+    pages = shelf.store.row("PRAGMA page_count")[0]
+    shelf.store.write(f"PRAGMA max_page_count = {pages + 1}")
+    with pytest.raises(ComityError, match="disk is full"):
+        shelf.store.keep(MARK, shelf.index.kept(), shelf.index.versions)
+    assert shelf.index.typed(OfferFields, "offer").price == 1999
+    assert shelf.index.key(STEWARD.did) is not None
+    shelf.store.write("PRAGMA max_page_count = 100000")
+    shelf.store.keep(MARK, shelf.index.kept(), shelf.index.versions)
+    assert shelf.again().typed(OfferFields, "offer").price == 1999
+    shelf.store.close()
+
+
+def test_what_sqlite_took_back_is_not_taken_for_nothing(tmp_path: Path) -> None:
+    """Lost: a grant that was revoked holds again, since the row of its revocation was rolled back."""
+    shelf = Shelf(tmp_path / "versions.db")
+    shelf.index.versions.spill()
+    shelf.store._recent.clear()
+    shelf.store._connection.rollback()  # as SQLite does by itself when a disk fails at the wrong moment
+    with pytest.raises(ComityError, match="restart the node"):
+        shelf.index.latest("key", STEWARD.did)
     shelf.store.close()
