@@ -18,7 +18,6 @@ from node.storage.journal import SubmissionJournal
 from node.storage.witness import WitnessMemory
 
 SEEN_PATH: Final = "/seen"
-RECEIPTS_PATH: Final = "/receipts"
 PAGE: Final = 64
 
 

@@ -13,29 +13,21 @@ from typing import Final
 
 import trio
 
-from catalog.dagcbor import cid_of, decode, encode
-from catalog.error import ComityError, Denied, Infeasible, Unreachable, VerificationFailed
-from catalog.key import UNSIGNED, Signer, check, signed
+from catalog.error import ComityError, Denied, Infeasible, Unreachable
+from catalog.key import Signer
 from catalog.origin import LogName, number_of
 from catalog.reopening import Reopening
-from node.automator.book import Line
+from node.automator.recovery import halting, next_epoch, remembered
 from node.config import Folder
 from node.keyfile import read_identity
-from node.message import MAX_MESSAGE, Proof, ReceiptsAnswer
 from node.replicate.catchup import Sender, fetch_bodies, fetch_leaves
-from node.site.recollection import RECEIPTS_PATH
 from node.site.site import Site
 from node.site.standing import Heard, Sighting, fault_of
 from node.site.together import aside, side_by_side
 from node.storage.reopened import reopen, unfinished
 from node.storage.replica import ReplicaLog
-from workflow.account import Chain, HaltFields
-from workflow.order import Instance
-from workflow.receipt import Status
 
 HEAR_SECONDS: Final = 20.0
-MAX_ROW: Final = 256
-REASON: Final = "the site was restored from a backup; a steward looks at what is missing and resumes"
 
 Tell = Callable[[str], None]
 """Says in a line of plain words what was found or done."""
@@ -150,20 +142,7 @@ async def _reopen(folder: Folder, root: Signer, log: LogName, seen: Sequence[Sig
     try:
         own = site.logs[log]
         newest = max((each.checkpoint.size for each in seen), default=own.size)
-        reopening = signed(
-            Reopening(
-                site=site.root,
-                log=log,
-                number=number_of(own.origin) + 1,
-                size=own.size,
-                root=own.root,
-                node=site.node.did,
-                lost=max(0, newest - own.size),
-                reason="restored from a backup",
-                sig=UNSIGNED,
-            ),
-            root,
-        )
+        reopening = next_epoch(site.root, log, own, site.node.did, newest, root)
         path, key, earlier = own.folder, site.node.key, own.keys[1:]
         roots = [did for _, did in site.index.site(site.root).keys.charter.roots]
     finally:
@@ -180,76 +159,19 @@ async def _halt(folder: Folder, reopening: Reopening | None, tell: Tell) -> None
     """Halt the site, with the instances that others hold receipts of and the audit log does not know."""
     site = await Site.open(folder)
     try:
-        ours, away = await _ours(site)
-        delivered = list(dict.fromkeys(proof.order.instance for proof in ours if _is_lost(site, proof)))
-        for name, why in away.items():
-            tell(f"{name} could not be asked for receipts ({why}); run this again once it answers.")
-        rows = [tuple(delivered[at : at + MAX_ROW]) for at in range(0, len(delivered), MAX_ROW)] or [()]
+        members = {root: site.membership.names.get(root, root) for root in site.membership.nodes if root != site.root}
+        ours = await remembered(site.reach, site.root, site.catalog.keys, members)
+        delivered = ours.lost(site.ledger)
+        for member, why in ours.away.items():
+            tell(f"{members[member]} could not be asked for receipts ({why}); run this again once it answers.")
         # A release that waited when the copy was made, and was told since, is not asked about again.
-        await site.releases.drop_waiting(p.receipt.order for p in ours if p.receipt.status is Status.DONE)
-        await site.book.write([_line(site.root, reopening, row) for row in rows])
+        await site.releases.drop_waiting(ours.done)
+        await site.book.write(halting(site.root, reopening, delivered))
     finally:
         await site.aclose()
     if delivered:
         tell(f"{len(delivered)} instances were delivered that the log no longer has: they are not delivered again.")
     tell("The site is halted. Start it, look at what is missing, and then: comity site resume --as STEWARD")
-
-
-def _line(root: str, reopening: Reopening | None, delivered: tuple[Instance, ...]) -> Line:
-    def fields(chain: Chain, _index: int) -> HaltFields:
-        return HaltFields(
-            project=None,
-            member=None,
-            reason=REASON,
-            statement=None,
-            chain=chain,
-            reopening=encode(reopening) if reopening is not None else None,
-            delivered=delivered,
-        )
-
-    return Line("halt", (), fields, (root,))
-
-
-async def _ours(site: Site) -> tuple[list[Proof], dict[str, str]]:
-    """The final receipts by this site of something delivered that members hold; and who did not answer."""
-    found: list[Proof] = []
-    away: dict[str, str] = {}
-    for member in [root for root in site.membership.nodes if root != site.root]:
-        try:
-            found += [proof for proof in await _receipts(site, member) if _is_ours(site, proof)]
-        except ComityError as error:
-            away[site.membership.names.get(member, member)] = str(error)
-    return found, away
-
-
-async def _receipts(site: Site, member: str) -> list[Proof]:
-    found: list[Proof] = []
-    while True:
-        data = await site.reach.get(member, f"{RECEIPTS_PATH}/{len(found)}", MAX_MESSAGE)
-        answer = decode(ReceiptsAnswer, data, MAX_MESSAGE)
-        found += answer.proofs
-        if not answer.more or not answer.proofs:
-            return found
-
-
-def _is_ours(site: Site, proof: Proof) -> bool:
-    """Whether a receipt is this site's own, of something delivered."""
-    receipt, order = proof.receipt, proof.order
-    if receipt.site != site.root or receipt.order != cid_of(order) or receipt.node not in site.catalog.keys:
-        return False
-    if receipt.status not in (Status.DONE, Status.HELD):
-        return False
-    try:
-        check(receipt, receipt.node)
-    except VerificationFailed:
-        return False
-    return True
-
-
-def _is_lost(site: Site, proof: Proof) -> bool:
-    """Whether the log does not know of what was delivered."""
-    attempt = site.ledger.attempt(proof.receipt.order)
-    return attempt is None or attempt.result is None
 
 
 def _few(places: Sequence[int]) -> str:

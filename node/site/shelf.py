@@ -16,12 +16,13 @@ from catalog.origin import LogName
 from catalog.project import ProjectRef
 from node.automator.book import AuditBook, Line
 from node.automator.hold import Holdings
+from node.automator.recovery import RECEIPTS_PATH
 from node.network.blob import Blob, BulkRequest, blob_of
 from node.site.catalogshelf import CatalogShelf
 from node.site.directory import KEY_PATH
 from node.site.entrance import JOIN_PATH, Entrance
 from node.site.membership import Membership
-from node.site.recollection import RECEIPTS_PATH, SEEN_PATH, Recollection
+from node.site.recollection import SEEN_PATH, Recollection
 from node.site.replicas import Replicas
 from node.storage.disk import DiskBlobs
 from node.storage.stored import StoredLog

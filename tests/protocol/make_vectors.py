@@ -12,6 +12,7 @@ from catalog.dagcbor import encode
 from catalog.headmap import Head, HeadMap, subject_hash
 from catalog.key import public_bytes
 from catalog.origin import LogName
+from node.automator.recovery import RECEIPTS_PATH
 from node.message import AddCheckpoint, Added, Done, Envelope, HeadsAnswer, ProofAnswer, Reply, Rows
 from node.network.peer import peer_id_of
 from node.network.tls import certificate
@@ -19,7 +20,7 @@ from node.replicate.catchup import BodyAnswer, bodies_path, body_path, bundle_pa
 from node.site.directory import KEY_PATH
 from node.site.entrance import JOIN_PATH
 from node.site.materials import blob_path
-from node.site.recollection import RECEIPTS_PATH, SEEN_PATH
+from node.site.recollection import SEEN_PATH
 from privacy.label import OPEN, resident
 from privacy.schema import SCHEMA
 from tests.protocol import answered, forked, later

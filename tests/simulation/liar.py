@@ -94,7 +94,7 @@ class Liar:
         }
         self._shown: dict[str, int] = {}
         for origin, kept in self._logs.items():
-            watch.histories[origin] = [each.log.hashes for each in kept]
+            watch.histories[origin] = [each.log for each in kept]
         network.attach(site.did, self.process, self._serve)
         self._control = SimulatedControl(network, site.did)
         self._others = [other for other in consortium.sites if other is not site]
@@ -120,9 +120,8 @@ class Liar:
             catalog, audit = self._logs.values()
             for which, (mine, other) in enumerate(zip(catalog, audit, strict=True)):
                 if number < 3 or len(catalog) == 1 or self._random.random() < 0.5:
-                    for _ in range(count):
-                        self._beat(mine, at + (0 if number < 3 else which), salt)
-                    self._put(other, AuditKind.HEADS, b"%d/%d" % (number, 0 if number < 3 else which), salt)
+                    self._beat(mine, at + (0 if number < 3 else which), salt, count)
+                    self._put(other, AuditKind.HEADS, [b"%d/%d" % (number, 0 if number < 3 else which)], salt)
 
     def _time(self) -> int:
         """The time that it says it is, Unix milliseconds."""
@@ -131,17 +130,21 @@ class Liar:
             return now
         return self._random.choice([0, now, now - 86_400_000, now + 300_000, now + 86_400_000, 1 << 44])
 
-    def _beat(self, kept: _Kept, at: int, salt: bytes) -> None:
-        self._say(kept, "beat", "", BeatFields(), at, salt)
+    def _beat(self, kept: _Kept, at: int, salt: bytes, count: int) -> None:
+        bodies = [self._body(kept, "beat", "", BeatFields(), at, ahead) for ahead in range(count)]
+        self._put(kept, "beat", bodies, salt)
 
     def _say(self, kept: _Kept, kind: str, subject: str, fields: Value, at: int, salt: bytes) -> None:
-        previous = kept.last.get(kind + subject)
-        body = write_body(kind, fields, site=self._site.did, at=at, by=self._site.node, previous=previous)
-        kept.last[kind + subject] = len(kept.log.leaves)
-        self._put(kept, kind, encode(body), salt)
+        self._put(kept, kind, [self._body(kept, kind, subject, fields, at)], salt)
 
-    def _put(self, kept: _Kept, kind: str, body: bytes, salt: bytes) -> None:
-        kept.log.put(self._site.node, 0, [(kind, body, salt)])
+    def _body(self, kept: _Kept, kind: str, subject: str, fields: Value, at: int, ahead: int = 0) -> bytes:
+        """The body of an entry that comes after ``ahead`` others which are not written yet."""
+        previous = kept.last.get(kind + subject)
+        kept.last[kind + subject] = len(kept.log.leaves) + ahead
+        return encode(write_body(kind, fields, site=self._site.did, at=at, by=self._site.node, previous=previous))
+
+    def _put(self, kept: _Kept, kind: str, bodies: Sequence[bytes], salt: bytes) -> None:
+        kept.log.put(self._site.node, 0, [(kind, body, salt) for body in bodies])
         kept.notes.append(kept.log.note)
 
     # --- answering ---------------------------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ from catalog.dagcbor import cid_of, decode
 from catalog.error import VerificationFailed
 from catalog.index import Index
 from catalog.member import KeyFields
-from catalog.merkle import Frontier
 from catalog.note import parse_line, parse_note
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields
@@ -108,8 +107,8 @@ class Watch:
         self._closed: dict[tuple[str, Cid], int] = {}
         self._left: dict[tuple[str, Cid], int] = {}
         self.accounts = {site.did: Account() for site in consortium.sites}
-        self.histories: dict[str, list[list[bytes]]] = {}
-        """For each origin of the liar, the leaf hashes of its histories."""
+        self.histories: dict[str, list[StoredLog]] = {}
+        """For each origin of the liar, and those that were closed, the logs that may be meant."""
         self.cosigned: dict[tuple[str, str], dict[int, bytes]] = {}
         self.seen: Counter[str] = Counter()
         """How often what was checked at all came about: a run in which nothing happens shows nothing."""
@@ -277,7 +276,7 @@ class Watch:
         What others were ``told`` of, or hold the receipts of, counts as delivered and released for ever.
         """
         self.seen["restored"] += 1
-        self.histories[old.origin] = [old.hashes]
+        self.histories[old.origin] = [old]
         before, after = self.accounts[site.did], Account()
         after.released, after.lost = before.released, before.lost
         orders = [(read_body(body), index) for index, (_, body) in sorted(old.bodies.items())]
@@ -420,11 +419,11 @@ class Watch:
             raise Violation(Invariant.WITNESS, f"{witness.name} cosigned a log that does not extend what it cosigned")
         self.seen["cosigned"] += 1
 
-    def _histories(self, origin: str) -> list[list[bytes]]:
+    def _histories(self, origin: str) -> list[StoredLog]:
         if origin in self.histories:
             return self.histories[origin]
         logs = [log for site in self._consortium.sites for log in (site.disk.catalog, site.disk.audit)]
-        return [log.hashes for log in logs if log.origin == origin]
+        return [log for log in logs if log.origin == origin]
 
     def _check_receipt(self, source: str, data: bytes) -> None:
         """A receipt says only what the audit log of its site says durably."""
@@ -458,5 +457,5 @@ def _signs(note: str, line: str, witness: Site) -> bool:
         return False
 
 
-def _holds(history: list[bytes], given: dict[int, bytes]) -> bool:
-    return all(size <= len(history) and Frontier().extend(history[:size]).root == root for size, root in given.items())
+def _holds(history: StoredLog, given: dict[int, bytes]) -> bool:
+    return all(size <= len(history.leaves) and history.root_at(size) == root for size, root in given.items())

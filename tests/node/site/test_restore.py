@@ -9,6 +9,7 @@ import trio
 
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
+from node.automator.recovery import Remembered
 from node.config import Address, Folder
 from node.message import Proof
 from node.rootkey import new_passphrase
@@ -36,10 +37,10 @@ def test_a_waiting_release_that_was_told_since_is_not_asked_about_again(
         Proof(order=orders[1], receipt=receipt(1, Status.HELD)),
     ]
 
-    async def ours(_site: Site) -> tuple[list[Proof], dict[str, str]]:
-        return held, {}
+    async def ours(*_: object) -> Remembered:
+        return Remembered(tuple(held), {})
 
-    monkeypatch.setattr(restore, "_ours", ours)
+    monkeypatch.setattr(restore, "remembered", ours)
     folder, nowhere = Folder(tmp_path / "st-anna"), Address("127.0.0.1", 1)
 
     async def story() -> list[Cid]:
