@@ -25,10 +25,10 @@ async def note_entry(book: AuditBook, entry: Entry) -> None:
         await book.write([_line(entry.body.kind, entry.index, entry.body.actor, encode(entry.body), entry.fields)])
 
 
-async def note_missed(book: AuditBook, catalog: StoredLog) -> int:
-    """Note what the last run wrote into the catalog and did not note; how many."""
+async def note_missed(book: AuditBook, catalog: StoredLog, first: int | None = None) -> int:
+    """Note what the last run wrote into the catalog and did not note, or all from ``first`` on; how many."""
     missed = 0
-    for start in range(book.ledger.noted + 1, catalog.size, BATCH):
+    for start in range(book.ledger.noted + 1 if first is None else first, catalog.size, BATCH):
         stop = min(start + BATCH, catalog.size)
         for index, (leaf, stored) in enumerate(await catalog.read(start, stop), start):
             kind = decode_leaf(leaf).kind_name
