@@ -48,10 +48,13 @@ async def note_entry(book: AuditBook, index: Index, entry: Entry) -> None:
         await book.write(_lines(entry.body.kind, entry.index, entry.body.actor, encode(entry.body), about))
 
 
-async def note_missed(book: AuditBook, index: Index, site: str, catalog: StoredLog) -> int:
-    """Note what the last run wrote into the ``catalog`` of ``site`` and did not note; how many entries."""
+async def note_missed(book: AuditBook, index: Index, site: str, catalog: StoredLog, first: int | None = None) -> int:
+    """Note what the last run wrote into the ``catalog`` of ``site`` and did not note, or all from ``first`` on.
+
+    How many entries were noted.
+    """
     missed = 0
-    for start in range(book.ledger.noted + 1, catalog.size, BATCH):
+    for start in range(book.ledger.noted + 1 if first is None else first, catalog.size, BATCH):
         stop = min(start + BATCH, catalog.size)
         for place, (leaf, stored) in enumerate(await catalog.read(start, stop), start):
             kind = decode_leaf(leaf).kind_name

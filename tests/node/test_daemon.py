@@ -271,3 +271,11 @@ def test_what_is_damaged_is_named_and_nothing_runs(here, damage, code):
             write_identity(folder.node_key, Identity.new("somebody"))
     line = one_line(here.run(), code)
     assert str(place) in line
+
+
+def test_a_restore_that_was_cut_off_is_finished_before_anything_is_signed(here):
+    """Lost: a folder whose log was begun anew starts before it is halted, and delivers again what it delivered."""
+    here.folder.restoring.mkdir()
+    line = one_line(here.run(), 1)
+    assert str(here.folder.path) in line
+    assert "comity site restore" in line
