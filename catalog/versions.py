@@ -76,8 +76,11 @@ class Versions(Protocol):
     def count(self, entry: Entry, digest: bytes, counted: Counted) -> None:
         """Take the next entry that counts, and what is remembered of it once something replaced it."""
 
-    def hide(self, place: int) -> None:
-        """What stands at ``place`` could not be read here: it may be a version of anything."""
+    def hide(self, place: int, lacking: bool) -> None:
+        """What stands at ``place`` could not be read here: it may be a version of anything.
+
+        ``lacking`` says that its body is not here, and may still come.
+        """
 
     def is_hidden(self, place: int) -> bool:
         """Whether it is not known what stands at ``place``."""
@@ -147,7 +150,7 @@ class HeldVersions:
         if counted.signer is not None:
             self._signed.setdefault(counted.signer, set()).add(entry.index)
 
-    def hide(self, place: int) -> None:
+    def hide(self, place: int, lacking: bool) -> None:  # noqa: ARG002
         """See :class:`Versions`."""
         self._hidden.add(place)
 

@@ -257,3 +257,52 @@ def test_what_sqlite_took_back_is_not_taken_for_nothing(tmp_path: Path) -> None:
     with pytest.raises(ComityError, match="restart the node"):
         shelf.index.latest("key", STEWARD.did)
     shelf.store.close()
+
+
+def test_what_counts_is_all_there_while_it_moves_to_the_disk(tmp_path: Path, monkeypatch) -> None:
+    """Lost: whoever asks at that moment takes what is published for nobody's, and sweeps it away."""
+    shelf = Shelf(tmp_path / "versions.db")
+    shelf.price(1)
+    shelf.index.versions.spill()
+    shelf.price(2)
+    seen = []
+    write = shelf.store.write
+
+    def between(sql: str, *values: object) -> None:
+        write(sql, *values)
+        seen.append([entry.index for kind in ("key", "offer") for entry in shelf.index.entries(kind)])
+
+    monkeypatch.setattr(shelf.store, "write", between)
+    shelf.index.versions.spill()
+    assert len(seen) == 3
+    assert all(each == [0, 2] for each in seen)
+    shelf.store.close()
+
+
+def test_what_another_version_read_by_other_rules_is_read_anew(tmp_path: Path, monkeypatch) -> None:
+    """Lost: a node that was updated stays as deaf to new kinds of entry as the version before it."""
+    shelf = Shelf(tmp_path / "versions.db")
+    shelf.store.keep(MARK, shelf.index.kept(), shelf.index.versions)
+    monkeypatch.setattr(module, "RULES", "those of a later version")
+    assert shelf.again().size == 0
+    shelf.store.close()
+
+
+def test_a_flipped_byte_in_what_was_kept_is_found_or_read_anew(tmp_path: Path) -> None:
+    """Lost: a row that is looked up by a damaged index is not there, and with it a revocation."""
+    path = tmp_path / "versions.db"
+    shelf = Shelf(path)
+    shelf.price(1)
+    shelf.store.keep(MARK, shelf.index.kept(), shelf.index.versions)
+    shelf.store.close()
+    whole = path.read_bytes()
+    hashed = subject_key(STEWARD.did)
+    places = [at for at in range(len(whole)) if whole.startswith(hashed, at)]
+    assert len(places) == 2  # in the table, and in its index
+    for at in places:
+        raw = bytearray(whole)
+        raw[at] ^= 1
+        path.write_bytes(raw)
+        store, damage = VersionStore.open(path, shelf.body)
+        assert "damaged" in damage
+        store.close()
