@@ -11,7 +11,6 @@ from catalog.error import ComityError
 from catalog.index import Index
 from node.automator.book import AuditBook
 from node.automator.hold import Holdings
-from node.network.control import ControlNetwork
 from node.replicate.indexing import index_anew
 from node.replication import Counting, Reads
 from node.site.noting import note_entry
@@ -19,7 +18,7 @@ from node.storage.log import DiskLog
 
 
 class Writer:
-    """Writes the catalog of the site ``site``; ``told`` follows what counts, ``network`` tells the others."""
+    """Writes the catalog of the site ``site``; ``told`` follows what counts."""
 
     def __init__(
         self,
@@ -29,7 +28,6 @@ class Writer:
         holdings: Holdings,
         book: AuditBook,
         told: Counting,
-        network: ControlNetwork,
         reads: Reads,
     ) -> None:
         self._site = site
@@ -38,12 +36,11 @@ class Writer:
         self._holdings = holdings
         self._book = book
         self._told = told
-        self._network = network
         self._reads = reads
         self._writing = trio.Lock()
 
     async def write(self, body: Body) -> Entry:
-        """Append a signed body to this site's catalog; it counts on return and other sites are told that there is news.
+        """Append a signed body to this site's catalog; it counts on return, and is on its way to the other members.
 
         Raises:
             VerificationFailed: not signed by whom it needs, or not the next version of its subject.
@@ -61,7 +58,6 @@ class Writer:
                 await self._index_anew()
         await note_entry(self._book, added)
         await self._told.counted(self._site, [added])
-        await self._network.hint(self._catalog.note.encode())
         return added
 
     async def index_anew(self) -> None:

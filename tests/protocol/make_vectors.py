@@ -17,9 +17,9 @@ from catalog.key import Signed, message_of, public_bytes
 from catalog.label import Label
 from catalog.leaf import encode_leaf, log_id, seal
 from catalog.member import epoch_message
-from catalog.merkle import Frontier, leaf_hash, prove_consistency, prove_inclusion
+from catalog.merkle import Frontier, full_path, leaf_hash, prove_consistency, prove_inclusion
 from catalog.tiles import encode_bundle
-from node.message import AddCheckpoint, Envelope, HeadsAnswer, Reply
+from node.message import AddCheckpoint, Envelope, HeadsAnswer, Reply, Row
 from node.network.peer import peer_id_of
 from node.network.tls import certificate
 from node.replicate.catchup import BodyAnswer, body_path, bundle_path
@@ -195,11 +195,27 @@ def _bodies():
         yield name, body, names[body.actor]
 
 
-def frames(catalog: dict[str, object], audit: dict[str, object]) -> dict[str, dict[str, object]]:
+def add_checkpoint(catalog: dict[str, object], leaves: list[dict[str, object]]) -> AddCheckpoint:
+    """St. Anna's catalog before a witness that has seen all of it but the last entry."""
+    hashes = [bytes.fromhex(str(each["hash"])) for each in leaves]
+    old = len(leaves) - 1
+
+    def subtree(height: int, index: int) -> bytes:
+        return Frontier().extend(hashes[index << height : (index + 1) << height]).root
+
+    path = full_path(old, Frontier().extend(hashes[:old]).root, prove_consistency(old, len(leaves), subtree))
+    leaf = bytes.fromhex(str(leaves[old]["bytes"]))
+    row = Row(index=old, leaf=leaf, salt=salt(old), body=encode(pub.ANNA[old][1]))
+    return AddCheckpoint(note=str(catalog["checkpoint"]), old=old, proof=tuple(path), rows=(row,))
+
+
+def frames(
+    catalog: dict[str, object], leaves: list[dict[str, object]], audit: dict[str, object]
+) -> dict[str, dict[str, object]]:
     """Messages on a control connection: the value, and the frame that carries it."""
     made = {
         **run.QUESTIONS,
-        "add-checkpoint": Envelope(question=AddCheckpoint(note=str(catalog["checkpoint"]), old=0, proof=())),
+        "add-checkpoint": Envelope(question=add_checkpoint(catalog, leaves)),
         "heads-answer": Reply(
             answer=encode(HeadsAnswer(notes=(str(catalog["checkpoint"]), str(audit["checkpoint"])))), refusal=None
         ),
@@ -255,7 +271,7 @@ def vectors() -> dict[str, object]:
         "bodies": {
             "dataset": value("body answer", body) | {"path": body_path(site, 3)},
         },
-        "messages": frames(catalog, audit),
+        "messages": frames(catalog, catalog_leaves, audit),
         "requests": {
             "blob": signed_request("GET", blob_path(run.VALUE, run.VALUE), "institute-node", "anna-node"),
             "range": signed_request(

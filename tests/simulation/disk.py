@@ -218,7 +218,9 @@ class SimulatedReplica(_Log):
         await Turn("replica.drop")
         self._added.clear()
 
-    async def extend(self, note: str, new_leaves: Sequence[bytes]) -> None:
+    async def extend(
+        self, note: str, new_leaves: Sequence[bytes], bodies: Sequence[tuple[int, bytes, bytes]] = ()
+    ) -> list[int]:
         await Turn("replica.extend")
         stored = self.stored
         checkpoint = open_checkpoint(note, self.origin, stored.did)
@@ -229,13 +231,19 @@ class SimulatedReplica(_Log):
         stored.leaves.extend(leaves)
         stored.hashes, stored.note = hashes, note
         self._added.clear()
+        wrong = self._keep(bodies)
         await Turn("replica.extended")
+        return wrong
 
     async def put_bodies(self, rows: Sequence[tuple[int, bytes, bytes]]) -> list[int]:
         await Turn("replica.put")
+        wrong = self._keep(rows)
+        await Turn("replica.putted")
+        return wrong
+
+    def _keep(self, rows: Sequence[tuple[int, bytes, bytes]]) -> list[int]:
         wrong = [index for index, salt, body in rows if not self._opens(index, salt, body)]
         self.stored.bodies.update({index: (salt, body) for index, salt, body in rows if index not in wrong})
-        await Turn("replica.putted")
         return wrong
 
     def _opens(self, index: int, salt: bytes, body: bytes) -> bool:
