@@ -37,6 +37,9 @@ _MOST_MESSAGE: Final = 2000
 MAX_KNOWN: Final = 2 * 256
 """Logs that an answer names: two of each member, of whom there are at most 256."""
 
+MAX_ROWS: Final = 128
+"""Rows that go with a checkpoint: of more than that, tiles and batches of bodies cost less."""
+
 A = TypeVar("A", bound=Value)
 
 Note = Annotated[str, msgspec.Meta(max_length=16 << 10)]
@@ -60,15 +63,26 @@ class Consistency(Value, frozen=True, kw_only=True, tag="consistency"):
     new: Index
 
 
+class Row(Value, frozen=True, kw_only=True):
+    """One row of a log: its place, its leaf, its salt and body. A blank has neither: erased, or not for the reader."""
+
+    index: Index
+    leaf: Annotated[bytes, msgspec.Meta(max_length=512)]
+    salt: Hash | None
+    body: Annotated[bytes, msgspec.Meta(max_length=64 << 10)] | None
+
+
 class AddCheckpoint(Value, frozen=True, kw_only=True, tag="add-checkpoint"):
     """Asks for the cosignature on a checkpoint of the asking site's own log (after C2SP tlog-witness).
 
-    ``proof`` is the :func:`catalog.merkle.full_path` from ``old``, which is what the witness has seen before.
+    ``proof`` is the :func:`catalog.merkle.full_path` from ``old``, which is what the witness has seen before. ``rows``
+    may be all those of a catalog from ``old`` on: the witness, who follows it, then has nothing to fetch.
     """
 
     note: Note
     old: Index
     proof: Hashes
+    rows: Annotated[tuple[Row, ...], msgspec.Meta(max_length=MAX_ROWS)] = ()
 
 
 class Proof(Value, frozen=True, kw_only=True):
@@ -196,15 +210,6 @@ class ProofAnswer(Value, frozen=True, kw_only=True):
 
 class Done(Value, frozen=True, kw_only=True):
     """Nothing to say but that it is done."""
-
-
-class Row(Value, frozen=True, kw_only=True):
-    """One audit row: its place, its leaf, its salt and body. A blank has neither: erased, or not for the asker."""
-
-    index: Index
-    leaf: Annotated[bytes, msgspec.Meta(max_length=512)]
-    salt: Hash | None
-    body: Annotated[bytes, msgspec.Meta(max_length=64 << 10)] | None
 
 
 class Opening(Value, frozen=True, kw_only=True):

@@ -72,12 +72,12 @@ async def consort(site: Site) -> None:
     projects = _projects(site, orders)
     erasure = _erasure(site, projects)
     site.told.parts += [projects, erasure]
-    questions = _questions(site, orders, judge, attests)
-    control = LocalFirst(site.root, questions.answer, site.reach)
     replicator = _replicator(site, attests.witness)
+    follower = Follower(site.root, membership, replicator)
+    questions = _questions(site, orders, judge, attests, follower)
+    control = LocalFirst(site.root, questions.answer, site.reach)
     dispatcher = Dispatcher(site.node.key, site.index, site.journal, control, site.received, site.clock)
     bus = Bus(site.root, site.index, site.journal, dispatcher, site.documents, site.steps, side_by_side, site.clock)
-    follower = Follower(site.root, membership, replicator)
     epochs = Epochs(
         membership,
         site.index,
@@ -176,7 +176,7 @@ def _erasure(site: Site, projects: Projects) -> Erasure:
     )
 
 
-def _questions(site: Site, orders: Orders, judge: Judge, attests: Attesting) -> Questions:
+def _questions(site: Site, orders: Orders, judge: Judge, attests: Attesting, follower: Follower) -> Questions:
     desk = AuditDesk(
         site.root, site.node.did, site.index, judge, site.audit, site.book, site.clock, attests.witnessing.cover
     )
@@ -191,6 +191,7 @@ def _questions(site: Site, orders: Orders, judge: Judge, attests: Attesting) -> 
         site.index,
         attests.witness,
         attests.witnessing,
+        follower,
         (*read_reopenings(site.folder.catalog), *read_reopenings(site.folder.audit)),
     )
 

@@ -121,7 +121,7 @@ class Site:
             heard=self._heard,
             known=self._known,
         )
-        self.writer = Writer(self.root, self.catalog, self.index, self.holdings, self.book, self.network, self.feeding)
+        self.writer = Writer(self.root, self.catalog, self.index, self.holdings, self.book, self.feeding)
         self.reach = Reach(self.membership, self.network, self.bulk)
         self.materials = Materials(
             self.root, self.index, self.blobs, self.residents, self.brought, self.reach, self.arrived
@@ -221,11 +221,14 @@ class Site:
             return reply_bytes(Unreachable("its node is just starting; ask again"))
         return await self.consorting.questions.answer(asker, question)
 
-    async def _heard(self, node: str, _message: bytes) -> None:
+    async def _heard(self, node: str, message: bytes) -> None:
         asker = self.membership.site_of(node)
-        if self.consorting is not None and asker is not None:
+        if self.consorting is None or asker is None:
+            return
+        self.consorting.witnessing.back(asker)
+        held = self.replicas.known.get(asker)
+        if held is None or message != held.note.encode():
             self.consorting.follower.wake(asker)
-            self.consorting.witnessing.back(asker)
 
     def _known(self) -> dict[str, list[str]]:
         return {

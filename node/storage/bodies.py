@@ -68,13 +68,12 @@ class Bodies:
             self._reader.close()
             self._connection.close()
 
-    def append(self, first: int, rows: Sequence[tuple[bytes, bytes]]) -> None:
-        """Keep (salt, body) of the leaves from ``first`` on; whatever had these places before goes."""
+    def append(self, first: int, rows: Iterable[tuple[int, bytes, bytes]]) -> None:
+        """Keep (leaf, salt, body) of leaves from ``first`` on; whatever had these places before goes."""
         with self._using() as database:
             database.execute("BEGIN IMMEDIATE")
             database.execute("DELETE FROM bodies WHERE leaf >= ?", (first,))
-            numbered = ((first + offset, salt, body) for offset, (salt, body) in enumerate(rows))
-            database.executemany("INSERT INTO bodies VALUES (?, ?, ?)", numbered)
+            database.executemany("INSERT INTO bodies VALUES (?, ?, ?)", rows)
             database.execute("COMMIT")
 
     def get(self, leaf: int) -> tuple[bytes, bytes] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Self
@@ -24,6 +24,16 @@ from node.storage.durable import show_file, write_files
 from node.storage.logfolder import CHECKPOINT, COSIGNED, Growth, LogFolder, State
 
 
+@dataclass(slots=True, eq=False)
+class Cosigning:
+    """A note with cosignatures of ``witnesses`` that are to be kept, and what became of them."""
+
+    note: str
+    witnesses: Mapping[str, str]
+    times: dict[str, int] | None = None
+    failure: ComityError = field(default_factory=lambda: ComityError("keeping a cosignature was interrupted"))
+
+
 class StoredLog:
     """Reads, proofs, erasure and cosignatures of one log. Made by :class:`DiskLog` and :class:`ReplicaLog`.
 
@@ -37,6 +47,7 @@ class StoredLog:
         self._state = held.state
         self._writing = trio.Lock()
         self._cosigning = trio.Lock()
+        self._cosignings: list[Cosigning] = []
         self._uncertain: str | None = None
         self._closed = False
 
@@ -243,14 +254,23 @@ class StoredLog:
         """Keep the cosignatures that ``note``, a checkpoint of this log, carries from ``witnesses`` (name → did).
 
         The first that a witness gives for a size is kept for good: cosigning the same size again renews nothing.
-        Returns when each of them cosigned that size first, in Unix seconds.
+        Returns when each of them cosigned that size first, in Unix seconds. Those that come while the disk is busy are
+        kept together.
 
         Raises:
             VerificationFailed: not signed by the log's key, not this log's root, or a known witness's line is false.
             BadInput: the log is smaller than that.
         """
+        mine = Cosigning(note, witnesses)
+        self._cosignings.append(mine)
         async with self._cosigning:
-            return await trio.to_thread.run_sync(self._keep_cosignatures, note, witnesses)
+            if mine in self._cosignings:
+                group, self._cosignings = self._cosignings, []
+                with trio.CancelScope(shield=True):
+                    await trio.to_thread.run_sync(self._keep_cosignatures, group)
+        if mine.times is None:
+            raise type(mine.failure)(str(mine.failure)) from mine.failure
+        return mine.times
 
     async def cosigned(self, least: int = 0, count: int = 1) -> str | None:
         """The smallest checkpoint with at least ``least`` leaves that ``count`` witnesses cosigned, as a note."""
@@ -292,7 +312,9 @@ class StoredLog:
                 f" ({self._uncertain}); restart the node, which reads what the disk holds"
             )
 
-    def _commit(self, growth: Growth, note: str, checkpoint: Checkpoint, rows: Sequence[tuple[bytes, bytes]]) -> None:
+    def _commit(
+        self, growth: Growth, note: str, checkpoint: Checkpoint, rows: Sequence[tuple[int, bytes, bytes]]
+    ) -> None:
         """Bodies, tiles, checkpoint, in this order; the caller holds ``_writing``.
 
         Raises:
@@ -391,7 +413,40 @@ class StoredLog:
                 f"{self.folder / bodies.FILE}: the body of leaf {index} is not what was committed to"
             )
 
-    def _keep_cosignatures(self, note: str, witnesses: Mapping[str, str]) -> dict[str, int]:
+    def _keep_cosignatures(self, group: Sequence[Cosigning]) -> None:
+        kept: dict[int, str | None] = {}
+        merged: dict[int, str] = {}
+        good: list[tuple[int, Cosigning]] = []
+        for each in group:
+            try:
+                size = self._check_own(each.note)
+                if size not in kept:
+                    kept[size] = self._bodies.cosigned_at(size)
+                before = merged.get(size, kept[size])
+                merged[size] = merge_cosignatures(before, each.note, self._held.dids, each.witnesses)
+                good.append((size, each))
+            except ComityError as error:
+                each.failure = error
+        try:
+            for size, note in merged.items():
+                if note != kept[size]:
+                    self._keep_cosigned(size, note)
+        except ComityError as error:
+            for _, each in good:
+                each.failure = error
+            return
+        for size, each in good:
+            each.times = cosigners(merged[size], each.witnesses)
+
+    def _keep_cosigned(self, size: int, note: str) -> None:
+        count = len(parse_note(note).signatures) - 1
+        if count:
+            self._bodies.keep_cosigned(size, note, count)
+            if self._bodies.last_cosigned() == note:
+                show_file(self.folder / COSIGNED, note.encode())
+
+    def _check_own(self, note: str) -> int:
+        """The size in ``note``, if it is a checkpoint of this log."""
         checkpoint = open_checkpoint(note, self.origin, *self._held.dids)
         self._check_size(checkpoint.size)
         newest = self._state.checkpoint
@@ -400,11 +455,4 @@ class StoredLog:
             raise VerificationFailed(
                 f"«{self.origin}» is forked: its checkpoint of {checkpoint.size} leaves has another root than here"
             )
-        kept = self._bodies.cosigned_at(checkpoint.size)
-        merged = merge_cosignatures(kept, note, self._held.dids, witnesses)
-        count = len(parse_note(merged).signatures) - 1
-        if merged != kept and count:
-            self._bodies.keep_cosigned(checkpoint.size, merged, count)
-            if self._bodies.last_cosigned() == merged:
-                show_file(self.folder / COSIGNED, merged.encode())
-        return cosigners(merged, witnesses)
+        return checkpoint.size

@@ -13,9 +13,11 @@ from catalog.checkpoint import Checkpoint, add_line, sign_checkpoint, verify_cos
 from catalog.cid import Cid
 from catalog.dagcbor import Value, cid_of, decode, encode
 from catalog.error import BadInput, ComityError, Denied, NotFound, Unreachable, VerificationFailed
+from catalog.index import SiteIndex
 from catalog.key import UNSIGNED, PrivateKey, signed
+from catalog.leaf import encode_leaf, seal
 from catalog.member import KeyFields, Member, Role
-from catalog.merkle import EMPTY_ROOT
+from catalog.merkle import EMPTY_ROOT, Frontier, leaf_hash
 from catalog.origin import LogName, origin_of
 from catalog.project import ProjectRef
 from node.founding import Founder, Founding, Knock
@@ -27,6 +29,7 @@ from node.message import (
     Outcome,
     Place,
     ProofAnswer,
+    Row,
     Rows,
     Who,
     WhoAnswer,
@@ -196,6 +199,47 @@ def test_checkpoints_that_are_not_the_askers_own(tmp_path: Path) -> None:
         assert isinstance(given, Added)
         assert given.line is not None
         assert verify_cosignature(add_line(own, given.line), site.root, site.node.did)
+
+    at_a_hospital(tmp_path, test)
+
+
+def test_rows_that_nobody_signed_beside_a_checkpoint(tmp_path: Path) -> None:
+    """Else a member has the hospital count what no key signed for, because it came with a checkpoint."""
+
+    async def test(there: Hospital) -> None:
+        site, mallory, other = there.site, there.mallory, there.other
+        origin = origin_of(mallory.root.did, LogName.CATALOG)
+        # A newcomer, of whose catalog the hospital has nothing yet, but knows its key.
+        site.index.replace(SiteIndex(mallory.root.did))
+        site.replicas._keys = lambda _root: [mallory.node.did]
+
+        def row(index: int, key: PrivateKey = mallory.node, name: str = origin) -> Row:
+            fields = KeyFields(did=key.did, role=Role.NODE, name="Mallory", x25519=bytes(32))
+            body = encode(write_body("key", fields, site=mallory.root.did, at=index, by=mallory.root))
+            leaf = encode_leaf(seal(name, 0, "key", body, bytes([index]) * 32))
+            return Row(index=index, leaf=leaf, salt=bytes([index]) * 32, body=body)
+
+        first, second = row(0), row(1, mallory.steward)
+        root = Frontier().extend([leaf_hash(first.leaf), leaf_hash(second.leaf)]).root
+        note = sign_checkpoint(Checkpoint(origin, 2, root), mallory.node)
+        forged = sign_checkpoint(Checkpoint(origin, 2, root), other.node)
+        theirs = sign_checkpoint(Checkpoint(origin_of(other.root.did, LogName.CATALOG), 2, root), mallory.node)
+        for shown, rows in (
+            (forged, (first, second)),
+            (theirs, (first, second)),
+            (note, (first, row(1))),
+            (note, (structs.replace(second, index=0), structs.replace(first, index=1))),
+            (note, (structs.replace(first, leaf=b""), second)),
+        ):
+            with pytest.raises(VerificationFailed):
+                await ask(there, mallory.root.did, AddCheckpoint(note=shown, old=0, proof=(), rows=rows), Added)
+        replica = await site.replicas.of(mallory.root.did)
+        assert (replica.size, site.index.site(mallory.root.did).size) == (0, 0)
+        question = AddCheckpoint(note=note, old=0, proof=(), rows=(first, second))
+        given = await ask(there, mallory.root.did, question, Added)
+        assert isinstance(given, Added)
+        assert given.line is not None
+        assert (replica.size, site.index.site(mallory.root.did).size) == (2, 2)
 
     at_a_hospital(tmp_path, test)
 

@@ -13,7 +13,7 @@ from catalog.headmap import Head, HeadMap, subject_hash
 from catalog.key import public_bytes
 from catalog.origin import LogName
 from node.automator.recovery import RECEIPTS_PATH
-from node.message import AddCheckpoint, Added, Done, Envelope, HeadsAnswer, ProofAnswer, Reply, Rows
+from node.message import AddCheckpoint, Added, Done, Envelope, HeadsAnswer, ProofAnswer, Reply, Row, Rows
 from node.network.peer import peer_id_of
 from node.network.tls import certificate
 from node.replicate.catchup import BodyAnswer, bodies_path, body_path, bundle_path, checkpoint_path
@@ -114,6 +114,8 @@ def messages(told: dict[str, Told]) -> dict[str, Told]:
     """Questions and answers on a control connection."""
     early, later_, audit = (told[name] for name in ("anna-catalog", "anna-catalog-later", "anna-audit-later"))
     pushed = AddCheckpoint(note=str(later_["checkpoint"]), old=8, proof=CATALOG_LOG.path(8, 19))
+    new = Row(index=18, leaf=CATALOG_LOG.leaves[18], salt=salt(18), body=encode(CATALOG_LOG.bodies[18][1]))
+    shown = AddCheckpoint(note=str(later_["checkpoint"]), old=18, proof=CATALOG_LOG.path(18, 19), rows=(new,))
     line = str(later_["cosignatures"][0]["line"])  # type: ignore[index]
     heads = HeadsAnswer(
         notes=(str(later_["checkpoint"]), str(audit["checkpoint"])),
@@ -129,6 +131,7 @@ def messages(told: dict[str, Told]) -> dict[str, Told]:
         "rows": Envelope(question=Rows(who=answered.WHO, after=None)),
         "add-checkpoint-first": Envelope(question=AddCheckpoint(note=str(early["checkpoint"]), old=0, proof=())),
         "add-checkpoint": Envelope(question=pushed),
+        "add-checkpoint-shown": Envelope(question=shown),
         "heads-answer": _answer(heads),
         "heads-answer-reopened": _answer(reopened),
         "consistency-answer": _answer(ProofAnswer(hashes=CATALOG_LOG.path(4, 8))),

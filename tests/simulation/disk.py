@@ -278,7 +278,9 @@ class SimulatedReplica(_Log):
         async with Change(Write.DROP):
             self._added.clear()
 
-    async def extend(self, note: str, new_leaves: Sequence[bytes]) -> None:
+    async def extend(
+        self, note: str, new_leaves: Sequence[bytes], bodies: Sequence[tuple[int, bytes, bytes]] = ()
+    ) -> list[int]:
         async with Change(Write.EXTEND):
             stored = self.stored
             checkpoint = open_checkpoint(note, self.origin, stored.did)
@@ -290,11 +292,15 @@ class SimulatedReplica(_Log):
             stored.hashes.extend(hashes)
             stored.note = note
             self._added.clear()
+            return self._keep(bodies)
 
     async def put_bodies(self, rows: Sequence[tuple[int, bytes, bytes]]) -> list[int]:
         async with Change(Write.PUT):
-            wrong = [index for index, salt, body in rows if not self._opens(index, salt, body)]
-            self.stored.bodies.update({index: (salt, body) for index, salt, body in rows if index not in wrong})
+            return self._keep(rows)
+
+    def _keep(self, rows: Sequence[tuple[int, bytes, bytes]]) -> list[int]:
+        wrong = [index for index, salt, body in rows if not self._opens(index, salt, body)]
+        self.stored.bodies.update({index: (salt, body) for index, salt, body in rows if index not in wrong})
         return wrong
 
     def _opens(self, index: int, salt: bytes, body: bytes) -> bool:

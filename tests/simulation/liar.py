@@ -12,6 +12,8 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import Final
 
+from msgspec import structs
+
 from catalog.beat import BeatFields
 from catalog.body import write_body
 from catalog.checkpoint import Checkpoint, cosign, sign_checkpoint
@@ -22,6 +24,7 @@ from catalog.leaf import AuditKind
 from catalog.note import parse_note
 from catalog.origin import LogName, origin_of
 from node.message import (
+    MAX_ROWS,
     AddCheckpoint,
     Added,
     Consistency,
@@ -29,6 +32,7 @@ from node.message import (
     HeadsAnswer,
     ProofAnswer,
     Question,
+    Row,
     question_bytes,
     read_question,
     read_reply,
@@ -245,7 +249,7 @@ class Liar:
     # --- asking ------------------------------------------------------------------------------------------------------
 
     async def _push(self) -> None:
-        """Ask one after the other to cosign either history, as it is or as it was."""
+        """Ask one after the other to cosign either history, as it is or as it was, and show rows of it."""
         seen: dict[tuple[str, str], int] = {}
         while True:
             await Nap(self._random.randrange(1, GROWS_MILLIS))
@@ -255,9 +259,32 @@ class Liar:
             old, size = seen.get((witness, log.origin), 0), Checkpoint.parse(parse_note(note).text).size
             question = Consistency(origin=log.origin, old=min(old, size), new=size)
             proof = (await path_answer(SimulatedReplica(log), question)).hashes
-            answer = await self._ask(witness, AddCheckpoint(note=note, old=old, proof=proof))
+            rows = self._rows(log, self._random.choice([old, old, max(0, old - 1)]), size)
+            answer = await self._ask(witness, AddCheckpoint(note=note, old=old, proof=proof, rows=rows))
             if answer is not None:
                 seen[witness, log.origin] = answer.size
+
+    def _rows(self, log: StoredLog, old: int, size: int) -> tuple[Row, ...]:
+        """What goes with a checkpoint; if it garbles, one of them is not what was signed, or is left out."""
+        if not size - MAX_ROWS <= old < size or self._withholds(0.5):
+            return ()
+        rows = [
+            Row(index=at, leaf=log.leaves[at], salt=salt, body=body)
+            for at, (salt, body) in sorted(log.bodies.items())
+            if old <= at < size
+        ]
+        if self._garbles(0.5):
+            at = self._random.randrange(len(rows))
+            row = rows.pop(at)
+            lies = (
+                [],
+                [structs.replace(row, leaf=self._garbled(row.leaf)[: 2 * len(row.leaf)])],
+                [structs.replace(row, body=self._garbled(row.body or b""))],
+                [structs.replace(row, salt=bytes(32))],
+                [structs.replace(row, salt=None, body=None)],
+            )
+            rows[at:at] = self._random.choice(lies)
+        return tuple(rows)
 
     async def _ask(self, witness: str, question: AddCheckpoint) -> Added | None:
         with suppress(ComityError):

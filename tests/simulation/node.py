@@ -329,7 +329,9 @@ class Node:
 
     def heard(self, source: str, message: bytes) -> None:
         """A hint that there is news of a site, which only brings its next round forward: it may be false."""
-        site = message.decode(errors="replace").partition("/")[0]
+        self._wake(message.decode(errors="replace").partition("/")[0])
+
+    def _wake(self, site: str) -> None:
         if site in self._news:
             self._news[site].set(None)
 
@@ -357,7 +359,7 @@ class Node:
             case Consistency() as question:
                 return await path_answer(self._log(question.origin), question)
             case AddCheckpoint() as question:
-                return await cosign(self.witness, self._replicas, asker, question)
+                return await cosign(self.witness, self.replicator, self._replicas, self._wake, asker, question)
             case Place() as place:
                 self._watch.placed(self.site, cid_of(place.order), self.index, self.clock.now())
                 return await self._place(place, asker)

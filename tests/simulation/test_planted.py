@@ -25,9 +25,10 @@ from node.automator.verify import Verified
 from node.bus.bus import Bus
 from node.bus.dispatch import Reached
 from node.log import PeerLog
-from node.message import AddCheckpoint, Added, Proof
+from node.message import AddCheckpoint, Added, Proof, Row
 from node.replicate.cosign import Witness
 from node.replicate.freshness import Freshness
+from node.replicate.news import going_on
 from node.replicate.quota import Quota
 from node.replicate.replicator import Replicator
 from node.replication import Seen
@@ -190,9 +191,34 @@ class CredulousNode(Node):
     replicator_class = Credulous
 
 
+class Obliging(Replicator):
+    """Takes the rows that it is shown with a checkpoint, whatever root they rebuild."""
+
+    async def offered(self, site: str, note: str, rows: Sequence[Row]) -> None:
+        replica = await self._replicas.of(site)
+        size = Checkpoint.parse(parse_note(note).text).size
+        fresh = going_on(rows, replica.size, size)
+        if site in self._under_way or not fresh:
+            return
+        assert isinstance(replica, SimulatedReplica)
+        log = replica.stored
+        log.leaves.extend(row.leaf for row in fresh)
+        log.hashes.extend(leaf_hash(row.leaf) for row in fresh)
+        log.note = note
+
+
+class ObligingNode(Node):
+    replicator_class = Obliging
+
+
 def test_a_bad_tile_that_is_taken_is_caught() -> None:
     garbling = replace(LYING, habits=(Habit.GARBLES,), cuts=8, stewards=8)
     caught(CredulousNode, garbling, Invariant.CONVERGES)
+
+
+def test_false_rows_with_a_checkpoint_that_are_taken_are_caught() -> None:
+    garbling = replace(LYING, habits=(Habit.GARBLES,), cuts=8, stewards=8)
+    caught(ObligingNode, garbling, Invariant.CONVERGES)
 
 
 class Gullible(Node):

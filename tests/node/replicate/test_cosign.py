@@ -375,6 +375,7 @@ class Pushing:
         play(self.push.load())
 
     def to(self, witness: str) -> bool:
+        play(self.push.aim())
         return play(self.push.push(witness))
 
 
