@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from pathlib import Path
 from typing import Self
 
@@ -15,13 +14,13 @@ from catalog import tiles
 from catalog.checkpoint import Checkpoint, cosigners, merge_cosignatures, open_checkpoint
 from catalog.error import BadInput, ComityError, Conflict, NotFound, VerificationFailed
 from catalog.leaf import decode_leaf, opens
-from catalog.merkle import HASH, Subtree, leaf_hash, prove_consistency, prove_inclusion, root_of
-from catalog.multiproof import prove_many
+from catalog.merkle import Subtree, leaf_hash, prove_consistency, prove_inclusion, root_of
 from catalog.note import parse_note
 from catalog.tiles import Tile
 from node.storage import bodies
 from node.storage.durable import show_file, write_files
 from node.storage.logfolder import CHECKPOINT, COSIGNED, Growth, LogFolder, State
+from node.storage.shown import show_leaves
 
 
 @dataclass(slots=True, eq=False)
@@ -374,31 +373,12 @@ class StoredLog:
         return [(leaf, bodies.get(start + offset)) for offset, leaf in enumerate(leaves)]
 
     def _show(self, indexes: Sequence[int], size: int) -> tuple[list[tuple[bytes, tuple[bytes, bytes] | None]], bytes]:
-        read: dict[tuple[int, int, int], bytes] = {}
-
-        def tile(level: int, index: int, width: int) -> bytes:
-            if (level, index, width) not in read:
-                read[level, index, width] = self._tiles.require(level, index, width)
-            return read[level, index, width]
-
-        proof = prove_many(indexes, size, tiles.subtree_of(size, tile))
+        found, proof = show_leaves(self._tiles, indexes, size)
         bodies = self._bodies.among(indexes)
-        found = []
-        for number, group in groupby(indexes, lambda index: index // tiles.WIDTH):
-            bundle = Tile(tiles.ENTRIES, number, min(size - number * tiles.WIDTH, tiles.WIDTH))
-            leaves = self._tiles.read_leaves(bundle)
-            hashes = tile(0, number, bundle.width)
-            for index in group:
-                at = index - bundle.start
-                if leaf_hash(leaves[at]) != hashes[at * HASH : (at + 1) * HASH]:
-                    raise VerificationFailed(
-                        f"{self._tiles.file(bundle)} or its hashes are damaged: leaf {index} is not what was committed"
-                        " to; run «comity site fsck»"
-                    )
-                if index in bodies:
-                    self._check_opens(index, leaves[at], *bodies[index])
-                found.append((leaves[at], bodies.get(index)))
-        return found, proof
+        for index, leaf in zip(indexes, found, strict=True):
+            if index in bodies:
+                self._check_opens(index, leaf, *bodies[index])
+        return [(leaf, bodies.get(index)) for index, leaf in zip(indexes, found, strict=True)], proof
 
     def _read_body(self, index: int) -> tuple[bytes, bytes] | None:
         found = self._bodies.get(index)
