@@ -21,9 +21,10 @@ test: $(READY)  ## All tests, side by side and in random order.
 test-real: $(READY)  ## Our logs in Go's sumdb, torchwood and Tessera, and Tessera's here. Needs Go.
 	@tests/oracle/run
 
-soak: $(READY)  ## Simulated consortia and inputs to decoders, many more of them: make soak SEEDS=50.
+soak: $(READY)  ## Simulated consortia, inputs to decoders and state machines, many more of them: make soak SEEDS=50.
 	@COMITY_SEEDS=$(SEEDS) $(BIN)/pytest -n auto tests/simulation
 	@COMITY_FUZZ=$$(( $(SEEDS) * 1000 )) $(BIN)/pytest -n auto tests/fuzz
+	@COMITY_MACHINES=$$(( $(SEEDS) / 10 + 1 )) $(BIN)/pytest -n auto -k Machine tests/catalog tests/privacy tests/node/storage
 
 lint: $(READY)  ## Style, format, types, and which room may import which.
 	@$(BIN)/ruff check .
@@ -35,7 +36,7 @@ bench: $(READY)  ## Measure, each figure beside its reference in the same run.
 	@$(BIN)/python -m bench
 
 bench-catalog: $(READY)  ## The figures of logs, catalog, grants, search and audit alone. Needs Go.
-	@$(BIN)/python -m bench append catchup visible grant search audit
+	@$(BIN)/python -m bench append catchup growth visible grant search audit
 
 devnet: $(READY)  ## Start a consortium on this machine to play with; «comity devnet down» ends it.
 	@$(BIN)/python -m cli.main devnet up

@@ -17,7 +17,7 @@ from bench.figure import Figure, Report
 from bench.machine import machine
 from catalog.error import BadInput, ComityError
 
-NAMES: Final = ("terminal", "start", "step", "append", "visible", "search", "grant", "audit", "catchup")
+NAMES: Final = ("terminal", "start", "step", "append", "visible", "search", "grant", "audit", "catchup", "growth")
 """Each is a module of this package with ``measure``, whose docstring says what is measured and what is promised."""
 
 FOLDER: Final = Path("out/bench")
@@ -71,14 +71,14 @@ def _keep(name: str, report: Report) -> None:
 
 def _table(figures: Sequence[Figure]) -> Table:
     table = Table(box=None, header_style="bold")
-    for heading in ("what", "ours, ms", "reference", "ms", "ratio", "promise", "kept"):
-        table.add_column(heading, justify="right" if heading in ("ours, ms", "ms", "ratio") else "left")
+    for heading in ("what", "ours", "reference", "its", "ratio", "promise", "kept"):
+        table.add_column(heading, justify="right" if heading in ("ours", "its", "ratio") else "left")
     for each in figures:
         table.add_row(
             each.what,
-            _millis(each.ours.median),
+            _shown(each.ours.median, each.unit),
             each.reference.what,
-            _millis(each.reference.median),
+            _shown(each.reference.median, each.unit),
             f"{each.ratio:.1f}",
             each.floor_text,
             {True: "yes", False: "NO", None: "–"}[each.held],
@@ -86,8 +86,8 @@ def _table(figures: Sequence[Figure]) -> Table:
     return table
 
 
-def _millis(value: float) -> str:
-    return f"{value:,.1f}" if value >= 10 else f"{value:.2f}"
+def _shown(value: float, unit: str) -> str:
+    return f"{value:,.1f} {unit}" if value >= 10 else f"{value:.2f} {unit}"
 
 
 if __name__ == "__main__":

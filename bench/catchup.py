@@ -42,7 +42,7 @@ from node.site.provers import Provers
 from node.site.together import aside, side_by_side
 from node.storage.replica import ReplicaLog
 from node.storage.search import SearchStore
-from node.storage.versions import VersionStore
+from node.storage.versionstore import VersionStore
 from node.system import SystemClock, SystemRandom
 
 SITES = 8
@@ -142,11 +142,11 @@ def _servers(folder: Path, count: int) -> Iterator[list[int]]:
             process.wait()
 
 
-class _Newcomer:
-    """A member that has nothing yet, over ``client``; each step is for one site."""
+class Newcomer:
+    """A member's replicas and what it reads of them, in ``folder``; each step is for one site."""
 
-    def __init__(self, folder: Path, bulk: Direct) -> None:
-        folder.mkdir()
+    def __init__(self, folder: Path, bulk: Direct | None) -> None:
+        folder.mkdir(exist_ok=True)
         self._folder, self._bulk = folder, bulk
         self.replicas: dict[str, ReplicaLog] = {}
         versions, _ = VersionStore.open(folder / "versions.db", lambda site, place: self.replicas[site].peek(place))
@@ -155,33 +155,49 @@ class _Newcomer:
         self._finding = Finding(self.index, SearchStore.open(folder / "search.db")[0], lambda _: None)
 
     async def open(self) -> None:
+        """Open all replicas."""
         for number, (site, node) in enumerate(KEYS.items()):
             origin = origin_of(site, LogName.CATALOG)
             self.replicas[site] = await ReplicaLog.open(self._folder / str(number), origin, node)
 
     async def logs(self, site: str) -> None:
+        """Fetch the leaves."""
         sender, replica = self._sender(site), self.replicas[site]
         note = await sender.note()
         await fetch_leaves(sender, replica, open_checkpoint(note, replica.origin, KEYS[site]), note)
 
     async def bodies(self, site: str) -> None:
+        """Fetch the bodies."""
         came = await fetch_bodies(self._sender(site), self.replicas[site], 0, lambda _count, _size: None)
         if came.failure is not None:
             raise came.failure
 
     async def counted(self, site: str) -> None:
+        """Index them."""
         await index_log(self.replicas[site], self.index.site(site), Feeding(self._provers, self._keeping))
 
     async def found(self, site: str) -> None:
+        """Bring the search up to the index."""
         await self._finding.renew(site)
 
     async def everything(self, site: str) -> None:
+        """All of it, as a node does."""
         await self.logs(site)
         await self.bodies(site)
+        await self._read(site)
+
+    async def started(self, site: str) -> None:
+        """Take up what is here, as a start does, and read the rest of the log."""
+        await self._keeping.take_up(self.replicas[site], self.index.site(site))
+        await self._finding.renew(site)
+        await self._read(site)
+
+    async def _read(self, site: str) -> None:
         feeding = Feeding(self._provers, self._keeping, self._finding)
         await index_log(self.replicas[site], self.index.site(site), feeding)
 
     async def aclose(self) -> None:
+        """Close everything."""
         for replica in self.replicas.values():
             await replica.aclose()
         await self._provers.aclose()
@@ -189,6 +205,8 @@ class _Newcomer:
         self._keeping.close()
 
     def _sender(self, site: str) -> Sender:
+        if self._bulk is None:
+            raise RuntimeError("there is nobody to fetch from")
         return Sender(site, site, self._bulk, side_by_side, aside)
 
 
@@ -196,15 +214,15 @@ async def _catch_up(folder: Path, ports: Sequence[int], apart: bool) -> Run:
     """Catch up with all sites; each step for all sites before the next one if ``apart``."""
     seconds = []
     with BulkClient(PrivateKey(os.urandom(32)), SystemClock(), SystemRandom()) as client:
-        newcomer = await trio.to_thread.run_sync(_Newcomer, folder, Direct(client, ports))
+        newcomer = await trio.to_thread.run_sync(Newcomer, folder, Direct(client, ports))
         await newcomer.open()
-        before = _resident()
+        before = resident()
         steps = [newcomer.logs, newcomer.bodies, newcomer.counted, newcomer.found] if apart else [newcomer.everything]
         for step in steps:
             began = time.perf_counter()
             await side_by_side([partial(step, site) for site in KEYS])
             seconds.append(time.perf_counter() - began)
-        grown = _resident() - before
+        grown = resident() - before
         for site in KEYS:
             if len(list(newcomer.index.site(site).entries("dataset"))) != ENTRIES // SITES - 2:
                 raise RuntimeError("not every entry came and counts")
@@ -245,6 +263,6 @@ def _bare(bodies: Sequence[bytes]) -> float:
         return _timed(lambda: connection.executemany("INSERT INTO words VALUES (?, ?)", rows))
 
 
-def _resident() -> int:
+def resident() -> int:
     """Bytes of this process in memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

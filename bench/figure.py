@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Repeated measurements of one thing, in milliseconds."""
+    """Repeated measurements of one thing: milliseconds, if its figure does not say another unit."""
 
     what: str
-    millis: tuple[float, ...]
+    values: tuple[float, ...]
 
     @classmethod
     def of_seconds(cls, what: str, seconds: Sequence[float]) -> Series:
@@ -22,14 +22,14 @@ class Series:
     @property
     def median(self) -> float:
         """The median: one slow run on a shared machine does not move it."""
-        return statistics.median(self.millis)
+        return statistics.median(self.values)
 
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """The promise: ours, or ours less its reference (``beyond``), takes at most ``millis``."""
+    """The promise: ours, or ours less its reference (``beyond``), is at most ``most``."""
 
-    millis: float
+    most: float
     beyond: bool = False
 
 
@@ -41,6 +41,7 @@ class Figure:
     ours: Series
     reference: Series
     floor: Floor | None = None
+    unit: str = "ms"
 
     @property
     def ratio(self) -> float:
@@ -52,14 +53,14 @@ class Figure:
         """Whether the promise was kept in this run; ``None`` where there is none."""
         if self.floor is None:
             return None
-        return self.ours.median - (self.reference.median if self.floor.beyond else 0.0) <= self.floor.millis
+        return self.ours.median - (self.reference.median if self.floor.beyond else 0.0) <= self.floor.most
 
     @property
     def floor_text(self) -> str:
         """The promise in words."""
         if self.floor is None:
             return "–"
-        return f"≤ {self.floor.millis:,.6g} ms" + (" beyond it" if self.floor.beyond else "")
+        return f"≤ {self.floor.most:,.6g} {self.unit}" + (" beyond it" if self.floor.beyond else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from catalog.approve import ApproveFields
 from catalog.beat import BeatFields
 from catalog.block import BlockFields, EndorseFields
@@ -71,8 +73,7 @@ WITNESS_KINDS: Final = frozenset({"key", "beat", "epoch-signature", "withdraw", 
 """What the catalog of a member may hold that only witnesses logs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """A verified entry: its place in the log of ``site``, its body and its typed fields."""
 
     site: str

@@ -12,7 +12,7 @@ that was the latest. What does not count is kept as a fault with its reason; it 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from catalog.block import BlockFields
 from catalog.body import Body
@@ -34,6 +34,12 @@ from catalog.versions import HeldVersions, Versions, held, subject_key
 from catalog.withdraw import WithdrawFields
 
 T = TypeVar("T", bound=Value)
+
+_READING: Final = 2
+"""Raised when this module, or what it asks, judges otherwise than before what counts."""
+
+RULES: Final = f"{_READING} {' '.join(sorted(KINDS))}"
+"""By what rules a log was read: what another version read, by others, is not taken up."""
 
 
 class SiteIndex:
@@ -79,7 +85,7 @@ class SiteIndex:
         if kind and kind not in KINDS and is_critical(kind):
             self.stop(f"this version does not know the kind «{kind}» of its entry {index}; update this node")
         if reading.unread:
-            self.versions.hide(index)
+            self.versions.hide(index, lacking=not reading.fault)
         if reading.entry is None:
             if reading.fault:
                 self.versions.blame(index, reading.fault)
@@ -88,7 +94,9 @@ class SiteIndex:
             self._check_counts(reading.entry)
         except VerificationFailed as error:
             if self.keys.cut(reading.entry.body.actor, index):
-                self.versions.forget([index])  # honest versions after it may have named it as what they replace
+                self.versions.hide(
+                    index, lacking=False
+                )  # honest versions after it may have named it as what they replace
             self.versions.blame(index, str(error))
             return None
         self.versions.count(reading.entry, reading.digest, as_counted(reading.entry))

@@ -161,6 +161,21 @@ def decode_leaf(data: bytes) -> Leaf:
     Raises:
         VerificationFailed: another size, another version, or not a leaf.
     """
+    log, kind, epoch, commitment = _parts(data)
+    return Leaf(log=log, kind=kind, epoch=epoch, commitment=commitment)
+
+
+def kind_in(data: bytes) -> str:
+    """The kind that a leaf says, as text.
+
+    Raises:
+        VerificationFailed: as for :func:`decode_leaf`.
+    """
+    return _parts(data)[1].rstrip(b"\0").decode("ascii")
+
+
+def _parts(data: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """Log, kind, epoch and commitment."""
     if len(data) != LEAF_BYTES:
         raise VerificationFailed(f"a leaf of {len(data):,} bytes was refused: every leaf has {LEAF_BYTES}")
     found = _LAYOUT.fullmatch(data)
@@ -169,7 +184,7 @@ def decode_leaf(data: bytes) -> Leaf:
     log, kind, epoch, commitment = found.groups()
     if not _KIND.fullmatch(kind.rstrip(b"\0")):
         raise VerificationFailed("a leaf was refused: its kind is not small letters and hyphens, padded by zeros")
-    return Leaf(log=log, kind=kind, epoch=epoch, commitment=commitment)
+    return log, kind, epoch, commitment
 
 
 def _commit(salt: bytes, body: bytes) -> bytes:

@@ -7,16 +7,17 @@ apart (:func:`prove`), and may be done elsewhere, for many bodies at once, befor
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, NamedTuple
+
+import msgspec
 
 from catalog.body import MAX_BODY, Body, message_in, read_body
 from catalog.dagcbor import convert, encode, glance
 from catalog.entry import Entry, read_entry
 from catalog.error import VerificationFailed
 from catalog.key import check, verify
-from catalog.leaf import decode_leaf
+from catalog.leaf import kind_in
 
 DIGEST_BYTES: Final = 16
 
@@ -33,8 +34,7 @@ class Proof(NamedTuple):
     fault: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """What leaf ``index`` says.
 
     ``kind`` is the leaf's, empty if the leaf is none. ``entry`` is there if its body is here, well-formed and signed
@@ -70,7 +70,7 @@ def read_leaf(site: str, index: int, leaf: bytes, body: bytes | None, proof: Pro
     What does not decode is a fault, and never an error.
     """
     try:
-        kind = decode_leaf(leaf).kind_name
+        kind = kind_in(leaf)
     except VerificationFailed as error:
         return Reading(index, "", fault=str(error), unread=True)
     if body is None or proof.fault:

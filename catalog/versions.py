@@ -7,11 +7,12 @@ not lie in memory. :class:`HeldVersions` keeps them there, for whoever reads a l
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from heapq import nsmallest
 from itertools import islice
 from typing import Final, Protocol
+
+import msgspec
 
 from catalog.entry import Entry
 
@@ -23,8 +24,7 @@ def subject_key(subject: str) -> bytes:
     return sha256(subject.encode()).digest()[:SUBJECT_BYTES]
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(msgspec.Struct, frozen=True):
     """What an entry that counted at its place was about. One that is ``bound`` is never withdrawn.
 
     ``grant`` is the subject of the grant that a revocation ends; ``signer`` is who signed it, as the subject of an
@@ -77,8 +77,11 @@ class Versions(Protocol):
     def count(self, entry: Entry, digest: bytes, counted: Counted) -> None:
         """Take the next entry that counts, and what is remembered of it once something replaced it."""
 
-    def hide(self, place: int) -> None:
-        """What stands at ``place`` could not be read here: it may be a version of anything."""
+    def hide(self, place: int, lacking: bool) -> None:
+        """What stands at ``place`` could not be read here: it may be a version of anything.
+
+        ``lacking`` says that its body is not here, and may still come.
+        """
 
     def is_hidden(self, place: int) -> bool:
         """Whether it is not known what stands at ``place``."""
@@ -155,7 +158,7 @@ class HeldVersions:
         if counted.signer is not None:
             self._signed.setdefault(counted.signer, set()).add(entry.index)
 
-    def hide(self, place: int) -> None:
+    def hide(self, place: int, lacking: bool) -> None:  # noqa: ARG002
         """See :class:`Versions`."""
         self._hidden.add(place)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -50,8 +50,8 @@ def start_node(places: Places, institution: Institution) -> Process:
     return start(arguments, places.log(institution))
 
 
-def start_nodes(places: Places, known: Topology) -> State:
-    """Start all nodes, each recorded as soon as it is started, and wait until all answer.
+def start_nodes(places: Places, known: Topology, begin: Callable[[Places, Institution], Process] = start_node) -> State:
+    """Start all nodes, each by ``begin`` and recorded as soon as it is started, and wait until all answer.
 
     Raises:
         ComityError: a node ended instead of answering; the message has its last line.
@@ -59,7 +59,7 @@ def start_nodes(places: Places, known: Topology) -> State:
     state = State(sites=len(known.publishers), processes={})
     write_state(places, state)
     for each in known.sites:
-        state = State(sites=state.sites, processes={**state.processes, each.handle: start_node(places, each)})
+        state = State(sites=state.sites, processes={**state.processes, each.handle: begin(places, each)})
         write_state(places, state)
     with ThreadPoolExecutor(len(known.sites)) as threads:
         list(threads.map(lambda each: await_node(places, each, state.processes[each.handle]), known.sites))

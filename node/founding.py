@@ -6,6 +6,7 @@ rights afterwards: epoch 0 is valid because all of its founders signed it, and f
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -124,6 +125,7 @@ def node_of(founder: Founder) -> str:
     return fields.did
 
 
+@lru_cache(maxsize=512)
 def node_fields(data: bytes, site: str, by: str) -> KeyFields:
     """The fields of a body in which ``by``, as the root of ``site``, enrols or removes a node key.
 

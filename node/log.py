@@ -93,8 +93,12 @@ class PeerLog(Log, Protocol):
     async def drop_added(self) -> None:
         """Forget what was added beyond the checkpoint."""
 
-    async def extend(self, note: str, new_leaves: Sequence[bytes]) -> None:
-        """Add the last leaves up to the checkpoint ``note``, and take it.
+    async def extend(
+        self, note: str, new_leaves: Sequence[bytes], bodies: Sequence[tuple[int, bytes, bytes]] = ()
+    ) -> list[int]:
+        """Add the last leaves up to the checkpoint ``note``, with (index, salt, body) of some of them, and take it.
+
+        The indexes of the bodies that their leaves do not commit to, which are not kept.
 
         Raises:
             VerificationFailed: they do not rebuild its root; none of these leaves was taken.

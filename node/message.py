@@ -23,6 +23,7 @@ from catalog.error import (
     VerificationFailed,
     shown,
 )
+from catalog.fork import Fork
 from catalog.headmap import HeadProof
 from catalog.key import Did, Signed
 from catalog.project import ProjectRef
@@ -35,6 +36,9 @@ MAX_MESSAGE: Final = 1 << 20
 _MOST_MESSAGE: Final = 2000
 MAX_KNOWN: Final = 2 * 256
 """Logs that an answer names: two of each member, of whom there are at most 256."""
+
+MAX_ROWS: Final = 128
+"""Rows that go with a checkpoint: of more than that, tiles and batches of bodies cost less."""
 
 A = TypeVar("A", bound=Value)
 
@@ -59,15 +63,26 @@ class Consistency(Value, frozen=True, kw_only=True, tag="consistency"):
     new: Index
 
 
+class Row(Value, frozen=True, kw_only=True):
+    """One row of a log: its place, its leaf, its salt and body. A blank has neither: erased, or not for the reader."""
+
+    index: Index
+    leaf: Annotated[bytes, msgspec.Meta(max_length=512)]
+    salt: Hash | None
+    body: Annotated[bytes, msgspec.Meta(max_length=64 << 10)] | None
+
+
 class AddCheckpoint(Value, frozen=True, kw_only=True, tag="add-checkpoint"):
     """Asks for the cosignature on a checkpoint of the asking site's own log (after C2SP tlog-witness).
 
-    ``proof`` is the :func:`catalog.merkle.full_path` from ``old``, which is what the witness has seen before.
+    ``proof`` is the :func:`catalog.merkle.full_path` from ``old``, which is what the witness has seen before. ``rows``
+    may be all those of a catalog from ``old`` on: the witness, who follows it, then has nothing to fetch.
     """
 
     note: Note
     old: Index
     proof: Hashes
+    rows: Annotated[tuple[Row, ...], msgspec.Meta(max_length=MAX_ROWS)] = ()
 
 
 class Proof(Value, frozen=True, kw_only=True):
@@ -140,10 +155,14 @@ class Halt(Signed, frozen=True, kw_only=True):
 
 
 class SeenAnswer(Value, frozen=True, kw_only=True):
-    """What a member has seen of the asking site's own logs: the checkpoints that this one signed, and its epochs."""
+    """What a member has seen of the asking site's own logs: checkpoints that this one signed, epochs, and forks.
+
+    The ``forks`` are those of the logs in the epochs that they have now.
+    """
 
     notes: Annotated[tuple[Note, ...], msgspec.Meta(max_length=8)]
     reopenings: Annotated[tuple[Reopening, ...], msgspec.Meta(max_length=MAX_REOPENINGS)]
+    forks: Annotated[tuple[Fork, ...], msgspec.Meta(max_length=2)] = ()
 
 
 class ReceiptsAnswer(Value, frozen=True, kw_only=True):
@@ -191,15 +210,6 @@ class ProofAnswer(Value, frozen=True, kw_only=True):
 
 class Done(Value, frozen=True, kw_only=True):
     """Nothing to say but that it is done."""
-
-
-class Row(Value, frozen=True, kw_only=True):
-    """One audit row: its place, its leaf, its salt and body. A blank has neither: erased, or not for the asker."""
-
-    index: Index
-    leaf: Annotated[bytes, msgspec.Meta(max_length=512)]
-    salt: Hash | None
-    body: Annotated[bytes, msgspec.Meta(max_length=64 << 10)] | None
 
 
 class Opening(Value, frozen=True, kw_only=True):

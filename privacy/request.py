@@ -82,7 +82,8 @@ class RuleRef:
 class Question:
     """What every request has.
 
-    ``here`` is the site whose policy decides. ``granted``: a grant of the owner covers asker, thing and action.
+    ``here`` is the site whose policy decides. ``granted``: a grant of the owner covers asker, thing and action; for a
+    value it covers every dataset of ``here`` that the value was made from.
     ``fresh``: what is known of the issuers relied on is recent enough for the action. ``ungranted`` is why there is
     no such grant, for the reason that people read; no rule sees it.
     """

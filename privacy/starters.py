@@ -25,6 +25,7 @@ when { context.granted && context.purposeMatches && context.fresh };
 permit (principal, action == Action::"compute", resource is Value)
 when { context.reader && context.purposeMatches && context.fresh && principal.site == context.here };
 
+// Beside this, what a grant let in leaves only while a grant stands that covers release.
 @id("endorsed-release")
 permit (principal, action == Action::"release", resource)
 when { context.endorsed && ["statistics", "model"].contains(resource.outputType) };

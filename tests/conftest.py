@@ -1,6 +1,9 @@
-"""For all tests: nothing is asserted about time."""
+"""What holds for every test."""
+
+from __future__ import annotations
 
 from hypothesis import settings
 
+# No test asserts a time: on a busy machine any example may take long.
 settings.register_profile("comity", deadline=None)
 settings.load_profile("comity")

@@ -98,6 +98,11 @@ class Evidence:
         """The datasets that a value was made from, itself if it is one: what an access to it is accounted to."""
         return self._datasets(data, None)
 
+    def owned(self, data: Data, site: str) -> frozenset[Cid]:
+        """Those of the :meth:`datasets` that stand in the catalog of ``site``."""
+        index = self._index.site(site)
+        return frozenset(cid for cid in self.datasets(data) if index.latest("dataset", str(cid)) is not None)
+
     def _datasets(self, data: Data, named: frozenset[Cid] | None) -> frozenset[Cid]:
         if self.dataset(data) is not None:
             return frozenset({data.cid})

@@ -154,7 +154,7 @@ class Reading:
                 return Blank(self._site, row.index, leaf.kind_name)
             body = self._body(row, leaf)
             fields = self._typed(body)
-            check_committed(fields, body.actor, lambda site: self._members[site].nodes if site in self._members else ())
+            check_committed(body, fields, lambda site: self._members[site].nodes if site in self._members else ())
             self._step(row.index, self._link(row.index, fields), body.at)
         except VerificationFailed as error:
             raise VerificationFailed(f"row {row.index} of its audit log: {error}") from error
@@ -217,7 +217,7 @@ class Reading:
     def _fields(self, row: Row) -> AccountFields:
         body = self._body(row, self._leaf(row))
         fields = self._typed(body)
-        check_committed(fields, body.actor, lambda site: self._members[site].nodes if site in self._members else ())
+        check_committed(body, fields, lambda site: self._members[site].nodes if site in self._members else ())
         return fields
 
     def _follow_epoch(self, note: str) -> None:

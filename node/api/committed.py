@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from functools import lru_cache
 
+from catalog.body import Body
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of, decode
 from catalog.error import VerificationFailed
 from catalog.httpsig import Asked, SignedRequest, read_kept
 from catalog.key import check
-from node.message import Who
+from node.message import Halt, Who
 from workflow.account import (
     MAX_REQUEST,
     AccessFields,
     AccountFields,
     EntryFields,
     FetchFields,
+    HaltFields,
     ReadFields,
     ReleaseFields,
     Side,
@@ -31,11 +33,11 @@ Nodes = Callable[[str], Collection[str]]
 """Every node key that a site, named by its root, ever had."""
 
 
-def check_committed(fields: AccountFields, actor: str, nodes: Nodes) -> None:
-    """Check that what ``fields``, written by the node ``actor``, says of somebody else was signed by them.
+def check_committed(body: Body, fields: AccountFields, nodes: Nodes) -> None:
+    """Check that what a row with these ``fields``, written by the node ``body.actor``, says of others they signed.
 
     Raises:
-        VerificationFailed: it was not, or something else was.
+        VerificationFailed: they did not, or signed something else.
     """
     match fields:
         case AccessFields():
@@ -43,11 +45,13 @@ def check_committed(fields: AccountFields, actor: str, nodes: Nodes) -> None:
         case ReadFields():
             _check_read(fields)
         case FetchFields():
-            _check_fetch(fields, actor, nodes)
+            _check_fetch(fields, body.actor, nodes)
         case ReleaseFields(side=Side.RECIPIENT):
             _check_received(fields, nodes)
         case EntryFields(actor=person):
             _check_in_chain(fields, person)
+        case HaltFields(statement=bytes() as statement):
+            _check_halt(body, fields, statement)
         case _:
             pass
 
@@ -115,6 +119,14 @@ def _check_received(fields: ReleaseFields, nodes: Nodes) -> None:
             continue
         return
     raise VerificationFailed("the statement in it was signed by no node of the owner")
+
+
+def _check_halt(body: Body, fields: HaltFields, statement: bytes) -> None:
+    word = decode(Halt, statement, MAX_REQUEST)
+    check(word, word.person)
+    said = (body.site, body.kind == "resume", fields.project, fields.member)
+    if (word.site, word.resume, word.project, word.member) != said:
+        raise VerificationFailed("the word that a steward signed says something else")
 
 
 def _check_in_chain(fields: AccountFields, person: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from catalog.cid import Cid
 from node.api.audit import Account
-from workflow.account import AccessFields, FetchFields, ReleaseFields, Side
+from workflow.account import AccessFields, FetchFields, ReleaseFields, ResultFields, Side
 
 Transfer = tuple[str, str, str, str]
 """Source, recipient, ``fetch`` or ``release``, and what: a root's CID, or an order's and the output's name."""
@@ -34,6 +34,7 @@ class Counterparts:
         self._rows: dict[Side, dict[Transfer, list[int]]] = {Side.SOURCE: {}, Side.RECIPIENT: {}}
         self._places: list[tuple[str, int, str, int, Cid]] = []
         self._orders: dict[tuple[str, int], Cid] = {}
+        self._let: dict[tuple[str, str], Transfer] = {}
 
     def take(self, account: Account) -> None:
         """Remember what of a row has another side."""
@@ -45,6 +46,12 @@ class Counterparts:
                     self._add(side, account, other, "release", f"{order}/{output}")
                 if release.place is not None:
                     self._places.append((account.site, account.index, other, release.place, order))
+            case ResultFields(order=order, kept=kept):
+                # What a second result does not release any more was taken back before anybody was told of it.
+                for output, each in kept.items():
+                    let = (account.site, f"{order}/{output}")
+                    if each.output.release is None and let in self._let:
+                        self._rows[Side.SOURCE].pop(self._let.pop(let))
             case AccessFields(order=order):
                 self._orders[account.site, account.index] = order
             case _:
@@ -54,7 +61,10 @@ class Counterparts:
         if other == account.site:
             return  # what a site gives to its own bus has no other side
         ends = (account.site, other) if side is Side.SOURCE else (other, account.site)
-        self._rows[side].setdefault((*ends, kind, what), []).append(account.index)
+        transfer = (*ends, kind, what)
+        self._rows[side].setdefault(transfer, []).append(account.index)
+        if side is Side.SOURCE and kind == "release":
+            self._let[account.site, what] = transfer
 
     def unmatched(self, answered: Mapping[str, int]) -> Iterator[Unmatched]:
         """The rows without another side, of pairs of which both ``answered`` (site → how many blanks it sent)."""

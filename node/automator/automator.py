@@ -7,7 +7,7 @@ so a message that comes twice, or after a crash, runs nothing twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from msgspec import structs
@@ -21,9 +21,10 @@ from node.automator.decide import Judge, Verdict
 from node.automator.hold import Holdings
 from node.automator.ledger import Attempt
 from node.automator.receipt import receipt_of
-from node.automator.release import Candidate, keep, rule
+from node.automator.release import FURTHER, Candidate, Ruling, keep, rule
 from node.automator.verify import Verified, Verifier
-from node.message import Place
+from node.automator.waiting import ReleaseMemory, Waiting
+from node.message import Place, Proof
 from node.ports import Clock, Random
 from node.replication import Covering
 from node.step import Finished, Product, Steps, Usage
@@ -51,6 +52,7 @@ class Automator:
         steps: Steps,
         holdings: Holdings,
         covering: Covering,
+        memory: ReleaseMemory,
         clock: Clock,
         random: Random,
     ) -> None:
@@ -61,8 +63,7 @@ class Automator:
         self._book = book
         self._steps = steps
         self._holdings = holdings
-        self._covering = covering
-        self._withheld: list[Attempt] = []
+        self._waiting = Waiting(verifier, judge, book, covering, memory, clock, self._hold)
         self._clock = clock
         self._random = random
 
@@ -80,15 +81,20 @@ class Automator:
         return self._told(attempt)
 
     def waits_for(self, order: Cid) -> int:
-        """How many leaves of the audit log the quorum must cosign before the order's receipt is final; 0 if it is."""
+        """How many leaves of the audit log the quorum must cosign before an order's receipt is final; 0 if it is."""
         attempt = self._book.ledger.attempt(order)
         return attempt.closed + 1 if attempt is not None and self._waits(attempt) else 0
 
-    def settle(self) -> None:
-        """More of the audit log was cosigned: what was released under it may be fetched from now on."""
-        waiting, self._withheld = self._withheld, []
-        for attempt in waiting:
-            self._hold(attempt)
+    async def look(self) -> None:
+        """Look after the releases that wait for the quorum, when it has cosigned more, and every second besides.
+
+        What it has cosigned takes effect, if what it rests on still stands. Else it is held for good. One call at a
+        time.
+
+        Raises:
+            ComityError: the audit log or the memory cannot be written.
+        """
+        await self._waiting.look()
 
     async def carry(self, message: Place, asker: str) -> Receipt:
         """Carry one order out for the bus node ``asker``; its final receipt, or the one that stands already.
@@ -108,6 +114,7 @@ class Automator:
             return standing
         self._check_instance(verified)
         self._check_halted(verified)
+        verified = replace(verified, case=replace(verified.case, granted=self._granted(message.proofs)))
         verdict = self._judge.compute(verified.case, self._clock.now())
         attempt = await self._open(verified, verdict)
         if verdict.allowed:
@@ -123,6 +130,7 @@ class Automator:
                 continue  # the log was restored: its result is lost, and its receipt is with others
             await self._fail(attempt, None, "the site's node stopped while it ran")
             lines.append(f"{attempt.access.instance} was running when the node stopped: recorded as failed")
+        await self._waiting.load()
         for attempt in self._book.ledger.ended():
             self._hold(attempt)
         return lines
@@ -141,6 +149,17 @@ class Automator:
         reason = self._halted(verified)
         if reason:
             raise Denied(reason)
+
+    def _granted(self, proofs: Sequence[Proof]) -> dict[str, Cid]:
+        """The grants that let in what the steps here that are proven beside an order were given."""
+        granted: dict[str, Cid] = {}
+        for proof in proofs:
+            if proof.order.site == self._site:
+                attempt = self._book.ledger.attempt(cid_of(proof.order))
+                if attempt is None:
+                    raise Denied("this site has no account any more of a step that it shall go on from; submit again")
+                granted |= attempt.access.granted
+        return granted
 
     def _check_instance(self, verified: Verified) -> None:
         order = verified.order
@@ -178,14 +197,15 @@ class Automator:
                 submission=verified.submission,
                 chain=chain,
                 copies=copies,
+                granted=dict(verdict.granted) if verdict.allowed else {},
             )
 
         kind = "intent" if verdict.allowed else "decision"
         await self._book.write([Line(kind, verified.datasets, fields, (case.person.did,))])
         for item in case.data:
             # What is brought here for the step is accounted to what it was made from.
-            self._holdings.account(item.cid, case.evidence.datasets(item))
-        return self._attempt(verified.order_cid)
+            self._holdings.account(item.cid, case.evidence.datasets(item), case.ref)
+        return self._book.attempt(verified.order_cid)
 
     async def _run(self, verified: Verified) -> Finished:
         order = verified.order
@@ -204,15 +224,12 @@ class Automator:
         failure = finished.failure or _shortcoming(verified.order, finished, now)
         if failure:
             await self._fail(attempt, finished.usage, failure)
-            return self._attempt(verified.order_cid)
-        over = self._halted(verified) or self._verifier.over(verified, now)
+            return self._book.attempt(verified.order_cid)
+        over = self._halted(verified) or self._verifier.over(attempt.access, verified.owners, now)
         if over:
             await self._fail(attempt, None, over)
-            return self._attempt(verified.order_cid)
-        rulings = [
-            rule(self._judge, verified.case, candidate, self._site, now)
-            for candidate in self._candidates(verified, finished.products)
-        ]
+            return self._book.attempt(verified.order_cid)
+        rulings = self._rulings(verified, attempt, finished.products, now)
         statements: dict[str, Release] = {}
         lines = [
             ruling.line(self._signer, self._site, verified, statements)
@@ -225,14 +242,25 @@ class Automator:
 
         status = Status.HELD if any(ruling.held for ruling in rulings) else Status.DONE
         result = _result_line(attempt, status, kept, finished.usage, verified.price)
+        if lines:
+            await self._waiting.expect(verified.order_cid)
         try:
             await self._book.write([*lines, result])
         except VerificationFailed:
             await self._fail(attempt, finished.usage, "the account of its outputs and their readers is too large")
-            return self._attempt(verified.order_cid)
-        closed = self._attempt(verified.order_cid)
+            return self._book.attempt(verified.order_cid)
+        closed = self._book.attempt(verified.order_cid)
         self._hold(closed)
         return closed
+
+    def _rulings(self, verified: Verified, attempt: Attempt, products: Mapping[str, Product], now: int) -> list[Ruling]:
+        case = replace(verified.case, granted=attempt.access.granted)
+        rests = case.reliance
+        lapses = {action: self._judge.lapse(rests, action, now) for action in FURTHER}
+        return [
+            rule(self._judge, case, candidate, self._site, lapses, now)
+            for candidate in self._candidates(verified, products)
+        ]
 
     def _candidates(self, verified: Verified, products: Mapping[str, Product]) -> list[Candidate]:
         label = verified.case.evidence.inputs_label(verified.order)
@@ -253,16 +281,9 @@ class Automator:
         told = reason if usage is None else RAN_AND_FAILED
         await self._book.write([_result_line(attempt, Status.FAILED, dict, usage, 0, told, reason)])
 
-    def _attempt(self, order: Cid) -> Attempt:
-        attempt = self._book.ledger.attempt(order)
-        if attempt is None:
-            raise ComityError("the audit log lost an order that it had; restart the node")
-        return attempt
-
     def _waits(self, attempt: Attempt) -> bool:
-        """Whether something was released that the quorum has not cosigned yet (PROTOCOL.md, Release)."""
-        kept = attempt.result.kept.values() if attempt.result is not None else ()
-        return any(each.output.release for each in kept) and self._covering.covered() <= attempt.closed
+        """Whether something was released that has not taken effect yet (PROTOCOL.md, Release)."""
+        return attempt.access.order in self._waiting
 
     def _hold(self, attempt: Attempt) -> None:
         """Hold the outputs of an attempt that has ended; for nobody else, as long as their release waits.
@@ -272,8 +293,6 @@ class Automator:
         if self._verifier.ended(attempt.access.project, self._clock.now()):
             return
         waits = self._waits(attempt)
-        if waits:
-            self._withheld.append(attempt)
         datasets = datasets_of(attempt.access.chain)
         for kept in attempt.result.kept.values() if attempt.result is not None else ():
             label = withheld(kept.label) if waits else kept.label
@@ -282,11 +301,8 @@ class Automator:
     def _told(self, attempt: Attempt) -> Receipt:
         if not self._waits(attempt):
             return self._receipt(attempt)
-        names = ", ".join(self._covering.lacking(attempt.closed + 1))
         accepted = self._receipt(replace(attempt, result=None))
-        return signed(
-            structs.replace(accepted, reason=f"done; its release waits for cosignatures by {names}"), self._signer
-        )
+        return signed(structs.replace(accepted, reason=f"done; {self._waiting.words(attempt)}"), self._signer)
 
     def _receipt(self, attempt: Attempt) -> Receipt:
         return receipt_of(attempt, self._site, self._book.number, self._signer)

@@ -17,7 +17,7 @@ from catalog.error import ComityError
 from catalog.key import Signer
 from catalog.origin import number_of
 from node.automator.halt import Halts
-from node.automator.ledger import Projection
+from node.automator.ledger import Attempt, Projection
 from node.log import OwnLog
 from node.ports import Clock
 from workflow.account import ACCOUNTS, AccountFields, Chain, Link
@@ -63,6 +63,17 @@ class AuditBook:
     def durable(self) -> int:
         """How many bodies are durable; what stands at a later place is still being written."""
         return self._log.size
+
+    def attempt(self, order: Cid) -> Attempt:
+        """What became of an order that was written down here.
+
+        Raises:
+            ComityError: the ledger has lost it.
+        """
+        found = self.ledger.attempt(order)
+        if found is None:
+            raise ComityError("the audit log lost an order that it had; restart the node")
+        return found
 
     async def write(self, lines: Sequence[Line]) -> int:
         """Write ``lines`` in one commit; durable on return. The index of the first.

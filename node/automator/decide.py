@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from msgspec import structs
 
 from catalog.block import BlockFields, EndorseFields
 from catalog.cid import Cid
+from catalog.dagcbor import cid_of
 from catalog.dataset import DatasetFields
 from catalog.grant import Action
 from catalog.index import Index, SiteIndex
 from catalog.label import Label
 from catalog.policy import PolicyFields
-from catalog.project import ProjectFields, ProjectRef
+from node.automator.case import Case, Reliance
 from privacy import decision as deciding
 from privacy.claim import claim_facts
 from privacy.decision import Decision
 from privacy.disease import Diseases, standard
-from privacy.grant import Chain, Wanted, covering, named_by
+from privacy.grant import Chain, Logs, Wanted, covering, named_by
 from privacy.label import may_hold
 from privacy.modifier import Use
 from privacy.policy import Policy, decide, told
@@ -28,32 +29,26 @@ from privacy.purpose import mismatch
 from privacy.request import Compute, DatasetRef, PersonAsker, Release, Request, ValueRef
 from privacy.trust import Person
 from workflow.argument import Data
-from workflow.evidence import Evidence
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """What is asked of this site, checked: who, for what, with which block, on which data, in which consortium."""
+class Lapse:
+    """Why what a step rests on does not stand; if not ``for_good``, more has to be heard of who speaks for it."""
 
-    consortium: Cid
-    person: Person
-    project: ProjectFields
-    ref: ProjectRef
-    cited: Sequence[Cid]
-    block: Cid
-    output_types: frozenset[str]
-    readers: frozenset[str]
-    data: Sequence[Data]
-    evidence: Evidence
-    runner: str
+    reason: str
+    for_good: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A decision, and what of it the asker may be shown: no facts, and a rule's name only if policy lets it be seen."""
+    """A decision, and what of it the asker may be shown: no facts, and a rule's name only if policy lets it be seen.
+
+    ``granted`` names the grants that it rests on (:class:`Reliance`).
+    """
 
     decision: Decision
     shown: Decision
+    granted: Mapping[str, Cid] = field(default_factory=dict)
 
     @property
     def allowed(self) -> bool:
@@ -108,14 +103,44 @@ class Judge:
 
     def compute(self, case: Case, now: int) -> Verdict:
         """May the step run here? The first input that is refused decides; a step without data is asked about too."""
-        verdicts = [self._verdict(*self._compute(case, data, now)) for data in case.data or (None,)]
-        return next((verdict for verdict in verdicts if not verdict.allowed), verdicts[-1])
+        rests, granted = case.reliance, dict(case.granted)
+        lapse = self.lapse(rests, "compute", now) if rests.granted else None
+        verdicts = []
+        for data in case.data or (None,):
+            chain, ungranted = self._granting(rests, data, now)
+            request, overdue = self._compute(case, data, chain, ungranted, now)
+            verdicts.append(self._verdict(request, lapse.reason if lapse is not None else overdue))
+            if data is not None and chain is not None:
+                granted[str(data.cid)] = cid_of(chain.grant)
+        decided = next((verdict for verdict in verdicts if not verdict.allowed), verdicts[-1])
+        return replace(decided, granted=granted)
+
+    def lapse(self, rests: Reliance, action: deciding.Action, now: int) -> Lapse | None:
+        """Why nothing made of what grants let in goes on to ``action`` now; none if each is covered by one still.
+
+        Asked whatever policy says: a grant that was taken back takes all with it that was not released before.
+        """
+        sites, logs = {rests.home, rests.project.site}, Logs(self._index)
+        for dataset, grant in rests.granted.items():
+            held = logs.held(grant)
+            if not held:
+                return Lapse("the grant that let the data in is not to be found any more", for_good=True)
+            chain, why = self._covering(rests, held[0].grant.site, Cid.parse(dataset), Action(action), now)
+            if chain is None:
+                return Lapse(why, for_good=True)
+            sites |= {held[0].grant.site, *chain.logs}
+        overdue = self.recency.refusal(action, sites)
+        return Lapse(overdue, for_good=False) if overdue else None
 
     def release(self, case: Case, label: Label, handle: str, output_type: str, now: int) -> Verdict:
         """May the output gain the readers that the order wants?"""
-        found = {data: self._covering(case, data, Action.RELEASE, now) for data in self._own(case.data)}
+        found = {
+            cid: self._covering(case.reliance, self._here.root, cid, Action.RELEASE, now) for cid in self._own(case)
+        }
         ungranted = next((why for _, why in found.values() if why), "")
-        unfit = [self._mismatch(case, data, found[data][0] if data in found else None, now) for data in case.data]
+        unfit = [
+            self._mismatch(case, data, found[data.cid][0] if data.cid in found else None, now) for data in case.data
+        ]
         overdue = self.recency.refusal("release", _relied(case, case.data, [chain for chain, _ in found.values()]))
         endorsed = self.endorsed(case.block, {output_type})
         request = Release(
@@ -138,12 +163,12 @@ class Judge:
         )
         return self._verdict(request, overdue)
 
-    def _verdict(self, request: Request, overdue: str) -> Verdict:
-        """What policy says; and a denial, whatever it says, if what is relied on is too old."""
+    def _verdict(self, request: Request, refusal: str) -> Verdict:
+        """What policy says; and a denial, whatever it says, if what is relied on is too old or does not stand."""
         policy = self.policy()
         decision = decide(policy, request)
-        if overdue:
-            decision = structs.replace(decision, allowed=False, rules=(), reason=overdue)
+        if refusal:
+            decision = structs.replace(decision, allowed=False, rules=(), reason=refusal)
             return Verdict(decision, structs.replace(decision, facts={}))
         line = told(policy, decision, request)
         rules = decision.rules if line == decision.reason else ()
@@ -154,9 +179,14 @@ class Judge:
         endorsement = (by or self._here).typed(EndorseFields, "endorse", str(block))
         return endorsement is not None and not endorsement.withdrawn and set(types) <= set(endorsement.output_types)
 
-    def _compute(self, case: Case, data: Data | None, now: int) -> tuple[Compute, str]:
+    def _granting(self, rests: Reliance, data: Data | None, now: int) -> tuple[Chain | None, str]:
+        """The grant that lets ``data`` in, which count from its owner alone, or why none does."""
+        return (None, "") if data is None else self._covering(rests, data.site, data.cid, Action.COMPUTE, now)
+
+    def _compute(
+        self, case: Case, data: Data | None, chain: Chain | None, ungranted: str, now: int
+    ) -> tuple[Compute, str]:
         """The question, and why what it relies on is too old; empty if it is not."""
-        chain, ungranted = self._covering(case, data, Action.COMPUTE, now) if data is not None else (None, "")
         unfit = self._mismatch(case, data, chain, now) if data is not None else ""
         overdue = self.recency.refusal("compute", _relied(case, [] if data is None else [data], [chain]))
         request = Compute(
@@ -191,27 +221,30 @@ class Judge:
         kind = made[-1].output.type if made else ""
         return ValueRef(str(data.cid), frozenset(case.evidence.label(data).owners), kind)
 
-    def _own(self, data: Iterable[Data]) -> list[Data]:
-        return [item for item in data if item.site == self._here.root]
+    def _own(self, case: Case) -> list[Cid]:
+        """The datasets of this site that the data were made from."""
+        return sorted({cid for data in case.data for cid in case.evidence.owned(data, self._here.root)})
 
-    def _covering(self, case: Case, data: Data, action: Action, now: int) -> tuple[Chain | None, str]:
-        """The grant that covers ``action`` on ``data``, or why none does; they count from the data's owner alone."""
+    def _covering(
+        self, rests: Reliance, owner: str, dataset: Cid, action: Action, now: int
+    ) -> tuple[Chain | None, str]:
+        """The cited grant that covers ``action`` on a dataset of ``owner``, or why none does."""
         wanted = Wanted(
-            owner=data.site,
-            subject=case.person.did,
-            project=case.ref,
-            dataset=data.cid,
-            purpose=case.project.purpose,
+            owner=owner,
+            subject=rests.person,
+            project=rests.project,
+            dataset=dataset,
+            purpose=rests.purpose,
             action=action,
-            block=case.block,
-            destinations=case.readers,
+            block=rests.block,
+            destinations=rests.readers,
         )
         return covering(
             self._index,
-            case.cited,
+            rests.cited,
             wanted,
-            consortium=case.consortium,
-            home=case.person.site,
+            consortium=rests.consortium,
+            home=rests.home,
             diseases=self._diseases,
             now=now,
         )

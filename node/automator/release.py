@@ -1,22 +1,28 @@
 """Deciding what leaves: for each output, who may read it already, who should gain it, and whether this owner lets it.
 
-A release is automatic only for a block that this owner's steward endorsed for the output's type; policy may refuse
-it still. Everything else is held, with the reason.
+What a grant let in goes on only while one stands, whatever policy says. A release is automatic only for a block that
+this owner's steward endorsed for the output's type; policy may refuse it still. Everything else is held, with the
+reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
+
+from msgspec import structs
 
 from catalog.cid import Cid
 from catalog.key import UNSIGNED, Signer, signed
 from catalog.label import Label
 from node.automator.book import Line
-from node.automator.decide import Case, Judge, Verdict
+from node.automator.case import Case
+from node.automator.decide import Judge, Lapse, Verdict
 from node.automator.verify import Verified
 from node.step import Product
-from privacy.label import effective_readers, may_hold, released
+from privacy.decision import Action
+from privacy.label import effective_readers, may_hold, released, withheld
 from workflow.account import Chain, Kept, ReleaseFields, Side
 from workflow.order import Wanted
 from workflow.receipt import Output, Release
@@ -86,10 +92,23 @@ class Ruling:
         return Line("release", verified.datasets, fields, (verified.case.person.did,))
 
 
-def rule(judge: Judge, case: Case, candidate: Candidate, site: str, now: int) -> Ruling:
-    """Decide whether ``candidate`` gains the readers that its order wants."""
+FURTHER: Final[tuple[Action, ...]] = ("compute", "release")
+"""What an output goes on to: those who read its label already go on computing, others need its release."""
+
+
+def rule(
+    judge: Judge, case: Case, candidate: Candidate, site: str, lapses: Mapping[Action, Lapse | None], now: int
+) -> Ruling:
+    """Decide whether ``candidate`` gains the readers that its order wants.
+
+    ``lapses`` say why the grants that let its data in do not stand, for each of the actions :data:`FURTHER`.
+    """
     wanted = candidate.wanted.readers
-    if _reads(candidate.label, wanted):
+    read = _reads(candidate.label, wanted)
+    lapse = lapses["compute" if read else "release"]
+    if lapse is not None:
+        return Ruling(candidate, candidate.label, lapse.reason, None)
+    if read:
         return Ruling(candidate, candidate.label, "", None)
     if site not in candidate.label.owners:
         return Ruling(candidate, candidate.label, "only the owners of what went into it can release it", None)
@@ -118,6 +137,18 @@ def keep(ruling: Ruling, release: Release | None, bus_site: str) -> Kept:
         reason=ruling.held,
     )
     return Kept(output=output, cid=product.cid, size=product.size, name=product.name, label=ruling.label)
+
+
+def withhold(kept: Mapping[str, Kept], reason: str) -> dict[str, Kept]:
+    """Outputs as this site keeps them when it lets none of them out after all, because of ``reason``."""
+    return {
+        name: structs.replace(
+            each,
+            output=structs.replace(each.output, name="", cid=None, size=None, release=None, reason=reason),
+            label=withheld(each.label),
+        )
+        for name, each in kept.items()
+    }
 
 
 def _reads(label: Label, readers: Sequence[str]) -> bool:

@@ -10,17 +10,18 @@ from dataclasses import dataclass
 
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of, encode
+from catalog.dataset import DatasetFields
 from catalog.error import Conflict, Denied, Unreachable, VerificationFailed
 from catalog.index import Index
 from catalog.key import check
 from catalog.offer import OfferFields
 from catalog.project import ProjectFields, ProjectRef
-from node.automator.decide import Case
+from node.automator.case import Case
 from node.message import Place
 from node.step import Documents, Steps
 from privacy.label import may_hold
 from privacy.trust import approved, blocks_at, person_at, project_of
-from workflow.account import MAX_REQUEST
+from workflow.account import MAX_REQUEST, AccessFields, datasets_of
 from workflow.argument import pieces_in
 from workflow.evidence import Evidence
 from workflow.order import Order
@@ -41,7 +42,7 @@ class Consortium:
 class Verified:
     """An order that is what it claims to be. ``datasets`` are those it is accounted to; ``price`` this site's.
 
-    ``submission`` are the bytes that the person signed.
+    ``submission`` are the bytes that the person signed, ``owners`` those of its data.
     """
 
     order: Order
@@ -51,6 +52,7 @@ class Verified:
     datasets: Sequence[Cid]
     price: int
     submission: bytes
+    owners: frozenset[str]
 
 
 def signed_request(submission: Submission) -> bytes:
@@ -104,7 +106,8 @@ class Verifier:
         for item in data:
             if not may_hold(evidence.label(item), self._site):
                 raise Denied(f"this site is no reader of «{item.name}», so it may not hold it")
-        self._check_approved(submission.project, {owner for item in data for owner in evidence.label(item).owners})
+        owners = frozenset(owner for item in data for owner in evidence.label(item).owners)
+        self._check_approved(submission.project, owners)
         datasets = sorted({cid for item in data for cid in evidence.datasets(item)})
         if project.datasets and not set(datasets) <= set(project.datasets):
             raise Denied("the project was approved for other data; its steward can add these to it")
@@ -128,6 +131,7 @@ class Verifier:
             datasets=datasets,
             price=self._price(order),
             submission=signed_request(submission),
+            owners=owners,
         )
 
     def ended(self, project: ProjectRef, now: int) -> bool:
@@ -136,18 +140,24 @@ class Verifier:
         fields = site.typed(ProjectFields, "project", project.name) if site is not None else None
         return fields is not None and fields.over(now)
 
-    def over(self, verified: Verified, now: int) -> str:
+    def over(self, access: AccessFields, owners: Collection[str], now: int) -> str:
         """Why a step that was verified once may deliver nothing any more; empty if it may.
 
-        Its project may have ended while it ran, or its person have been removed.
+        Its project may have ended while it ran, its person have been removed, or one of the ``owners`` of its data
+        have withdrawn the approval.
         """
-        case = verified.case
         try:
-            project_of(self._index, case.ref, person_at(self._index, case.person.did, case.person.site), now)
-            self._check_approved(case.ref, {owner for item in case.data for owner in case.evidence.label(item).owners})
+            project_of(self._index, access.project, person_at(self._index, access.person, access.home), now)
+            self._check_approved(access.project, owners)
         except Denied as error:
             return str(error)
         return ""
+
+    def owners(self, access: AccessFields) -> set[str]:
+        """The owners of the datasets that a step is accounted to, by the catalogs as they stand."""
+        found = (self._index.by_subject("dataset", str(cid)) for cid in datasets_of(access.chain))
+        labels = (entry.fields.label for entry in found if entry and isinstance(entry.fields, DatasetFields))
+        return {owner for label in labels for owner in label.owners}
 
     def _check_approved(self, project: ProjectRef, owners: Collection[str]) -> None:
         """Every owner of what a step uses must have approved the project as it stands; open data have no owner."""

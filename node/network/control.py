@@ -1,9 +1,9 @@
 """Control connections: small questions and gossip between the nodes of members, over libp2p.
 
-A question is one stream of ``/comity/control/1``: four bytes of length (big-endian), the question, and back the
-same way the answer, each at most :data:`MESSAGE_BYTES`. Either end of a connection may ask, so a site that can only
-dial out takes full part. A stream that breaks a bound is reset without an answer; who asks is the key that the
-Noise handshake proved, never something in the question.
+On a stream of ``/comity/control/1`` go four bytes of length (big-endian), a question, and back the same way its
+answer, each at most :data:`MESSAGE_BYTES`; then whoever opened it may ask the next one there. Either end of a
+connection may ask, so a site that can only dial out takes full part. A stream that breaks a bound is reset without an
+answer; who asks is the key that the Noise handshake proved, never something in the question.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from node.network.bulkhead import contain, log
 from node.network.gossip import HINT_BYTES, Gossip, router
 from node.network.links import LOST, Healing, Links, cause
 from node.network.peer import did_of_peer, open_host, peer_id_of
+from node.network.streams import MESSAGE_BYTES, Streams, read_message, read_start, reset, write_message
 from node.network.tcp import Tcp
 
 if TYPE_CHECKING:
@@ -38,10 +39,8 @@ if TYPE_CHECKING:
     from trio_typing import TaskStatus
 
 PROTOCOL: Final = TProtocol("/comity/control/1")
-MESSAGE_BYTES: Final = 1 << 20
-"""The largest question, and the largest answer."""
 QUESTION_SECONDS: Final = 10.0
-"""How long a peer may take to say its question."""
+"""How long a peer may take to say a question, once it has begun to."""
 ANSWER_SECONDS: Final = 120.0
 """How long this node may take to answer."""
 ANSWERING: Final = 32
@@ -72,6 +71,7 @@ class _Running:
     host: BasicHost
     links: Links
     pubsub: Gossip
+    streams: Streams = field(default_factory=Streams)
 
 
 class ControlNetwork:
@@ -215,22 +215,31 @@ class ControlNetwork:
             await contain("taking a hint", node, partial(self._heard, node, message), ours=True)
 
     async def _take(self, stream: INetStream) -> None:
+        """Answer the questions that come on one stream, until its other end closes it."""
         node = did_of_peer(stream.muxed_conn.peer_id)
         done = False
-        self._answering[node] += 1
         try:
-            if self._answering[node] <= ANSWERING and self._admits(node):
-                done = await self._reply(node, stream)
+            while start := await read_start(stream):
+                if not await self._take_question(node, stream, start):
+                    return
+            await stream.close()
+            done = True
         except LOST as error:
             log.debug("%s asked badly or went away: %s", node, cause(error))
         finally:
-            self._answering[node] -= 1
             if not done:
-                await _reset(stream)
+                await reset(stream)
 
-    async def _reply(self, node: str, stream: INetStream) -> bool:
+    async def _take_question(self, node: str, stream: INetStream, start: bytes) -> bool:
+        self._answering[node] += 1
+        try:
+            return self._answering[node] <= ANSWERING and self._admits(node) and await self._reply(node, stream, start)
+        finally:
+            self._answering[node] -= 1
+
+    async def _reply(self, node: str, stream: INetStream, start: bytes) -> bool:
         with trio.move_on_after(QUESTION_SECONDS) as patience:
-            question = await _read_message(stream)
+            question = await read_message(stream, start)
         if patience.cancelled_caught:
             return False
         answers: list[bytes] = []
@@ -243,8 +252,7 @@ class ControlNetwork:
 
         if not await contain("answering", node, answer, ours=True):
             return False
-        await _write_message(stream, answers[0])
-        await stream.close()
+        await write_message(stream, answers[0])
         return True
 
     async def _exchange(self, node: str, addresses: Sequence[str], question: bytes) -> bytes:
@@ -252,12 +260,13 @@ class ControlNetwork:
         if running is None:
             raise Unreachable("this node's control connections are not up; see its log")
         await running.links.connect(node, addresses)
-        stream: INetStream | None = None
+        stream = running.streams.take(node)
         try:
-            stream = await running.host.new_stream(peer_id_of(node), [PROTOCOL])
-            await _write_message(stream, question)
-            answer = await _read_message(stream)
-            await stream.close()
+            if stream is None:
+                stream = await running.host.new_stream(peer_id_of(node), [PROTOCOL])
+            await write_message(stream, question)
+            answer = await read_message(stream)
+            await running.streams.keep(node, stream)
         except LOST as error:
             raise Unreachable(f"the node {short(node)} broke off ({cause(error)}); try again") from error
         else:
@@ -265,28 +274,4 @@ class ControlNetwork:
             return answer
         finally:
             if stream is not None:
-                await _reset(stream)
-
-
-async def _reset(stream: INetStream) -> None:
-    # Shielded: a stream left half-open would count against its peer until the connection ends.
-    with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
-        await stream.reset()
-
-
-async def _read_message(stream: INetStream) -> bytes:
-    length = int.from_bytes(await _read(stream, 4), "big")
-    if length > MESSAGE_BYTES:
-        raise ValueError(f"a message of {length} bytes was announced, and {MESSAGE_BYTES} is the most")
-    return await _read(stream, length)
-
-
-async def _read(stream: INetStream, count: int) -> bytes:
-    data = bytearray()
-    while len(data) < count:
-        data += await stream.read(count - len(data))
-    return bytes(data)
-
-
-async def _write_message(stream: INetStream, message: bytes) -> None:
-    await stream.write(len(message).to_bytes(4, "big") + message)
+                await reset(stream)

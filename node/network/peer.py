@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 from libp2p.abc import INetStream, IRawConnection, ISecureConn, ISecureTransport
@@ -43,10 +43,13 @@ from node.network.tcp import Tcp, TcpStream
 
 STREAMS: Final = 64
 """Streams that one connection's other end may have open."""
+_REMEMBERED: Final = 1024
+"""Keys whose peer id is kept; it is asked for at each message."""
 _CONNECTIONS: Final = 1024
 _PER_PEER: Final = 8
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def peer_id_of(did: str) -> ID:
     """The libp2p peer id of an Ed25519 ``did:key``; ``str()`` of it is the usual ``12D3KooW…``.
 
@@ -56,6 +59,7 @@ def peer_id_of(did: str) -> ID:
     return ID.from_pubkey(Ed25519PublicKey.from_bytes(public_bytes(did)))
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def did_of_peer(peer: ID) -> str:
     """The ``did:key`` that a libp2p peer id carries.
 

@@ -251,7 +251,10 @@ async def fetch_bodies(sender: Sender, replica: PeerLog, start: int, count: Call
             refused.extend(wrong)
             came.extend(index for index, _, _ in rows if index not in wrong)
 
-    while failure is None and (missing := await replica.missing_bodies(start, IN_FLIGHT * WINDOW)):
+    while failure is None and start < replica.size:
+        missing = await replica.missing_bodies(start, IN_FLIGHT * WINDOW)
+        if not missing:
+            break
         spans = list(_windows(missing))
         start = spans[0][0]
         try:

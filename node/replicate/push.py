@@ -2,12 +2,12 @@
 
 One checkpoint at a time stands before all of them, so that they cosign the same one however fast the log grows: the
 next is the newest there is once the quorum has cosigned this one. Who is slow or away holds up nobody, as long as the
-others are enough.
+others are enough. With a checkpoint of the catalog goes what is new in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Set
 from dataclasses import dataclass
 
 from catalog.checkpoint import Checkpoint, add_line, cosigners
@@ -15,8 +15,9 @@ from catalog.error import VerificationFailed
 from catalog.merkle import full_path
 from catalog.note import parse_line, parse_note
 from node.log import OwnLog
-from node.message import AddCheckpoint, Added, question_bytes, read_reply
+from node.message import AddCheckpoint, Added, Row, question_bytes, read_reply
 from node.ports import Control
+from node.replicate.news import News, no_news, shown_to
 from node.replicate.quorum import Quorum
 
 TRIES = 3
@@ -24,26 +25,43 @@ TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
+class Since:
+    """What leads to a checkpoint from a size that a witness has seen: a path, and the rows that are new."""
+
+    path: tuple[bytes, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
-    """The checkpoint that is put before the witnesses now."""
+    """The checkpoint that is put before the witnesses now, and what leads to it from the sizes that they have seen."""
 
     size: int
-    root: bytes
     note: str
+    since: Mapping[int, Since]
 
 
 class Push:
     """The cosigning of one log of this site. ``quorum`` is asked anew each time: members come and go.
 
-    ``moved`` is called when there is something else to do: another checkpoint to push, or more of the log covered.
+    ``moved`` is called when more of the log is covered, so that another checkpoint may be put before them; ``news`` are
+    told with it.
     """
 
-    def __init__(self, log: OwnLog, control: Control, quorum: Callable[[], Quorum], moved: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        log: OwnLog,
+        control: Control,
+        quorum: Callable[[], Quorum],
+        moved: Callable[[], None],
+        news: News = no_news,
+    ) -> None:
         self.log = log
+        self._news = news
         self._control = control
         self._quorum = quorum
         self._moved = moved
-        self._target = Target(0, b"", "")
+        self._target = Target(0, "", {})
         self._signed: dict[str, int] = {}
         self._seen: dict[str, int] = {}
         self._covered = 0
@@ -65,10 +83,36 @@ class Push:
             return ()
         return [witness for witness in self._quorum().witnesses if self._signed.get(witness, 0) < least]
 
+    @property
+    def standing(self) -> int:
+        """How many leaves the checkpoint has that stands before the witnesses."""
+        return self._target.size
+
+    def witnesses(self) -> Set[str]:
+        """Who they are now."""
+        return self._quorum().witnesses.keys()
+
+    def reached(self, least: int) -> bool:
+        """Whether every witness has cosigned ``least`` leaves in this run."""
+        return all(self._signed.get(witness, 0) >= least for witness in self._quorum().witnesses)
+
+    async def aim(self) -> bool:
+        """Put the newest checkpoint before the witnesses, if they are done with the one before; whether it was put."""
+        size, note = self.log.size, self.log.note
+        if not self._may_aim(size):
+            return False
+        # Once for all witnesses: they have mostly seen the same.
+        since = {old: await self._since(old, size) for old in set(self._seen.values())}
+        if not self._may_aim(size):
+            return False
+        self._target = Target(size, note, since)
+        return True
+
+    def _may_aim(self, size: int) -> bool:
+        return self._target.size < size and (self._target.size <= self._covered or not self._target.size)
+
     def due(self, witness: str) -> Target | None:
         """What is to be put before ``witness`` now."""
-        if self._target.size < self.log.size and (self._target.size <= self._covered or not self._target.size):
-            self._target = Target(self.log.size, self.log.root, self.log.note)
         done = self._signed.get(witness, 0) >= self._target.size
         return None if done or witness not in self._quorum().witnesses else self._target
 
@@ -97,7 +141,10 @@ class Push:
         """The line of ``witness`` for ``target``."""
         for _ in range(TRIES):
             old = self._seen.get(witness, 0)
-            question = AddCheckpoint(note=target.note, old=old, proof=tuple(await self._path(old, target.size)))
+            since = target.since.get(old) or await self._since(old, target.size)
+            # At first it is not known what it has: it says so when it is asked.
+            rows = shown_to(witness, since.rows) if witness in self._seen else ()
+            question = AddCheckpoint(note=target.note, old=old, proof=since.path, rows=rows)
             answer = read_reply(Added, await self._control.ask(witness, question_bytes(question)))
             self._seen[witness] = answer.size
             if answer.line is not None:
@@ -111,11 +158,11 @@ class Push:
                 break
         raise VerificationFailed("it has seen another size of this log at each question")
 
-    async def _path(self, old: int, new: int) -> list[bytes]:
+    async def _since(self, old: int, new: int) -> Since:
         if not 0 < old < new:
-            return []
+            return Since((), await self._news(old, new))
         root = b"" if old & (old - 1) else await self.log.root_at(old)
-        return full_path(old, root, await self.log.consistency(old, new))
+        return Since(tuple(full_path(old, root, await self.log.consistency(old, new))), await self._news(old, new))
 
     def _took(self, witness: str, size: int) -> None:
         self._signed[witness] = max(size, self._signed.get(witness, 0))

@@ -9,17 +9,18 @@ from functools import partial
 from typing import Final, Protocol
 
 from catalog.checkpoint import Checkpoint, open_checkpoint
-from catalog.error import BadInput, ComityError, Conflict, NotFound, Unreachable, VerificationFailed
+from catalog.error import BadInput, ComityError, Conflict, Denied, NotFound, Unreachable, VerificationFailed
 from catalog.index import Index
 from catalog.origin import LogName
 from node.log import PeerLog
-from node.message import Heads, HeadsAnswer, question_bytes, read_reply
+from node.message import Heads, HeadsAnswer, Row, question_bytes, read_reply
 from node.ports import Aside, Bulk, Clock, Control, Together
-from node.replicate.catchup import Sender, fetch_bodies, fetch_leaves
+from node.replicate.catchup import Came, Sender, fetch_bodies, fetch_leaves
 from node.replicate.cosign import Witness
 from node.replicate.freshness import Freshness
 from node.replicate.holders import ASIDE_ROUNDS, AWAY_ROUNDS, Holders
 from node.replicate.indexing import ALONE, Feeding, index_anew, index_log
+from node.replicate.news import going_on
 from node.replicate.quota import BODIES, BODY_BYTES, LEAVES, Quota
 from node.replication import Replicas
 
@@ -118,6 +119,23 @@ class Replicator:
         finally:
             self._under_way.discard(site)
 
+    async def offered(self, site: str, note: str, rows: Sequence[Row]) -> None:
+        """Take ``rows`` that ``site`` shows with ``note``, a checkpoint of its catalog, if they go on from here.
+
+        They are verified, counted and indexed as if a round had fetched them; what is not taken is left to a round.
+
+        Raises:
+            VerificationFailed: the checkpoint is not true, or the rows are not what it was signed over.
+        """
+        if site in self._under_way:
+            return
+        self._under_way.add(site)
+        try:
+            with suppress(Denied):  # a round is refused as well, and says so
+                await self._offered(site, note, rows)
+        finally:
+            self._under_way.discard(site)
+
     async def settle(self, site: str) -> None:
         """Index ``site`` again if what the consortium says of its keys changed what counts of its catalog.
 
@@ -172,6 +190,29 @@ class Replicator:
         # Last, for a site that forked its audit log must still be able to take a grant back in its catalog.
         await self._witness.see(site, notes[audit], least[audit], None)
         return Round(leaves, bodies)
+
+    async def _offered(self, site: str, note: str, rows: Sequence[Row]) -> None:
+        replica = await self._replicas.of(site)
+        held = (replica.edge.size, self._index.site(site).size, self._asked.get((site, site), 0))
+        if held != (replica.size,) * 3 or site in self._moved:
+            return  # a round is not done with what is here
+        checkpoint = await self._witness.see(site, note, 0, replica)
+        fresh = going_on(rows, replica.size, checkpoint.size)
+        if checkpoint.origin != replica.origin or not fresh:
+            return
+        try:
+            bodies = [(row.index, row.salt, row.body) for row in fresh if row.salt and row.body is not None]
+            self._quota.take(site, LEAVES, len(fresh))
+            self._count(site, len(bodies), sum(len(body) for _, _, body in bodies))
+            wrong = await replica.extend(note, [row.leaf for row in fresh], bodies)
+            await self._witness.compare(site, replica)
+            right = [index for index, _, _ in bodies if index not in wrong]
+            came = Came(len(right), min(right, default=None), tuple(wrong), checkpoint.size, None)
+            await self._came(site, site, replica, came)
+        except VerificationFailed as error:
+            self._set_aside(site, site, error)
+            raise
+        await self._witness.heed(site)
 
     def _origin(self, site: str, log: LogName) -> str:
         return self._witness.reopened.origin(site, log)
@@ -265,6 +306,11 @@ class Replicator:
         """Each holder is asked once a run for all that an earlier run missed, and from then on for what is new."""
         start = self._asked.get((site, holder), 0)
         came = await fetch_bodies(self._sender(holder, site), replica, start, partial(self._count, site))
+        await self._came(site, holder, replica, came)
+        return came.count
+
+    async def _came(self, site: str, holder: str, replica: PeerLog, came: Came) -> None:
+        """Index what came, and say what was refused."""
         self._asked[site, holder] = min(came.refused[0] if came.refused else came.stop, came.stop)
         if came.lowest is not None and came.lowest < self._index.site(site).size:
             self._late.add(site)
@@ -280,7 +326,6 @@ class Replicator:
             raise VerificationFailed(
                 f"the bodies that it sent for the entries {_few(came.refused)} are not what was signed"
             )
-        return came.count
 
     def _count(self, site: str, bodies: int, size: int) -> None:
         self._quota.take(site, BODIES, bodies)

@@ -54,7 +54,10 @@ def attesting(site: Site, settle: Callable[[], None]) -> Attesting:
     )
 
     async def hint() -> None:
-        await site.network.hint(site.catalog.note.encode())
+        # With its cosignatures: who has the entries has not heard of these.
+        beat = site.index.site(site.root).latest("beat", "")
+        cosigned = await witnessing.head(beat.index if beat is not None else 0)
+        await site.network.hint((*cosigned, site.catalog.note)[0].encode())
 
     statements = Statements(
         lambda: site.index.site(site.root),

@@ -52,14 +52,15 @@ class Consorting:
 async def consort(site: Site) -> None:
     """Put together what needs a consortium, recover what was under way, and go on beside what runs already.
 
+    The replicas are open (:func:`open_replicas`).
+
     Raises:
         ComityError: the site is in no consortium yet.
     """
     membership = site.membership
     if membership.consortium is None or membership.epoch is None:
         raise ComityError("this site is in no consortium yet")
-    await _open_replicas(site)
-    attests = attesting(site, lambda: automator.settle())
+    attests = attesting(site, lambda: orders.wake())
     await attests.load()
     await site.freshness.load()
     judge = _judge(site, membership.epoch.floor)
@@ -71,12 +72,12 @@ async def consort(site: Site) -> None:
     projects = _projects(site, orders)
     erasure = _erasure(site, projects)
     site.told.parts += [projects, erasure]
-    questions = _questions(site, orders, judge, attests)
-    control = LocalFirst(site.root, questions.answer, site.reach)
     replicator = _replicator(site, attests.witness)
+    follower = Follower(site.root, membership, replicator)
+    questions = _questions(site, orders, judge, attests, follower)
+    control = LocalFirst(site.root, questions.answer, site.reach)
     dispatcher = Dispatcher(site.node.key, site.index, site.journal, control, site.received, site.clock)
     bus = Bus(site.root, site.index, site.journal, dispatcher, site.documents, site.steps, side_by_side, site.clock)
-    follower = Follower(site.root, membership, replicator)
     epochs = Epochs(
         membership,
         site.index,
@@ -91,12 +92,20 @@ async def consort(site: Site) -> None:
         automator, bus, follower, questions, control, attests.witness, attests.witnessing, judge, projects, orders
     )
     site.network.join(GOSSIP + str(membership.consortium))
-    for part in (epochs.run, follower.run, attests.witnessing.run, attests.statements.run, projects.run, erasure.run):
+    for part in (
+        epochs.run,
+        follower.run,
+        attests.witnessing.run,
+        attests.statements.run,
+        orders.watch,
+        projects.run,
+        erasure.run,
+    ):
         site.start(part)
     await _resume(site, bus)
 
 
-async def _open_replicas(site: Site) -> None:
+async def open_replicas(site: Site) -> None:
     """The replicas of the members whose keys are known, indexed and found in."""
     for root in site.index.sites.keys() - {site.root}:
         if site.membership.directory.keys_of(root):
@@ -124,6 +133,7 @@ def _automator(site: Site, verifier: Verifier, judge: Judge, witnessing: Witness
         site.steps,
         site.holdings,
         witnessing,
+        site.releases,
         site.clock,
         site.random,
     )
@@ -166,7 +176,7 @@ def _erasure(site: Site, projects: Projects) -> Erasure:
     )
 
 
-def _questions(site: Site, orders: Orders, judge: Judge, attests: Attesting) -> Questions:
+def _questions(site: Site, orders: Orders, judge: Judge, attests: Attesting, follower: Follower) -> Questions:
     desk = AuditDesk(
         site.root, site.node.did, site.index, judge, site.audit, site.book, site.clock, attests.witnessing.cover
     )
@@ -181,6 +191,7 @@ def _questions(site: Site, orders: Orders, judge: Judge, attests: Attesting) -> 
         site.index,
         attests.witness,
         attests.witnessing,
+        follower,
         (*read_reopenings(site.folder.catalog), *read_reopenings(site.folder.audit)),
     )
 

@@ -1,17 +1,26 @@
-"""Following the other members: a round with each every few seconds, at once when gossip says that there is news."""
+"""Following the other members: what each shows with its checkpoints is taken, and a round looks for the rest.
+
+A round with each member comes every few seconds, and at once when there is a hint of news that it did not show.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
+from collections.abc import Sequence
 
 import trio
 
 from catalog.error import ComityError, Unreachable
+from node.message import Row
 from node.replicate.replicator import Members, Replicator
 
 ROUND_SECONDS = 2.0
 FIRST_PAUSE = 0.25
 MAX_PAUSE = 8.0
+OFFER_SECONDS = 0.25
+"""How long what a member shows waits for a round with it that is under way; a first one may take minutes."""
+
 log = logging.getLogger("comity.follow")
 
 
@@ -23,6 +32,7 @@ class Follower:
         self._members = members
         self._replicator = replicator
         self._woken: dict[str, trio.Event] = {}
+        self._turns: defaultdict[str, trio.Lock] = defaultdict(trio.Lock)
         self._faults: dict[str, str] = {}
 
     @property
@@ -49,6 +59,22 @@ class Follower:
         if site in self._woken:
             self._woken[site].set()
 
+    async def offered(self, site: str, note: str, rows: Sequence[Row]) -> None:
+        """Take what ``site`` shows with a checkpoint, unless a round with it takes long; see the replicator.
+
+        Raises:
+            VerificationFailed: the checkpoint is not true, or the rows are not what it was signed over.
+        """
+        turn = self._turns[site]
+        with trio.move_on_after(OFFER_SECONDS) as patience:
+            await turn.acquire()
+        if patience.cancelled_caught:
+            return
+        try:
+            await self._replicator.offered(site, note, rows)
+        finally:
+            turn.release()
+
     async def _follow(self, site: str, scope: trio.CancelScope) -> None:
         self._faults[site] = ""
         pause = ROUND_SECONDS
@@ -61,13 +87,15 @@ class Follower:
                         await self._woken[site].wait()
         finally:
             del self._faults[site], self._woken[site]
+            self._turns.pop(site, None)
             self._replicator.holders.forget(site)
 
     async def _round(self, site: str, pause: float) -> float:
         """One round; how long to wait until the next, where ``pause`` was waited before this one."""
         before = self._faults[site]
         try:
-            await self._replicator.round(site)
+            async with self._turns[site]:
+                await self._replicator.round(site)
             fault, pause = "", ROUND_SECONDS
         except Unreachable as error:
             # Two nodes that start together miss each other by moments: the first pause is short.

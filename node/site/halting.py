@@ -57,4 +57,5 @@ async def halt(site: Site, did: str, request: schema.HaltRequest) -> schema.Writ
 def _concerns(site: Site, message: Place) -> bool:
     submission = message.submission
     bus = site.membership.site_of(message.order.bus)
-    return bool(site.book.halts.refusal(submission.project, [submission.project.site, bus or ""]))
+    members = [submission.site, submission.project.site, bus or ""]
+    return bool(site.book.halts.refusal(submission.project, members))

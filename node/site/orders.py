@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -16,6 +17,10 @@ from node.message import Outcome, Place
 from workflow.receipt import Receipt
 
 MAX_UNDER_WAY = 10_000
+LOOK_SECONDS = 1.0
+"""How often it is asked whether what a waiting release rests on still stands."""
+
+log = logging.getLogger("comity.orders")
 
 
 class _UnderWay:
@@ -33,6 +38,8 @@ class Orders:
     def __init__(self, automator: Automator, nursery: trio.Nursery, reach: Callable[[int], Awaitable[None]]) -> None:
         """``reach`` comes back once the quorum has cosigned that many leaves of the audit log."""
         self._automator = automator
+        self._woken = trio.Event()
+        self._looked = trio.Event()
         self._reach = reach
         self._nursery = nursery
         self._under_way: dict[Cid, _UnderWay] = {}
@@ -70,6 +77,29 @@ class Orders:
             raise Unreachable("no such order came from there since this node started; place it again")
         return await self._wait(question.order, question.seconds)
 
+    def wake(self) -> None:
+        """The quorum has cosigned more of the audit log."""
+        self._woken.set()
+
+    async def watch(self) -> None:
+        """Look after the releases that wait for the quorum, again and again, until cancelled."""
+        while True:
+            with trio.move_on_after(LOOK_SECONDS):
+                await self._woken.wait()
+            self._woken = trio.Event()
+            try:
+                await self._automator.look()
+            except ComityError as error:
+                log.warning("releases wait on: %s", error)
+            looked, self._looked = self._looked, trio.Event()
+            looked.set()
+
+    async def _settled(self, cid: Cid) -> None:
+        """Come back once what an order released has taken effect or is held."""
+        self.wake()
+        while self._automator.waits_for(cid):
+            await self._looked.wait()
+
     def stop(self, chosen: Callable[[Place], bool], reason: str) -> int:
         """End the steps of all ``chosen`` orders that are under way; how many. What they ran is killed at once."""
         found = [task for task in self._under_way.values() if not task.stopped and chosen(task.message)]
@@ -90,6 +120,7 @@ class Orders:
             with task.scope:
                 await self._automator.carry(message, asker)
                 await self._reach(self._automator.waits_for(cid))
+                await self._settled(cid)
             if task.scope.cancelled_caught:
                 await self._automator.abandon(cid, task.stopped)
                 if self._automator.standing(cid) is None:

@@ -24,6 +24,7 @@ from node.message import (
 )
 from node.replicate.cosign import Witness
 from node.site.auditdesk import AuditDesk
+from node.site.follower import Follower
 from node.site.membership import Membership
 from node.site.orders import Orders
 from node.site.replicas import Replicas
@@ -46,6 +47,7 @@ class Questions:
         index: Index,
         witness: Witness,
         witnessing: Witnessing,
+        follower: Follower,
         reopenings: tuple[Reopening, ...] = (),
     ) -> None:
         self._site = site
@@ -57,6 +59,7 @@ class Questions:
         self._index = index
         self._witness = witness
         self._witnessing = witnessing
+        self._follower = follower
         self._reopenings = reopenings
 
     async def answer(self, asker: str, data: bytes) -> bytes:
@@ -103,11 +106,17 @@ class Questions:
         return ProofAnswer(hashes=tuple(path))
 
     async def _cosign(self, asker: str, question: AddCheckpoint) -> Added:
-        """Cosign the asker's own log; nobody asks for another's."""
-        origin = question.note.partition("\n")[0]
-        replica = await self._replicas.of(asker) if log_of(origin, asker) is LogName.CATALOG else None
+        """Cosign the asker's own log, and take what is new of its catalog; nobody asks for another's."""
         self._witnessing.back(asker)
-        return await self._witness.add(asker, question, replica)
+        if log_of(question.note.partition("\n")[0], asker) is not LogName.CATALOG:
+            return await self._witness.add(asker, question, None)
+        replica = await self._replicas.of(asker)
+        if question.rows:
+            await self._follower.offered(asker, question.note, question.rows)
+        added = await self._witness.add(asker, question, replica)
+        if added.line is not None and replica.size < added.size:
+            self._follower.wake(asker)
+        return added
 
     def _log(self, origin: str) -> DiskLog:
         log = next((log for log in self._logs.values() if log.origin == origin), None)

@@ -8,34 +8,28 @@ delivered in between from being delivered, and charged, again. The site is halte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable
 from typing import Final
 
 import trio
 
-from catalog.dagcbor import cid_of, decode, encode
-from catalog.error import ComityError, Denied, Infeasible, Unreachable, VerificationFailed
-from catalog.key import UNSIGNED, Signer, check, signed
+from catalog.checkpoint import Checkpoint
+from catalog.dagcbor import encode
+from catalog.error import Denied, Infeasible, Unreachable
+from catalog.key import Signer
+from catalog.note import parse_note
 from catalog.origin import LogName, number_of
-from catalog.reopening import Reopening
-from node.automator.book import Line
+from node.automator.recovery import halting, next_epoch, remembered
 from node.config import Folder
 from node.keyfile import read_identity
-from node.message import MAX_MESSAGE, Proof, ReceiptsAnswer
-from node.replicate.catchup import Sender, fetch_bodies, fetch_leaves
-from node.site.recollection import RECEIPTS_PATH
+from node.site.histories import Stage, beyond, gather, stage, take_up, undo
+from node.site.noting import note_missed
 from node.site.site import Site
-from node.site.standing import Heard, Sighting, fault_of
-from node.site.together import aside, side_by_side
-from node.storage.reopened import reopen, unfinished
-from node.storage.replica import ReplicaLog
-from workflow.account import Chain, HaltFields
-from workflow.order import Instance
-from workflow.receipt import Status
+from node.site.standing import Heard, fault_of
+from node.storage.reopened import read_reopenings, reopen, unfinished
 
 HEAR_SECONDS: Final = 20.0
-MAX_ROW: Final = 256
-REASON: Final = "the site was restored from a backup; a steward looks at what is missing and resumes"
 
 Tell = Callable[[str], None]
 """Says in a line of plain words what was found or done."""
@@ -49,22 +43,28 @@ async def restore(folder: Folder, root: Signer, tell: Tell) -> None:
         Infeasible: this copy is older than an epoch that the root opened before.
         VerificationFailed: something in the folder, or what members sent, is not what was signed.
     """
+    await trio.to_thread.run_sync(undo, folder)
     await _finish(folder, root, tell)
-    heard, logs = await _look(folder, root, tell)
-    catalog = [each for each in heard.sightings if each.log is LogName.CATALOG]
-    if any(_is_fork(fault) for fault in logs[LogName.CATALOG]):
-        await _reopen(folder, root, LogName.CATALOG, catalog, tell)
-    elif logs[LogName.CATALOG]:
-        await _complete(folder, catalog, tell)
-    else:
-        tell("The catalog is whole: no member has seen more of it.")
-    reopening = None
-    if logs[LogName.AUDIT]:
-        audit = [each for each in heard.sightings if each.log is LogName.AUDIT]
-        reopening = await _reopen(folder, root, LogName.AUDIT, audit, tell)
+    heard, faulty = await _look(folder, root, tell)
+    folder.restoring.mkdir(exist_ok=True)  # from here on no node starts on this folder before all of it is done
+    start = await _mend_catalog(folder, root, heard, tell)
+    if LogName.AUDIT in faulty | heard.forked:
+        await _reopen(folder, root, LogName.AUDIT, await _accounted(folder, heard), tell)
     else:
         tell("The audit log is whole: no member has seen more of it.")
-    await _halt(folder, reopening, tell)
+    await _halt(folder, start, tell)
+    await trio.to_thread.run_sync(shutil.rmtree, folder.restoring)
+
+
+async def _mend_catalog(folder: Folder, root: Signer, heard: Heard, tell: Tell) -> int | None:
+    """Have the catalog whole, or begun anew if it has forked; from which place on it then has other entries."""
+    found = await trio.to_thread.run_sync(stage, folder)
+    if found is Stage.GATHERING:
+        found = await gather(folder, heard.sightings, LogName.CATALOG in heard.forked, tell)
+    if found is Stage.FORKED:
+        await _reopen(folder, root, LogName.CATALOG, await beyond(folder), tell)
+        found = Stage.REOPENED
+    return await take_up(folder, tell) if found is Stage.REOPENED else None
 
 
 async def _finish(folder: Folder, root: Signer, tell: Tell) -> None:
@@ -77,8 +77,8 @@ async def _finish(folder: Folder, root: Signer, tell: Tell) -> None:
             tell(f"Epoch {begun.number} of the {begun.log} log, begun by an earlier run, is finished.")
 
 
-async def _look(folder: Folder, root: Signer, tell: Tell) -> tuple[Heard, dict[LogName, list[str]]]:
-    """What the members have seen, and for each log why it is not the newest."""
+async def _look(folder: Folder, root: Signer, tell: Tell) -> tuple[Heard, frozenset[LogName]]:
+    """What the members have seen, and which logs here are not the newest."""
     site = await Site.open(folder)
     try:
         if site.index.site(site.root).keys.acting != root.did:
@@ -92,7 +92,7 @@ async def _look(folder: Folder, root: Signer, tell: Tell) -> tuple[Heard, dict[L
         if len(heard.answered) < site.enough:
             away = "; ".join(f"{names.get(each, each)}: {why}" for each, why in heard.away.items())
             raise Unreachable(f"{site.enough} members must answer before this site knows what it lacks ({away})")
-        faults: dict[LogName, list[str]] = {log: [] for log in LogName}
+        faulty: set[LogName] = set()
         told: dict[str, None] = {}
         for each in heard.sightings:
             if number_of(each.checkpoint.origin) > number_of(site.logs[each.log].origin):
@@ -103,148 +103,69 @@ async def _look(folder: Folder, root: Signer, tell: Tell) -> tuple[Heard, dict[L
             fault = await fault_of(each, site.logs[each.log])
             if fault:
                 told[f"{names.get(each.member, each.member)} {fault}."] = None
-                faults[each.log].append(fault)
+                faulty.add(each.log)
         for line in told:
             tell(line)
-        return heard, faults
+        for log in sorted(heard.forked):
+            tell(f"Members have proof of two histories of the {log} log, both signed by this site's own key.")
+        return heard, frozenset(faulty)
     finally:
         await site.aclose()
 
 
-def _is_fork(fault: str) -> bool:
-    return "another history" in fault
+async def _accounted(folder: Folder, heard: Heard) -> int:
+    """Up to how many leaves the audit log would have come with all that members have seen of it, as far as is known.
 
-
-async def _complete(folder: Folder, seen: Sequence[Sighting], tell: Tell) -> None:
-    """Fetch the missing end of the catalog from the members that have it."""
+    Where it was another one, it was the same up to what they had cosigned here.
+    """
     site = await Site.open(folder)
     try:
-        origin, keys = site.catalog.origin, site.catalog.keys
-        await site.catalog.aclose()
-        own = await ReplicaLog.open(folder.catalog, origin, keys[0], keys[1:])
-        try:
-            before, failure = own.size, ""
-            for each in sorted(seen, key=lambda sighting: -sighting.checkpoint.size):
-                sender = Sender(each.member, site.root, site.reach, side_by_side, aside)
-                try:
-                    await fetch_leaves(sender, own, each.checkpoint, each.note)
-                    await fetch_bodies(sender, own, before, lambda _bodies, _bytes: None)
-                except ComityError as error:
-                    failure = str(error)
-            largest = max((each.checkpoint.size for each in seen), default=0)
-            if own.size < largest:
-                raise Unreachable(f"the catalog's entries up to {largest} could not be fetched ({failure}); try again")
-            absent = await own.missing_bodies(before, 1 << 20)
-        finally:
-            await own.aclose()
+        size, note = site.audit.size, await site.audit.last_cosigned()
+        newest = max((each.checkpoint.size for each in heard.sightings if each.log is LogName.AUDIT), default=0)
+        shared = Checkpoint.parse(parse_note(note).text).size if note is not None else 0
+        return newest if newest > size else size + max(0, newest - shared)
     finally:
         await site.aclose()
-    tell(f"The catalog is completed from the members' replicas: {own.size - before} entries came back.")
-    if absent:
-        tell(f"The content of {len(absent)} of them was for this site alone and is lost: entries {_few(absent)}.")
 
 
-async def _reopen(folder: Folder, root: Signer, log: LogName, seen: Sequence[Sighting], tell: Tell) -> Reopening:
-    """Open the next epoch of a log with the leaves that are left."""
+async def _reopen(folder: Folder, root: Signer, log: LogName, upto: int, tell: Tell) -> None:
+    """Open the next epoch of a log with the leaves that are here; it was known to have ``upto``."""
     site = await Site.open(folder)
     try:
         own = site.logs[log]
-        newest = max((each.checkpoint.size for each in seen), default=own.size)
-        reopening = signed(
-            Reopening(
-                site=site.root,
-                log=log,
-                number=number_of(own.origin) + 1,
-                size=own.size,
-                root=own.root,
-                node=site.node.did,
-                lost=max(0, newest - own.size),
-                reason="restored from a backup",
-                sig=UNSIGNED,
-            ),
-            root,
-        )
+        reopening = next_epoch(site.root, log, own, site.node.did, upto, root)
         path, key, earlier = own.folder, site.node.key, own.keys[1:]
         roots = [did for _, did in site.index.site(site.root).keys.charter.roots]
     finally:
         await site.aclose()
     await trio.to_thread.run_sync(reopen, path, reopening, key, earlier, roots)
     tell(
-        f"The {log} log lacks {reopening.lost} leaves that nobody else has. The root key has opened its epoch"
-        f" {reopening.number}, which begins with the {reopening.size} that are here."
+        f"The root key has opened epoch {reopening.number} of the {log} log, with the {reopening.size} leaves that are"
+        f" here; {reopening.lost} stay behind in the epoch before."
     )
-    return reopening
 
 
-async def _halt(folder: Folder, reopening: Reopening | None, tell: Tell) -> None:
-    """Halt the site, with the instances that others hold receipts of and the audit log does not know."""
+async def _halt(folder: Folder, start: int | None, tell: Tell) -> None:
+    """Halt the site, with the instances that others hold receipts of and the audit log does not know.
+
+    What the catalog has from ``start`` on is noted in the audit log, if that is given.
+    """
     site = await Site.open(folder)
     try:
-        delivered, away = await _delivered(site)
-        for name, why in away.items():
-            tell(f"{name} could not be asked for receipts ({why}); run this again once it answers.")
-        rows = [tuple(delivered[at : at + MAX_ROW]) for at in range(0, len(delivered), MAX_ROW)] or [()]
-        await site.book.write([_line(site.root, reopening, row) for row in rows])
+        members = {root: site.membership.names.get(root, root) for root in site.membership.nodes if root != site.root}
+        ours = await remembered(site.reach, site.root, site.catalog.keys, members)
+        delivered = ours.lost(site.ledger)
+        for member, why in ours.away.items():
+            tell(f"{members[member]} could not be asked for receipts ({why}); run this again once it answers.")
+        # A release that waited when the copy was made, and was told since, is not asked about again.
+        await site.releases.drop_waiting(ours.done)
+        opened = [each for path in (folder.catalog, folder.audit) for each in read_reopenings(path)]
+        unsaid = [each for each in opened if encode(each) not in site.book.halts.reopenings]
+        await site.book.write(halting(site.root, unsaid, delivered))
+        if start is not None:
+            await note_missed(site.book, site.index, site.root, site.catalog, start)
     finally:
         await site.aclose()
     if delivered:
         tell(f"{len(delivered)} instances were delivered that the log no longer has: they are not delivered again.")
     tell("The site is halted. Start it, look at what is missing, and then: comity site resume --as STEWARD")
-
-
-def _line(root: str, reopening: Reopening | None, delivered: tuple[Instance, ...]) -> Line:
-    def fields(chain: Chain, _index: int) -> HaltFields:
-        return HaltFields(
-            project=None,
-            member=None,
-            reason=REASON,
-            statement=None,
-            chain=chain,
-            reopening=encode(reopening) if reopening is not None else None,
-            delivered=delivered,
-        )
-
-    return Line("halt", (), fields, (root,))
-
-
-async def _delivered(site: Site) -> tuple[list[Instance], dict[str, str]]:
-    """Instances of which members hold final receipts by this site, and its log no result; and who did not answer."""
-    found: dict[Instance, None] = {}
-    away: dict[str, str] = {}
-    for member in [root for root in site.membership.nodes if root != site.root]:
-        try:
-            for proof in await _receipts(site, member):
-                if _is_lost(site, proof):
-                    found[proof.order.instance] = None
-        except ComityError as error:
-            away[site.membership.names.get(member, member)] = str(error)
-    return list(found), away
-
-
-async def _receipts(site: Site, member: str) -> list[Proof]:
-    found: list[Proof] = []
-    while True:
-        data = await site.reach.get(member, f"{RECEIPTS_PATH}/{len(found)}", MAX_MESSAGE)
-        answer = decode(ReceiptsAnswer, data, MAX_MESSAGE)
-        found += answer.proofs
-        if not answer.more or not answer.proofs:
-            return found
-
-
-def _is_lost(site: Site, proof: Proof) -> bool:
-    """Whether a receipt is this site's own, of something delivered, and the log does not know of it."""
-    receipt, order = proof.receipt, proof.order
-    if receipt.site != site.root or receipt.order != cid_of(order) or receipt.node not in site.catalog.keys:
-        return False
-    if receipt.status not in (Status.DONE, Status.HELD):
-        return False
-    try:
-        check(receipt, receipt.node)
-    except VerificationFailed:
-        return False
-    attempt = site.ledger.attempt(receipt.order)
-    return attempt is None or attempt.result is None
-
-
-def _few(places: Sequence[int]) -> str:
-    return ", ".join(map(str, places[:8])) + (" …" if len(places) > 8 else "")

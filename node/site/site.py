@@ -46,6 +46,7 @@ from node.storage.brought import Brought
 from node.storage.disk import DiskBlobs
 from node.storage.journal import SubmissionJournal
 from node.storage.log import DiskLog
+from node.storage.releases import WaitingReleases
 from node.storage.resident import Residents
 from node.storage.witness import WitnessMemory
 from node.system import SystemClock, SystemRandom
@@ -79,6 +80,7 @@ class Site:
         self.residents = Residents(state.database)
         self.brought = Brought(state.database)
         self.journal = SubmissionJournal(state.database, self._notify)
+        self.releases = WaitingReleases(state.facts)
         self.received = Received(self.root, self.book)
         self.bulk = BulkClient(self.node.key, self.clock, self.random)
         self.membership = Membership(self._me(), state.facts, self.bulk, self.index)
@@ -119,7 +121,7 @@ class Site:
             heard=self._heard,
             known=self._known,
         )
-        self.writer = Writer(self.root, self.catalog, self.index, self.holdings, self.book, self.network, self.feeding)
+        self.writer = Writer(self.root, self.catalog, self.index, self.holdings, self.book, self.feeding)
         self.reach = Reach(self.membership, self.network, self.bulk)
         self.materials = Materials(
             self.root, self.index, self.blobs, self.residents, self.brought, self.reach, self.arrived
@@ -203,8 +205,15 @@ class Site:
 
     async def arrived(self, source: str, root: Cid) -> None:
         """Bytes have come from another site: written down here as they are there."""
-        published = self.index.site(source).latest("dataset", str(root)) is not None
-        await self.received.fetched(source, root, {*self.holdings.accounted(root), *([root] if published else [])})
+        there = self.index.site(source)
+        published = there.latest("dataset", str(root)) is not None
+        for_nobody = published or there.latest("block", str(root)) is not None
+        await self.received.fetched(
+            source,
+            root,
+            {*self.holdings.accounted(root), *([root] if published else [])},
+            None if for_nobody else self.holdings.needed_for(root),
+        )
 
     async def _answer(self, node: str, question: bytes) -> bytes:
         asker = self.membership.site_of(node)
@@ -212,11 +221,14 @@ class Site:
             return reply_bytes(Unreachable("its node is just starting; ask again"))
         return await self.consorting.questions.answer(asker, question)
 
-    async def _heard(self, node: str, _message: bytes) -> None:
+    async def _heard(self, node: str, message: bytes) -> None:
         asker = self.membership.site_of(node)
-        if self.consorting is not None and asker is not None:
+        if self.consorting is None or asker is None:
+            return
+        self.consorting.witnessing.back(asker)
+        held = self.replicas.known.get(asker)
+        if held is None or message != held.note.encode():
             self.consorting.follower.wake(asker)
-            self.consorting.witnessing.back(asker)
 
     def _known(self) -> dict[str, list[str]]:
         return {

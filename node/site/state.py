@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import trio
 
 from catalog.body import read_body
+from catalog.error import VerificationFailed
 from catalog.index import Index
 from catalog.origin import LogName
 from node.automator.book import AuditBook
@@ -24,10 +25,10 @@ from node.storage.database import Database
 from node.storage.facts import Facts
 from node.storage.ledger import DiskLedger
 from node.storage.log import DiskLog
-from node.storage.reopened import AcceptedReopenings, own_origin
+from node.storage.reopened import AcceptedReopenings, own_origin, read_reopenings
 from node.storage.replica import ReplicaLog
 from node.storage.search import SearchStore
-from node.storage.versions import VersionStore
+from node.storage.versionstore import VersionStore
 from node.system import SystemRandom
 
 
@@ -89,6 +90,8 @@ async def read_state(folder: Folder, clock: Clock) -> State:
     await _read_halts(book, config.root, audit, ledger)
     reopened = Reopened(AcceptedReopenings(facts), lambda site: [did for _, did in index.site(site).keys.charter.roots])
     await reopened.load()
+    for name, path in ((LogName.CATALOG, folder.catalog), (LogName.AUDIT, folder.audit)):
+        reopened.own(config.root, name, read_reopenings(path))
     return State(
         folder,
         config,
@@ -156,7 +159,16 @@ async def _find_in(folder: Folder, index: Index, root: str, recovered: list[str]
 
 
 async def _read_halts(book: AuditBook, root: str, audit: DiskLog, ledger: DiskLedger) -> None:
-    """For what the site is halted, by the rows about the site itself."""
+    """For what the site is halted, by the rows about the site itself.
+
+    Raises:
+        VerificationFailed: one of them was erased, so that nobody knows what it halted; no tool here does that.
+    """
     for row in ledger.rows(root, 0, audit.size, audit.size):
-        if (stored := await audit.body(row)) is not None:
-            book.halts.take(row, read_body(stored[1]))
+        stored = await audit.body(row)
+        if stored is None:
+            raise VerificationFailed(
+                f"leaf {row} of the audit log, about a halt of this site, was erased in {audit.folder}; whether the"
+                " site is halted cannot be known: restore it from a backup"
+            )
+        book.halts.take(row, read_body(stored[1]))

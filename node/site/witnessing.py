@@ -1,37 +1,30 @@
 """Cosigning in a running site: its own checkpoints are put before each member as soon as there is a new one.
 
-One task for each member, so that who is slow or away holds up nobody. What waits for cosignatures waits here; what
-was reached is read back from the logs after a restart.
+What waits for cosignatures waits here; what was reached is read back from the logs after a restart.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import trio
 
-from catalog.error import ComityError
 from node.ports import Control
+from node.replicate.news import news_of
 from node.replicate.push import Push
 from node.replicate.quorum import Quorum
+from node.site.lane import Lane
 from node.storage.log import DiskLog
 from node.storage.stored import StoredLog
 
-FIRST_PAUSE = 0.25
-MAX_PAUSE = 4.0
 COVER_SECONDS = 1.0
-LINGER_SECONDS = 0.05
-"""How long a new checkpoint waits for others to go with it, as long as nobody waits for its cosignatures."""
-
-LOOK_SECONDS = 2.0
-"""How often it is looked whether members came or went."""
-
-log = logging.getLogger("comity.witness")
+TELL_SECONDS = 1.0
+"""How long the catalog's checkpoints are given to get on by being put before the members."""
 
 
 class Witnessing:
-    """The cosigning of this site's ``catalog`` and ``audit`` log. ``refused`` says of each member why it does not."""
+    """The cosigning of this site's ``catalog`` and ``audit`` log."""
 
     def __init__(
         self,
@@ -46,22 +39,28 @@ class Witnessing:
         self._quorum = quorum
         self._names = names
         self._covered = covered
-        self._moved = trio.Event()
-        self._urged = trio.Event()
-        self._waiting = 0
-        self._news = trio.Event()
+        self._control = control
         self._catalog = catalog
         self._audit = audit
-        self.catalog = Push(catalog, control, quorum, self._move)
-        self.audit = Push(audit, control, quorum, self._move)
-        self.refused: dict[str, str] = {}
-        self._back: dict[str, trio.Event] = {}
+        self._grown = trio.Event()
+        self.catalog = Push(catalog, control, quorum, lambda: self._move(self._lanes[0]), partial(news_of, catalog))
+        self.audit = Push(audit, control, quorum, lambda: self._move(self._lanes[1]))
+        self._lanes = (
+            Lane(self.catalog, "the catalog", names, prompt=True),
+            Lane(self.audit, "the audit log", names, prompt=False),
+        )
         self._heads: tuple[int, str] = (-1, "")
 
     async def load(self) -> None:
         """Read how far the logs were cosigned by now."""
         for push in (self.catalog, self.audit):
             await push.load()
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Why each member does not cosign, as far as it was asked; empty if it does."""
+        catalog, audit = (lane.refused for lane in self._lanes)
+        return {site: audit.get(site, "") or catalog.get(site, "") for site in {*catalog, *audit}}
 
     def of(self, log: StoredLog) -> Push:
         """The cosigning of one of the two logs."""
@@ -77,22 +76,11 @@ class Witnessing:
 
     async def reach(self, least: int) -> None:
         """Come back once the quorum has cosigned ``least`` leaves of the audit log."""
-        await self._reach(self.audit, least)
+        await self._lanes[1].reach(least)
 
     async def published(self, least: int) -> None:
         """Come back once the quorum has cosigned ``least`` leaves of the catalog."""
-        await self._reach(self.catalog, least)
-
-    async def _reach(self, push: Push, least: int) -> None:
-        self._waiting += 1
-        self._urged.set()
-        try:
-            while push.covered() < least:
-                await self._moved.wait()
-        finally:
-            self._waiting -= 1
-            if not self._waiting:
-                self._urged = trio.Event()
+        await self._lanes[0].reach(least)
 
     async def cover(self, least: int, seconds: float = COVER_SECONDS) -> str:
         """A checkpoint of the audit log with at least ``least`` leaves, cosigned by the quorum if it is to be had soon.
@@ -119,51 +107,35 @@ class Witnessing:
 
     def back(self, witness: str) -> None:
         """A member has shown itself: whatever it could not be asked for is asked for now."""
-        if witness in self._back:
-            self._back[witness].set()
+        for lane in self._lanes:
+            lane.back(witness)
 
     def wake(self) -> None:
         """A log has grown."""
-        news, self._news = self._news, trio.Event()
-        news.set()
+        for lane in self._lanes:
+            lane.wake()
+        grown, self._grown = self._grown, trio.Event()
+        grown.set()
 
     async def run(self) -> None:
-        """Push until cancelled."""
-        following: set[str] = set()
+        """Push until cancelled, and gossip what does not reach everybody that way."""
         async with trio.open_nursery() as nursery:
-            while True:
-                for witness in set(self._quorum().witnesses) - following:
-                    following.add(witness)
-                    nursery.start_soon(self._follow, witness, following)
-                await trio.sleep(LOOK_SECONDS)
+            for lane in self._lanes:
+                nursery.start_soon(lane.run)
+            nursery.start_soon(self._tell)
 
-    async def _follow(self, witness: str, following: set[str]) -> None:
-        pause = FIRST_PAUSE
-        while witness in self._quorum().witnesses:
-            news = self._news
-            fault = ""
-            try:
-                while await self.audit.push(witness) or await self.catalog.push(witness):
-                    pause = FIRST_PAUSE
-            except ComityError as error:
-                fault = str(error)
-            if fault and fault != self.refused.get(witness):
-                log.warning("%s does not cosign: %s", self._names(witness), fault)
-            self.refused[witness] = fault
-            if not fault:
-                await news.wait()
-                with trio.move_on_after(LINGER_SECONDS):
-                    await self._urged.wait()
-                continue
-            self._back[witness] = trio.Event()
-            with trio.move_on_after(pause):
-                await self._back[witness].wait()
-            pause = min(2 * pause, MAX_PAUSE)
-        following.discard(witness)
+    async def _tell(self) -> None:
+        while True:
+            grown, stood = self._grown, self.catalog.standing
+            await trio.sleep(TELL_SECONDS)
+            done = self.catalog.reached(self._catalog.size)
+            stuck = stood == self.catalog.standing > self.catalog.covered() or any(self._lanes[0].refused.values())
+            if stuck and not done:
+                await self._control.hint(self._catalog.note.encode())
+            if stuck or done:
+                await grown.wait()
 
-    def _move(self) -> None:
-        """More is covered, so another checkpoint may be due."""
-        moved, self._moved = self._moved, trio.Event()
-        moved.set()
+    def _move(self, lane: Lane) -> None:
+        """More is covered."""
+        lane.covered()
         self._covered()
-        self.wake()

@@ -1,7 +1,8 @@
 """What a log keeps beside its tiles, in SQLite: the bodies with their salts, and the cosigned checkpoints.
 
 A body that is erased is overwritten in the database file and in its write-ahead log; the row stays, empty, so that
-an erased body is never taken for one that is still to come.
+an erased body is never taken for one that is still to come. Of one that was pruned the places in its chains stay too,
+under hashes: whoever asks after something is told how many rows there were.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ FILE: Final = "bodies.db"
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS bodies (leaf INTEGER PRIMARY KEY, salt BLOB, body BLOB);
 CREATE TABLE IF NOT EXISTS cosigned (size INTEGER PRIMARY KEY, note TEXT NOT NULL, cosigners INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS pruned (leaf INTEGER, subject BLOB, PRIMARY KEY (leaf, subject)) WITHOUT ROWID;
 """
 
 
@@ -66,13 +68,12 @@ class Bodies:
             self._reader.close()
             self._connection.close()
 
-    def append(self, first: int, rows: Sequence[tuple[bytes, bytes]]) -> None:
-        """Keep (salt, body) of the leaves from ``first`` on; whatever had these places before goes."""
+    def append(self, first: int, rows: Iterable[tuple[int, bytes, bytes]]) -> None:
+        """Keep (leaf, salt, body) of leaves from ``first`` on; whatever had these places before goes."""
         with self._using() as database:
             database.execute("BEGIN IMMEDIATE")
             database.execute("DELETE FROM bodies WHERE leaf >= ?", (first,))
-            numbered = ((first + offset, salt, body) for offset, (salt, body) in enumerate(rows))
-            database.executemany("INSERT INTO bodies VALUES (?, ?, ?)", numbered)
+            database.executemany("INSERT INTO bodies VALUES (?, ?, ?)", rows)
             database.execute("COMMIT")
 
     def get(self, leaf: int) -> tuple[bytes, bytes] | None:
@@ -143,14 +144,34 @@ class Bodies:
         Raises:
             Conflict: another process reads the file at this moment, so that old pages remain in the log.
         """
+        self.prune(dict.fromkeys(leaves, ()))
+
+    def prune(self, leaves: Mapping[int, Iterable[bytes]]) -> None:
+        """Overwrite as :meth:`erase` does, and keep, under a hash, what each leaf was about: its place in its chains.
+
+        Raises:
+            Conflict: as for :meth:`erase`.
+        """
         with self._using() as database:
             database.execute("BEGIN IMMEDIATE")
+            places = ((leaf, subject) for leaf, subjects in leaves.items() for subject in subjects)
+            database.executemany("INSERT OR IGNORE INTO pruned VALUES (?, ?)", places)
             rows = ((leaf,) for leaf in leaves)
             database.executemany("INSERT OR REPLACE INTO bodies VALUES (?, NULL, NULL)", rows)
             database.execute("COMMIT")
             busy = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:
-            raise Conflict(f"{self._path} is being read by another process; end that, then erase {leaves[0]} again")
+            first = next(iter(leaves))
+            raise Conflict(f"{self._path} is being read by another process; end that, then erase {first} again")
+
+    def pruned(self, start: int, stop: int) -> dict[int, list[bytes]]:
+        """The leaves from ``start`` up to ``stop`` that were pruned, with the hashes of what each was about."""
+        found: dict[int, list[bytes]] = {}
+        with self._using() as database:
+            query = "SELECT leaf, subject FROM pruned WHERE leaf >= ? AND leaf < ? ORDER BY leaf"
+            for leaf, subject in database.execute(query, (start, stop)):
+                found.setdefault(leaf, []).append(subject)
+        return found
 
     def standing(self, leaves: Iterable[int]) -> list[int]:
         """Those of ``leaves`` that were not erased: their bodies are here, or may still come."""

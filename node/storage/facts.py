@@ -22,12 +22,16 @@ class Fact(StrEnum):
 
 
 class Kept(StrEnum):
-    """What there are several of: epochs by their padded number, candidates and members' nodes by their root keys."""
+    """What there are several of: epochs by their padded number, candidates and members' nodes by their root keys.
+
+    Releases that wait stand there by their orders.
+    """
 
     EPOCH = "epoch"
     CANDIDATE = "candidate"
     PLACE = "place"
     REOPENING = "reopening"
+    RELEASE = "release"
 
 
 class Facts:
@@ -59,11 +63,10 @@ class Facts:
         row = (str(kept), name, encode(value))
         await self._database.run(lambda sql: sql.execute("REPLACE INTO kept VALUES (?, ?, ?)", row))
 
-    async def drop(self, kept: Kept, name: str) -> None:
-        """Forget a value; durable on return."""
-        await self._database.run(
-            lambda sql: sql.execute("DELETE FROM kept WHERE what = ? AND name = ?", (str(kept), name))
-        )
+    async def drop(self, kept: Kept, *names: str) -> None:
+        """Forget values; durable on return."""
+        rows = [(str(kept), name) for name in names]
+        await self._database.run(lambda sql: sql.executemany("DELETE FROM kept WHERE what = ? AND name = ?", rows))
 
     async def invited(self, secret: bytes, not_after: int) -> None:
         """Keep an invitation's secret."""

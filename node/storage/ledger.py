@@ -13,7 +13,7 @@ import hashlib
 import os
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +64,11 @@ CREATE TABLE IF NOT EXISTS question (cid BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS trace (project BLOB, cid BLOB, dataset INTEGER, PRIMARY KEY (project, cid, dataset))
   WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS received (orders BLOB PRIMARY KEY) WITHOUT ROWID;
+"""
+
+
+_ONE_MORE: Final = """
+INSERT INTO head VALUES (?, ?, 1) ON CONFLICT (subject) DO UPDATE SET leaf = excluded.leaf, count = count + 1
 """
 
 
@@ -148,17 +153,27 @@ class DiskLedger:
         start = self._number("upto", 0)
         for first in range(start, self._log.size, _FEED):
             stop = min(first + _FEED, self._log.size)
-            read = await self._log.read(first, stop)
-            await trio.to_thread.run_sync(
-                self._take_all, first, [None if each is None else each[1] for _, each in read]
-            )
+            bodies = [None if each is None else each[1] for _, each in await self._log.read(first, stop)]
+            pruned = await self._log.pruned(first, stop)
+            await trio.to_thread.run_sync(self._take_all, first, bodies, pruned)
         self._commit()
 
-    def _take_all(self, first: int, bodies: Sequence[bytes | None]) -> None:
+    def _take_all(self, first: int, bodies: Sequence[bytes | None], pruned: Mapping[int, Sequence[bytes]]) -> None:
         for index, body in enumerate(bodies, first):
             if body is not None:
                 self._take(index, read_body(body), body)
+            elif index in pruned:
+                self._take_pruned(index, pruned[index])
         self._commit(first + len(bodies))
+
+    def _take_pruned(self, index: int, subjects: Sequence[bytes]) -> None:
+        """Of what was pruned there is nothing to know but that it stands in these chains."""
+        if not self._pending:
+            self._write("BEGIN")
+        self._pending += 1
+        keys = [(subject, index) for subject in subjects]
+        self._write_all("INSERT OR IGNORE INTO row VALUES (?, ?, 0)", keys)
+        self._write_all(_ONE_MORE, keys)
 
     def take(self, index: int, body: Body) -> None:
         """Take the body at ``index``; see :class:`node.automator.ledger.Projection` for this and what follows."""
@@ -318,11 +333,6 @@ class DiskLedger:
         self._write("INSERT OR REPLACE INTO head SELECT subject, max(leaf), count(*) FROM row GROUP BY subject")
         self._pending, self._upto, self._last = 1, upto, last[1] if last is not None else b""
         self._commit()
-
-    def forget(self, subject: str) -> None:
-        """Drop the chain of a person whose rows were erased: nothing here leads to the key any more."""
-        for table in ("row", "head"):
-            self._write(f"DELETE FROM {table} WHERE subject = ?", (subject_hash(subject),))  # noqa: S608
 
     def _one(self, query: str, *values: object) -> tuple[Any, ...] | None:
         return next(iter(self._all(query, *values)), None)

@@ -149,7 +149,8 @@ class DiskLog(StoredLog):
             growth = self._state.grow([entry.leaf for entry in entries])
             checkpoint = Checkpoint(self.origin, growth.edge.size, growth.edge.root)
             note = sign_checkpoint(checkpoint, self._key)
-            self._commit(growth, note, checkpoint, [(entry.salt, entry.body) for entry in entries])
+            rows = [(index, entry.salt, entry.body) for index, entry in enumerate(entries, self.size)]
+            self._commit(growth, note, checkpoint, rows)
         return sealed
 
     def _seal(self, kind: str, body: bytes) -> Sealed:

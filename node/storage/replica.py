@@ -65,11 +65,14 @@ class ReplicaLog(StoredLog):
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(self._drop_added)
 
-    async def extend(self, note: str, new_leaves: Sequence[bytes]) -> None:
+    async def extend(
+        self, note: str, new_leaves: Sequence[bytes], bodies: Sequence[tuple[int, bytes, bytes]] = ()
+    ) -> list[int]:
         """Add the last leaves up to the size in ``note``, a checkpoint that the log's key signed, and put it over them.
 
         The root is recomputed; if anything is wrong, everything stays as it was. Nothing is done if the checkpoint
-        is the one that is here.
+        is the one that is here. ``bodies`` of these leaves, (index, salt, body) each, are kept in the same commit;
+        returned are the indexes of those that their leaves do not commit to, which are not kept.
 
         Raises:
             VerificationFailed: not the log's signature, other leaves than its root says, or a smaller log.
@@ -78,7 +81,7 @@ class ReplicaLog(StoredLog):
         async with self._writing:
             self._check_writable()
             with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(self._extend, note, new_leaves)
+                return await trio.to_thread.run_sync(self._extend, note, new_leaves, bodies)
 
     async def put_bodies(self, rows: Sequence[tuple[int, bytes, bytes]]) -> list[int]:
         """Keep (index, salt, body) of leaves that commit to them; the indexes of those that do not, or are not here.
@@ -113,7 +116,7 @@ class ReplicaLog(StoredLog):
         self._ahead = self._state
         self._tiles.drop_beyond(self.size)
 
-    def _extend(self, note: str, leaves: Sequence[bytes]) -> None:
+    def _extend(self, note: str, leaves: Sequence[bytes], bodies: Sequence[tuple[int, bytes, bytes]]) -> list[int]:
         checkpoint = open_checkpoint(note, self.origin, *self._held.dids)
         ahead = self._ahead
         if checkpoint.size != ahead.edge.size + len(leaves) or any(len(leaf) > MAX_LEAF for leaf in leaves):
@@ -126,14 +129,19 @@ class ReplicaLog(StoredLog):
             raise VerificationFailed(
                 f"the {checkpoint.size} leaves of «{self.origin}» do not hash to the root that its key signed"
             )
+        new = dict(enumerate(leaves, ahead.edge.size))
+        kept = [row for row in bodies if row[0] in new and _opens(new[row[0]], row)]
         if checkpoint.size > self.size or not self.note:
-            self._put_checkpoint(growth, note, checkpoint)
+            self._put_checkpoint(growth, note, checkpoint, kept)
+        return sorted({row[0] for row in bodies} - {row[0] for row in kept})
 
-    def _put_checkpoint(self, growth: Growth, note: str, checkpoint: Checkpoint) -> None:
+    def _put_checkpoint(
+        self, growth: Growth, note: str, checkpoint: Checkpoint, bodies: Sequence[tuple[int, bytes, bytes]]
+    ) -> None:
         before = self.size
         # A full tile that was added earlier is written; the partial ones at the end never were.
         written = dict(growth.tiles) | _partial_tiles(growth)
-        self._commit(Growth(growth.edge, growth.tail, written), note, checkpoint, [])
+        self._commit(Growth(growth.edge, growth.tail, written), note, checkpoint, bodies)
         self._ahead = self._state
         with suppress(OSError):
             for level in range(ENTRIES, len(growth.edge.levels)):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from itertools import groupby
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -15,13 +14,23 @@ from catalog import tiles
 from catalog.checkpoint import Checkpoint, cosigners, merge_cosignatures, open_checkpoint
 from catalog.error import BadInput, ComityError, Conflict, NotFound, VerificationFailed
 from catalog.leaf import decode_leaf, opens
-from catalog.merkle import HASH, Subtree, leaf_hash, prove_consistency, prove_inclusion, root_of
-from catalog.multiproof import prove_many
+from catalog.merkle import Subtree, leaf_hash, prove_consistency, prove_inclusion, root_of
 from catalog.note import parse_note
 from catalog.tiles import Tile
 from node.storage import bodies
 from node.storage.durable import show_file, write_files
 from node.storage.logfolder import CHECKPOINT, COSIGNED, Growth, LogFolder, State
+from node.storage.shown import show_leaves
+
+
+@dataclass(slots=True, eq=False)
+class Cosigning:
+    """A note with cosignatures of ``witnesses`` that are to be kept, and what became of them."""
+
+    note: str
+    witnesses: Mapping[str, str]
+    times: dict[str, int] | None = None
+    failure: ComityError = field(default_factory=lambda: ComityError("keeping a cosignature was interrupted"))
 
 
 class StoredLog:
@@ -37,6 +46,7 @@ class StoredLog:
         self._state = held.state
         self._writing = trio.Lock()
         self._cosigning = trio.Lock()
+        self._cosignings: list[Cosigning] = []
         self._uncertain: str | None = None
         self._closed = False
 
@@ -213,11 +223,23 @@ class StoredLog:
             NotFound: the log has no such leaf.
             Conflict: another process reads the database at this moment.
         """
-        beyond = next((index for index in indexes if not 0 <= index < self.size), None)
-        if beyond is not None:
-            raise NotFound(f"«{self.origin}» has no leaf {beyond} to erase: it has {self.size}")
+        self._check_erasable(indexes)
         if indexes:
             await trio.to_thread.run_sync(self._bodies.erase, *indexes)
+
+    async def prune(self, rows: Mapping[int, Sequence[bytes]]) -> None:
+        """Erase the leaves of ``rows``, and keep under these hashes what each was about.
+
+        Raises:
+            NotFound, Conflict: as for :meth:`erase`.
+        """
+        self._check_erasable(rows)
+        if rows:
+            await trio.to_thread.run_sync(self._bodies.prune, rows)
+
+    async def pruned(self, start: int, stop: int) -> dict[int, list[bytes]]:
+        """The leaves of a range that were pruned, each with the hashes of what it was about."""
+        return await trio.to_thread.run_sync(self._bodies.pruned, start, stop)
 
     async def standing(self, indexes: Iterable[int]) -> list[int]:
         """Those of ``indexes`` that were not erased here: their bodies are here, or may still come."""
@@ -231,14 +253,23 @@ class StoredLog:
         """Keep the cosignatures that ``note``, a checkpoint of this log, carries from ``witnesses`` (name → did).
 
         The first that a witness gives for a size is kept for good: cosigning the same size again renews nothing.
-        Returns when each of them cosigned that size first, in Unix seconds.
+        Returns when each of them cosigned that size first, in Unix seconds. Those that come while the disk is busy are
+        kept together.
 
         Raises:
             VerificationFailed: not signed by the log's key, not this log's root, or a known witness's line is false.
             BadInput: the log is smaller than that.
         """
+        mine = Cosigning(note, witnesses)
+        self._cosignings.append(mine)
         async with self._cosigning:
-            return await trio.to_thread.run_sync(self._keep_cosignatures, note, witnesses)
+            if mine in self._cosignings:
+                group, self._cosignings = self._cosignings, []
+                with trio.CancelScope(shield=True):
+                    await trio.to_thread.run_sync(self._keep_cosignatures, group)
+        if mine.times is None:
+            raise type(mine.failure)(str(mine.failure)) from mine.failure
+        return mine.times
 
     async def cosigned(self, least: int = 0, count: int = 1) -> str | None:
         """The smallest checkpoint with at least ``least`` leaves that ``count`` witnesses cosigned, as a note."""
@@ -262,6 +293,11 @@ class StoredLog:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    def _check_erasable(self, indexes: Iterable[int]) -> None:
+        beyond = next((index for index in indexes if not 0 <= index < self.size), None)
+        if beyond is not None:
+            raise NotFound(f"«{self.origin}» has no leaf {beyond} to erase: it has {self.size}")
+
     def _check_size(self, size: int) -> None:
         if not 0 <= size <= self.size:
             raise BadInput(f"«{self.origin}» has {self.size} leaves; a tree of {size} was asked for")
@@ -275,7 +311,9 @@ class StoredLog:
                 f" ({self._uncertain}); restart the node, which reads what the disk holds"
             )
 
-    def _commit(self, growth: Growth, note: str, checkpoint: Checkpoint, rows: Sequence[tuple[bytes, bytes]]) -> None:
+    def _commit(
+        self, growth: Growth, note: str, checkpoint: Checkpoint, rows: Sequence[tuple[int, bytes, bytes]]
+    ) -> None:
         """Bodies, tiles, checkpoint, in this order; the caller holds ``_writing``.
 
         Raises:
@@ -335,31 +373,12 @@ class StoredLog:
         return [(leaf, bodies.get(start + offset)) for offset, leaf in enumerate(leaves)]
 
     def _show(self, indexes: Sequence[int], size: int) -> tuple[list[tuple[bytes, tuple[bytes, bytes] | None]], bytes]:
-        read: dict[tuple[int, int, int], bytes] = {}
-
-        def tile(level: int, index: int, width: int) -> bytes:
-            if (level, index, width) not in read:
-                read[level, index, width] = self._tiles.require(level, index, width)
-            return read[level, index, width]
-
-        proof = prove_many(indexes, size, tiles.subtree_of(size, tile))
+        found, proof = show_leaves(self._tiles, indexes, size)
         bodies = self._bodies.among(indexes)
-        found = []
-        for number, group in groupby(indexes, lambda index: index // tiles.WIDTH):
-            bundle = Tile(tiles.ENTRIES, number, min(size - number * tiles.WIDTH, tiles.WIDTH))
-            leaves = self._tiles.read_leaves(bundle)
-            hashes = tile(0, number, bundle.width)
-            for index in group:
-                at = index - bundle.start
-                if leaf_hash(leaves[at]) != hashes[at * HASH : (at + 1) * HASH]:
-                    raise VerificationFailed(
-                        f"{self._tiles.file(bundle)} or its hashes are damaged: leaf {index} is not what was committed"
-                        " to; run «comity site fsck»"
-                    )
-                if index in bodies:
-                    self._check_opens(index, leaves[at], *bodies[index])
-                found.append((leaves[at], bodies.get(index)))
-        return found, proof
+        for index, leaf in zip(indexes, found, strict=True):
+            if index in bodies:
+                self._check_opens(index, leaf, *bodies[index])
+        return [(leaf, bodies.get(index)) for index, leaf in zip(indexes, found, strict=True)], proof
 
     def _read_body(self, index: int) -> tuple[bytes, bytes] | None:
         found = self._bodies.get(index)
@@ -374,7 +393,40 @@ class StoredLog:
                 f"{self.folder / bodies.FILE}: the body of leaf {index} is not what was committed to"
             )
 
-    def _keep_cosignatures(self, note: str, witnesses: Mapping[str, str]) -> dict[str, int]:
+    def _keep_cosignatures(self, group: Sequence[Cosigning]) -> None:
+        kept: dict[int, str | None] = {}
+        merged: dict[int, str] = {}
+        good: list[tuple[int, Cosigning]] = []
+        for each in group:
+            try:
+                size = self._check_own(each.note)
+                if size not in kept:
+                    kept[size] = self._bodies.cosigned_at(size)
+                before = merged.get(size, kept[size])
+                merged[size] = merge_cosignatures(before, each.note, self._held.dids, each.witnesses)
+                good.append((size, each))
+            except ComityError as error:
+                each.failure = error
+        try:
+            for size, note in merged.items():
+                if note != kept[size]:
+                    self._keep_cosigned(size, note)
+        except ComityError as error:
+            for _, each in good:
+                each.failure = error
+            return
+        for size, each in good:
+            each.times = cosigners(merged[size], each.witnesses)
+
+    def _keep_cosigned(self, size: int, note: str) -> None:
+        count = len(parse_note(note).signatures) - 1
+        if count:
+            self._bodies.keep_cosigned(size, note, count)
+            if self._bodies.last_cosigned() == note:
+                show_file(self.folder / COSIGNED, note.encode())
+
+    def _check_own(self, note: str) -> int:
+        """The size in ``note``, if it is a checkpoint of this log."""
         checkpoint = open_checkpoint(note, self.origin, *self._held.dids)
         self._check_size(checkpoint.size)
         newest = self._state.checkpoint
@@ -383,11 +435,4 @@ class StoredLog:
             raise VerificationFailed(
                 f"«{self.origin}» is forked: its checkpoint of {checkpoint.size} leaves has another root than here"
             )
-        kept = self._bodies.cosigned_at(checkpoint.size)
-        merged = merge_cosignatures(kept, note, self._held.dids, witnesses)
-        count = len(parse_note(merged).signatures) - 1
-        if merged != kept and count:
-            self._bodies.keep_cosigned(checkpoint.size, merged, count)
-            if self._bodies.last_cosigned() == merged:
-                show_file(self.folder / COSIGNED, merged.encode())
-        return cosigners(merged, witnesses)
+        return checkpoint.size

@@ -1,264 +1,30 @@
-"""What was read of the members' catalogs, kept in one SQLite file, so that neither memory nor a start grows with it.
-
-It is a projection of the logs: a file that is damaged, or of another log than the one that lies here, is read anew
-from there. It holds places, kinds and digests, and no name of anything or anybody: a subject stands in it as a hash,
-and what an entry says is read from the log's own bodies, whose digest must be the one that was read and counted.
-
-Everything happens at once, in the thread of whoever asks: each is one look-up in pages that are in memory. Only
-:meth:`VersionStore.keep`, which makes it last, blocks; what was read since is read again after a crash.
-"""
+"""One reading of one site's catalog, as it lies in memory and in the file of :mod:`node.storage.versionstore`."""
 
 from __future__ import annotations
 
-import os
-import sqlite3
-from array import array
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
-from heapq import nsmallest
-from itertools import chain
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import merge, nsmallest
+from typing import TYPE_CHECKING, Final
 
+import msgspec
 from msgspec import json
 
-from catalog.body import MAX_BODY, Body
-from catalog.dagcbor import Value, convert, decode, encode, glance
-from catalog.entry import Entry, read_entry
-from catalog.error import Conflict, VerificationFailed
-from catalog.index import KeptIndex
-from catalog.keyring import Keyring
-from catalog.reading import digest_of
+from catalog.entry import Entry
 from catalog.versions import Counted, subject_key
-from node.storage.projection import connect, failure, remove
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from node.storage.versionstore import VersionStore
 
-REMEMBERED: Final = 4096
-"""Entries that are kept as they were read, those that were asked for last."""
-
-_VERSION: Final = 2
-# NORMAL: what a crash of the machine leaves is what some ``keep`` wrote, or a later one.
-_SETTINGS: Final = "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-8192;"
-_NAME_BYTES: Final = 8
-_TABLES: Final = """
-CREATE TABLE IF NOT EXISTS reading (id INTEGER PRIMARY KEY, site TEXT UNIQUE NOT NULL, name TEXT NOT NULL,
-  kept BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS counted (reading INTEGER, place INTEGER, kind TEXT NOT NULL, subject BLOB NOT NULL,
-  bound INTEGER NOT NULL, of_grant TEXT, signer TEXT, digest BLOB NOT NULL,
-  PRIMARY KEY (reading, place)) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS of_subject ON counted (reading, kind, subject, place);
-CREATE INDEX IF NOT EXISTS of_signer ON counted (reading, signer) WHERE signer IS NOT NULL;
-CREATE TABLE IF NOT EXISTS hidden (reading INTEGER, place INTEGER, unread INTEGER NOT NULL,
-  PRIMARY KEY (reading, place)) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS fault (reading INTEGER, place INTEGER, reason TEXT NOT NULL,
-  PRIMARY KEY (reading, place)) STRICT, WITHOUT ROWID;
-"""
 # Each is one statement for many entries; hashes are cut out of one string of bytes, for JSON has none.
 _LOOK_AHEAD: Final = """
 SELECT json_group_object(key, place) FROM (SELECT key, (SELECT max(place) FROM counted WHERE reading = ?1
   AND kind = value AND subject = substr(?2, 16 * key + 1, 16)) AS place FROM json_each(?3)) WHERE place IS NOT NULL
 """
 _SPILL: Final = """
-INSERT INTO counted (reading, place, kind, subject, bound, of_grant, signer, digest)
+INSERT OR REPLACE INTO counted (reading, place, kind, subject, bound, of_grant, signer, digest)
   SELECT ?1, value ->> 0, value ->> 1, substr(?2, 32 * key + 1, 16), value ->> 2, value ->> 3,
   value ->> 4, substr(?2, 32 * key + 17, 16) FROM json_each(?3)
 """
-_OF_READING: Final = ("counted", "hidden", "fault")
-
-ReadBody = Callable[[str, int], bytes | None]
-"""The body of a leaf of a site's catalog, if it is here."""
-
-
-class Mark(Value, frozen=True, kw_only=True):
-    """Of which log something was read, and how far: its origin, and its root at that size."""
-
-    origin: str
-    root: bytes
-
-
-class _Kept(Value, frozen=True, kw_only=True):
-    mark: Mark
-    index: KeptIndex
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """What an earlier run read of a site's catalog."""
-
-    mark: Mark
-    index: KeptIndex
-    versions: StoredVersions
-
-
-class VersionStore:
-    """The file; one for all members. ``body`` reads what their logs hold."""
-
-    def __init__(self, path: Path, body: ReadBody) -> None:
-        self._path = path
-        self._body = body
-        self._connection = connect(path, _VERSION, _SETTINGS, _TABLES)
-        self._recent: OrderedDict[tuple[int, str, str], Entry] = OrderedDict()
-        self._next = self._swept()
-        self._connection.execute("BEGIN")
-
-    @classmethod
-    def open(cls, path: Path, body: ReadBody) -> tuple[VersionStore, str]:
-        """Open the file, whose mode becomes 0600, and say why it had to be made anew; empty if it had not. Blocks.
-
-        Raises:
-            ComityError: the disk refuses.
-        """
-        try:
-            return cls(path, body), ""
-        except VerificationFailed as error:
-            remove(path)
-            return cls(path, body), str(error)
-
-    def begin(self, site: str) -> StoredVersions:
-        """A reading of the catalog of ``site`` from its first leaf."""
-        reading, self._next = self._next, self._next + 1
-        return StoredVersions(self, site, reading, os.urandom(_NAME_BYTES).hex())
-
-    def past(self, site: str) -> Past | None:
-        """What an earlier run kept of the catalog of ``site``, if anything. Blocks.
-
-        Raises:
-            VerificationFailed: the file is damaged.
-        """
-        row = self.row("SELECT id, name, kept FROM reading WHERE site = ?", site)
-        if row is None:
-            return None
-        kept = decode(_Kept, row[2])
-        for table in _OF_READING:  # what was read, and not kept, when that run ended
-            self.write(f"DELETE FROM {table} WHERE reading = ? AND place >= ?", row[0], kept.index.size)  # noqa: S608
-        faulty = self.row("SELECT count(*) FROM fault WHERE reading = ?", row[0])
-        return Past(kept.mark, kept.index, StoredVersions(self, site, row[0], row[1], faulty[0] if faulty else 0))
-
-    def keep(self, mark: Mark, index: KeptIndex, versions: StoredVersions) -> None:
-        """Make last what was read of a site, in the place of any other reading of its catalog. Blocks.
-
-        Raises:
-            ComityError: the disk refused; what was kept before stays. VerificationFailed: the file is damaged.
-        """
-        versions.spill()
-        kept = encode(_Kept(mark=mark, index=index))
-        others = self.rows("SELECT id FROM reading WHERE site = ? AND id != ?", versions.site, versions.reading)
-        self.write("DELETE FROM reading WHERE site = ?", versions.site)
-        sql = "INSERT INTO reading (id, site, name, kept) VALUES (?, ?, ?, ?)"
-        self.write(sql, versions.reading, versions.site, versions.name, kept)
-        for other in others:
-            self.drop(other[0])
-        self._commit()
-        with closing(sqlite3.connect(self._path)) as other_connection:
-            # By another connection: whoever looks something up meanwhile does not wait for the disk.
-            other_connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-
-    def expunge(self, site: str, stolen: frozenset[str]) -> None:
-        """Leave nothing in the file, or beside it, of what was forgotten of the catalog of ``site``. Blocks.
-
-        ``stolen`` are the keys that its index knows as taken back. Where another was kept as such, its owner was
-        forgotten since, and what was kept goes: the next start reads that catalog from its first leaf.
-
-        Raises:
-            Conflict: another process reads the file. ComityError: the disk refused.
-            VerificationFailed: the file is damaged.
-        """
-        row = self.row("SELECT kept FROM reading WHERE site = ?", site)
-        if row is not None and not Keyring.of(decode(_Kept, row[0]).index.keys).stolen <= stolen:
-            self.write("DELETE FROM reading WHERE site = ?", site)
-        self.write("COMMIT")
-        try:
-            busy = self.row("PRAGMA wal_checkpoint(TRUNCATE)")
-        finally:
-            self.write("BEGIN")
-        if busy is not None and busy[0]:
-            raise Conflict(f"{self._path} is being read by another process; end that, then what was erased goes")
-
-    def drop(self, reading: int) -> None:
-        """Forget all of a reading."""
-        for table in _OF_READING:
-            self.write(f"DELETE FROM {table} WHERE reading = ?", reading)  # noqa: S608
-
-    def close(self) -> None:
-        """Close the file; what was not kept is read again by the next run."""
-        self._connection.close()
-
-    # --- for the readings --------------------------------------------------------------------------------------------
-
-    def entry(self, versions: StoredVersions, kind: str, place: int, digest: bytes) -> Entry:
-        """The entry of ``kind`` that counted at ``place``.
-
-        Raises:
-            VerificationFailed: its body is not the one that was read, or is not here any more.
-        """
-        data = self._body(versions.site, place)
-        if data is None or digest_of(data) != digest:
-            raise VerificationFailed(
-                f"the body of entry {place} of …{versions.site[-8:]} is not here as it was read; run «comity site fsck»"
-            )
-        return read_entry(versions.site, place, kind, convert(Body, glance(data, MAX_BODY)))
-
-    def recall(self, reading: int, kind: str, subject: str) -> Entry | None:
-        """An entry that was asked for of late."""
-        found = self._recent.get((reading, kind, subject))
-        if found is not None:
-            self._recent.move_to_end((reading, kind, subject))
-        return found
-
-    def remember(self, reading: int, entry: Entry) -> None:
-        """Keep an entry at hand."""
-        self._recent[reading, entry.body.kind, entry.subject] = entry
-        self._recent.move_to_end((reading, entry.body.kind, entry.subject))
-        if len(self._recent) > REMEMBERED:
-            self._recent.popitem(last=False)
-
-    def forget(self, reading: int, places: frozenset[int]) -> None:
-        """Keep nothing at hand of what stands at ``places``."""
-        gone = [key for key, entry in self._recent.items() if key[0] == reading and entry.index in places]
-        for key in gone:
-            del self._recent[key]
-
-    def row(self, sql: str, *values: object) -> tuple[Any, ...] | None:
-        """The first row that ``sql`` finds."""
-        found: tuple[Any, ...] | None = self._do(lambda connection: connection.execute(sql, values).fetchone())
-        return found
-
-    def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        """All rows that ``sql`` finds."""
-        return self._do(lambda connection: connection.execute(sql, values).fetchall())
-
-    def places(self, sql: str, *values: object) -> array[int]:
-        """The first column of all rows that ``sql`` finds, in eight bytes each."""
-        return self._do(lambda connection: array("q", (row[0] for row in connection.execute(sql, values))))
-
-    def write(self, sql: str, *values: object) -> None:
-        """Change something."""
-        self._do(lambda connection: connection.execute(sql, values))
-
-    def _commit(self) -> None:
-        self.write("COMMIT")
-        self.write("BEGIN")
-
-    def _swept(self) -> int:
-        """Drop what was read and never kept; the first number that no reading has had."""
-        known, last = {row[0] for row in self.rows("SELECT id FROM reading")}, 0
-        for table in _OF_READING:
-            at = 0
-            while row := self.row(f"SELECT reading FROM {table} WHERE reading > ? ORDER BY reading LIMIT 1", at):  # noqa: S608
-                at = row[0]
-                last = max(last, at)
-                if at not in known:
-                    self.write(f"DELETE FROM {table} WHERE reading = ?", at)  # noqa: S608
-        return int(max([last, *known])) + 1
-
-    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        try:
-            return work(self._connection)
-        except sqlite3.Error as error:
-            raise failure(self._path, error) from error
 
 
 class StoredVersions:
@@ -275,7 +41,7 @@ class StoredVersions:
         self._name = name
         self._taken: dict[int, _Taken] = {}
         self._places: dict[tuple[str, bytes], list[int]] = {}
-        self._hidden: set[int] = set()
+        self._hidden: dict[int, bool] = {}
         self._faults: dict[int, str] = {}
         self._faulty = faulty
         self._ahead: dict[tuple[str, bytes], int | None] = {}
@@ -331,9 +97,12 @@ class StoredVersions:
         newest = "SELECT max(place) FROM counted WHERE reading = ? AND kind = ?"
         stored = self._store.places(f"{newest} GROUP BY subject ORDER BY 1", self.reading, kind)
         replaced = {self._store.row(f"{newest} AND subject = ?", self.reading, kind, subject) for subject in taken}
-        for place in chain(stored, sorted(taken.values())):
-            if place >= start and (place,) not in replaced and self.counted(place) is not None:
+        replaced -= {(place,) for place in taken.values()}  # a spill under way has it in both already
+        last = -1
+        for place in merge(stored, sorted(taken.values())):
+            if place > last and place >= start and (place,) not in replaced and self.counted(place) is not None:
                 yield self._entry(kind, place)  # else it was forgotten since this began
+            last = place
 
     def counted(self, place: int) -> Counted | None:
         """See :class:`catalog.versions.Versions`."""
@@ -353,9 +122,9 @@ class StoredVersions:
         self._places.setdefault((counted.kind, counted.subject), []).append(entry.index)
         self._store.remember(self.reading, entry)
 
-    def hide(self, place: int) -> None:
+    def hide(self, place: int, lacking: bool) -> None:
         """See :class:`catalog.versions.Versions`."""
-        self._hidden.add(place)
+        self._hidden[place] = lacking
 
     def is_hidden(self, place: int) -> bool:
         """See :class:`catalog.versions.Versions`."""
@@ -366,12 +135,12 @@ class StoredVersions:
         """See :class:`catalog.versions.Versions`."""
         named = frozenset(places)
         self.spill()
-        for place in named:
-            self._store.write("DELETE FROM counted WHERE reading = ? AND place = ?", self.reading, place)
-            sql = "DELETE FROM fault WHERE reading = ? AND place = ? RETURNING place"
-            self._faulty -= len(self._store.rows(sql, self.reading, place))
-            sql = "INSERT OR REPLACE INTO hidden (reading, place, unread) VALUES (?, ?, 0)"
-            self._store.write(sql, self.reading, place)
+        told = json.encode(sorted(named)).decode()
+        here = "WHERE reading = ? AND place IN (SELECT value FROM json_each(?))"
+        self._store.write(f"DELETE FROM counted {here}", self.reading, told)  # noqa: S608
+        self._faulty -= len(self._store.rows(f"DELETE FROM fault {here} RETURNING place", self.reading, told))  # noqa: S608
+        sql = "INSERT OR REPLACE INTO hidden SELECT ?, value, 0 FROM json_each(?)"
+        self._store.write(sql, self.reading, told)
         self._store.forget(self.reading, named)
 
     def blame(self, place: int, reason: str) -> None:
@@ -419,13 +188,14 @@ class StoredVersions:
         rows = json.encode([(place, *_row(each.counted)) for place, each in taken.items()]).decode()
         hashes = b"".join(each.counted.subject + each.digest for each in taken.values())
         self._store.write(_SPILL, self.reading, hashes, rows)
-        hidden = json.encode(sorted(self._hidden)).decode()
-        self._store.write("INSERT OR IGNORE INTO hidden SELECT ?, value, 1 FROM json_each(?)", self.reading, hidden)
+        hidden = json.encode(list(self._hidden.items())).decode()
+        sql = "INSERT OR REPLACE INTO hidden SELECT ?, value ->> 0, value ->> 1 FROM json_each(?)"
+        self._store.write(sql, self.reading, hidden)
         faults = json.encode(list(self._faults.items())).decode()
         sql = "INSERT OR REPLACE INTO fault SELECT ?, value ->> 0, value ->> 1 FROM json_each(?)"
         self._store.write(sql, self.reading, faults)
         # Not before: whoever asks meanwhile finds it in the one place or in the other.
-        self._taken, self._places, self._ahead, self._hidden, self._faults = {}, {}, {}, set(), {}
+        self._taken, self._places, self._ahead, self._hidden, self._faults = {}, {}, {}, {}, {}
 
     def _entry(self, kind: str, place: int) -> Entry:
         taken = self._taken.get(place)
@@ -440,8 +210,7 @@ def _row(counted: Counted) -> tuple[str, bool, str | None, str | None]:
     return counted.kind, counted.bound, grant, signer
 
 
-@dataclass(frozen=True, slots=True)
-class _Taken:
+class _Taken(msgspec.Struct, frozen=True):
     """An entry that was taken and is not in the file yet."""
 
     counted: Counted

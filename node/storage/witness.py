@@ -19,7 +19,7 @@ class WitnessMemory:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._seen: dict[str, Seen] = {}
+        self._seen: dict[str, Seen | None] = {}
 
     async def seen(self, origin: str) -> Seen | None:
         """What was cosigned last of a log, if anything."""
@@ -29,10 +29,8 @@ class WitnessMemory:
                     "SELECT size, root, note, at FROM witnessed WHERE origin = ?", (origin,)
                 ).fetchone()
             )
-            if row is None:
-                return None
             # What was recorded meanwhile is newer than what was read.
-            self._seen.setdefault(origin, Seen(*row))
+            self._seen.setdefault(origin, None if row is None else Seen(*row))
         return self._seen[origin]
 
     async def remember(self, origin: str, seen: Seen, after: Seen | None) -> bool:

@@ -23,13 +23,16 @@ from node.automator.decide import Judge
 from node.automator.verify import Consortium, Verifier
 from node.config import Address, Folder
 from node.founding import Founder
+from node.replicate.replicator import Means, Replicator
 from node.rootkey import new_passphrase
 from node.setup import init_site
 from node.site.attesting import attesting
 from node.site.auditdesk import AuditDesk
+from node.site.follower import Follower
 from node.site.orders import Orders
 from node.site.questions import Questions
 from node.site.site import Site
+from node.site.together import aside, side_by_side
 from privacy.label import OPEN
 from tests.node.site.house import Covered, Recent
 
@@ -117,6 +120,7 @@ class Hospital:
             site.steps,
             site.holdings,
             Covered(),
+            site.releases,
             site.clock,
             site.random,
         )
@@ -124,6 +128,10 @@ class Hospital:
         self.desk = AuditDesk(site.root, site.node.did, site.index, self.judge, site.audit, site.book, site.clock)
         attests = attesting(site, lambda: None)
         self.witness, witnessing = attests.witness, attests.witnessing
+        means = Means(site.reach, site.reach, site.clock, aside, side_by_side)
+        replicator = Replicator(
+            site.root, site.membership, means, self.witness, site.freshness, site.index, site.replicas, site.feeding
+        )
         self.questions = Questions(
             site.root,
             site.membership,
@@ -135,6 +143,7 @@ class Hospital:
             site.index,
             self.witness,
             witnessing,
+            Follower(site.root, site.membership, replicator),
         )
 
     async def write(self, kind: str, fields: Value, by: PrivateKey | None = None) -> None:

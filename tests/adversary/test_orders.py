@@ -56,8 +56,8 @@ def _any_project(*_: object) -> ProjectFields:
     return ProjectFields(name="trial", people={STRANGER.did: bytes(32)}, purpose=PURPOSE, datasets=(), not_after=0)
 
 
-def _any_grant(_judge: Judge, _case: object, data: Data, *_: object) -> tuple[Chain, str]:
-    return Chain((Held(GRANT, data.site),)), ""
+def _any_grant(_judge: Judge, _rests: object, owner: str, *_: object) -> tuple[Chain, str]:
+    return Chain((Held(GRANT, owner),)), ""
 
 
 SIGNATURES: Defence = (Verifier, "_check_signatures", _nothing)

@@ -8,15 +8,18 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from catalog.body import write_body
+from catalog.body import fields_of, read_body, write_body
 from catalog.checkpoint import Checkpoint, add_line, sign_checkpoint, verify_cosignature
 from catalog.cid import Cid
 from catalog.dagcbor import Value, cid_of, decode, encode
 from catalog.error import BadInput, ComityError, Denied, NotFound, Unreachable, VerificationFailed
+from catalog.index import SiteIndex
 from catalog.key import UNSIGNED, PrivateKey, signed
+from catalog.leaf import encode_leaf, seal
 from catalog.member import KeyFields, Member, Role
-from catalog.merkle import EMPTY_ROOT
+from catalog.merkle import EMPTY_ROOT, Frontier, leaf_hash
 from catalog.origin import LogName, origin_of
+from catalog.project import ProjectRef
 from node.founding import Founder, Founding, Knock
 from node.message import (
     AddCheckpoint,
@@ -26,6 +29,7 @@ from node.message import (
     Outcome,
     Place,
     ProofAnswer,
+    Row,
     Rows,
     Who,
     WhoAnswer,
@@ -41,6 +45,7 @@ from privacy.label import OPEN, resident, shared
 from privacy.starters import HOSPITAL
 from tests.adversary.hospital import Hospital, at_a_hospital, dataset
 from tests.adversary.stage import Stage
+from workflow.account import FetchFields, Side
 from workflow.argument import Data
 from workflow.receipt import Receipt
 
@@ -194,6 +199,47 @@ def test_checkpoints_that_are_not_the_askers_own(tmp_path: Path) -> None:
         assert isinstance(given, Added)
         assert given.line is not None
         assert verify_cosignature(add_line(own, given.line), site.root, site.node.did)
+
+    at_a_hospital(tmp_path, test)
+
+
+def test_rows_that_nobody_signed_beside_a_checkpoint(tmp_path: Path) -> None:
+    """Else a member has the hospital count what no key signed for, because it came with a checkpoint."""
+
+    async def test(there: Hospital) -> None:
+        site, mallory, other = there.site, there.mallory, there.other
+        origin = origin_of(mallory.root.did, LogName.CATALOG)
+        # A newcomer, of whose catalog the hospital has nothing yet, but knows its key.
+        site.index.replace(SiteIndex(mallory.root.did))
+        site.replicas._keys = lambda _root: [mallory.node.did]
+
+        def row(index: int, key: PrivateKey = mallory.node, name: str = origin) -> Row:
+            fields = KeyFields(did=key.did, role=Role.NODE, name="Mallory", x25519=bytes(32))
+            body = encode(write_body("key", fields, site=mallory.root.did, at=index, by=mallory.root))
+            leaf = encode_leaf(seal(name, 0, "key", body, bytes([index]) * 32))
+            return Row(index=index, leaf=leaf, salt=bytes([index]) * 32, body=body)
+
+        first, second = row(0), row(1, mallory.steward)
+        root = Frontier().extend([leaf_hash(first.leaf), leaf_hash(second.leaf)]).root
+        note = sign_checkpoint(Checkpoint(origin, 2, root), mallory.node)
+        forged = sign_checkpoint(Checkpoint(origin, 2, root), other.node)
+        theirs = sign_checkpoint(Checkpoint(origin_of(other.root.did, LogName.CATALOG), 2, root), mallory.node)
+        for shown, rows in (
+            (forged, (first, second)),
+            (theirs, (first, second)),
+            (note, (first, row(1))),
+            (note, (structs.replace(second, index=0), structs.replace(first, index=1))),
+            (note, (structs.replace(first, leaf=b""), second)),
+        ):
+            with pytest.raises(VerificationFailed):
+                await ask(there, mallory.root.did, AddCheckpoint(note=shown, old=0, proof=(), rows=rows), Added)
+        replica = await site.replicas.of(mallory.root.did)
+        assert (replica.size, site.index.site(mallory.root.did).size) == (0, 0)
+        question = AddCheckpoint(note=note, old=0, proof=(), rows=(first, second))
+        given = await ask(there, mallory.root.did, question, Added)
+        assert isinstance(given, Added)
+        assert given.line is not None
+        assert (replica.size, site.index.site(mallory.root.did).size) == (2, 2)
 
     at_a_hospital(tmp_path, test)
 
@@ -358,6 +404,27 @@ def test_a_value_held_here_that_another_site_says_is_its_own(tmp_path: Path) -> 
         assert [path.split("/")[2] for path in poor.asked] == [str(held), str(unknown.cid)], "it saw which is here"
         assert await _materials(there, rich).stored(data) == held
         assert await _materials(there, poor).stored(data) == held, "what was delivered once is not fetched again"
+
+    at_a_hospital(tmp_path, test)
+
+
+def test_what_a_peer_gave_is_written_down_with_what_it_is_for(tmp_path: Path) -> None:
+    """Else a peer gives bytes away, writes nothing down, and nobody has a row of it. Published data are for nobody."""
+
+    async def test(there: Hospital) -> None:
+        site, trial = there.site, ProjectRef(site=there.other.root.did, name="trial")
+        value, published = Cid.of(b"released"), Cid.of(b"open")
+        there.mallory.dataset(published, OPEN)
+        carrier = Carrier({value: b"released", published: b"open"})
+        source = Data(site=there.mallory.root.did, cid=value, name="sums")
+        site.holdings.account(value, [published], trial)
+        for data in (source, Data(site=there.mallory.root.did, cid=published, name="open")):
+            await _materials(there, carrier).stored(data)
+        stored = [each for _, each in await site.audit.read(0, site.audit.size) if each is not None]
+        rows = [fields_of(read_body(body), FetchFields) for _, body in stored]
+        assert {(row.site, row.side) for row in rows} == {(there.mallory.root.did, Side.RECIPIENT)}
+        assert [(row.root, row.project) for row in rows] == [(value, trial), (published, None)]
+        assert all(set(row.chain) == {str(published)} for row in rows)
 
     at_a_hospital(tmp_path, test)
 

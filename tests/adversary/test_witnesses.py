@@ -120,10 +120,12 @@ def test_cosignatures_that_are_not_the_witnesss_or_not_for_this_log(tmp_path: Pa
         ]
         for number, lie in enumerate(lies):
             told = push(lie)
+            await told.aim()
             with pytest.raises((BadInput, VerificationFailed)):
                 await told.push(mallory.root.did)
             assert (await log.last_cosigned(), told.covered()) == (None, 0), number
         told = push(others)
+        await told.aim()
         assert await told.push(other.root.did)
         kept = await log.last_cosigned()
         assert kept is not None

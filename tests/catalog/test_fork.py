@@ -50,7 +50,7 @@ def test_two_roots_of_one_size_are_proof():
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_larger_log_that_begins_otherwise_is_proof_and_an_honest_one_never_is(size, more, data):
     """Lost: a site that was brought back from an old copy and has grown past it goes on, or an honest one stops."""
     same = data.draw(st.integers(0, size - 1))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from functools import cache, lru_cache
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -26,6 +25,7 @@ from catalog.reading import Proof, prove, read_leaf
 from catalog.revoke import RevokeFields, subject_of
 from catalog.versions import HeldVersions, Versions
 from catalog.withdraw import WithdrawFields
+from tests.machine import runs
 
 ROOT, NODE, STEWARD, SECOND, RESEARCHER, STRANGER = (PrivateKey(bytes([number]) * 32) for number in range(40, 46))
 KEYS = (ROOT, NODE, STEWARD, SECOND, RESEARCHER, STRANGER)
@@ -322,7 +322,7 @@ def _enrolment(key: PrivateKey, role: Role, removed: bool = False) -> KeyFields:
     return KeyFields(did=key.did, role=role, name="Somebody", x25519=bytes(32), removed=removed)
 
 
-IndexMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+IndexMachine.TestCase.settings = runs(25, 40)
 TestIndexMachine = IndexMachine.TestCase
-WrittenMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+WrittenMachine.TestCase.settings = runs(60, 40)
 TestWrittenMachine = WrittenMachine.TestCase

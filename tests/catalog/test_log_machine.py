@@ -21,6 +21,7 @@ from catalog.leaf import decode_leaf, opens
 from catalog.merkle import Frontier, leaf_hash, verify_consistency, verify_inclusion
 from node.storage.fsck import check_folder
 from node.storage.log import DiskLog
+from tests.machine import runs
 
 ORIGIN = "comity.example/st-anna/catalog/0"
 KEY, WITNESS = PrivateKey(b"\7" * 32), PrivateKey(b"\x09" * 32)
@@ -165,7 +166,5 @@ class LogMachine(RuleBasedStateMachine):
         assert last is None or cosigners(last, {"w": WITNESS.did})
 
 
-LogMachine.TestCase.settings = settings(
-    max_examples=15, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
-)
+LogMachine.TestCase.settings = settings(runs(15, 20), suppress_health_check=list(HealthCheck))
 TestLogMachine = LogMachine.TestCase

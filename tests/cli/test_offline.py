@@ -6,30 +6,52 @@ import json
 import re
 import shutil
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 import trio
+from msgspec import structs
 
-from catalog.body import write_body
-from catalog.checkpoint import add_line, cosign
+from catalog.body import Body, write_body
+from catalog.checkpoint import Checkpoint, add_line, cosign
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of, encode
+from catalog.grant import Action, Grant, GrantFields
 from catalog.headmap import Head, HeadMap, subject_hash
-from catalog.key import UNSIGNED, PrivateKey, signed
+from catalog.key import UNSIGNED, PrivateKey, Signer, signed
 from catalog.member import KeyFields, Role
+from catalog.merkle import root_of
+from catalog.note import parse_note
 from catalog.origin import LogName, origin_of
+from catalog.policy import PolicyFields
 from catalog.project import ProjectRef
+from catalog.reopening import Reopening, Reopenings
+from catalog.tiles import subtree_of
 from cli.main import run
 from node.config import Address, Folder
 from node.keyfile import Identity, read_identity, write_secret
 from node.rootkey import new_passphrase, read_root
 from node.setup import SiteMade, init_site
 from node.storage.log import DiskLog
+from node.storage.logfolder import CHECKPOINT, read_note
+from node.storage.reopened import FILE as REOPENINGS
+from node.storage.reopened import reopen
 from node.storage.replica import ReplicaLog
+from node.storage.tilefolder import TileFolder
 from privacy.decision import Decision
-from workflow.account import AccessFields, AccountFields, Chain, HeadsFields, Link, ResultFields
+from workflow.account import (
+    AccessFields,
+    AccountFields,
+    Chain,
+    EntryFields,
+    FetchFields,
+    HaltFields,
+    HeadsFields,
+    Link,
+    ResultFields,
+    Side,
+)
 from workflow.order import Instance
 from workflow.receipt import Status
 from workflow.submission import Submission
@@ -39,6 +61,8 @@ OTHER = PrivateKey(b"\x05" * 32)
 OTHER_NODE = PrivateKey(b"\x06" * 32)
 
 PASSPHRASE = new_passphrase()
+STEWARDS: dict[str, Signer] = {}
+ROOTS: dict[str, Signer] = {}
 
 
 class Fixed:
@@ -46,7 +70,7 @@ class Fixed:
         return bytes(range(count))
 
 
-def asked(by: PrivateKey = OTHER) -> Submission:
+def asked(by: PrivateKey = OTHER, *grants: Cid) -> Submission:
     """What the person signed."""
     whole = Submission(
         consortium=DATA,
@@ -56,7 +80,7 @@ def asked(by: PrivateKey = OTHER) -> Submission:
         project=ProjectRef(site=OTHER.did, name="pooling"),
         workflow=DATA,
         inputs={},
-        grants=(),
+        grants=grants,
         destinations=(),
         deadline=1,
         budget=1,
@@ -76,11 +100,19 @@ def link(before: int | None, count: int | None = None) -> Chain:
     return {str(DATA): each, OTHER.did: each}
 
 
-def intent(at: int | None = None, order: bytes = b"order", by: PrivateKey = OTHER) -> AccessFields:
+def intent(
+    at: int | None = None,
+    order: bytes = b"order",
+    by: PrivateKey = OTHER,
+    *,
+    cited: Sequence[Cid] = (),
+    granted: Mapping[str, Cid] | None = None,
+) -> AccessFields:
+    submission = asked(by, *cited)
     decision = Decision(allowed=True, action="compute", rules=("r",), reason="ok", facts={}, policy="1")
     return AccessFields(
         order=Cid.of(order),
-        instance=Instance(submission=cid_of(asked(by)), step="count", shard=0),
+        instance=Instance(submission=cid_of(submission), step="count", shard=0),
         attempt=1,
         person=OTHER.did,
         home=OTHER.did,
@@ -90,8 +122,9 @@ def intent(at: int | None = None, order: bytes = b"order", by: PrivateKey = OTHE
         decision=decision,
         shown=decision,
         max_cost=1,
-        submission=encode(asked(by)),
+        submission=encode(submission),
         chain=link(at),
+        granted=dict(granted or {}),
     )
 
 
@@ -120,29 +153,36 @@ def heads(upto: int, *rows: tuple[str, int, int]) -> HeadsFields:
 def site(tmp_path: Path) -> Folder:
     """A site with two catalog entries, and a replica of another member's log of one."""
     folder = Folder(tmp_path / "site")
-    made = make(folder)
-    trio.run(replicate, folder, made)
+    make(folder)
+    trio.run(replicate, folder)
     return folder
 
 
 def make(folder: Folder, steward: str = "Agnes") -> SiteMade:
     here = [Address("127.0.0.1", port) for port in (4101, 4102, 4103)]
-    return init_site(folder, "St. Anna", steward, *here, PASSPHRASE)
+    made = init_site(folder, "St. Anna", steward, *here, PASSPHRASE)
+    STEWARDS[made.root], ROOTS[made.root] = made.steward.key, read_root(folder.root_key, PASSPHRASE.text).key
+    return made
 
 
-async def replicate(folder: Folder, made: SiteMade) -> None:
+def enrolment(key: PrivateKey, role: Role) -> Body:
+    """A key that the other member's root enrols."""
+    fields = KeyFields(did=key.did, role=role, name="somebody", x25519=bytes(32))
+    return write_body("key", fields, site=OTHER.did, at=1, by=OTHER)
+
+
+async def replicate(folder: Folder, *more: Body) -> None:
+    """The other member's catalog here: its node's key, and ``more``."""
     origin = origin_of(OTHER.did, LogName.CATALOG)
-    fields = KeyFields(did=OTHER_NODE.did, role=Role.NODE, name="node", x25519=bytes(32))
-    body = encode(write_body("key", fields, site=OTHER.did, at=1, by=OTHER))
+    bodies = [enrolment(OTHER_NODE, Role.NODE), *more]
     source = folder.path.parent / "other"
     async with await DiskLog.create(source, origin, 0, OTHER_NODE, Fixed()) as log:
-        await log.append([("key", body)])
+        await log.append([(body.kind, encode(body)) for body in bodies])
         replica = await ReplicaLog.open(folder.replicas / OTHER.did.rpartition(":")[2], origin, OTHER_NODE.did)
         async with replica:
-            await replica.extend(log.note, await log.leaves(0, 1))
-            stored = await log.body(0)
-            assert stored is not None
-            assert await replica.put_bodies([(0, *stored)]) == []
+            await replica.extend(log.note, await log.leaves(0, len(bodies)))
+            stored = [(index, await log.body(index)) for index in range(len(bodies))]
+            assert await replica.put_bodies([(at, *each) for at, each in stored if each is not None]) == []
 
 
 def account(folder: Folder, lines: Sequence[tuple[str, AccountFields]], by: PrivateKey | None = None) -> None:
@@ -244,6 +284,147 @@ def test_a_log_that_its_own_node_wrote_wrongly_is_named(
     assert re.search(f"logs/audit/bodies.db: {match}", error), error
 
 
+STEWARD = PrivateKey(b"\x08" * 32)
+
+
+def given(**changes: object) -> Grant:
+    """A grant of the other member's, for its own person on its own data, signed by its steward."""
+    whole = Grant(
+        consortium=DATA,
+        issuer=STEWARD.did,
+        site=OTHER.did,
+        subject=OTHER.did,
+        project=ProjectRef(site=OTHER.did, name="pooling"),
+        claims=(),
+        datasets=(DATA,),
+        purposes=("DUO:0000006",),
+        actions=(Action.COMPUTE,),
+        blocks=(),
+        destinations=(),
+        not_after=1,
+        parent=None,
+        sig=UNSIGNED,
+    )
+    return signed(structs.replace(whole, **changes), STEWARD)
+
+
+@pytest.mark.parametrize(
+    ("grant", "cited", "match"),
+    [
+        (given(), True, ""),
+        (given(), False, "let data in and was not cited"),
+        (given(not_after=0), True, "or was over"),
+        (given(subject=OTHER_NODE.did), True, "is another person's"),
+        (given(datasets=(Cid.of(b"others"),)), True, "does not name the data that it let in"),
+    ],
+)
+def test_a_grant_that_let_data_in_must_be_one_that_could(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], grant: Grant, cited: bool, match: str
+) -> None:
+    """Lost: a site opens data by a grant that says nothing of them, and its own log is found in order."""
+    folder = Folder(tmp_path / "site")
+    make(folder)
+    fields = GrantFields(grant=grant)
+    body = write_body("grant", fields, site=OTHER.did, at=1, by=STEWARD)
+    trio.run(replicate, folder, enrolment(STEWARD, Role.STEWARD), body)
+    granted = {str(DATA): fields.cid}
+    account(folder, [("intent", intent(cited=[fields.cid] if cited else [], granted=granted))])
+    code, _, error = verify(folder, capsys)
+    assert code == (5 if match else 0), error
+    assert match in error
+
+
+def test_a_denial_by_a_grant_that_is_over_is_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lost: an auditor is told that a log is wrong because it says, rightly, that something was refused."""
+    folder = Folder(tmp_path / "site")
+    make(folder)
+    fields = GrantFields(grant=given(not_after=0))
+    body = write_body("grant", fields, site=OTHER.did, at=1, by=STEWARD)
+    trio.run(replicate, folder, enrolment(STEWARD, Role.STEWARD), body)
+    denied = Decision(allowed=False, action="compute", rules=(), reason="expired", facts={}, policy="1")
+    refused = structs.replace(intent(cited=[fields.cid]), decision=denied, shown=denied)
+    account(folder, [("decision", refused)])
+    assert verify(folder, capsys)[0] == 0
+
+
+def noted(at: int, body: bytes, before: int | None) -> tuple[str, EntryFields]:
+    """A note in the audit log that a steward wrote a policy at ``at`` of the catalog."""
+    chain = {STEWARD.did: Link(before=before, count=1 if before is None else before + 2)}
+    return "policy", EntryFields(entry=at, body=Cid.of(body), actor=STEWARD.did, chain=chain)
+
+
+def anew(site: Folder, log: LogName, number: int = 1, by: PrivateKey | None = None) -> Reopening:
+    """The next epoch of a log of the site, with what lies there."""
+    path = site.catalog if log is LogName.CATALOG else site.audit
+    did = read_root(site.root_key, PASSPHRASE.text).did
+    size = Checkpoint.parse(parse_note(read_note(path / CHECKPOINT)).text).size
+    whole = Reopening(
+        site=did,
+        log=log,
+        number=number,
+        size=size,
+        root=root_of(size, subtree_of(size, TileFolder(path).require)),
+        node=read_identity(site.node_key).did,
+        lost=0,
+        reason="it forked",
+        sig=UNSIGNED,
+    )
+    return signed(whole, by or read_root(site.root_key, PASSPHRASE.text).key)
+
+
+def halted(by: Reopening) -> tuple[str, HaltFields]:
+    fields = HaltFields(project=None, member=None, reason="r", statement=None, chain={}, reopening=encode(by))
+    return "halt", fields
+
+
+@pytest.mark.parametrize("log", [None, LogName.AUDIT, LogName.CATALOG])
+def test_what_was_noted_of_a_history_that_was_left_is_no_fault(
+    site: Folder, capsys: pytest.CaptureFixture[str], log: LogName | None
+) -> None:
+    """Lost: a site that was restored by the book is told for ever that its log is wrong; or one that lies is not."""
+    assert trio.run(write_policy, site) == 2
+    lines: list[tuple[str, AccountFields]] = [noted(2, b"another policy than stands there", None)]
+    if log is not None:
+        lines.append(halted(anew(site, log)))
+    account(site, lines)
+    code, _, error = verify(site, capsys)
+    assert code == (0 if log is LogName.CATALOG else 5), error
+    assert ("leaf 0: it notes another entry than stands at 2" in error) is (log is not LogName.CATALOG)
+
+
+async def write_policy(site: Folder) -> int:
+    """The site's steward writes a policy; its place in the catalog."""
+    did = read_root(site.root_key, PASSPHRASE.text).did
+    steward = STEWARDS[did]
+    body = write_body("policy", PolicyFields(text=""), site=did, at=1, by=steward)
+    node = read_identity(site.node_key).key
+    async with await DiskLog.open(site.catalog, origin_of(did, LogName.CATALOG), 0, node, Fixed()) as log:
+        return await log.append([(body.kind, encode(body))])
+
+
+def test_an_epoch_of_a_log_that_its_root_did_not_open_is_named(
+    site: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: who has a node's key is rid of what its log says, and the folder is found in order."""
+    node = read_identity(site.node_key).key
+    root = read_root(site.root_key, PASSPHRASE.text).did
+    opened = anew(site, LogName.CATALOG)
+    reopen(site.catalog, opened, node, (), [root])
+    assert verify(site, capsys)[0] == 0
+    file = site.catalog / REOPENINGS
+    forged = anew(site, LogName.CATALOG, by=node)
+    for data, reason in (
+        (encode(Reopenings(chain=(forged,))), "is not opened by the root key"),
+        (encode(Reopenings(chain=(signed(structs.replace(opened, root=bytes(32)), ROOTS[root]),))), "does not begin"),
+        (None, "nothing here shows that the root key opened epoch 1"),
+    ):
+        file.write_bytes(data) if data is not None else file.unlink()
+        code, _, error = verify(site, capsys)
+        assert code == 5
+        assert f"logs/catalog/{CHECKPOINT}: " in error
+        assert reason in error
+
+
 def test_true_heads_are_no_fault(site: Folder, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [(str(DATA), 1, 2), (OTHER.did, 1, 2)]
     account(site, [("intent", intent()), ("result", result(0, 0)), ("heads", heads(2, *rows))])
@@ -252,12 +433,18 @@ def test_true_heads_are_no_fault(site: Folder, capsys: pytest.CaptureFixture[str
 
 def test_pruned_rows_are_blanks_and_the_log_verifies(site: Folder, capsys: pytest.CaptureFixture[str]) -> None:
     """Lost: retention makes a log that nobody can verify, or leaves what it should erase."""
-    account(site, [("intent", intent()), ("result", result(0, 0))])
+    came = FetchFields(root=DATA, site=OTHER.did, person=None, chain=link(None), side=Side.RECIPIENT)
+    account(site, [("fetch", came), ("intent", intent(0)), ("result", result(1, 1))])
+    assert b"recipient" in (site.audit / "bodies.db").read_bytes()
     assert run(["audit", "prune", str(site.path)]) == 0
-    assert b"pooling" not in (site.audit / "bodies.db").read_bytes()
+    assert capsys.readouterr().out.splitlines() == [
+        "1 row erased; the log still verifies",
+        "2 rows as old kept: halts, and what projects that are not over left here",
+    ]
+    assert b"recipient" not in (site.audit / "bodies.db").read_bytes()
     code, found, _ = verify(site, capsys)
     assert code == 0
-    assert [log["erased"] for log in found["logs"]][1] == 2  # type: ignore[attr-defined]
+    assert [log["erased"] for log in found["logs"]][1] == 1  # type: ignore[attr-defined]
     text = site.config.read_text()
     assert "keep_days = 730" in text
     site.config.write_text(text.replace("keep_days = 730", "keep_days = 364"))

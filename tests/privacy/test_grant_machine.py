@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec import structs
 
 from catalog.cid import Cid
 from catalog.grant import Action
+from tests.machine import runs
 from tests.privacy.test_grant import (
     ANNA,
     DATA,
@@ -182,5 +182,5 @@ class GrantMachine(RuleBasedStateMachine):
             assert (not reason) == grant.holds(grant.subject, dataset, action, self.now), reason
 
 
-GrantMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
+GrantMachine.TestCase.settings = runs(15, 20)
 TestGrantMachine = GrantMachine.TestCase

@@ -313,7 +313,7 @@ def institute_says(request: Request) -> bool:
 POLICIES = {name: policy(text) for name, text in STARTERS.items()}
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(requests)
 def test_the_starter_policies_mean_what_they_say(request_: Request) -> None:
     """500 generated requests: Cedar's verdict on both starters is that of an oracle which knows no Cedar."""

@@ -254,7 +254,6 @@ _JSON = st.recursive(
 
 
 @given(st.sampled_from(sorted(PAYLOAD)), st.sampled_from(sorted(VISA)), _JSON)
-@settings(max_examples=100, deadline=None)
 def test_whatever_an_issuer_signs_is_a_visa_or_a_typed_error(outer: str, inner: str, value: object) -> None:
     """The issuer is trusted for its word, not for its JSON."""
     for data in (token({**PAYLOAD, outer: value}), token({**PAYLOAD, "ga4gh_visa_v1": {**VISA, inner: value}})):

@@ -1,28 +1,29 @@
-"""The story's second half: Mara's submission, the order to St. Anna, its receipts and its audit log."""
+"""The story's second part: Mara's submission, the order to St. Anna, what its policy says, and its receipts."""
 
-from catalog.body import write_body
+from msgspec import structs
+
 from catalog.cid import Cid
-from catalog.dagcbor import cid_of, encode
-from catalog.httpsig import kept_request, sign_request
+from catalog.dagcbor import cid_of
 from catalog.key import UNSIGNED, signed
-from node.message import Consistency, Envelope, Heads, Outcome, Place, Refusal, Reply, Rows, Who
+from node.message import Consistency, Envelope, Heads, Outcome, Place, Refusal, Reply
 from privacy.decision import Decision
 from privacy.label import joined, released, resident
-from tests.protocol.people import DID, KEYS, T0
-from tests.protocol.published import BLOCK, CONSORTIUM, DATASET, GRANT, HOUR, PROJECT, PURPOSE, block
-from workflow.account import (
-    AccessFields,
-    Chain,
-    FetchFields,
-    Kept,
-    Link,
-    ReadFields,
-    ReleaseFields,
-    ResultFields,
-    Side,
+from privacy.request import Compute, DatasetRef, PersonAsker, ValueRef
+from privacy.request import Release as AskRelease
+from privacy.schema import facts_of, in_cedar
+from tests.protocol.people import DID, HOUR, KEYS, T0
+from tests.protocol.published import (
+    BLOCK,
+    CONSORTIUM,
+    DATASET,
+    GRANT,
+    PROJECT,
+    PUBLICATION,
+    PURPOSE,
+    block,
 )
 from workflow.argument import Data, Many, handle
-from workflow.order import Instance, Order, Wanted
+from workflow.order import Order, Wanted
 from workflow.receipt import Output, Receipt, Release, Spent, Status
 from workflow.receipt import Place as AuditPlace
 from workflow.submission import Submission
@@ -86,30 +87,60 @@ ORDER = signed(
     ),
     KEYS["institute-node"],
 )
-INSTANCE = Instance(submission=cid_of(SUBMISSION), step="local", shard=0)
+
+COMPUTE = Compute(
+    asker=PersonAsker(DID["mara"], DID["institute-root"], frozenset({"researcher"})),
+    here=DID["anna-root"],
+    granted=True,
+    fresh=True,
+    resource=DatasetRef(str(DATASET), DID["anna-root"], "resident", (PURPOSE, PUBLICATION)),
+    reader=True,
+    project=PROJECT.name,
+    purpose=PURPOSE,
+    purpose_matches=True,
+    block=str(BLOCK),
+    block_signer=DID["institute-root"],
+    endorsed=True,
+    endorsements=1,
+    readers=frozenset({DID["institute-root"]}),
+    runner="sandbox",
+    output_types=frozenset({"statistics"}),
+)
+"""What St. Anna's policy is asked before the step runs."""
 
 DECISION = Decision(
     allowed=True,
     action="compute",
     rules=("granted-compute",),
-    reason="St. Anna's policy allows compute by the rule granted-compute",
-    facts={"granted": "true", "principal": DID["mara"]},
+    reason="rule «granted-compute» of St. Anna's policy allows compute",
+    facts=facts_of(in_cedar(COMPUTE)),
     policy="4",
 )
-SHOWN = Decision(
-    allowed=True,
-    action="compute",
-    rules=("granted-compute",),
-    reason="St. Anna's policy allows compute by the rule granted-compute",
-    facts={},
-    policy="4",
+SHOWN = structs.replace(DECISION, facts={})
+FREEING = AskRelease(
+    asker=COMPUTE.asker,
+    here=COMPUTE.here,
+    granted=True,
+    fresh=True,
+    resource=ValueRef(HANDLE, frozenset(JOINED.owners), "statistics"),
+    project=COMPUTE.project,
+    purpose=COMPUTE.purpose,
+    purpose_matches=True,
+    block=COMPUTE.block,
+    block_signer=COMPUTE.block_signer,
+    endorsed=True,
+    endorsements=1,
+    readers=COMPUTE.readers,
+    runner=COMPUTE.runner,
 )
+"""What it is asked before the result gains a reader."""
+
 RELEASED = Decision(
     allowed=True,
     action="release",
     rules=("endorsed-release",),
-    reason="St. Anna's policy allows release by the rule endorsed-release",
-    facts={"endorsed": "true"},
+    reason="rule «endorsed-release» of St. Anna's policy allows release",
+    facts=facts_of(in_cedar(FREEING)),
     policy="4",
 )
 
@@ -123,7 +154,7 @@ RELEASE = signed(
         added=(DID["institute-root"],),
         policy=4,
         report=REPORT,
-        ledger=1,
+        ledger=3,
         sig=UNSIGNED,
     ),
     KEYS["anna-node"],
@@ -159,7 +190,7 @@ def receipt(previous: Cid | None, status: Status, at: int, outputs: dict[str, Ou
             previous=previous,
             status=status,
             decision=SHOWN,
-            place=AuditPlace(epoch=0, index=0),
+            place=AuditPlace(epoch=0, index=2),
             outputs=outputs,
             spent=spent,
             cost=cost,
@@ -172,148 +203,20 @@ def receipt(previous: Cid | None, status: Status, at: int, outputs: dict[str, Ou
 
 
 ACCEPTED = receipt(None, Status.ACCEPTED, T0 + 20_000, {}, 0, None)
+WAITING = signed(
+    structs.replace(ACCEPTED, reason="done; its release waits for cosignatures by Institute, Nordstad"),
+    KEYS["anna-node"],
+)
+"""What the bus hears while the release has no quorum."""
+
 DONE = receipt(cid_of(ACCEPTED), Status.DONE, T0 + 20_100, {"result": OUTPUT}, 100_000, SPENT)
 HELD_RECEIPT = receipt(cid_of(ACCEPTED), Status.HELD, T0 + 20_100, {"result": HELD}, 100_000, SPENT)
 
 
-def account(kind: str, fields, at: int):
-    """A body of St. Anna's audit log: by its node, for nobody else."""
-    return write_body(kind, fields, site=DID["anna-root"], at=at, by=KEYS["anna-node"], audience=())
-
-
-def chain(before: int | None, person: str = DID["mara"], link: Link | None = None) -> Chain:
-    """The links backwards about the dataset and a person; the person's is the same if none is given."""
-    about = Link(before=before, count=1 if before is None else before + 2)
-    return {str(DATASET): about, person: link or about}
-
-
-WHO = signed(
-    Who(
-        person=DID["anna-auditor"],
-        site=DID["anna-root"],
-        dataset=DATASET,
-        at=T0 + 30_000,
-        nonce=bytes([0x3B]) * 16,
-        sig=UNSIGNED,
-    ),
-    KEYS["anna-auditor"],
-)
-FETCH = f"/blob/{VALUE}/{VALUE}"
-FETCHED = kept_request(
-    "GET",
-    FETCH,
-    sign_request(
-        KEYS["institute-node"], "GET", FETCH, peer=DID["anna-node"], now=T0 + 20_200, nonce=bytes([0x5A]) * 16
-    ).items(),
-    body_digest=None,
-    peer=DID["anna-node"],
-)
-AUDIT = [
-    (
-        "intent",
-        account(
-            "intent",
-            AccessFields(
-                order=cid_of(ORDER),
-                instance=INSTANCE,
-                attempt=1,
-                person=DID["mara"],
-                home=DID["institute-root"],
-                project=PROJECT,
-                purpose=PURPOSE,
-                block=BLOCK,
-                decision=DECISION,
-                shown=SHOWN,
-                max_cost=100_000,
-                submission=encode(SUBMISSION),
-                chain=chain(None),
-            ),
-            T0 + 20_000,
-        ),
-    ),
-    (
-        "release-entry",
-        account(
-            "release",
-            ReleaseFields(
-                order=cid_of(ORDER),
-                output="result",
-                handle=HANDLE,
-                value=VALUE,
-                added=(DID["institute-root"],),
-                policy=4,
-                decision=RELEASED,
-                report=REPORT,
-                chain=chain(0),
-                side=Side.SOURCE,
-                site=DID["institute-root"],
-            ),
-            T0 + 20_100,
-        ),
-    ),
-    (
-        "result",
-        account(
-            "result",
-            ResultFields(
-                order=cid_of(ORDER),
-                instance=INSTANCE,
-                intent=0,
-                status=Status.DONE,
-                kept={
-                    "result": Kept(
-                        output=OUTPUT,
-                        cid=VALUE,
-                        size=len(RESULT),
-                        label=FREED,
-                        name="result.json",
-                    )
-                },
-                spent=SPENT,
-                cost=100_000,
-                reason="",
-                detail="",
-                chain=chain(1),
-            ),
-            T0 + 20_100,
-        ),
-    ),
-    (
-        "fetch",
-        account(
-            "fetch",
-            FetchFields(
-                root=VALUE,
-                site=DID["institute-root"],
-                person=None,
-                chain={str(DATASET): Link(before=2, count=4)},
-                request=FETCHED,
-            ),
-            T0 + 20_200,
-        ),
-    ),
-    (
-        "read",
-        account(
-            "read",
-            ReadFields(
-                person=DID["anna-auditor"],
-                home=DID["anna-root"],
-                question=encode(WHO),
-                rows=4,
-                chain=chain(3, DID["anna-auditor"], Link(before=None, count=1)),
-            ),
-            T0 + 30_000,
-        ),
-    ),
-]
-"""St. Anna's audit log, in order."""
-
 QUESTIONS = {
     "heads": Envelope(question=Heads()),
-    "consistency": Envelope(question=Consistency(origin=f"{DID['anna-root']}/catalog/0", old=2, new=8)),
+    "consistency": Envelope(question=Consistency(origin=f"{DID['anna-root']}/catalog/0", old=4, new=8)),
     "outcome": Envelope(question=Outcome(order=cid_of(ORDER), seconds=20)),
     "order": Envelope(question=Place(order=ORDER, submission=SUBMISSION, workflow=WORKFLOW, proofs=(), seconds=20)),
-    "rows": Envelope(question=Rows(who=WHO, after=None)),
 }
 REFUSED = Reply(answer=None, refusal=Refusal(kind="NotFound", message="no such order came to this site"))

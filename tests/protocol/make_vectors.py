@@ -1,227 +1,210 @@
-"""Write ``docs/protocol/vectors.json`` and the examples that the protocol's pages quote from it.
+"""Write ``docs/protocol/vectors.json``, ``comity.cddl`` and the examples that the protocol's pages quote from it.
 
 Run ``python -m tests.protocol.make_vectors`` after a change of a wire format, and look at the difference: what was
 signed before reads differently from then on.
 """
 
-import base64
 import json
 import re
 from pathlib import Path
 
-from catalog.checkpoint import Checkpoint, add_line, cosign, sign_checkpoint
-from catalog.cid import Cid
-from catalog.dagcbor import cid_of, decode_plain, encode
-from catalog.httpsig import digest_of, sign_request
-from catalog.key import Signed, message_of, public_bytes
-from catalog.label import Label
-from catalog.leaf import encode_leaf, log_id, seal
-from catalog.member import epoch_message
-from catalog.merkle import Frontier, leaf_hash, prove_consistency, prove_inclusion
-from catalog.tiles import encode_bundle
-from node.message import AddCheckpoint, Envelope, HeadsAnswer, Reply
+from catalog.dagcbor import encode
+from catalog.headmap import Head, HeadMap, subject_hash
+from catalog.key import public_bytes
+from catalog.origin import LogName
+from node.automator.recovery import RECEIPTS_PATH
+from node.message import AddCheckpoint, Added, Done, Envelope, HeadsAnswer, ProofAnswer, Reply, Row, Rows
 from node.network.peer import peer_id_of
 from node.network.tls import certificate
-from node.replicate.catchup import BodyAnswer, body_path, bundle_path
+from node.replicate.catchup import BodyAnswer, bodies_path, body_path, bundle_path, checkpoint_path
+from node.site.directory import KEY_PATH
+from node.site.entrance import JOIN_PATH
 from node.site.materials import blob_path
-from privacy.label import OPEN, effective_readers, resident
+from node.site.recollection import SEEN_PATH
+from privacy.label import OPEN, resident
+from privacy.schema import SCHEMA
+from tests.protocol import answered, forked, later
 from tests.protocol import computed as run
 from tests.protocol import published as pub
-from tests.protocol.people import DID, KEYS, SEEDS, T0, X25519
+from tests.protocol.answered import AUDIT_LOG, CATALOG_LOG
+from tests.protocol.curve import edges
+from tests.protocol.described import epoch, head_map, label, message, signed_request, value
+from tests.protocol.logged import Log, Told, cosignature, salt, with_lines
+from tests.protocol.people import DID, KEYS, SEEDS, T0, T1, T2, X25519
+from tests.protocol.schema import cddl
 
 DOCS = Path(__file__).parents[2] / "docs" / "protocol"
 FILE = DOCS / "vectors.json"
+TYPES = DOCS / "comity.cddl"
 
 MARK = re.compile(r"<!-- vector: (?P<key>[^ ]+) -->\n```(?P<kind>\w+)\n(?P<text>(?:(?!```).*\n)*)```")
 """An example in a page: the place in the file that it quotes, and the quotation."""
 
-
-def dag_json(plain: object) -> object:
-    """A decoded value as DAG-JSON (IPLD): a link is ``{"/": CID}``, bytes are ``{"/": {"bytes": base64}}``."""
-    match plain:
-        case Cid():
-            return {"/": str(plain)}
-        case bytes():
-            return {"/": {"bytes": base64.b64encode(plain).decode().rstrip("=")}}
-        case dict():
-            return {name: dag_json(each) for name, each in plain.items()}
-        case list():
-            return [dag_json(each) for each in plain]
-        case _:
-            return plain
+ANNA = DID["anna-root"]
+INSTITUTE_LOG = Log("institute", LogName.CATALOG, [*pub.INSTITUTE, *later.INSTITUTE_LATER])
+INSTITUTE_AUDIT = Log("institute", LogName.AUDIT, answered.INSTITUTE)
+TRUST_LOG = Log("trust", LogName.CATALOG, later.TRUST_LOG)
+LOGS = (CATALOG_LOG, AUDIT_LOG, INSTITUTE_LOG, INSTITUTE_AUDIT, forked.REOPENED, TRUST_LOG)
 
 
-def value(kind: str, made: object, by: str | None = None) -> dict[str, object]:
-    """One value: in DAG-JSON, what of it is signed, its bytes and its CID."""
-    data = encode(made)
-    told: dict[str, object] = {"type": kind, "value": dag_json(decode_plain(data))}
-    if isinstance(made, Signed):
-        told |= {"domain": made.DOMAIN, "signed_by": by, "message": message_of(made).hex()}
-    return told | {"bytes": data.hex(), "length": len(data), "cid": str(cid_of(made))}
-
-
-def salt(number: int) -> bytes:
-    """The salt of the leaf at ``number``; a real one is random."""
-    return bytes([0xA0 + number]) * 32
-
-
-def log(site: str, name: str, bodies, witnesses: tuple[str, ...]) -> tuple[dict[str, object], list[dict[str, object]]]:
-    """A log's leaves, with its checkpoint, cosigned, and a proof of each kind."""
-    origin = f"{DID[f'{site}-root']}/{name}/0"
-    leaves, told = [], []
-    for number, (key, body) in enumerate(bodies):
-        leaf = seal(origin, 0, body.kind, encode(body), salt(number))
-        data = encode_leaf(leaf)
-        leaves.append(data)
-        told.append(
-            {
-                "name": f"{site}-{name}-{number}",
-                "origin": origin,
-                "index": number,
-                "epoch": 0,
-                "kind": body.kind,
-                "body": key,
-                "salt": salt(number).hex(),
-                "log": log_id(origin).hex(),
-                "commitment": leaf.commitment.hex(),
-                "bytes": data.hex(),
-                "hash": leaf_hash(data).hex(),
-            }
-        )
-    size, middle = len(leaves), len(leaves) // 2
-    hashes = [leaf_hash(leaf) for leaf in leaves]
-
-    def subtree(height: int, index: int) -> bytes:
-        return Frontier().extend(hashes[index << height : (index + 1) << height]).root
-
-    checkpoint = Checkpoint(origin, size, Frontier().extend(hashes).root)
-    note = sign_checkpoint(checkpoint, KEYS[f"{site}-node"])
-    lines = []
-    for witness in witnesses:
-        line = cosign(note, DID[f"{witness}-root"], KEYS[f"{witness}-node"], T0 // 1000 + 11)
-        lines.append(
-            {"name": DID[f"{witness}-root"], "key": f"{witness}-node", "seconds": T0 // 1000 + 11, "line": line}
-        )
-    cosigned = note
-    for line in lines:
-        cosigned = add_line(cosigned, line["line"])
-    return {
-        "origin": origin,
-        "key": f"{site}-node",
-        "size": size,
-        "root": checkpoint.root.hex(),
-        "checkpoint": note,
-        "cosignatures": lines,
-        "cosigned": cosigned,
-        "bundle": {
-            "path": bundle_path(DID[f"{site}-root"], f"tile/entries/000.p/{size}"),
-            "bytes": encode_bundle(leaves).hex(),
-        },
-        "inclusion": {
-            "index": middle,
-            "size": size,
-            "hashes": [h.hex() for h in prove_inclusion(middle, size, subtree)],
-        },
-        "consistency": {
-            "old": middle,
-            "old_root": Frontier().extend(hashes[:middle]).root.hex(),
-            "new": size,
-            "hashes": [h.hex() for h in prove_consistency(middle, size, subtree)],
-        },
-    }, told
-
-
-def label(made: Label, how: str) -> dict[str, object]:
-    """A label, how it came about, and who may read what has it."""
-    readers = effective_readers(made)
-    return value("label", made) | {"how": how, "readers": None if readers is None else sorted(readers)}
-
-
-def signed_request(
-    method: str, target: str, by: str, peer: str, *, wanted: tuple[int, int] | None = None, body: bytes = b""
-) -> dict[str, object]:
-    """A request in the profile of ``catalog/httpsig.py``, with the bytes that its signature covers."""
-    nonce = bytes(range(16))
-    headers = sign_request(KEYS[by], method, target, peer=DID[peer], now=T0, nonce=nonce, range=wanted, body=body)
-    parameters = headers["Signature-Input"].removeprefix("comity=")
-    digest = digest_of(body)
-    path, _, query = target.partition("?")
-    lines = [f'"@method": {method}', f'"@path": {path}', f'"@query": ?{query}']
-    lines += [f'"range": {headers["Range"]}'] if wanted else []
-    lines += [f'"content-digest": {headers["Content-Digest"]}'] if digest else []
-    lines += [f'"comity-peer": {DID[peer]}', f'"@signature-params": {parameters}']
-    return {
-        "method": method,
-        "target": target,
-        "signed_by": by,
-        "peer": DID[peer],
-        "now": T0,
-        "nonce": nonce.hex(),
-        "range": list(wanted) if wanted else None,
-        "body": body.hex(),
-        "base": lines,
-        "headers": headers,
-    }
-
-
-def values() -> dict[str, dict[str, object]]:
+def values() -> dict[str, Told]:
     """Every value by its name."""
-    told = {name: value("body", body, by) for name, body, by in _bodies()}
-    told |= {
+    return _bodies() | {
         "grant": value("grant", pub.GRANT, "anna-steward"),
-        "epoch-0": value("epoch", pub.EPOCH)
-        | {"domain": "epoch", "message": epoch_message(pub.EPOCH).hex(), "without": "signatures"},
+        "grant-passed-on": value("grant", later.PASSED_ON, "mara"),
+        "epoch-0": epoch(pub.EPOCH),
+        "epoch-1": epoch(later.EPOCH_1),
+        "epoch-2": epoch(later.EPOCH_2),
         "invite": value("invite", pub.INVITE, "institute-node"),
+        "invite-candidate": value("invite", later.INVITE, "anna-node"),
         "knock": value("knock", pub.KNOCK),
+        "knock-candidate": value("knock", later.KNOCK),
+        "founding": value("founding", pub.FOUNDING),
+        "standing": value("standing", later.STANDING),
+        "announcement": value("announcement", later.ANNOUNCEMENT),
         "submission": value("submission", run.SUBMISSION, "mara"),
+        "submission-of-tomas": value("submission", answered.SUBMISSION, "tomas"),
         "order": value("order", run.ORDER, "institute-node"),
         "receipt-accepted": value("receipt", run.ACCEPTED, "anna-node"),
+        "receipt-waiting": value("receipt", run.WAITING, "anna-node"),
         "receipt-done": value("receipt", run.DONE, "anna-node"),
         "receipt-held": value("receipt", run.HELD_RECEIPT, "anna-node"),
         "release": value("release", run.RELEASE, "anna-node"),
-        "who": value("who", run.WHO, "anna-auditor"),
+        "who": value("who", answered.WHO, "anna-auditor"),
+        "who-about": value("who", answered.ABOUT, "institute-steward"),
+        "halt": value("halt", answered.HALT, "anna-steward"),
+        "resume": value("halt", answered.RESUME, "anna-steward"),
+        "fork-equal": value("fork", forked.FORK_EQUAL),
+        "fork-longer": value("fork", forked.FORK_LONGER),
+        "fork-file": value("fork file", forked.FORK_FILE),
+        "reopening": value("reopening", forked.REOPENING, "nordstad-root-2"),
+        "seen": value("seen answer", answered.SEEN),
+        "receipts": value("receipts answer", answered.RECEIPTS),
         "label-open": label(OPEN, "no owner"),
-        "label-resident": label(resident(DID["anna-root"]), "St. Anna's, for itself"),
+        "label-resident": label(resident(ANNA), "St. Anna's, for itself"),
         "label-block": label(pub.block("anna").label, "the institute's, shared with St. Anna"),
         "label-joined": label(run.JOINED, "the join of label-resident and label-block"),
         "label-released": label(run.FREED, "label-joined after St. Anna added the institute"),
     }
-    return told
 
 
-def _bodies():
+def _bodies() -> dict[str, Told]:
+    """The body of every leaf."""
     names = {did: name for name, did in DID.items()}
-    for name, body in (*pub.ANNA, *pub.INSTITUTE, *pub.NORDSTAD, ("approve", pub.APPROVE), *run.AUDIT):
-        yield name, body, names[body.actor]
+    nordstad = Log("nordstad", LogName.CATALOG, pub.NORDSTAD)
+    return {name: value("body", body, names[body.actor]) for log in (*LOGS, nordstad) for name, body in log.bodies}
 
 
-def frames(catalog: dict[str, object], audit: dict[str, object]) -> dict[str, dict[str, object]]:
-    """Messages on a control connection: the value, and the frame that carries it."""
+def logs() -> dict[str, Told]:
+    """The logs at the sizes at which somebody asks for them."""
+    both, first, last = ("institute", "nordstad"), T0 // 1000 + 11, T2 // 1000 + 3700
+    return {
+        "anna-catalog": CATALOG_LOG.told(8, "anna-node", both, first, 4),
+        "anna-catalog-later": CATALOG_LOG.told(19, "anna-node-2", ("institute", "trust"), last, 8),
+        "anna-audit": AUDIT_LOG.told(6, "anna-node", both, T0 // 1000 + 21, 2),
+        "anna-audit-later": AUDIT_LOG.told(13, "anna-node-2", ("institute", "trust"), last, 6),
+        "institute-catalog": INSTITUTE_LOG.told(6, "institute-node", ("anna", "nordstad"), first, 3),
+        "institute-audit": INSTITUTE_AUDIT.told(5, "institute-node", (), first, 2),
+        "nordstad-catalog-reopened": forked.REOPENED.told(4, "nordstad-node", ("anna", "institute"), T1 // 1000 + 3, 2),
+        "trust-catalog": TRUST_LOG.told(2, "trust-node", (), last, 1),
+    }
+
+
+def messages(told: dict[str, Told]) -> dict[str, Told]:
+    """Questions and answers on a control connection."""
+    early, later_, audit = (told[name] for name in ("anna-catalog", "anna-catalog-later", "anna-audit-later"))
+    pushed = AddCheckpoint(note=str(later_["checkpoint"]), old=8, proof=CATALOG_LOG.path(8, 19))
+    new = Row(index=18, leaf=CATALOG_LOG.leaves[18], salt=salt(18), body=encode(CATALOG_LOG.bodies[18][1]))
+    shown = AddCheckpoint(note=str(later_["checkpoint"]), old=18, proof=CATALOG_LOG.path(18, 19), rows=(new,))
+    line = str(later_["cosignatures"][0]["line"])  # type: ignore[index]
+    heads = HeadsAnswer(
+        notes=(str(later_["checkpoint"]), str(audit["checkpoint"])),
+        known={INSTITUTE_LOG.origin: (14, INSTITUTE_LOG.tree(14)), TRUST_LOG.origin: (2, TRUST_LOG.tree(2))},
+        cosigned=(str(later_["cosigned"]),),
+    )
+    reopened = HeadsAnswer(
+        notes=(forked.REOPENED.note(2, "nordstad-node"), forked.EMPTY_AUDIT.note(0, "nordstad-node")),
+        reopenings=(forked.REOPENING,),
+    )
     made = {
         **run.QUESTIONS,
-        "add-checkpoint": Envelope(question=AddCheckpoint(note=str(catalog["checkpoint"]), old=0, proof=())),
-        "heads-answer": Reply(
-            answer=encode(HeadsAnswer(notes=(str(catalog["checkpoint"]), str(audit["checkpoint"])))), refusal=None
-        ),
-        "receipt-answer": Reply(answer=encode(run.DONE), refusal=None),
+        "rows": Envelope(question=Rows(who=answered.WHO, after=None)),
+        "add-checkpoint-first": Envelope(question=AddCheckpoint(note=str(early["checkpoint"]), old=0, proof=())),
+        "add-checkpoint": Envelope(question=pushed),
+        "add-checkpoint-shown": Envelope(question=shown),
+        "heads-answer": _answer(heads),
+        "heads-answer-reopened": _answer(reopened),
+        "consistency-answer": _answer(ProofAnswer(hashes=CATALOG_LOG.path(4, 8))),
+        "added-behind": _answer(Added(size=8, line=None)),
+        "added": _answer(Added(size=19, line=line)),
+        "receipt-answer": _answer(run.DONE),
+        "who-answer": _answer(answered.who_answer(_asked_note())),
+        "done": _answer(Done()),
         "refusal": run.REFUSED,
     }
-    told = {}
-    for name, each in made.items():
-        data = encode(each)
-        told[name] = value("envelope" if isinstance(each, Envelope) else "reply", each)
-        told[name]["frame"] = (len(data).to_bytes(4, "big") + data).hex()
-    return told
+    return {name: message(each) for name, each in made.items()}
+
+
+def _answer(value: object) -> Reply:
+    return Reply(answer=encode(value), refusal=None)
+
+
+def _asked_note() -> str:
+    """The checkpoint under which the auditor is answered."""
+    note = AUDIT_LOG.note(12, "anna-node-2")
+    return with_lines(
+        note, [str(cosignature(note, each, T1 // 1000 + 7201)["line"]) for each in ("institute", "trust")]
+    )
+
+
+def multiproofs() -> dict[str, Told]:
+    """One proof for all leaves of a log, for some, and for one."""
+    return {
+        "all": AUDIT_LOG.told_many(range(13), 13),
+        "some": CATALOG_LOG.told_many([0, 3, 4, 11, 18], 19),
+        "one": CATALOG_LOG.told_many([4], 8),
+    }
+
+
+def head_maps() -> dict[str, Told]:
+    """Maps of heads, with what is there and what is not: at the beginning, in the middle, at the end."""
+    names = sorted(DID.values(), key=subject_hash)
+    there = [*names[1:5], *names[6:9]]
+    seven = HeadMap.of(Head(subject=subject_hash(each), index=10 * at, count=at + 1) for at, each in enumerate(there))
+    one = HeadMap.of([Head(subject=subject_hash(names[4]), index=4, count=2)])
+    return {
+        "asked": head_map(answered.HEADS, [str(pub.DATASET), DID["anna-auditor"]]),
+        "seven": head_map(seven, [*there, names[0], names[5], names[9]]),
+        "one": head_map(one, [names[4], names[0], names[9]]),
+        "empty": head_map(HeadMap.of([]), [names[0]]),
+    }
+
+
+def requests() -> dict[str, Told]:
+    """Signed requests."""
+    root = blob_path(run.VALUE, run.VALUE)
+    anna = {
+        "blob": root,
+        "body": body_path(ANNA, 3),
+        "bodies": bodies_path(ANNA, 3, 6),
+        "bundle": bundle_path(ANNA, "tile/entries/000.p/8"),
+        "checkpoint": checkpoint_path(ANNA),
+        "seen": SEEN_PATH,
+        "receipts": f"{RECEIPTS_PATH}/0",
+    }
+    knock, announcement = encode(pub.KNOCK), encode(later.ANNOUNCEMENT)
+    return {
+        **{name: signed_request("GET", path, "institute-node", "anna-node") for name, path in anna.items()},
+        "range": signed_request("GET", root, "institute-node", "anna-node", wanted=(0, 9)),
+        "join": signed_request("POST", JOIN_PATH, "anna-node", "institute-node", body=knock),
+        "key": signed_request("POST", KEY_PATH, "anna-node-2", "institute-node", body=announcement),
+    }
 
 
 def vectors() -> dict[str, object]:
     """The whole file."""
-    catalog, catalog_leaves = log("anna", "catalog", pub.ANNA, ("institute", "nordstad"))
-    audit, audit_leaves = log("anna", "audit", run.AUDIT, ("institute",))
-    institute, institute_leaves = log("institute", "catalog", pub.INSTITUTE, ("anna",))
+    told = logs()
     body = BodyAnswer(salt=salt(3), body=encode(pub.ANNA[3][1]))
-    site = DID["anna-root"]
-    knock = encode(pub.KNOCK)
     return {
         "comment": "Test vectors of Comity's protocol, version 1. Bytes are hexadecimal, values stand in DAG-JSON.",
         "keys": {
@@ -248,23 +231,27 @@ def vectors() -> dict[str, object]:
                 "cid": str(pub.DATASET),
             }
         },
-        "handles": {"result": {"site": site, "token": (bytes([0x4A]) * 16).hex(), "handle": run.HANDLE}},
+        "signatures": edges(),
+        "handles": {"result": {"site": ANNA, "token": (bytes([0x4A]) * 16).hex(), "handle": run.HANDLE}},
+        "workflow": {"text": run.WORKFLOW, "literal": json.dumps([1, "é\U0001f9ec", 0.1, 1e21, True, None, "a/b"])},
+        "policy": {"schema": SCHEMA, "published": pub.POLICY, "floor": later.FLOOR},
+        "terms": {"project": str(pub.PROJECT_FIELDS.terms)},
         "values": values(),
-        "leaves": {each.pop("name"): each for each in (*catalog_leaves, *audit_leaves, *institute_leaves)},
-        "logs": {"anna-catalog": catalog, "anna-audit": audit, "institute-catalog": institute},
+        "leaves": {name: leaf for log in LOGS for name, leaf in log.told_leaves().items()},
+        "logs": told,
+        "changed": {
+            "keys": ["anna-node-2", "anna-node"],
+            "size": 17,
+            "note": CATALOG_LOG.note(17, "anna-node-2", "anna-node"),
+        },
         "bodies": {
-            "dataset": value("body answer", body) | {"path": body_path(site, 3)},
+            "dataset": value("body answer", body) | {"path": body_path(ANNA, 3)},
+            "some": value("bodies answer", answered.BODIES) | {"path": bodies_path(ANNA, 3, 6)},
         },
-        "messages": frames(catalog, audit),
-        "requests": {
-            "blob": signed_request("GET", blob_path(run.VALUE, run.VALUE), "institute-node", "anna-node"),
-            "range": signed_request(
-                "GET", blob_path(run.VALUE, run.VALUE), "institute-node", "anna-node", wanted=(0, 9)
-            ),
-            "body": signed_request("GET", body_path(site, 3), "institute-node", "anna-node"),
-            "bundle": signed_request("GET", bundle_path(site, "tile/entries/000.p/8"), "institute-node", "anna-node"),
-            "join": signed_request("POST", "/join", "anna-node", "institute-node", body=knock),
-        },
+        "messages": messages(told),
+        "multiproofs": multiproofs(),
+        "head_maps": head_maps(),
+        "requests": requests(),
         "certificates": {"anna-node": {"der": certificate(KEYS["anna-node"]).hex()}},
     }
 
@@ -299,6 +286,7 @@ def main() -> None:
     """Write the file and the pages."""
     told = vectors()
     FILE.write_text(written(told))
+    TYPES.write_text(cddl())
     for page in sorted(DOCS.glob("*.md")):
         page.write_text(page_with(page.read_text(), told))
 

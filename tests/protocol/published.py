@@ -1,8 +1,7 @@
 """The story's first half: what the sites publish, and the epoch document that they sign."""
 
-from catalog.approve import ApproveFields
 from catalog.block import BlockFields, EndorseFields
-from catalog.body import fields_of, write_body
+from catalog.body import write_body
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of, encode
 from catalog.dataset import DatasetFields, Level
@@ -12,14 +11,14 @@ from catalog.member import Epoch, KeyFields, Member, Role, epoch_message, quorum
 from catalog.offer import OfferFields
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields, ProjectRef
-from node.founding import Founder, Invite, Knock
+from node.founding import Founder, Founding, Invite, Knock
 from node.storage.directory import build_directory
 from node.storage.unixfs import build_file
 from privacy.label import resident, shared
-from tests.protocol.people import DID, KEYS, SITES, T0, X25519
+from tests.protocol.people import DID, HOUR, KEYS, SITES, T0, X25519
 
-HOUR = 3_600_000
 PURPOSE = "DUO:0000006"
+PUBLICATION = "DUO:0000019"
 TOOL = b"""cwlVersion: v1.2
 class: CommandLineTool
 label: local sums
@@ -35,9 +34,17 @@ outputs:
 SCRIPT = b"import sys\n"
 TABLE = b"x\n1\n2\n3\n"
 DATASET_KEY = bytes([0xD1]) * 32
-POLICY = (
-    '@id("granted-compute")\npermit (principal, action == Action::"compute", resource)\nwhen { context.granted };\n'
-)
+POLICY = """@id("granted-compute")
+permit (principal, action == Action::"compute", resource)
+when { context.granted && context.purposeMatches && context.fresh };
+
+@id("endorsed-release")
+permit (principal, action == Action::"release", resource)
+when { context.granted && context.endorsed && context.fresh };
+
+@id("rules-are-known")
+permit (principal, action == Action::"see", resource is Rule);
+"""
 
 nodes: dict[Cid, bytes] = {}
 BLOCK = build_directory(
@@ -118,7 +125,7 @@ ANNA = [
                 name="tumours",
                 level=Level.RESIDENT,
                 label=resident(DID["anna-root"]),
-                purposes=(PURPOSE,),
+                purposes=(PURPOSE, PUBLICATION),
                 description="",
                 media_type="text/csv",
                 size=len(TABLE),
@@ -142,6 +149,17 @@ ANNA = [
 """St. Anna's catalog log, in order."""
 
 
+PROJECT_FIELDS = ProjectFields(
+    name=PROJECT.name,
+    people={DID["mara"]: bytes([0xE1]) * 32, DID["tomas"]: bytes([0xE2]) * 32},
+    purpose=PURPOSE,
+    datasets=(DATASET,),
+    not_after=T0 + 720 * HOUR,
+    members=(DID["anna-root"],),
+    undertakings=(PUBLICATION,),
+)
+
+
 def institute(kind: str, fields, at: int, by: str, previous: int | None = None, audience=None):
     """An entry of the institute."""
     return write_body(
@@ -163,13 +181,7 @@ INSTITUTE = [
         "project",
         institute(
             "project",
-            ProjectFields(
-                name=PROJECT.name,
-                people={DID["mara"]: bytes([0xE1]) * 32},
-                purpose=PURPOSE,
-                datasets=(DATASET,),
-                not_after=T0 + 720 * HOUR,
-            ),
+            PROJECT_FIELDS,
             T0 + 5000,
             "institute-steward",
         ),
@@ -181,9 +193,6 @@ INSTITUTE = [
     ),
 ]
 """The institute's catalog log, in order."""
-
-APPROVE = anna("approve", ApproveFields.of(PROJECT, fields_of(INSTITUTE[3][1], ProjectFields)), T0 + 5500)
-"""St. Anna's approval of the project; it stands in no log here."""
 
 NORDSTAD = [
     ("nordstad-node-key", enrol("nordstad", "nordstad-node", Role.NODE, "nordstad-root", T0)),
@@ -202,10 +211,22 @@ INVITE = signed(
     ),
     KEYS["institute-node"],
 )
-FOUNDER = Founder(
-    member=Member(site="St. Anna", root=DID["anna-root"]),
-    enrolment=encode(ANNA[0][1]),
-    control="/ip4/127.0.0.1/tcp/4201",
-    bulk="https://127.0.0.1:4202",
+FOUNDERS = {
+    site: Founder(
+        member=Member(site=name, root=DID[f"{site}-root"]),
+        enrolment=encode(entries[0][1]),
+        control=f"/ip4/127.0.0.1/tcp/4{number}01",
+        bulk=f"https://127.0.0.1:4{number}02",
+    )
+    for number, (site, name, entries) in enumerate(
+        (("institute", "Institute", INSTITUTE), ("anna", "St. Anna", ANNA), ("nordstad", "Nordstad", NORDSTAD)), 1
+    )
+}
+KNOCK = Knock(secret=INVITE.secret, founder=FOUNDERS["anna"], signature=EPOCH.signatures[DID["anna-root"]])
+FOUNDING = Founding(
+    consortium=EPOCH.consortium,
+    expected=3,
+    founders=tuple(FOUNDERS.values()),
+    signatures={DID[f"{site}-root"]: EPOCH.signatures[DID[f"{site}-root"]] for site in ("anna", "institute")},
 )
-KNOCK = Knock(secret=INVITE.secret, founder=FOUNDER, signature=EPOCH.signatures[DID["anna-root"]])
+"""How far the founding is when St. Anna has knocked with its signature and Nordstad has not signed yet."""

@@ -12,6 +12,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_P = 2**255 - 19
+_EIGHTH = int.from_bytes(bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"), "little")
 CODECS = {"raw": b"\x55", "dag-pb": b"\x70", "dag-cbor": b"\x71"}
 
 
@@ -50,12 +52,24 @@ def sign(seed: bytes, message: bytes) -> bytes:
 
 
 def verifies(text: str, message: bytes, signature: bytes) -> bool:
-    """Whether the key of a did:key signed."""
+    """Whether the key of a did:key signed, as strictly as values.md asks."""
+    key = public(text)
+    if _small(key) or _small(signature[:32]) or _y(key) >= _P:
+        return False
     try:
-        Ed25519PublicKey.from_public_bytes(public(text)).verify(signature, message)
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
     except InvalidSignature:
         return False
     return True
+
+
+def _y(point: bytes) -> int:
+    return int.from_bytes(point, "little") & (1 << 255) - 1
+
+
+def _small(point: bytes) -> bool:
+    """Whether a point is of order 1, 2, 4 or 8."""
+    return _y(point) % _P in {0, 1, _P - 1, _EIGHTH, _P - _EIGHTH}
 
 
 def cid_bytes(text: str) -> bytes:
@@ -148,6 +162,8 @@ def leaf_hash(data: bytes) -> bytes:
 
 def root(hashes: list[bytes]) -> bytes:
     """RFC 9162, 2.1.1, by its definition."""
+    if not hashes:
+        return hashlib.sha256(b"").digest()
     if len(hashes) == 1:
         return hashes[0]
     split = 1

@@ -137,10 +137,10 @@ class Site:
     subjects: dict[tuple[str, str], int] = field(default_factory=dict)
     grant: Grant | None = None
     witness_only: bool = False
+    did: str = field(init=False)
 
-    @property
-    def did(self) -> str:
-        return self.root.did
+    def __post_init__(self) -> None:
+        self.did = self.root.did
 
     @property
     def charter(self) -> Charter:

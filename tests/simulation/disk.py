@@ -1,13 +1,15 @@
 """The simulated disk of a site: what survives a crash. Every write is whole or not there, never half.
 
-Each write is ``turn → change → turn``: a process killed at the first turn has written nothing, one killed at the
-second has written all and does not know it.
+Each write is ``turn → change → turn`` (:class:`Write`): a process killed at the first turn has written nothing, one
+killed at the second has written all and does not know it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
 
 from catalog.checkpoint import Checkpoint, cosigners, merge_cosignatures, open_checkpoint, sign_checkpoint
 from catalog.cid import Cid
@@ -16,7 +18,7 @@ from catalog.error import BadInput, NotFound, VerificationFailed
 from catalog.fork import Fork
 from catalog.key import Signer
 from catalog.leaf import decode_leaf, encode_leaf, opens, seal
-from catalog.merkle import EMPTY_ROOT, Frontier, leaf_hash, prove_consistency, prove_inclusion
+from catalog.merkle import EMPTY_ROOT, Frontier, leaf_hash, node_hash, prove_consistency, prove_inclusion
 from catalog.reopening import Reopening
 from catalog.tiles import ENTRIES, HEIGHT, WIDTH, Edge, Tile, encode_bundle
 from node.bus.journal import Record, Refusal, State
@@ -25,6 +27,53 @@ from tests.simulation.scheduler import Turn
 from workflow.order import Order
 from workflow.receipt import Receipt
 from workflow.submission import Submission
+
+
+class Write(StrEnum):
+    """Every change of a site's disk. A :class:`Change` goes around it."""
+
+    APPEND = "log.append"
+    COSIGN = "log.cosign"
+    ADD = "replica.add"
+    DROP = "replica.drop"
+    EXTEND = "replica.extend"
+    PUT = "replica.put"
+    REMEMBER = "memory.remember"
+    ACCUSE = "memory.accuse"
+    REOPEN = "memory.reopen"
+    WAIT = "memory.wait"
+    SETTLE = "memory.settle"
+    HEAR = "memory.hear"
+    BEGIN = "journal.begin"
+    ORDER = "journal.order"
+    RECEIVE = "journal.receive"
+    REFUSE = "journal.refuse"
+    END = "journal.end"
+    FETCH = "steps.fetch"
+    STORE = "steps.store"
+
+    @property
+    def points(self) -> tuple[str, str]:
+        """Where a process is that has not written yet, and that has written and does not know it."""
+        return f"before {self}", f"after {self}"
+
+
+POINTS: Final = tuple(point for write in Write for point in write.points)
+
+
+class Change:
+    """Around a change: others may run, and the process may end, right before and right after; not after a failure."""
+
+    def __init__(self, write: Write) -> None:
+        self._before, self._after = write.points
+
+    async def __aenter__(self) -> None:
+        await Turn(self._before)
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if kind is None:
+            await Turn(self._after)
+
 
 Appended = Callable[[int, str, bytes], None]
 """(index, kind, body), called when an entry has become durable."""
@@ -46,16 +95,27 @@ class StoredLog:
     """Roots over spans of leaves: a log only grows."""
 
     def root_at(self, size: int) -> bytes:
-        return self._root(0, size)
+        return self._root(0, min(size, len(self.hashes)))
+
+    @property
+    def frontier(self) -> Frontier:
+        """The roots of the full subtrees."""
+        peaks, start = [], 0
+        for bit in reversed(range(len(self.hashes).bit_length())):
+            if len(self.hashes) & 1 << bit:
+                peaks.append(self._root(start, start + (1 << bit)))
+                start += 1 << bit
+        return Frontier(start, tuple(peaks))
 
     def subtree(self, height: int, index: int) -> bytes:
         return self._root(index << height, (index + 1) << height)
 
     def _root(self, start: int, stop: int) -> bytes:
-        if stop > len(self.hashes):
-            return Frontier().extend(self.hashes[start:stop]).root
+        if stop - start < 2:
+            return self.hashes[start] if stop > start else EMPTY_ROOT
         if (start, stop) not in self._known:
-            self._known[start, stop] = Frontier().extend(self.hashes[start:stop]).root
+            middle = start + (1 << (stop - start - 1).bit_length() - 1)
+            self._known[start, stop] = node_hash(self._root(start, middle), self._root(middle, stop))
         return self._known[start, stop]
 
     def copy(self) -> StoredLog:
@@ -163,12 +223,10 @@ class SimulatedOwnLog(_Log):
     async def append(self, entries: Sequence[tuple[str, bytes]]) -> int:
         mine = list(entries)
         self._pending.append(mine)
-        await Turn("log.append")
-        while id(mine) not in self._placed:
-            self._commit(self._pending.pop(0))
-        first = self._placed.pop(id(mine))
-        await Turn("log.appended")
-        return first
+        async with Change(Write.APPEND):
+            while id(mine) not in self._placed:
+                self._commit(self._pending.pop(0))
+            return self._placed.pop(id(mine))
 
     def _commit(self, entries: list[tuple[str, bytes]]) -> None:
         first = self.stored.put(self._key, 0, [(kind, body, self._token(32)) for kind, body in entries])
@@ -177,14 +235,13 @@ class SimulatedOwnLog(_Log):
             self._appended(first + offset, kind, body)
 
     async def add_cosignatures(self, note: str, witnesses: Mapping[str, str]) -> dict[str, int]:
-        await Turn("log.cosign")
-        checkpoint = open_checkpoint(note, self.origin, self.stored.did)
-        if checkpoint.size > self.size or checkpoint.root != self.stored.root_at(checkpoint.size):
-            raise VerificationFailed("not a checkpoint of this log")
-        kept = self.stored.cosigned.get(checkpoint.size)
-        merged = merge_cosignatures(kept, note, [self.stored.did], witnesses)
-        self.stored.cosigned[checkpoint.size] = merged
-        await Turn("log.cosigned")
+        async with Change(Write.COSIGN):
+            checkpoint = open_checkpoint(note, self.origin, self.stored.did)
+            if checkpoint.size > self.size or checkpoint.root != self.stored.root_at(checkpoint.size):
+                raise VerificationFailed("not a checkpoint of this log")
+            kept = self.stored.cosigned.get(checkpoint.size)
+            merged = merge_cosignatures(kept, note, [self.stored.did], witnesses)
+            self.stored.cosigned[checkpoint.size] = merged
         return cosigners(merged, witnesses)
 
     async def cosigned(self, least: int = 0, count: int = 1) -> str | None:
@@ -205,37 +262,45 @@ class SimulatedReplica(_Log):
     def __init__(self, stored: StoredLog) -> None:
         super().__init__(stored)
         self._added: list[bytes] = []
+        self._edge = Edge()
 
     @property
     def edge(self) -> Edge:
-        return Edge().extend([*self.stored.hashes, *map(leaf_hash, self._added)])[0]
+        hashes = [*self.stored.hashes[self._edge.size :], *map(leaf_hash, self._added)]
+        self._edge, _ = self._edge.extend(hashes[: len(hashes) - len(self._added)])
+        return self._edge.extend(hashes[len(hashes) - len(self._added) :])[0]
 
     async def add(self, new_leaves: Sequence[bytes]) -> None:
-        await Turn("replica.add")
-        self._added.extend(new_leaves)
+        async with Change(Write.ADD):
+            self._added.extend(new_leaves)
 
     async def drop_added(self) -> None:
-        await Turn("replica.drop")
-        self._added.clear()
+        async with Change(Write.DROP):
+            self._added.clear()
 
-    async def extend(self, note: str, new_leaves: Sequence[bytes]) -> None:
-        await Turn("replica.extend")
-        stored = self.stored
-        checkpoint = open_checkpoint(note, self.origin, stored.did)
-        leaves = [*self._added, *new_leaves]
-        hashes = [*stored.hashes, *(leaf_hash(leaf) for leaf in leaves)]
-        if checkpoint.size != len(hashes) or checkpoint.root != Frontier().extend(hashes).root:
-            raise VerificationFailed("the leaves do not rebuild the root")
-        stored.leaves.extend(leaves)
-        stored.hashes, stored.note = hashes, note
-        self._added.clear()
-        await Turn("replica.extended")
+    async def extend(
+        self, note: str, new_leaves: Sequence[bytes], bodies: Sequence[tuple[int, bytes, bytes]] = ()
+    ) -> list[int]:
+        async with Change(Write.EXTEND):
+            stored = self.stored
+            checkpoint = open_checkpoint(note, self.origin, stored.did)
+            leaves = [*self._added, *new_leaves]
+            hashes = [leaf_hash(leaf) for leaf in leaves]
+            if checkpoint.size != self.size + len(hashes) or checkpoint.root != stored.frontier.extend(hashes).root:
+                raise VerificationFailed("the leaves do not rebuild the root")
+            stored.leaves.extend(leaves)
+            stored.hashes.extend(hashes)
+            stored.note = note
+            self._added.clear()
+            return self._keep(bodies)
 
     async def put_bodies(self, rows: Sequence[tuple[int, bytes, bytes]]) -> list[int]:
-        await Turn("replica.put")
+        async with Change(Write.PUT):
+            return self._keep(rows)
+
+    def _keep(self, rows: Sequence[tuple[int, bytes, bytes]]) -> list[int]:
         wrong = [index for index, salt, body in rows if not self._opens(index, salt, body)]
         self.stored.bodies.update({index: (salt, body) for index, salt, body in rows if index not in wrong})
-        await Turn("replica.putted")
         return wrong
 
     def _opens(self, index: int, salt: bytes, body: bytes) -> bool:
@@ -263,9 +328,11 @@ class SimulatedReplicas:
 class SimulatedMemory:
     """What a witness must not forget, and who was heard when: ``Memory``, ``HeardMemory`` of node/replication.py."""
 
-    # It keeps the new epochs of others' logs too (:class:`node.replicate.reopened.ReopeningMemory`).
+    # It keeps the new epochs of others' logs too (:class:`node.replicate.reopened.ReopeningMemory`), and of which
+    # orders a release waits (:class:`node.automator.waiting.ReleaseMemory`).
 
     def __init__(self) -> None:
+        self.releases: dict[Cid, None] = {}
         self.kept: dict[str, Seen] = {}
         self.accused: dict[str, Fork] = {}
         self.times: dict[str, int] = {}
@@ -276,17 +343,15 @@ class SimulatedMemory:
         return self.kept.get(origin)
 
     async def remember(self, origin: str, seen: Seen, after: Seen | None) -> bool:
-        await Turn("memory.remember")
-        if self.kept.get(origin) != after:
-            return False
-        self.kept[origin] = seen
-        await Turn("memory.remembered")
+        async with Change(Write.REMEMBER):
+            if self.kept.get(origin) != after:
+                return False
+            self.kept[origin] = seen
         return True
 
     async def accuse(self, fork: Fork) -> None:
-        await Turn("memory.accuse")
-        self.accused.setdefault(fork.origin, fork)
-        await Turn("memory.accused")
+        async with Change(Write.ACCUSE):
+            self.accused.setdefault(fork.origin, fork)
 
     async def forks(self) -> list[Fork]:
         await Turn("memory.forks")
@@ -297,18 +362,30 @@ class SimulatedMemory:
         return list(self.opened)
 
     async def keep_reopening(self, reopening: Reopening) -> None:
-        await Turn("memory.reopen")
-        if reopening not in self.opened:
-            self.opened.append(reopening)
-        await Turn("memory.reopened")
+        async with Change(Write.REOPEN):
+            if reopening not in self.opened:
+                self.opened.append(reopening)
+
+    async def waiting(self) -> list[Cid]:
+        await Turn("memory.waiting")
+        return list(self.releases)
+
+    async def keep_waiting(self, order: Cid) -> None:
+        async with Change(Write.WAIT):
+            self.releases[order] = None
+
+    async def drop_waiting(self, orders: Iterable[Cid]) -> None:
+        async with Change(Write.SETTLE):
+            for order in orders:
+                self.releases.pop(order, None)
 
     async def heard(self) -> dict[str, int]:
         await Turn("memory.heard")
         return dict(self.times)
 
     async def keep_heard(self, site: str, at: int) -> None:
-        await Turn("memory.hear")
-        self.times[site] = at
+        async with Change(Write.HEAR):
+            self.times[site] = at
 
 
 class SimulatedJournal:
@@ -318,35 +395,30 @@ class SimulatedJournal:
         self.kept: dict[Cid, Record] = {}
 
     async def begin(self, submission: Submission, workflow: str, now: int) -> None:
-        await Turn("journal.begin")
-        cid = cid_of(submission)
-        self.kept.setdefault(cid, Record(cid, submission, workflow, State.RUNNING, "", now, 0, (), (), ()))
-        await Turn("journal.began")
+        async with Change(Write.BEGIN):
+            cid = cid_of(submission)
+            self.kept.setdefault(cid, Record(cid, submission, workflow, State.RUNNING, "", now, 0, (), (), ()))
 
     async def ordered(self, order: Order) -> None:
-        await Turn("journal.order")
-        record = self.kept[order.submission]
-        self.kept[order.submission] = replace(record, orders=(*record.orders, order))
-        await Turn("journal.ordered")
+        async with Change(Write.ORDER):
+            record = self.kept[order.submission]
+            self.kept[order.submission] = replace(record, orders=(*record.orders, order))
 
     async def received(self, submission: Cid, receipt: Receipt) -> None:
-        await Turn("journal.receive")
-        record = self.kept[submission]
-        if receipt.order not in {each.order for each in record.receipts}:
-            self.kept[submission] = replace(record, receipts=(*record.receipts, receipt))
-        await Turn("journal.received")
+        async with Change(Write.RECEIVE):
+            record = self.kept[submission]
+            if receipt.order not in {each.order for each in record.receipts}:
+                self.kept[submission] = replace(record, receipts=(*record.receipts, receipt))
 
     async def refused(self, submission: Cid, refusal: Refusal) -> None:
-        await Turn("journal.refuse")
-        record = self.kept[submission]
-        others = (each for each in record.refusals if each.order != refusal.order)
-        self.kept[submission] = replace(record, refusals=(*others, refusal))
-        await Turn("journal.refused")
+        async with Change(Write.REFUSE):
+            record = self.kept[submission]
+            others = (each for each in record.refusals if each.order != refusal.order)
+            self.kept[submission] = replace(record, refusals=(*others, refusal))
 
     async def end(self, submission: Cid, state: State, reason: str, now: int) -> None:
-        await Turn("journal.end")
-        self.kept[submission] = replace(self.kept[submission], state=state, reason=reason, ended=now)
-        await Turn("journal.ended")
+        async with Change(Write.END):
+            self.kept[submission] = replace(self.kept[submission], state=state, reason=reason, ended=now)
 
     async def record(self, submission: Cid) -> Record:
         await Turn("journal.record")

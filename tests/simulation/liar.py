@@ -12,6 +12,8 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import Final
 
+from msgspec import structs
+
 from catalog.beat import BeatFields
 from catalog.body import write_body
 from catalog.checkpoint import Checkpoint, cosign, sign_checkpoint
@@ -22,6 +24,7 @@ from catalog.leaf import AuditKind
 from catalog.note import parse_note
 from catalog.origin import LogName, origin_of
 from node.message import (
+    MAX_ROWS,
     AddCheckpoint,
     Added,
     Consistency,
@@ -29,6 +32,7 @@ from node.message import (
     HeadsAnswer,
     ProofAnswer,
     Question,
+    Row,
     question_bytes,
     read_question,
     read_reply,
@@ -94,7 +98,7 @@ class Liar:
         }
         self._shown: dict[str, int] = {}
         for origin, kept in self._logs.items():
-            watch.histories[origin] = [each.log.hashes for each in kept]
+            watch.histories[origin] = [each.log for each in kept]
         network.attach(site.did, self.process, self._serve)
         self._control = SimulatedControl(network, site.did)
         self._others = [other for other in consortium.sites if other is not site]
@@ -120,9 +124,8 @@ class Liar:
             catalog, audit = self._logs.values()
             for which, (mine, other) in enumerate(zip(catalog, audit, strict=True)):
                 if number < 3 or len(catalog) == 1 or self._random.random() < 0.5:
-                    for _ in range(count):
-                        self._beat(mine, at + (0 if number < 3 else which), salt)
-                    self._put(other, AuditKind.HEADS, b"%d/%d" % (number, 0 if number < 3 else which), salt)
+                    self._beat(mine, at + (0 if number < 3 else which), salt, count)
+                    self._put(other, AuditKind.HEADS, [b"%d/%d" % (number, 0 if number < 3 else which)], salt)
 
     def _time(self) -> int:
         """The time that it says it is, Unix milliseconds."""
@@ -131,17 +134,21 @@ class Liar:
             return now
         return self._random.choice([0, now, now - 86_400_000, now + 300_000, now + 86_400_000, 1 << 44])
 
-    def _beat(self, kept: _Kept, at: int, salt: bytes) -> None:
-        self._say(kept, "beat", "", BeatFields(), at, salt)
+    def _beat(self, kept: _Kept, at: int, salt: bytes, count: int) -> None:
+        bodies = [self._body(kept, "beat", "", BeatFields(), at, ahead) for ahead in range(count)]
+        self._put(kept, "beat", bodies, salt)
 
     def _say(self, kept: _Kept, kind: str, subject: str, fields: Value, at: int, salt: bytes) -> None:
-        previous = kept.last.get(kind + subject)
-        body = write_body(kind, fields, site=self._site.did, at=at, by=self._site.node, previous=previous)
-        kept.last[kind + subject] = len(kept.log.leaves)
-        self._put(kept, kind, encode(body), salt)
+        self._put(kept, kind, [self._body(kept, kind, subject, fields, at)], salt)
 
-    def _put(self, kept: _Kept, kind: str, body: bytes, salt: bytes) -> None:
-        kept.log.put(self._site.node, 0, [(kind, body, salt)])
+    def _body(self, kept: _Kept, kind: str, subject: str, fields: Value, at: int, ahead: int = 0) -> bytes:
+        """The body of an entry that comes after ``ahead`` others which are not written yet."""
+        previous = kept.last.get(kind + subject)
+        kept.last[kind + subject] = len(kept.log.leaves) + ahead
+        return encode(write_body(kind, fields, site=self._site.did, at=at, by=self._site.node, previous=previous))
+
+    def _put(self, kept: _Kept, kind: str, bodies: Sequence[bytes], salt: bytes) -> None:
+        kept.log.put(self._site.node, 0, [(kind, body, salt) for body in bodies])
         kept.notes.append(kept.log.note)
 
     # --- answering ---------------------------------------------------------------------------------------------------
@@ -242,7 +249,7 @@ class Liar:
     # --- asking ------------------------------------------------------------------------------------------------------
 
     async def _push(self) -> None:
-        """Ask one after the other to cosign either history, as it is or as it was."""
+        """Ask one after the other to cosign either history, as it is or as it was, and show rows of it."""
         seen: dict[tuple[str, str], int] = {}
         while True:
             await Nap(self._random.randrange(1, GROWS_MILLIS))
@@ -252,9 +259,32 @@ class Liar:
             old, size = seen.get((witness, log.origin), 0), Checkpoint.parse(parse_note(note).text).size
             question = Consistency(origin=log.origin, old=min(old, size), new=size)
             proof = (await path_answer(SimulatedReplica(log), question)).hashes
-            answer = await self._ask(witness, AddCheckpoint(note=note, old=old, proof=proof))
+            rows = self._rows(log, self._random.choice([old, old, max(0, old - 1)]), size)
+            answer = await self._ask(witness, AddCheckpoint(note=note, old=old, proof=proof, rows=rows))
             if answer is not None:
                 seen[witness, log.origin] = answer.size
+
+    def _rows(self, log: StoredLog, old: int, size: int) -> tuple[Row, ...]:
+        """What goes with a checkpoint; if it garbles, one of them is not what was signed, or is left out."""
+        if not size - MAX_ROWS <= old < size or self._withholds(0.5):
+            return ()
+        rows = [
+            Row(index=at, leaf=log.leaves[at], salt=salt, body=body)
+            for at, (salt, body) in sorted(log.bodies.items())
+            if old <= at < size
+        ]
+        if self._garbles(0.5):
+            at = self._random.randrange(len(rows))
+            row = rows.pop(at)
+            lies = (
+                [],
+                [structs.replace(row, leaf=self._garbled(row.leaf)[: 2 * len(row.leaf)])],
+                [structs.replace(row, body=self._garbled(row.body or b""))],
+                [structs.replace(row, salt=bytes(32))],
+                [structs.replace(row, salt=None, body=None)],
+            )
+            rows[at:at] = self._random.choice(lies)
+        return tuple(rows)
 
     async def _ask(self, witness: str, question: AddCheckpoint) -> Added | None:
         with suppress(ComityError):

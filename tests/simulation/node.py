@@ -61,6 +61,7 @@ from workflow.submission import Submission
 
 T = TypeVar("T")
 ROUND_MILLIS = 15_000
+LOOK_MILLIS = 1_000
 SMALL = {
     bound.what: bound
     for bound in (
@@ -132,6 +133,8 @@ class Node:
         self._under_way: dict[Cid, _UnderWay] = {}
         self._writing = False
         self._news: dict[str, Event[None]] = {}
+        self._woken: Event[None] = Event(scheduler)
+        self._looked: Event[None] = Event(scheduler)
 
         def published(index: int, kind: str, body: bytes) -> None:
             watch.published(site, index, kind, body)
@@ -172,6 +175,7 @@ class Node:
         self.vitals.begin(self.index.site(self.site.did), self.witness, self.say, beat_millis)
         self.ready = True
         self._network.attach(self.site.did, self.process, self._serve, self.heard)
+        self._scheduler.spawn(self.process, "releases", self._look_after_releases())
         for did in self._replicas.known:
             self._scheduler.spawn(self.process, f"follow-{self._consortium.names[did]}", self._follow(did))
         for record in await self.site.disk.journal.records():
@@ -210,10 +214,20 @@ class Node:
             self.process,
             self.control,
             (self._catalog, self._audit),
-            lambda: self.automator.settle(),
+            lambda: self._woken.set(None),
         )
         self.automator = self.automator_class(
-            site.did, key, verifier, judge, self.book, self.steps, self.holdings, self.vitals, self.clock, self.random
+            site.did,
+            key,
+            verifier,
+            judge,
+            self.book,
+            self.steps,
+            self.holdings,
+            self.vitals,
+            memory,
+            self.clock,
+            self.random,
         )
         nodes = consortium.nodes
         self.witness = self.witness_class(
@@ -315,7 +329,9 @@ class Node:
 
     def heard(self, source: str, message: bytes) -> None:
         """A hint that there is news of a site, which only brings its next round forward: it may be false."""
-        site = message.decode(errors="replace").partition("/")[0]
+        self._wake(message.decode(errors="replace").partition("/")[0])
+
+    def _wake(self, site: str) -> None:
         if site in self._news:
             self._news[site].set(None)
 
@@ -343,7 +359,7 @@ class Node:
             case Consistency() as question:
                 return await path_answer(self._log(question.origin), question)
             case AddCheckpoint() as question:
-                return await cosign(self.witness, self._replicas, asker, question)
+                return await cosign(self.witness, self.replicator, self._replicas, self._wake, asker, question)
             case Place() as place:
                 self._watch.placed(self.site, cid_of(place.order), self.index, self.clock.now())
                 return await self._place(place, asker)
@@ -363,7 +379,9 @@ class Node:
     async def _place(self, place: Place, asker: str) -> Receipt:
         """As ``node/site/orders.py``; in some worlds each copy of an order goes to the automator by itself."""
         if not self._once:
-            return await self.automator.carry(place, asker)
+            receipt = await self.automator.carry(place, asker)
+            self._woken.set(None)
+            return receipt
         cid = cid_of(place.order)
         standing = self.automator.standing(cid)
         if standing is not None and standing.final:
@@ -377,11 +395,27 @@ class Node:
         task = self._under_way[cid]
         try:
             await self.automator.carry(place, asker)
+            self._woken.set(None)
             await self.vitals.reach(self.automator.waits_for(cid))
+            while self.automator.waits_for(cid):
+                await self._looked
         except ComityError as error:
             task.refusal = error
         task.ended.set(True)
         del self._under_way[cid]
+
+    async def _look_after_releases(self) -> None:
+        """As ``Orders.watch``; only as long as one waits, for a world has many seconds."""
+        self._woken.set(None)
+        while True:
+            await self._woken
+            self._woken = Event(self._scheduler)
+            self._watch.looking(self.site, self.index, self.clock.now())
+            await self.automator.look()
+            looked, self._looked = self._looked, Event(self._scheduler)
+            looked.set(None)
+            if self.site.disk.memory.releases:
+                self._scheduler.after(LOOK_MILLIS, partial(self._woken.set, None))
 
     async def _wait(self, order: Cid, seconds: float) -> Receipt:
         task = self._under_way.get(order)

@@ -196,10 +196,10 @@ class Scheduler:
             task.work.close()
 
     def _step(self) -> None:
-        chosen = self.random.randrange(len(self._ready))
+        chosen = int(self.random.random() * len(self._ready))
         self._ready[chosen], self._ready[-1] = self._ready[-1], self._ready[chosen]
         task = self._ready.pop()
-        self.now += self.random.randrange(3)
+        self.now += int(self.random.random() * 3)
         try:
             request = task.work.send(None)
         except StopIteration as stop:

@@ -11,6 +11,7 @@ from catalog.index import Index
 from node.ports import Bulk
 from node.step import Finished, Product, Usage
 from tests.simulation.consortium import EPOCH_BEGAN, Site, compute, read_tool, read_workflow
+from tests.simulation.disk import Change, Write
 from tests.simulation.scheduler import Nap, Scheduler, Turn
 from tests.simulation.watch import Watch
 from workflow.argument import Argument, data_in
@@ -99,9 +100,9 @@ class SimulatedSteps:
         made = compute(tool.base_command[0], files)
         cid = Cid.of(made)
         name = tool.outputs[0].name
-        self._site.disk.blobs[cid] = made
-        self._watch.made(self._site, cid, data)
-        await Turn("steps.stored")
+        async with Change(Write.STORE):
+            self._site.disk.blobs[cid] = made
+            self._watch.made(self._site, cid, self._index)
         return Finished({name: Product(f"{name}.json", cid, len(made))}, usage)
 
     async def _bring(self, site: str, cid: Cid) -> bytes:
@@ -112,6 +113,6 @@ class SimulatedSteps:
             data = await self._bulk.get(site, f"/blob/{cid}/{cid}", MAX_BLOB)
             if not cid.matches(data):
                 raise VerificationFailed("other bytes came than the CID names")
-            blobs[cid] = data
-            await Turn("steps.fetched")
+            async with Change(Write.FETCH):
+                blobs[cid] = data
         return blobs[cid]

@@ -18,15 +18,17 @@ from catalog.merkle import leaf_hash
 from catalog.note import parse_note
 from catalog.tiles import ENTRIES, tile_at
 from node.automator.automator import Automator
-from node.automator.decide import Case, Judge, Verdict
+from node.automator.case import Case, Reliance
+from node.automator.decide import Judge, Lapse, Verdict
 from node.automator.ledger import Attempt, Ledger
 from node.automator.verify import Verified
 from node.bus.bus import Bus
 from node.bus.dispatch import Reached
 from node.log import PeerLog
-from node.message import AddCheckpoint, Added, Proof
+from node.message import AddCheckpoint, Added, Proof, Row
 from node.replicate.cosign import Witness
 from node.replicate.freshness import Freshness
+from node.replicate.news import going_on
 from node.replicate.quota import Quota
 from node.replicate.replicator import Replicator
 from node.replication import Seen
@@ -38,7 +40,7 @@ from tests.simulation.liar import Habit
 from tests.simulation.node import Node
 from tests.simulation.watch import Invariant, Violation
 from tests.simulation.world import Troubles, World
-from workflow.argument import Argument, Data, Many
+from workflow.argument import Argument, Many
 from workflow.graph import Source, Step
 from workflow.receipt import Receipt
 
@@ -189,9 +191,34 @@ class CredulousNode(Node):
     replicator_class = Credulous
 
 
+class Obliging(Replicator):
+    """Takes the rows that it is shown with a checkpoint, whatever root they rebuild."""
+
+    async def offered(self, site: str, note: str, rows: Sequence[Row]) -> None:
+        replica = await self._replicas.of(site)
+        size = Checkpoint.parse(parse_note(note).text).size
+        fresh = going_on(rows, replica.size, size)
+        if site in self._under_way or not fresh:
+            return
+        assert isinstance(replica, SimulatedReplica)
+        log = replica.stored
+        log.leaves.extend(row.leaf for row in fresh)
+        log.hashes.extend(leaf_hash(row.leaf) for row in fresh)
+        log.note = note
+
+
+class ObligingNode(Node):
+    replicator_class = Obliging
+
+
 def test_a_bad_tile_that_is_taken_is_caught() -> None:
     garbling = replace(LYING, habits=(Habit.GARBLES,), cuts=8, stewards=8)
     caught(CredulousNode, garbling, Invariant.CONVERGES)
+
+
+def test_false_rows_with_a_checkpoint_that_are_taken_are_caught() -> None:
+    garbling = replace(LYING, habits=(Habit.GARBLES,), cuts=8, stewards=8)
+    caught(ObligingNode, garbling, Invariant.CONVERGES)
 
 
 class Gullible(Node):
@@ -255,11 +282,13 @@ def test_a_cosignature_that_is_renewed_is_caught() -> None:
 class Unhearing(Judge):
     """Lets a grant count on that was revoked."""
 
-    def _covering(self, case: Case, data: Data, action: Action, now: int) -> tuple[Chain | None, str]:
-        chain, why = super()._covering(case, data, action, now)
+    def _covering(
+        self, rests: Reliance, owner: str, dataset: Cid, action: Action, now: int
+    ) -> tuple[Chain | None, str]:
+        chain, why = super()._covering(rests, owner, dataset, action, now)
         if "revoked" not in why:
             return chain, why
-        held = [each for cid in case.cited for each in Logs(self._index).held(cid) if each.grant.site == data.site]
+        held = [each for cid in rests.cited for each in Logs(self._index).held(cid) if each.grant.site == owner]
         return Chain((held[0],)), ""
 
 
@@ -269,6 +298,41 @@ class UnhearingNode(Node):
 
 def test_a_revocation_that_is_ignored_is_caught() -> None:
     caught(UnhearingNode, Troubles(wholesome=True, submissions=4, events=("revoke",)), Invariant.AUTHORITY)
+
+
+class Lingering(Judge):
+    """Lets out what a grant let in, whatever became of that grant while the step ran."""
+
+    def lapse(self, rests: Reliance, action: decision.Action, now: int) -> Lapse | None:
+        return None
+
+
+class LingeringNode(Node):
+    judge_class = Lingering
+
+
+def test_a_release_of_what_a_revoked_grant_let_in_is_caught() -> None:
+    revoking = Troubles(hospitals=4, wholesome=True, submissions=9, stewards=0, events=("revoke",) * 3)
+    caught(LingeringNode, revoking, Invariant.AUTHORITY)
+
+
+class Settled(Automator):
+    """Lets what was released take effect without asking again, however long the quorum took."""
+
+    async def recover(self) -> list[str]:
+        lines = await super().recover()
+        self._waiting._lapse = lambda *_: None  # type: ignore[method-assign]
+        return lines
+
+
+class SettledNode(Node):
+    automator_class = Settled
+
+
+def test_a_release_that_was_taken_back_before_the_quorum_came_is_caught() -> None:
+    events = ("revoke", "revoke", "end", "unkey")
+    parted = Troubles(wholesome=True, submissions=4, cuts=12, halves=6, stewards=0, events=events)
+    caught(SettledNode, parted, Invariant.AUTHORITY)
 
 
 class Heedless(Freshness):

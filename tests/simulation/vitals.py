@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from catalog.beat import BEAT_SECONDS, BeatFields
 from catalog.dagcbor import Value
@@ -16,8 +17,10 @@ from node.log import Log
 from node.message import AddCheckpoint, Added, Consistency, ProofAnswer
 from node.ports import Control
 from node.replicate.cosign import Witness
+from node.replicate.news import news_of, no_news
 from node.replicate.push import Push
 from node.replicate.quorum import Quorum
+from node.replicate.replicator import Replicator
 from privacy.decision import Action
 from privacy.freshness import BOUNDS
 from tests.simulation.consortium import Consortium, Site
@@ -67,7 +70,11 @@ class Vitals:
         self._process = process
         self._settle = settle
         self._news: Event[None] = Event(scheduler)
-        self._pushes = [Push(log, control, lambda: quorum_of(consortium, site.did), self._move) for log in logs]
+        news = (partial(news_of, logs[0]), no_news)
+        self._pushes = [
+            Push(log, control, lambda: quorum_of(consortium, site.did), self._move, told)
+            for log, told in zip(logs, news, strict=True)
+        ]
 
     async def load(self) -> None:
         for push in self._pushes:
@@ -111,7 +118,7 @@ class Vitals:
             news = self._news
             try:
                 # As long as there is something: what was pushed may have made way for more.
-                while any([await push.push(other) for push in self._pushes]):
+                while any([await push.aim() or await push.push(other) for push in self._pushes]):
                     pass
                 await news
                 await Nap(LINGER_MILLIS)
@@ -136,10 +143,24 @@ class Vitals:
             await news
 
 
-async def cosign(witness: Witness, replicas: SimulatedReplicas, asker: str, question: AddCheckpoint) -> Added:
+async def cosign(
+    witness: Witness,
+    replicator: Replicator,
+    replicas: SimulatedReplicas,
+    wake: Callable[[str], None],
+    asker: str,
+    question: AddCheckpoint,
+) -> Added:
     """The answer to «add-checkpoint», as ``node/site/questions.py`` gives it."""
-    catalog = question.note.partition("\n")[0] == origin_of(asker, LogName.CATALOG)
-    return await witness.add(asker, question, await replicas.of(asker) if catalog else None)
+    if question.note.partition("\n")[0] != origin_of(asker, LogName.CATALOG):
+        return await witness.add(asker, question, None)
+    replica = await replicas.of(asker)
+    if question.rows:
+        await replicator.offered(asker, question.note, question.rows)
+    added = await witness.add(asker, question, replica)
+    if added.line is not None and replica.size < added.size:
+        wake(asker)
+    return added
 
 
 async def path_answer(log: Log, question: Consistency) -> ProofAnswer:

@@ -18,7 +18,6 @@ from catalog.dagcbor import cid_of, decode
 from catalog.error import VerificationFailed
 from catalog.index import Index
 from catalog.member import KeyFields
-from catalog.merkle import Frontier
 from catalog.note import parse_line, parse_note
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields
@@ -108,8 +107,8 @@ class Watch:
         self._closed: dict[tuple[str, Cid], int] = {}
         self._left: dict[tuple[str, Cid], int] = {}
         self.accounts = {site.did: Account() for site in consortium.sites}
-        self.histories: dict[str, list[list[bytes]]] = {}
-        """For each origin of the liar, the leaf hashes of its histories."""
+        self.histories: dict[str, list[StoredLog]] = {}
+        """For each origin of the liar, and those that were closed, the logs that may be meant."""
         self.cosigned: dict[tuple[str, str], dict[int, bytes]] = {}
         self.seen: Counter[str] = Counter()
         """How often what was checked at all came about: a run in which nothing happens shows nothing."""
@@ -126,6 +125,10 @@ class Watch:
         self._permits: dict[tuple[str, int], bool] = {}
         self._arrived: dict[tuple[str, Cid], int] = {}
         self._lapsed: dict[tuple[str, Cid], str] = {}
+        self._made: dict[tuple[str, Cid], list[str]] = {}
+        self._let: Counter[tuple[str, Cid]] = Counter()
+        self._undecided: dict[str, set[Cid]] = {site.did: set() for site in consortium.sites}
+        self._effect: dict[tuple[str, Cid], str] = {}
         self._final: dict[Cid, Status] = {}
         self._set: dict[str, int] = {}
         for site in consortium.sites:
@@ -159,6 +162,9 @@ class Watch:
             self._check_release(site, account, fields)
             self._check_heard(site, account.intents[fields.order], "release")
         elif isinstance(fields, ResultFields):
+            if fields.order in account.results:
+                self._check_taken_back(site, account, fields)
+                return
             self._check_result(site, account, fields)
             self._closed[site.did, fields.order] = index
             for kept in fields.kept.values():
@@ -177,10 +183,13 @@ class Watch:
     def _check_lapsed(self, site: Site, intent: AccessFields) -> None:
         """What was over when the order came does not let it run; a clock that was set back may undo an expiry."""
         lapsed = self._lapsed.get((site.did, intent.order), "")
-        undone = "expired" in lapsed and site.grant is not None and self._clock(site) <= site.grant.not_after
-        if lapsed and not undone:
+        if lapsed and not self._undone(site, lapsed):
             self.seen[f"relied on {lapsed}"] += 1
             raise Violation(Invariant.AUTHORITY, f"{site.name} runs {intent.instance} by {lapsed}")
+
+    def _undone(self, site: Site, lapsed: str) -> bool:
+        """Whether what had expired by a site's clock has not by the time that this was set back to."""
+        return "expired" in lapsed and site.grant is not None and self._clock(site) <= site.grant.not_after
 
     def _clock(self, site: Site) -> int:
         """The time by a site's own clock."""
@@ -222,12 +231,17 @@ class Watch:
             raise Violation(Invariant.ONCE, f"{site.name} releases {instance} «{release.output}» again")
         self._show(release.value)
         account.released.add(release.value)
+        self._undecided[site.did].add(release.order)
+        # The same bytes may come of several steps: as many of them as ended in time may be released.
+        self._let[site.did, release.value] += 1
+        made = self._made[site.did, release.value]
+        over = [lapsed for lapsed in made if lapsed and not self._undone(site, lapsed)]
+        if self._let[site.did, release.value] > len(made) - len(over):
+            raise Violation(Invariant.AUTHORITY, f"{site.name} releases {instance} by {over[-1]}")
 
     def _check_result(self, site: Site, account: Account, result: ResultFields) -> None:
         if result.order not in account.intents:
             raise Violation(Invariant.INTENT, f"{site.name} has a result without an intent")
-        if result.order in account.results:
-            raise Violation(Invariant.ONCE, f"{site.name} ends {result.instance} twice")
         account.results[result.order] = result
         self.seen[f"result {result.status}"] += 1
         if result.status in (Status.DONE, Status.HELD) or result.cost:
@@ -237,6 +251,15 @@ class Watch:
         for kept in result.kept.values():
             if kept.output.cid is not None:
                 self._show(kept.cid)
+
+    def _check_taken_back(self, site: Site, account: Account, result: ResultFields) -> None:
+        """A release may be taken back before anybody is told of it, and nothing else be ended twice."""
+        self.seen["taken back"] += 1
+        before, account.results[result.order] = account.results[result.order], result
+        released = any(kept.output.release for kept in before.kept.values())
+        lets_out = any(kept.output.cid is not None for kept in result.kept.values())
+        if not released or lets_out or result.status is not Status.HELD or result.order in self._final:
+            raise Violation(Invariant.ONCE, f"{site.name} ends {result.instance} twice")
 
     def _show(self, cid: Cid) -> None:
         self._shown.add(cid)
@@ -253,7 +276,7 @@ class Watch:
         What others were ``told`` of, or hold the receipts of, counts as delivered and released for ever.
         """
         self.seen["restored"] += 1
-        self.histories[old.origin] = [old.hashes]
+        self.histories[old.origin] = [old]
         before, after = self.accounts[site.did], Account()
         after.released, after.lost = before.released, before.lost
         orders = [(read_body(body), index) for index, (_, body) in sorted(old.bodies.items())]
@@ -322,10 +345,24 @@ class Watch:
             return
         raise Violation(Invariant.INTENT, f"{site.name} opens data and no durable intent covers it")
 
-    def made(self, site: Site, cid: Cid, data: Sequence[Data]) -> None:
-        """A step stored an output; its name is a secret until it is released."""
+    def made(self, site: Site, cid: Cid, index: Index) -> None:
+        """A step stored an output; its name is a secret until it is released.
+
+        What the site knows by now to be over lets it out no more.
+        """
         if cid not in self._shown:
             self._secrets[cid] = site.name
+        self._made.setdefault((site.did, cid), []).append(self._over(site, index, self._clock(site)))
+
+    def looking(self, site: Site, index: Index, now: int) -> None:
+        """A site is about to ask what of its releases takes effect: by what it knows then, those are decided.
+
+        A quorum has cosigned those at the latest when the site knows that it has.
+        """
+        origin, undecided = site.disk.audit.origin, self._undecided[site.did]
+        for order in [order for order in undecided if self._cosigned(origin, self._closed[site.did, order])]:
+            undecided.discard(order)
+            self._effect[site.did, order] = self._over(site, index, now)
 
     # --- what is sent ------------------------------------------------------------------------------------------------
 
@@ -382,11 +419,11 @@ class Watch:
             raise Violation(Invariant.WITNESS, f"{witness.name} cosigned a log that does not extend what it cosigned")
         self.seen["cosigned"] += 1
 
-    def _histories(self, origin: str) -> list[list[bytes]]:
+    def _histories(self, origin: str) -> list[StoredLog]:
         if origin in self.histories:
             return self.histories[origin]
         logs = [log for site in self._consortium.sites for log in (site.disk.catalog, site.disk.audit)]
-        return [log.hashes for log in logs if log.origin == origin]
+        return [log for log in logs if log.origin == origin]
 
     def _check_receipt(self, source: str, data: bytes) -> None:
         """A receipt says only what the audit log of its site says durably."""
@@ -406,6 +443,10 @@ class Watch:
         released = any(output.release for output in receipt.outputs.values())
         if released and not self._cosigned(self._audit(source), self._closed[source, receipt.order]):
             raise Violation(Invariant.COSIGNED, "a release was told before a quorum had cosigned it")
+        site = next(each for each in self._consortium.sites if each.did == source)
+        lapsed = self._effect.get((source, receipt.order), "") if released else ""
+        if lapsed and not self._undone(site, lapsed):
+            raise Violation(Invariant.AUTHORITY, f"{site.name} let a release take effect by {lapsed}")
         self.seen[f"receipt {receipt.status}"] += 1
 
 
@@ -416,5 +457,5 @@ def _signs(note: str, line: str, witness: Site) -> bool:
         return False
 
 
-def _holds(history: list[bytes], given: dict[int, bytes]) -> bool:
-    return all(size <= len(history) and Frontier().extend(history[:size]).root == root for size, root in given.items())
+def _holds(history: StoredLog, given: dict[int, bytes]) -> bool:
+    return all(size <= len(history.leaves) and history.root_at(size) == root for size, root in given.items())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from contextlib import suppress
-from dataclasses import dataclass
 
 from msgspec import structs
 
@@ -28,99 +27,24 @@ from tests.simulation.consortium import (
     removal,
     workflow_text,
 )
+from tests.simulation.disk import POINTS
 from tests.simulation.ending import Ending, check_submission
 from tests.simulation.liar import Habit, Liar
 from tests.simulation.network import Network, Weather
 from tests.simulation.node import Node
 from tests.simulation.restoring import restore
 from tests.simulation.scheduler import Nap, Process, Scheduler
+from tests.simulation.troubles import MINUTE, Troubles
+from tests.simulation.verified import verified_once
 from tests.simulation.vitals import TIGHT, USUAL
 from tests.simulation.watch import Violation, Watch
 from workflow.argument import Data, Many
 from workflow.submission import Submission
 
-MINUTE = 60_000
 PATIENCE = 6 * MINUTE
 CALM_LOOKS = 22
 LOOK_MILLIS = 47_000
 """No divisor of what happens every minute: else each look might come right after a beat."""
-
-
-@dataclass(frozen=True, slots=True)
-class Troubles:
-    """What goes wrong in a run. Chances are from 0 to 1, times in milliseconds.
-
-    ``strays`` are sites whose clock is wrong by days, ``jumps`` times at which some clock is set to another time,
-    ``halves`` times at which the members fall into two halves. ``events`` take something back while work goes on;
-    grants end ``expiry`` after the beginning, if it is not 0.
-    """
-
-    hospitals: int = 2
-    liar: bool = False
-    wholesome: bool = False
-    lost: float = 0.0
-    doubled: float = 0.0
-    delay: int = 50
-    skew: int = 0
-    broken: float = 0.0
-    kills: int = 0
-    danger: str = "log.append"
-    cuts: int = 0
-    once: bool = True
-    patient: bool = True
-    copies: int = 0
-    submissions: int = 1
-    deadline: int = 60 * MINUTE
-    stewards: int = 2
-    tight: bool = False
-    mute: bool = False
-    trust: bool = False
-    strays: int = 0
-    jumps: int = 0
-    halves: int = 0
-    habits: tuple[Habit, ...] = (Habit.FORKS, Habit.MISDATES)
-    events: tuple[str, ...] = ()
-    expiry: int = 0
-    restores: int = 0
-
-    @classmethod
-    def of(cls, seed: int) -> Troubles:
-        """The troubles of a seed: each kind is absent in some runs, so that no kind hides another."""
-        draw = random.Random(f"{seed}/troubles")
-        whole = draw.random() < 0.2
-        liar = whole or draw.random() < 0.4
-        hospitals = 5 if whole else draw.choice([2, 2, 2, 3, 3, 4])
-        # Five members outvote a liar that does not cosign; four do not.
-        trust = whole or draw.random() < 0.4 or (liar and hospitals < 3)
-        return cls(
-            hospitals=hospitals,
-            liar=liar,
-            trust=trust,
-            strays=draw.choice([0, 0, 0, 0, 0, 0, 1, 2]),
-            jumps=draw.choice([0, 0, 0, 0, 1, 2]),
-            halves=draw.choice([0, 0, 0, 1, 2]),
-            habits=tuple(sorted(draw.sample(list(Habit), draw.choice([1, 2, 3, 8])))) if liar else (),
-            events=tuple(draw.sample(["revoke", "revoke", "end", "unkey"], draw.choice([0, 0, 0, 1, 2]))),
-            restores=draw.choice([0, 0, 0, 0, 1]),
-            expiry=draw.choice([0, 0, 0, 0, 0, 3 * MINUTE]),
-            wholesome=draw.random() < 0.6,
-            lost=draw.choice([0.0, 0.02, 0.1, 0.25]),
-            doubled=draw.choice([0.0, 0.1, 0.5]),
-            delay=draw.choice([20, 500, 5_000, 20_000]),
-            skew=draw.choice([0, 1_000, 5 * MINUTE]),
-            broken=draw.choice([0.0, 0.0, 0.2]),
-            kills=draw.choice([0, 1, 3, 6]),
-            danger=draw.choice(["log.append", "log.cosign", "journal", "steps.", "memory.", "replica.", "control.ask"]),
-            cuts=draw.choice([0, 0, 2]),
-            once=draw.random() < 0.6,
-            patient=draw.random() < 0.8,
-            copies=draw.choice([0, 0, 1, 2]),
-            submissions=draw.choice([1, 2, 3]),
-            deadline=draw.choice([60 * MINUTE, 60 * MINUTE, 2 * MINUTE]),
-            stewards=draw.choice([0, 2, 5]),
-            tight=draw.random() < 0.3,
-            mute=draw.random() < 0.3,
-        )
 
 
 class World:
@@ -147,7 +71,7 @@ class World:
         self._node = node
         self._chaos = Process("chaos")
         self._random = random.Random(f"{seed}/chaos")
-        self._kills = self.troubles.kills
+        self._crashes = {crash: crash.visit for crash in self.troubles.crashes(random.Random(f"{seed}/crashes"))}
         self._runs = 0
         self._steady = False
         self._expected = self.troubles.submissions
@@ -164,20 +88,24 @@ class World:
             Violation: an invariant does not hold.
         """
         try:
-            self._begin()
-            limit = self.troubles.deadline + 40 * MINUTE
-            ended = self.scheduler.run(self._all_ended, limit)
-            self._calm_down()
-            if not ended:
-                self.scheduler.run(self._all_ended, limit + 30 * MINUTE)
-            for cid in self._submitted:
-                record = self.consortium.institute.disk.journal.kept[cid]
-                check_submission(self.consortium, self.watch, record)
-            self._converge()
-            self._ending.check()
+            with verified_once():
+                self._run()
         finally:
             self.scheduler.close()
         return self.scheduler.trace.digest
+
+    def _run(self) -> None:
+        self._begin()
+        limit = self.troubles.deadline + 40 * MINUTE
+        ended = self.scheduler.run(self._all_ended, limit)
+        self._calm_down()
+        if not ended:
+            self.scheduler.run(self._all_ended, limit + 30 * MINUTE)
+        for cid in self._submitted:
+            record = self.consortium.institute.disk.journal.kept[cid]
+            check_submission(self.consortium, self.watch, record)
+        self._converge()
+        self._ending.check()
 
     def _sniff(self, channel: str, source: str, target: str, data: bytes) -> None:
         names = self.consortium.names
@@ -231,17 +159,23 @@ class World:
         node.start()
 
     def _maybe_kill(self, process: Process, point: str) -> None:
-        """Kill a node at a port call: seldom at any, often at those that this run makes dangerous."""
-        if self._kills == 0 or self._steady or process is self._chaos:
+        """Kill a node where it stands, if the time of one of this run's power cuts has come."""
+        if not self._crashes or self._steady or process is self._chaos:
             return
-        if self._random.random() >= (0.03 if point.startswith(self.troubles.danger) else 0.0005):
+        liar = self.consortium.liar
+        if liar is not None and process.name == liar.name:
             return
+        now = self.scheduler.now
+        for crash in [each for each in self._crashes if each.point in ("", point) and each.after <= now]:
+            self._crashes[crash] -= 1
+            if self._crashes[crash] == 0 and process.alive:
+                self._kill(process, point)
+        self._crashes = {crash: left for crash, left in self._crashes.items() if left > 0}
+
+    def _kill(self, process: Process, point: str) -> None:
         site = next(each for each in self.consortium.sites if each.name == process.name)
-        if site is self.consortium.liar:
-            return
-        self._kills -= 1
         self.watch.seen["killed"] += 1
-        self.watch.seen[f"killed at {point}"] += 1
+        self.watch.seen[f"killed {point}" if point in POINTS else "killed elsewhere"] += 1
         self.scheduler.kill(process)
         self.scheduler.after(self._random.choice([100, 5_000, 60_000, 4 * MINUTE]), lambda: self._start(site))
 

@@ -54,7 +54,7 @@ def test_every_document_of_the_suite_is_read_or_refused_with_its_place(conforman
     assert {"cat3-nodocker", "count-lines1-wf", "env-tool1", "revsort", "sorttool", "touch"} <= set(read)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_document_with_anything_at_any_place_is_read_or_refused(conformance: Path, data: st.DataObject) -> None:
     text = (conformance / f"{data.draw(st.sampled_from(NAMES))}.cwl").read_text()

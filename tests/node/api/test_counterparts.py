@@ -11,7 +11,10 @@ from catalog.key import PrivateKey
 from node.api.audit import Account
 from node.api.counterparts import Counterparts
 from node.message import Row
-from workflow.account import AccountFields, FetchFields, ReleaseFields, Side
+from privacy.label import OPEN
+from workflow.account import AccountFields, FetchFields, Kept, ReleaseFields, ResultFields, Side
+from workflow.order import Instance
+from workflow.receipt import Output, Release, Status
 
 ANNA, BRUNO, CLARA = (PrivateKey(bytes([number]) * 32).did for number in (1, 2, 3))
 ROOT = Cid.of(b"bytes")
@@ -78,6 +81,54 @@ def test_a_receipt_s_place_must_be_in_the_answer() -> None:
     """Lost: an owner shows the release and leaves out the intent that its receipt names."""
     pair = [row(ANNA, 1, release(BRUNO, Side.SOURCE)), row(BRUNO, 3, release(ANNA, Side.RECIPIENT, place=0))]
     assert lone(pair) == [(BRUNO, 3, ANNA)]
+
+
+def result(*, released: bool) -> ResultFields:
+    """The result of the order whose output «table» was released, or is held."""
+    statement = Release(
+        order=Cid.of(b"order"),
+        output="table",
+        handle="held:x/" + "0" * 32,
+        value=ROOT,
+        owner=ANNA,
+        added=(BRUNO,),
+        policy=1,
+        report="",
+        ledger=1,
+        sig=bytes(64),
+    )
+    output = Output(
+        handle="held:x/" + "0" * 32,
+        type="statistics",
+        name="",
+        cid=None,
+        size=None,
+        release=statement if released else None,
+        reason="",
+    )
+    return ResultFields(
+        order=Cid.of(b"order"),
+        instance=Instance(submission=ROOT, step="count", shard=0),
+        intent=0,
+        status=Status.DONE if released else Status.HELD,
+        kept={"table": Kept(output=output, cid=ROOT, size=1, label=OPEN, name="t")},
+        spent=None,
+        cost=0,
+        reason="",
+        detail="",
+        chain={},
+    )
+
+
+def test_a_release_that_was_taken_back_has_no_other_side() -> None:
+    """Lost: an auditor is told of a leak where a steward's revocation came in time; or is not told of one."""
+    rows = [row(ANNA, 1, release(BRUNO, Side.SOURCE)), row(ANNA, 2, result(released=True))]
+    back = row(ANNA, 3, result(released=False))
+    assert lone(rows) == [(ANNA, 1, BRUNO)]
+    assert lone([*rows, back]) == []
+    got = row(BRUNO, 3, release(ANNA, Side.RECIPIENT))
+    assert lone([*rows, got]) == []
+    assert lone([*rows, back, got]) == [(BRUNO, 3, ANNA)], "it says that it took back what the other site got"
 
 
 def test_a_site_that_gave_no_answer_is_not_accused() -> None:

@@ -36,7 +36,7 @@ from multiaddr import Multiaddr  # type: ignore[import-untyped]
 
 from catalog.error import BadInput, Conflict, Unreachable, VerificationFailed
 from catalog.key import PrivateKey, public_bytes
-from node.network import control, tcp
+from node.network import control, streams, tcp
 from node.network.control import MESSAGE_BYTES, PROTOCOL, ControlNetwork, ControlSettings
 from node.network.gossip import Gossip
 from node.network.links import LOST, Healing
@@ -317,6 +317,93 @@ def test_an_answer_given_up_while_it_arrives_leaves_the_connection_whole() -> No
             await again.write(b"\x00\x00\x00\x01?")
             assert await again.read(4) == b"\x00\x10\x00\x00"
             assert not connection(swarm, one).is_closed
+
+    run(test)
+
+
+# --- streams that are kept ---
+
+
+def asking(site: Site, other: str) -> list[MplexStream]:
+    """The streams that ``site`` has opened to the node ``other`` and not given up."""
+    assert site.network._running is not None
+    (link,) = site.network._running.host.get_network().get_connections(peer_id_of(other))
+    return [stream for stream in link.muxed_conn.streams.values() if stream.is_initiator]
+
+
+def test_questions_one_after_another_go_over_one_stream_and_many_at_once_leave_few() -> None:
+    """Each question would cost both ends four times as much; or a busy hour would leave hundreds of streams."""
+
+    async def test(nursery: trio.Nursery) -> None:
+        one, other = Site(), Site()
+        await one.start(nursery)
+        await other.start(nursery)
+        await one.ask(other)
+        before = asking(one, other.did)
+        for number in range(20):
+            assert await one.ask(other, b"%d" % number) == b"%d" % number
+        assert asking(one, other.did) == before
+        async with trio.open_nursery() as at_once:
+            for _ in range(20):
+                at_once.start_soon(one.ask, other)
+        await until(lambda: len(asking(one, other.did)) <= len(before) + streams.KEPT)
+        assert await one.ask(other) == b"?"
+
+    run(test)
+
+
+def test_a_stream_that_the_other_end_closed_is_not_asked_on() -> None:
+    """Who wants no stream kept would be unreachable at every second question."""
+
+    async def once(stream: INetStream) -> None:
+        await stream.read(5)
+        await stream.write(b"\x00\x00\x00\x01!")
+        await stream.close()
+
+    async def test(nursery: trio.Nursery) -> None:
+        one, earlier = Site(), PrivateKey(os.urandom(32))
+        await one.start(nursery)
+        host, swarm = open_host(earlier, Tcp([]), lambda _: True, {PROTOCOL: once})
+        async with host.run([]):
+            await swarm.dial_addr(Multiaddr(one.addresses[0]), peer_id_of(one.did))
+            for _ in range(3):
+                assert await one.network.ask(earlier.did, [], b"?", 20) == b"!"
+                await until(lambda: all(stream.event_remote_closed.is_set() for stream in asking(one, earlier.did)))
+
+    run(test)
+
+
+def test_a_stream_kept_from_before_the_other_node_was_killed_is_not_asked_on() -> None:
+    """The first question after each restart would be lost."""
+
+    async def test(nursery: trio.Nursery) -> None:
+        one, other = Site(), Site()
+        first_life = await nursery.start(life, other)
+        await one.start(nursery)
+        await one.ask(other)
+        first_life.cancel()
+        await until(lambda: not one.network.connected())
+        await nursery.start(life, Site(key=other.key, port=int(other.addresses[0].rsplit("/", 1)[1])))
+        assert await one.ask(other) == b"?"
+
+    run(test)
+
+
+def test_a_silent_stream_is_asked_on_later_and_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept open for the next question would be cut off, or count as a question under way."""
+    monkeypatch.setattr(control, "QUESTION_SECONDS", 0.1)
+    monkeypatch.setattr(control, "ANSWERING", 1)
+
+    async def test(nursery: trio.Nursery) -> None:
+        victim = Site()
+        await victim.start(nursery)
+        async with raw_host(PrivateKey(os.urandom(32)), victim) as (host, _):
+            silent, other = [await host.new_stream(peer_id_of(victim.did), [PROTOCOL]) for _ in range(2)]
+            for _ in range(2):
+                await trio.sleep(0.3)  # longer than a question may take once it has begun
+                for stream in (silent, other):
+                    await stream.write(b"\x00\x00\x00\x01?")
+                    assert await stream.read(5) == b"\x00\x00\x00\x01?"
 
     run(test)
 

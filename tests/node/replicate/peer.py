@@ -95,6 +95,7 @@ class Peer:
         """Go back to ``size`` leaves, as after a restored backup or to tell another history from there."""
         stored = self.logs[log]
         del stored.leaves[size:], stored.hashes[size:]
+        stored._known.clear()
         stored.bodies = {index: body for index, body in stored.bodies.items() if index < size}
         stored.note = sign_checkpoint(Checkpoint(stored.origin, size, stored.root_at(size)), NODE)
         self._previous = None if size <= 2 else size - 1

@@ -1,13 +1,15 @@
 """Following members that come and go while the node runs; what is wrong with one is said of that one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import pytest
 import trio
 from trio.testing import MockClock
 
 from catalog.error import ComityError, Unreachable, VerificationFailed
+from node.message import Row
 from node.replicate.holders import Holders
-from node.site.follower import MAX_PAUSE, ROUND_SECONDS, Follower
+from node.site.follower import MAX_PAUSE, OFFER_SECONDS, ROUND_SECONDS, Follower
 
 
 class Members:
@@ -25,11 +27,18 @@ class Rounds:
         self.holders = Holders()
         self.begun: list[tuple[str, float]] = []
         self.fails: dict[str, ComityError] = {}
+        self.lasts = 0.0
+        self.offers: list[float] = []
 
     async def round(self, site: str) -> None:
         self.begun.append((site, trio.current_time()))
         if site in self.fails:
             raise self.fails[site]
+        await trio.sleep(self.lasts)
+
+    async def offered(self, site: str, note: str, rows: Sequence[Row]) -> None:
+        self.offers.append(trio.current_time())
+        await trio.sleep(self.lasts)
 
     def times(self, site: str) -> list[float]:
         return [at for each, at in self.begun if each == site]
@@ -98,5 +107,33 @@ def test_whoever_lied_about_another_is_named_under_its_own_name():
         await trio.sleep(1)
         rounds.holders.set_aside("b", "a", "Site b failed at the catalog of Site a: a tile")
         assert follower.behind == {"a": "", "b": "Site b failed at the catalog of Site a: a tile"}
+
+    play(members, rounds, story)
+
+
+def test_what_is_shown_and_rounds_take_turns_and_a_long_round_holds_up_no_cosignature():
+    """Lost: a member's checkpoints are not cosigned for minutes, while a newcomer fetches its catalog."""
+    members, rounds = Members("us", "a", "b"), Rounds()
+
+    async def story(follower: Follower) -> None:
+        await trio.sleep(ROUND_SECONDS / 2)
+        rounds.lasts = 0.6 * OFFER_SECONDS
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(follower.offered, "a", "", ())
+            await trio.testing.wait_all_tasks_blocked()
+            follower.wake("a")
+        # One after the other; the third gave up before the second was done.
+        assert [at - began for at in rounds.offers] == pytest.approx([0.0, 0.6 * OFFER_SECONDS])
+        assert trio.current_time() - began == pytest.approx(1.2 * OFFER_SECONDS)
+        assert follower.behind["a"] == ""
+        await trio.sleep(2 * ROUND_SECONDS)
+        rounds.lasts, rounds.offers = 100.0, []
+        await trio.sleep(ROUND_SECONDS)
+        began = trio.current_time()
+        await follower.offered("a", "", ())
+        assert trio.current_time() - began == pytest.approx(OFFER_SECONDS)
+        assert rounds.offers == []
 
     play(members, rounds, story)

@@ -20,7 +20,7 @@ from node.replicate.indexing import Feeding, index_anew, index_log, read_here
 from node.site.keeping import LEAST, Keeping
 from node.storage.log import DiskLog
 from node.storage.replica import ReplicaLog
-from node.storage.versions import VersionStore
+from node.storage.versionstore import VersionStore
 from node.system import SystemRandom
 
 ROOT, NODE, STEWARD = (PrivateKey(bytes([number]) * 32) for number in (61, 62, 63))
@@ -226,6 +226,22 @@ def test_keys_and_their_removals_are_taken_up_with_the_rest(tmp_path: Path) -> N
         assert (price(index), index.key(STEWARD.did), index.due) == (MANY - 1, None, False)
         assert (dict(index.faults), second.read) == (faults, [])
         assert index.keys.was_cut(STEWARD.did)
+        second.keeping.close()
+
+    play(tmp_path, story)
+
+
+def test_a_body_that_is_none_is_no_body_that_came_late(tmp_path: Path) -> None:
+    """Lost: by one such body a member makes all others read its whole log again at each start."""
+
+    async def story(log: DiskLog) -> None:
+        await log.append([("offer", b"no body")])
+        first = Run(tmp_path, log)
+        assert price(await first.start()) == log.size - 2
+        first.keeping.close()
+        second = Run(tmp_path, log)
+        assert price(await second.start()) == log.size - 2
+        assert second.read == []
         second.keeping.close()
 
     play(tmp_path, story)

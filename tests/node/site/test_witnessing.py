@@ -2,12 +2,14 @@
 
 import pytest
 import trio
+import trio.testing
 
 from catalog.checkpoint import add_line, cosign
-from catalog.error import Unreachable
+from catalog.error import Unreachable, VerificationFailed
 from catalog.policy import PolicyFields
-from node.message import AddCheckpoint, Added, read_question, reply_bytes
+from node.message import AddCheckpoint, Added, Row, read_question, reply_bytes
 from node.replicate.quorum import Quorum
+from node.site import lane, witnessing
 from node.site.witnessing import Witnessing
 from tests.node.site.house import ANNA, BRUNO, CLARA, NODES, House, play
 
@@ -21,22 +23,36 @@ class Members:
         self.asked: list[tuple[str, str]] = []
         self.away: set[str] = set()
         self.stuck: set[str] = set()
+        self.refused = ""
         self.failed = trio.Event()
+        self.shown: list[tuple[str, tuple[Row, ...]]] = []
+        self.hints: list[bytes] = []
+        self.hinted = trio.Event()
+        self.free = trio.Event()
+        self.free.set()
+        self.both = trio.Event()
 
     async def ask(self, site: str, data: bytes, seconds: float = 30.0) -> bytes:
         question = read_question(data)
         assert isinstance(question, AddCheckpoint)
         self.asked.append((NAMES[site], question.note.split("\n")[0].split("/")[1] + question.note.split("\n")[1]))
+        self.shown.append((NAMES[site], question.rows))
+        if len(self.asked) == 2:
+            self.both.set()
+        await self.free.wait()
         if site in self.stuck:
             await trio.sleep_forever()
         if site in self.away:
             self.failed.set()
             raise Unreachable("it is away")
+        if self.refused and f"/{self.refused}/" in question.note:
+            return reply_bytes(VerificationFailed("it signed two histories"))
         line = cosign(question.note, site, NODES[site], 1_700_000_000)
         return reply_bytes(Added(size=int(question.note.split("\n")[1]), line=line))
 
     async def hint(self, message: bytes) -> None:
-        raise NotImplementedError
+        self.hints.append(message)
+        self.hinted.set()
 
 
 def witnesses(needed: int) -> Quorum:
@@ -52,7 +68,7 @@ def made(house: House, members: Members, needed: int = 2) -> Witnessing:
 async def covered(witnessing: Witnessing) -> None:
     """Come back once the catalog's first leaf is covered."""
     while witnessing.catalog.covered() < 1:
-        await witnessing._moved.wait()
+        await witnessing._lanes[0]._news.wait()
 
 
 async def grow(house: House, count: int = 1) -> None:
@@ -77,6 +93,119 @@ def test_what_is_appended_is_cosigned_by_everybody_and_read_back_after_a_restart
         await again.load()
         assert (again.covered(), again.catalog.covered()) == (3, 1)
         assert await again.cover(2) == await again.cover(3)
+
+    play(tmp_path, story)
+
+
+def test_a_log_that_is_refused_holds_up_the_other_not(tmp_path):
+    """Lost: a site that forked its audit log cannot take a grant back, for its catalog is cosigned no more either."""
+
+    async def story(house: House) -> None:
+        members = Members()
+        members.refused = "audit"
+        witnessing = made(house, members)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(witnessing.run)
+            await grow(house)
+            await house.publish("policy", PolicyFields(text="a"))
+            await covered(witnessing)
+            assert witnessing.covered() == 0
+            assert "two histories" in witnessing.refused[BRUNO.did]
+            nursery.cancel_scope.cancel()
+
+    play(tmp_path, story)
+
+
+def test_entries_that_come_while_the_quorum_is_busy_go_together(tmp_path):
+    """Lost: a hundred entries together cost every member a hundred cosignatures, and as many flushes."""
+
+    async def story(house: House) -> None:
+        members = Members()
+        witnessing = made(house, members)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(witnessing.run)
+            await house.publish("policy", PolicyFields(text="first"))
+            await witnessing.published(1)
+            members.asked.clear()
+            members.free, members.both = trio.Event(), trio.Event()
+            await house.publish("policy", PolicyFields(text="second"))
+            await members.both.wait()
+            for number in range(20):
+                await house.publish("policy", PolicyFields(text=f"{number}"))
+            members.free.set()
+            await witnessing.published(22)
+            nursery.cancel_scope.cancel()
+        assert {what for _, what in members.asked} == {"catalog2", "catalog22"}
+
+    play(tmp_path, story)
+
+
+def test_a_lone_entry_goes_at_once_and_one_of_the_audit_log_waits_for_what_follows(tmp_path, monkeypatch):
+    """Lost: a revocation waits for company; or an intent is cosigned by itself, and its result again."""
+    monkeypatch.setattr(lane, "LINGER_SECONDS", 3600.0)
+    monkeypatch.setattr(lane, "MOST_SECONDS", 0.0)
+
+    async def story(house: House) -> None:
+        members = Members()
+        witnessing = made(house, members)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(witnessing.run)
+            await trio.testing.wait_all_tasks_blocked()
+            await grow(house)
+            await house.publish("policy", PolicyFields(text="a"))
+            await covered(witnessing)
+            assert {what for _, what in members.asked} == {"catalog1"}
+            await grow(house)
+            await witnessing.reach(2)
+            nursery.cancel_scope.cancel()
+        assert {what for _, what in members.asked} == {"catalog1", "audit2"}
+
+    play(tmp_path, story)
+
+
+def test_with_a_checkpoint_of_the_catalog_goes_what_is_new_to_whom_it_may(tmp_path):
+    async def story(house: House) -> None:
+        members = Members()
+        witnessing = made(house, members)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(witnessing.run)
+            await house.publish("policy", PolicyFields(text="a"))
+            await witnessing.published(1)
+            # What they have was not known: they say so with their first answer.
+            assert sorted(members.shown) == [("St. Bruno", ()), ("St. Clara", ())]
+            members.shown.clear()
+            await house.publish("policy", PolicyFields(text="b"), audience=(CLARA.did,))
+            await witnessing.published(2)
+            await grow(house)
+            await witnessing.reach(1)
+            nursery.cancel_scope.cancel()
+        catalog, audit = sorted(members.shown[:2]), members.shown[2:]
+        assert [(who, [(row.index, row.body is None) for row in rows]) for who, rows in catalog] == [
+            ("St. Bruno", [(1, True)]),
+            ("St. Clara", [(1, False)]),
+        ]
+        assert [rows for _, rows in audit] == [(), ()]
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize("trouble", ["away", "stuck"])
+def test_gossip_tells_what_does_not_get_on_by_being_put_before_the_members(tmp_path, monkeypatch, trouble):
+    """Lost: who can be reached through others alone hears of a revocation late; or all hear all of it twice."""
+    monkeypatch.setattr(witnessing, "TELL_SECONDS", 0.05)
+
+    async def story(house: House) -> None:
+        members = Members()
+        here = made(house, members)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(here.run)
+            await house.publish("policy", PolicyFields(text="all have it"))
+            await here.published(1)
+            (members.away if trouble == "away" else members.stuck).add(CLARA.did)
+            await house.publish("policy", PolicyFields(text="one has it not"))
+            await members.hinted.wait()
+            nursery.cancel_scope.cancel()
+        assert members.hints == [house.catalog.note.encode()]
 
     play(tmp_path, story)
 
@@ -106,6 +235,7 @@ def test_what_no_quorum_can_cosign_waits_and_says_for_whom_and_goes_on_when_they
         witnessing = made(house, members)
         async with trio.open_nursery() as nursery:
             await grow(house)
+            assert await witnessing.audit.aim()
             assert await witnessing.audit.push(BRUNO.did)
             with pytest.raises(Unreachable):
                 await witnessing.audit.push(CLARA.did)

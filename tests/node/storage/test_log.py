@@ -279,6 +279,42 @@ def test_the_first_cosignature_of_each_witness_is_kept_and_the_newest_note_publi
     trio.run(main)
 
 
+def test_cosignatures_that_come_together_are_kept_together_and_a_false_one_fails_alone(tmp_path, monkeypatch):
+    """Lost: each of many cosignatures waits for a flush of its own; or one liar's costs the others theirs."""
+
+    async def main():
+        async with await make(tmp_path / "log", 3) as log:
+            keys = {f"w{number}": PrivateKey(bytes([40 + number]) * 32) for number in range(6)}
+            witnesses = {name: key.did for name, key in keys.items()}
+            smaller, _ = log.note, await log.append(entries(3, 4))
+            written = []
+            keep = log._bodies.keep_cosigned
+            monkeypatch.setattr(log._bodies, "keep_cosigned", lambda *row: (written.append(row[::2]), keep(*row)))
+            found, failed = {}, []
+
+            async def add(name, note, line):
+                try:
+                    found[name] = await log.add_cosignatures(add_line(note, line), {name: witnesses[name]})
+                except VerificationFailed:
+                    failed.append(name)
+
+            async with trio.open_nursery() as nursery:
+                for at, (name, key) in enumerate(keys.items()):
+                    note = smaller if name == "w5" else log.note
+                    line = cosign(note, name, key, 100 + at)
+                    if name == "w2":
+                        line = cosign(smaller, name, key, 1)
+                    nursery.start_soon(add, name, note, line)
+            assert failed == ["w2"]
+            assert found == {name: {name: 100 + at} for at, name in enumerate(keys) if name != "w2"}
+            assert sum(count for _, count in written) <= 2 * 5
+            assert len(written) <= 3  # the first alone, the others with each other, for each of two sizes
+            assert cosigners(await log.cosigned(least=4), witnesses) == {"w0": 100, "w1": 101, "w3": 103, "w4": 104}
+            assert cosigners(await log.cosigned(least=3), witnesses) == {"w5": 105}
+
+    trio.run(main)
+
+
 def test_a_false_cosignature_or_another_root_is_refused(tmp_path):
     """Lost: evidence of a fork would be stored as agreement."""
 

@@ -165,6 +165,41 @@ def test_bodies_are_kept_as_they_come_if_their_leaf_commits_to_them(tmp_path):
     trio.run(main)
 
 
+def test_leaves_and_their_bodies_are_kept_in_one_commit_and_false_bodies_are_not(tmp_path):
+    """Lost: after a crash a replica has leaves whose bodies it never asks for; or bodies that nobody signed for."""
+
+    async def main():
+        async with (
+            await source(tmp_path / "own", 5) as log,
+            await ReplicaLog.open(tmp_path / "copy", ORIGIN, KEY.did) as replica,
+        ):
+            first = log.note
+            await log.append([("dataset", b"body %d" % number) for number in range(5, 8)])
+            read = await log.read(0, 8)
+            rows = [(index, *kept) for index, (_, kept) in enumerate(read)]
+            leaves = [leaf for leaf, _ in read]
+            assert await replica.extend(first, leaves[:5], rows[:4]) == []
+            assert await replica.missing_bodies(0, 9) == [4]
+            before = state(tmp_path / "copy")
+            with pytest.raises(VerificationFailed):
+                await replica.extend(log.note, [*leaves[5:7], leaves[0]], rows[5:])
+            assert (replica.size, state(tmp_path / "copy")) == (5, before)
+            false = [
+                (5, rows[5][1], b"another"),
+                rows[6],
+                (7, bytes(32), rows[7][2]),
+                (8, *rows[7][1:]),
+                (1, *rows[7][1:]),
+            ]
+            assert await replica.extend(log.note, leaves[5:], false) == [1, 5, 7, 8]
+            assert await replica.missing_bodies(0, 9) == [4, 5, 7]
+            assert await replica.body(1) == rows[1][1:]
+            assert await replica.body(6) == rows[6][1:]
+        assert check_folder(tmp_path / "copy", ORIGIN, KEY.did).leaves == 8
+
+    trio.run(main)
+
+
 def test_a_replica_keeps_cosignatures_that_its_source_collected(tmp_path):
     """Lost: freshness of an issuer, which rests on when a quorum cosigned, could not be judged while it is away."""
 

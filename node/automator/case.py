@@ -1,0 +1,88 @@
+"""What is asked of a site, and what it rests on: the grants that let data in.
+
+The intent in the audit log names these, so that whoever asks for them again, be it after a restart, asks for the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from catalog.cid import Cid
+from catalog.dagcbor import decode
+from catalog.project import ProjectFields, ProjectRef
+from privacy.trust import Person
+from workflow.account import MAX_REQUEST, AccessFields
+from workflow.argument import Data
+from workflow.evidence import Evidence
+from workflow.submission import Submission
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is asked of this site, checked: who, for what, with which block, on which data, in which consortium.
+
+    ``granted`` names the grants that let in what steps here made the data of (:class:`Reliance`).
+    """
+
+    consortium: Cid
+    person: Person
+    project: ProjectFields
+    ref: ProjectRef
+    cited: Sequence[Cid]
+    block: Cid
+    output_types: frozenset[str]
+    readers: frozenset[str]
+    data: Sequence[Data]
+    evidence: Evidence
+    runner: str
+    granted: Mapping[str, Cid] = field(default_factory=dict)
+
+    @property
+    def reliance(self) -> Reliance:
+        """Who relies on which grants."""
+        return Reliance(
+            consortium=self.consortium,
+            person=self.person.did,
+            home=self.person.site,
+            project=self.ref,
+            purpose=self.project.purpose,
+            block=self.block,
+            cited=self.cited,
+            readers=self.readers,
+            granted=self.granted,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reliance:
+    """Who relies on the ``cited`` grants, and for what: a project with its purpose, a block, the readers wanted.
+
+    ``granted`` names, for each dataset (its CID as text) that a grant let in, that grant.
+    """
+
+    consortium: Cid
+    person: str
+    home: str
+    project: ProjectRef
+    purpose: str
+    block: Cid
+    cited: Sequence[Cid]
+    readers: frozenset[str]
+    granted: Mapping[str, Cid]
+
+    @classmethod
+    def of(cls, access: AccessFields, readers: Iterable[str]) -> Reliance:
+        """What an intent in the audit log rests on, now that its outputs shall have ``readers``."""
+        submission = decode(Submission, access.submission, MAX_REQUEST)
+        return cls(
+            consortium=submission.consortium,
+            person=access.person,
+            home=access.home,
+            project=access.project,
+            purpose=access.purpose,
+            block=access.block,
+            cited=submission.grants,
+            readers=frozenset(readers),
+            granted=access.granted,
+        )

@@ -1,0 +1,83 @@
+"""What a row says of a person or another site was signed by them: each lie of a node is refused where rows are read."""
+
+from collections.abc import Collection
+
+import pytest
+from msgspec import structs
+
+from catalog.body import Body, fields_of, read_body, write_body
+from catalog.dagcbor import encode
+from catalog.error import VerificationFailed
+from catalog.key import signed
+from node.api.committed import check_committed
+from tests.protocol import answered, published, recorded
+from tests.protocol.people import DID, KEYS, T0
+from workflow.account import ACCOUNTS, AccountFields
+
+ROWS = dict([*recorded.AUDIT, *answered.AUDIT_LATER, *answered.INSTITUTE])
+
+
+def nodes(site: str) -> Collection[str]:
+    return [DID[f"{name}-node"] for name in ("anna", "institute") if DID[f"{name}-root"] == site]
+
+
+def fields_in(body: Body) -> AccountFields:
+    return fields_of(read_body(encode(body)), ACCOUNTS[body.kind])
+
+
+def read(name: str, **changed: object) -> None:
+    """Read the row ``name`` of the protocol's story, with other fields, as its node would sign them."""
+    body = ROWS[name]
+    fields = structs.replace(fields_in(body), **changed)
+    node = "institute-node" if body.site == DID["institute-root"] else "anna-node"
+    again = write_body(body.kind, fields, site=body.site, at=T0, by=KEYS[node], audience=())
+    check_committed(again, fields, nodes)
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+def test_an_honest_row_is_read(name):
+    read(name)
+
+
+LIES = {
+    "another person asked": ("intent", {"person": DID["tomas"]}),
+    "for another home": ("intent", {"home": DID["anna-root"]}),
+    "outside the person's chain": ("intent", {"chain": {}}),
+    "a question of nobody's": ("read", {"question": encode(structs.replace(answered.WHO, at=T0))}),
+    "another read": ("read", {"person": DID["mara"]}),
+    "a fetch that nobody signed": ("fetch", {"request": None}),
+    "by another site": ("fetch", {"site": DID["anna-root"]}),
+    "of other bytes": ("fetch", {"root": published.BLOCK}),
+    "another person fetched": ("fetch-by-mara", {"person": DID["tomas"]}),
+    "a release that no owner stated": ("release-received", {"statement": None}),
+    "of more than was stated": ("release-received", {"added": (DID["nordstad-root"],)}),
+    "another halted": ("halt-entry", {"member": DID["institute-root"]}),
+    "a word that nobody signed": ("halt-entry", {"statement": encode(structs.replace(answered.HALT, at=T0))}),
+    "the word to go on": ("halt-entry", {"statement": encode(answered.RESUME)}),
+    "another wrote the entry": ("grant-noted", {"actor": DID["mara"]}),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_about_others_is_refused(lie):
+    """Lost: that a node cannot invent an access, or a steward's word."""
+    name, changed = LIES[lie]
+    with pytest.raises(VerificationFailed):
+        read(name, **changed)
+
+
+def test_a_request_to_another_node_is_none_to_this_one():
+    """Lost: that what was asked of one site cannot be shown as asked of another."""
+    body = ROWS["fetch"]
+    with pytest.raises(VerificationFailed, match="another node"):
+        check_committed(structs.replace(body, actor=DID["institute-node"]), fields_in(body), nodes)
+
+
+def test_a_word_for_another_site_halts_nothing_here():
+    word = signed(structs.replace(answered.HALT, site=DID["institute-root"]), KEYS["anna-steward"])
+    with pytest.raises(VerificationFailed):
+        read("halt-entry", statement=encode(word))
+
+
+def test_a_restored_site_halts_by_nobodys_word():
+    read("halt-entry", statement=None)
