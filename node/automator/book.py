@@ -15,6 +15,7 @@ from catalog.cid import Cid
 from catalog.dagcbor import encode
 from catalog.error import ComityError
 from catalog.key import Signer
+from catalog.leaf import decode_leaf
 from catalog.origin import number_of
 from node.automator.halt import Halts
 from node.automator.ledger import Attempt, Projection
@@ -74,6 +75,17 @@ class AuditBook:
         if found is None:
             raise ComityError("the audit log lost an order that it had; restart the node")
         return found
+
+    async def row(self, place: int) -> tuple[str, Body | None]:
+        """The kind and the body of the row at ``place``; no body once it was pruned, no kind beyond the log's end.
+
+        Raises:
+            VerificationFailed: what is stored of it is damaged.
+        """
+        if place >= self._log.size:
+            return "", None
+        [(leaf, stored)] = await self._log.read(place, place + 1)
+        return decode_leaf(leaf).kind_name, None if stored is None else read_body(stored[1])
 
     async def write(self, lines: Sequence[Line]) -> int:
         """Write ``lines`` in one commit; durable on return. The index of the first.

@@ -2,7 +2,8 @@
 
 Whether a project is over is asked of the catalog and the clock whenever anything is done for it, so access stops
 without this. What is done here may be cut off anywhere and is done again: a site is finished with a project when its
-own catalog holds the certificate for the terms that the project ended under.
+own catalog holds the certificate for the terms that the project ended under. After a restore the certificate comes back
+from the members, and what it says was destroyed from the backup: the audit log lacks the row, and it is done again.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from dataclasses import dataclass
 import trio
 
 from catalog.block import BlockFields
-from catalog.body import Body, write_body
+from catalog.body import Body, fields_of, write_body
 from catalog.certificate import NOT_COVERED, CertificateFields
 from catalog.cid import Cid
 from catalog.dataset import DatasetFields, Level
 from catalog.entry import Entry
-from catalog.error import ComityError
+from catalog.error import ComityError, VerificationFailed
 from catalog.index import Index
 from catalog.key import Signer
 from catalog.project import ProjectFields, ProjectRef
@@ -66,6 +67,7 @@ class Projects:
         self._woken = trio.Event()
         self._stopped: dict[ProjectRef, float] = {}
         self._untouched: set[tuple[ProjectRef, Cid]] = set()
+        self._doubted: set[int] = set()
         self._destroying: ProjectRef | None = None
         self._litter = False
         self.pending: dict[ProjectRef, str] = {}
@@ -86,11 +88,26 @@ class Projects:
 
     async def run(self) -> None:
         """End what is over, whenever something is; until cancelled."""
+        await self._doubt()
         while True:
             self._woken = trio.Event()
             pause = await self.settle()
             with trio.move_on_after(pause):
                 await self._woken.wait()
+
+    async def _doubt(self) -> None:
+        """Find the certificates of this site whose destruction its audit log does not have."""
+        for entry in self._ending.index.site(self._site).entries("certificate"):
+            if isinstance(entry.fields, CertificateFields) and not await self._was_destroyed(entry.fields):
+                self._doubted.add(entry.index)
+
+    async def _was_destroyed(self, certificate: CertificateFields) -> bool:
+        try:
+            kind, row = await self._ending.book.row(certificate.audit)
+            of = certificate.project if row is None else fields_of(row, DestroyFields).project
+        except VerificationFailed:
+            return False
+        return kind == "destroy" and of == certificate.project
 
     def close(self) -> list[ProjectRef]:
         """Hold nothing more for projects that are over, and stop their steps. Done at once; gives those to finish."""
@@ -136,8 +153,10 @@ class Projects:
         ]
 
     def _certified(self, ref: ProjectRef, fields: ProjectFields) -> bool:
-        own = self._ending.index.site(self._site).typed(CertificateFields, "certificate", ref.subject)
-        return (own is not None and own.terms == fields.terms) or (ref, fields.terms) in self._untouched
+        own = self._ending.index.site(self._site).latest("certificate", ref.subject)
+        certificate = own.fields if own is not None and own.index not in self._doubted else None
+        stands = isinstance(certificate, CertificateFields) and certificate.terms == fields.terms
+        return stands or (ref, fields.terms) in self._untouched
 
     # --- one project -------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 from msgspec import structs
 
-from catalog.body import Body, fields_of, read_body
+from catalog.body import Body, fields_of, read_body, write_body
 from catalog.certificate import CertificateFields
 from catalog.cid import Cid
 from catalog.dagcbor import encode
@@ -210,7 +210,6 @@ class Bruno:
 
 
 def _body(kind: str, fields: ProjectFields, previous: int | None) -> Body:
-    from catalog.body import write_body
     from tests.node.site.house import STEWARDS
 
     return write_body(kind, fields, site=BRUNO.did, at=NOW, by=STEWARDS[BRUNO.did], previous=previous)
@@ -283,8 +282,45 @@ def test_when_a_project_ends_what_it_left_is_gone_and_what_others_need_stays(tmp
     play(tmp_path, story)
 
 
+@pytest.mark.parametrize("row", ["none", "another", "of another project"])
+def test_what_a_backup_brings_back_is_destroyed_again_although_its_certificate_came_back_too(
+    tmp_path: Path, row: str
+) -> None:
+    """Lost: after a restore a value lies there for good that a certificate says was destroyed."""
+
+    async def story(site: Bruno) -> None:
+        await site.step(TRIAL, b"held")
+        place = site.there.audit.size
+        if row == "none":
+            place += 5
+        elif row == "another":
+            place -= 1
+        else:
+
+            def account(chain: Chain, _index: int) -> AccountFields:
+                return DestroyFields(project=OTHER, values=1, nodes=1, bytes=1, chain=chain)
+
+            await site.book.write([Line("destroy", [], account)])
+        site.publish(TRIAL, ended=True)
+        lost = CertificateFields(
+            project=TRIAL, terms=project(TRIAL).terms, values=1, nodes=1, bytes=4, not_covered=(), audit=place
+        )
+        await site.write(write_body("certificate", lost, site=ANNA.did, at=NOW, by=NODES[ANNA.did]))
+        await site.projects.settle()
+        assert site.files() != []  # as far as the catalog says, all is done
+        await site.projects._doubt()
+        await site.projects.settle()
+        assert site.files() == []
+        found = site.certificate()
+        assert found is not None
+        assert found.audit != place
+        assert await site.projects._was_destroyed(found)
+        assert site.projects.close() == []
+
+    play(tmp_path, story)
+
+
 def _entry(cid: Cid) -> Entry:
-    from catalog.body import write_body
     from tests.node.site.house import STEWARDS
 
     fields = dataset(cid)
