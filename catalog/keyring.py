@@ -16,7 +16,7 @@ from catalog.member import KeyFields, Role
 from catalog.origin import LogName
 
 MAX_READINGS: Final = 8
-"""How often a log is read again for its removals. Three is enough for any: roots' cut stewards, whose cut persons."""
+"""How often a log is read for the removals in it. Three is enough for any: roots' cut stewards, whose cut persons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,8 @@ class Keyring:
     def take(self, place: int, fields: KeyFields) -> None:
         """Take a key entry that counts."""
         if fields.removed and fields.until is not None:
+            if place >= self._horizon:
+                self._reading = 1  # nothing that was read again for before
             first = min(fields.until, place)
             self._found[fields.did] = min(first, self._found.get(fields.did, first))
             if first == place:  # nothing that counted already is touched

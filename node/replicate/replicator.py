@@ -28,13 +28,14 @@ FAILURES: Final = (Unreachable, NotFound, VerificationFailed, BadInput)
 """What a sender can make happen; anything else is this node's own fault and ends the round."""
 
 ANEW_ROUNDS: Final = 64
-"""Rounds, and one more for each thousand entries, after which an index may be fed anew once more as bodies came late.
+"""Rounds, and one more for each thousand entries, after which an index may be fed anew once more.
 
-A member could else make all others do that work in each round, by giving an old body now and then.
+A member could else make all others do that work in each round, by giving an old body now and then, or by taking a key
+back as of an earlier place.
 """
 
 ANEW_AT_ONCE: Final = 8
-"""How often it may be fed anew before that: bodies come late without any lie, as when their owner was away."""
+"""How often it may be fed anew before that: bodies come late, and keys are stolen, without any lie."""
 
 LARGE: Final = 10_000
 """Entries of a catalog that is fed anew no more than once before that: its index costs seconds."""
@@ -318,7 +319,7 @@ class Replicator:
             await index_anew(replica, self._index, site, self._feeding)
             self._late.discard(site)
         await index_log(replica, self._index.site(site), self._feeding, came.stop)
-        if self._index.site(site).due:
+        if self._index.site(site).due and self._may_index_anew(site):
             await index_anew(replica, self._index, site, self._feeding)
         if came.failure is not None:
             raise came.failure

@@ -72,6 +72,25 @@ def test_a_key_that_is_removed_as_stolen_counts_for_nothing_from_the_place_given
     assert log.index.key(MARA.did) is not None
 
 
+def test_each_theft_is_mended_however_many_there_were():
+    """Lost: after a few thefts in all its years, what the next thief of a key at that site wrote counts for good."""
+    log = Log()
+    for number in range(12):
+        thief, stolen = PrivateKey(bytes([100 + number]) * 32), log.index.size + 1
+        assert log.add("key", key(thief, Role.STEWARD), ROOT)
+        assert log.add("policy", PolicyFields(text=f"thief {number}"), thief)
+        assert log.add("key", key(thief, Role.STEWARD, removed=True, until=stolen), ROOT)
+        assert log.policy() == ""
+        assert log.again == number + 1
+    fresh = Log()
+    fresh.bodies, fresh.index = log.bodies, SiteIndex(ROOT.did)
+    for at, (kind, body) in enumerate(log.bodies):
+        fresh.index.add(at, kind, body)
+    fresh.settle()
+    assert fresh.again == 1
+    assert fresh.index.faults == log.index.faults
+
+
 def test_an_honest_version_after_a_thief_s_still_counts():
     """Lost: what honest people wrote on top of it falls with what a thief wrote."""
     log = Log()

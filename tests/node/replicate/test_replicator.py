@@ -8,8 +8,10 @@ from catalog.body import write_body
 from catalog.checkpoint import Checkpoint, sign_checkpoint
 from catalog.dagcbor import encode
 from catalog.error import ComityError, Conflict, Denied, NotFound, Unreachable, VerificationFailed
-from catalog.key import verify
+from catalog.key import PrivateKey, verify
+from catalog.member import KeyFields, Role
 from catalog.merkle import EMPTY_ROOT, leaf_hash
+from catalog.offer import OfferFields
 from catalog.origin import LogName, origin_of
 from catalog.policy import PolicyFields
 from node.message import HeadsAnswer, read_reply, reply_bytes
@@ -319,6 +321,27 @@ def test_bodies_that_come_late_again_and_again_make_no_work_each_time():
     for _ in range(ANEW_ROUNDS):
         site.round()
     assert site.told.heard.count("anew") == ANEW_AT_ONCE + 1
+
+
+def test_keys_that_are_taken_back_again_and_again_make_no_work_each_time():
+    """Lost: the same, by a member that takes a key back as of an earlier place, entry after entry."""
+    peer = Peer()
+    site = Following(peer)
+    site.round()
+    for number in range(ANEW_AT_ONCE + 2):
+        thief = PrivateKey(bytes([100 + number]) * 32)
+        key = KeyFields(did=thief.did, role=Role.STEWARD, name="Thief", x25519=bytes(32))
+        place = peer.write("key", key, ROOT, None)
+        peer.write("offer", OfferFields(runner="sandbox", price=number, step_millis=1), thief, None)
+        peer.write("key", structs.replace(key, removed=True, until=place + 1), ROOT, place)
+        site.round()
+        assert site.told.heard.count("anew") == min(number + 1, ANEW_AT_ONCE)
+    offer = site.index.site(ROOT.did).latest("offer", "")
+    assert offer is not None
+    for _ in range(ANEW_ROUNDS):
+        site.round()
+    assert site.told.heard.count("anew") == ANEW_AT_ONCE + 1  # once for both that were left
+    assert site.index.site(ROOT.did).latest("offer", "") is None
 
 
 def test_bodies_that_we_may_not_see_stay_absent_and_the_first_round_of_a_run_asks_again():
