@@ -42,7 +42,7 @@ from node.site.provers import Provers
 from node.site.together import aside, side_by_side
 from node.storage.replica import ReplicaLog
 from node.storage.search import SearchStore
-from node.storage.versions import VersionStore
+from node.storage.versionstore import VersionStore
 from node.system import SystemClock, SystemRandom
 
 SITES = 8

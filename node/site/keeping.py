@@ -15,7 +15,8 @@ from catalog.index import SiteIndex
 from catalog.reading import Reading
 from node.log import Log
 from node.storage.stored import StoredLog
-from node.storage.versions import Mark, Past, StoredVersions, VersionStore
+from node.storage.versions import StoredVersions
+from node.storage.versionstore import Mark, Past, VersionStore
 
 LEAST: Final = 256
 """Leaves after which what was read is kept: a start reads as many again in some 20 ms."""

@@ -28,7 +28,7 @@ from node.storage.log import DiskLog
 from node.storage.reopened import AcceptedReopenings, own_origin, read_reopenings
 from node.storage.replica import ReplicaLog
 from node.storage.search import SearchStore
-from node.storage.versions import VersionStore
+from node.storage.versionstore import VersionStore
 from node.system import SystemRandom
 
 

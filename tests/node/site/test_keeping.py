@@ -20,7 +20,7 @@ from node.replicate.indexing import Feeding, index_anew, index_log, read_here
 from node.site.keeping import LEAST, Keeping
 from node.storage.log import DiskLog
 from node.storage.replica import ReplicaLog
-from node.storage.versions import VersionStore
+from node.storage.versionstore import VersionStore
 from node.system import SystemRandom
 
 ROOT, NODE, STEWARD = (PrivateKey(bytes([number]) * 32) for number in (61, 62, 63))

@@ -17,8 +17,8 @@ from catalog.member import KeyFields, Role
 from catalog.offer import OfferFields
 from catalog.versions import Versions, subject_key
 from catalog.withdraw import WithdrawFields
-from node.storage import versions as module
-from node.storage.versions import Mark, VersionStore
+from node.storage import versionstore as module
+from node.storage.versionstore import Mark, VersionStore
 from tests.catalog.test_index_machine import (
     COMPARED,
     RESEARCHER,
