@@ -292,6 +292,7 @@ class Watch:
             elif isinstance(fields, ResultFields):
                 after.lost[fields.order] = fields
                 self._closed.pop((site.did, fields.order), None)
+                self._undecided[site.did].discard(fields.order)
                 if fields.instance not in told:
                     self._delivered[fields.instance] = 0
                     self._final.pop(fields.order, None)
