@@ -127,6 +127,8 @@ class Watch:
         self._lapsed: dict[tuple[str, Cid], str] = {}
         self._made: dict[tuple[str, Cid], list[str]] = {}
         self._let: Counter[tuple[str, Cid]] = Counter()
+        self._settled: set[tuple[str, Cid]] = set()
+        """Results that a quorum cosigned in an epoch of the log that has ended since."""
         self._undecided: dict[str, set[Cid]] = {site.did: set() for site in consortium.sites}
         self._effect: dict[tuple[str, Cid], str] = {}
         self._final: dict[Cid, Status] = {}
@@ -289,9 +291,12 @@ class Watch:
                 after.denials.update({fields.order} if body.kind != "intent" else ())
             elif isinstance(fields, ResultFields) and kept:
                 after.results[fields.order] = fields
+                if self._cosigned(old.origin, index):
+                    self._settled.add((site.did, fields.order))
             elif isinstance(fields, ResultFields):
                 after.lost[fields.order] = fields
                 self._closed.pop((site.did, fields.order), None)
+                self._undecided[site.did].discard(fields.order)
                 if fields.instance not in told:
                     self._delivered[fields.instance] = 0
                     self._final.pop(fields.order, None)
@@ -441,7 +446,8 @@ class Watch:
         if receipt.final and self._final.setdefault(receipt.order, receipt.status) is not receipt.status:
             raise Violation(Invariant.ONCE, f"an order has two final receipts, the second one «{receipt.status}»")
         released = any(output.release for output in receipt.outputs.values())
-        if released and not self._cosigned(self._audit(source), self._closed[source, receipt.order]):
+        settled = (source, receipt.order) in self._settled
+        if released and not settled and not self._cosigned(self._audit(source), self._closed[source, receipt.order]):
             raise Violation(Invariant.COSIGNED, "a release was told before a quorum had cosigned it")
         site = next(each for each in self._consortium.sites if each.did == source)
         lapsed = self._effect.get((source, receipt.order), "") if released else ""
