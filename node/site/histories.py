@@ -137,10 +137,7 @@ async def _fetch(
     """
     votes, withheld = {own.folder: 0}, []
     for sighting in sightings:
-        held = None
-        for each in (own, *histories):
-            if held is None and await _takes(site, each, sighting):
-                held = each
+        held = await _holder(site, [own, *histories], sighting)
         if held is None:
             fresh = await ReplicaLog.open(work / f"{HISTORY}{len(histories)}", own.origin, own.keys[0], own.keys[1:])
             if await _takes(site, fresh, sighting):
@@ -152,7 +149,22 @@ async def _fetch(
             withheld.append(sighting)
         else:
             votes[held.folder] = votes.get(held.folder, 0) + 1
+    # Who has cosigned a checkpoint may not have its leaves yet: another member may have given them since.
+    for sighting in list(withheld):
+        for each in (own, *histories):
+            if sighting.checkpoint.size <= each.size and await _takes(site, each, sighting):
+                withheld.remove(sighting)
+                votes[each.folder] += 1
+                break
     return votes, withheld
+
+
+async def _holder(site: Site, logs: Sequence[ReplicaLog], sighting: Sighting) -> ReplicaLog | None:
+    """The history that has what a member has seen, if one of them does."""
+    for each in logs:
+        if await _takes(site, each, sighting):
+            return each
+    return None
 
 
 async def _takes(site: Site, log: ReplicaLog, sighting: Sighting) -> bool:

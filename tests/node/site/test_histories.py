@@ -12,9 +12,11 @@ import trio
 
 from catalog.beat import BeatFields
 from catalog.body import Body, read_body, write_body
+from catalog.checkpoint import Checkpoint
 from catalog.cid import Cid
 from catalog.dagcbor import Value, encode
 from catalog.dataset import DatasetFields, Level
+from catalog.error import NotFound, Unreachable
 from catalog.key import UNSIGNED, PrivateKey, signed
 from catalog.member import KeyFields, Role
 from catalog.offer import OfferFields
@@ -23,9 +25,13 @@ from catalog.reopening import Reopening
 from catalog.withdraw import WithdrawFields
 from node.config import Address, Folder
 from node.keyfile import read_identity
+from node.log import PeerLog
+from node.replicate.catchup import Sender
 from node.rootkey import new_passphrase, read_root
 from node.setup import init_site
+from node.site import histories
 from node.site.histories import LEFT, Stage, beyond, common, stage, take_up, undo
+from node.site.standing import Sighting
 from node.storage.log import DiskLog
 from node.storage.reopened import own_origin, reopen
 from node.system import SystemRandom
@@ -199,6 +205,42 @@ def test_each_moment_at_which_a_restore_is_cut_off_is_told_from_the_others(place
     assert trio.run(place.read, folder.catalog) == offered
     undo(folder)
     assert trio.run(place.read, folder.catalog) == offered
+
+
+def test_a_member_that_has_cosigned_what_it_has_not_fetched_is_no_fork(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost: a root opens a new epoch of a catalog that was merely behind, because one witness had no leaves yet."""
+    newer = place.folder.path / "newer"
+    shutil.copytree(place.folder.catalog, newer)
+
+    async def story() -> None:
+        await place.write(newer, place.dataset(SECOND, "second"))
+        origin = own_origin(newer, place.root.did, LogName.CATALOG)
+        async with await DiskLog.open(newer, origin, 0, place.node, SystemRandom()) as log:
+
+            async def fetch(sender: Sender, replica: PeerLog, checkpoint: Checkpoint, note: str) -> int:
+                if sender.name == "witness":
+                    raise NotFound("no such tile")
+                await replica.extend(note, await log.leaves(replica.size, checkpoint.size))
+                return 1
+
+            async def bodies(*_: object) -> None:
+                raise NotFound("not here")
+
+            monkeypatch.setattr(histories, "fetch_leaves", fetch)
+            monkeypatch.setattr(histories, "fetch_bodies", bodies)
+            place.folder.restoring.mkdir()
+            seen = [Sighting(member, LogName.CATALOG, log.checkpoint, log.note) for member in ("witness", "hospital")]
+            with pytest.raises(Unreachable, match="witness has seen 4 entries"):
+                await histories.gather(place.folder, seen[:1], False, place.told.append)
+            found = await histories.gather(place.folder, seen, False, place.told.append)
+        assert found is Stage.WHOLE
+        assert place.told[0] == "The catalog is completed from the members' replicas: 1 entries came back."
+        assert len(place.told) == 2
+        assert "3 (dataset)" in place.told[1]
+
+    trio.run(story)
 
 
 def test_how_far_two_logs_are_one(place: Place) -> None:
