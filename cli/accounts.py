@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from catalog.body import Body, fields_of
 from catalog.cid import Cid
-from catalog.dagcbor import cid_of, decode
+from catalog.dagcbor import cid_of
 from catalog.error import VerificationFailed
 from catalog.grant import GrantFields
 from catalog.headmap import Head, HeadMap, subject_hash
@@ -15,8 +15,9 @@ from catalog.index import SiteIndex
 from catalog.key import check
 from catalog.leaf import Leaf
 from catalog.origin import LogName
+from catalog.revoke import RevokeFields
+from cli.grants import Grants
 from node.api.committed import check_committed
-from privacy.grant import widens
 from workflow.account import (
     ACCOUNTS,
     AccessFields,
@@ -27,8 +28,8 @@ from workflow.account import (
     ReleaseFields,
     ResultFields,
     Side,
+    datasets_of,
 )
-from workflow.submission import Submission
 
 
 @dataclass(slots=True)
@@ -44,6 +45,10 @@ class Accounts:
     heads: dict[str, Link] = field(default_factory=dict)
     unread: set[int] = field(default_factory=set)
     releases: list[int] = field(default_factory=list)
+    grants: Grants = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.grants = Grants(self.site, self.indexes)
 
     def read(self, at: int, leaf: Leaf, body: Body) -> AccountFields:
         """The fields of one body, by a key that is this site's node there, and of what it says others signed.
@@ -73,9 +78,9 @@ class Accounts:
         self.heads.update({subject: Link(before=at, count=link.count) for subject, link in fields.chain.items()})
         match fields:
             case AccessFields():
-                if body.kind == "intent":
+                if body.kind == "intent":  # a denial rests on no grant
                     self.intents[at] = fields.order
-                self._check_grants(fields, body.at)
+                    self.grants.check(fields, body.at)
             case ResultFields():
                 self._check_intent(fields)
             case ReleaseFields(side=Side.SOURCE):
@@ -83,6 +88,7 @@ class Accounts:
             case HeadsFields():
                 self._check_heads(at, fields)
             case EntryFields():
+                self.grants.note(at, body.kind, fields)
                 self._check_entry(body.kind, fields)
             case _:
                 pass
@@ -117,31 +123,19 @@ class Accounts:
         if (made.root, len(made.heads), at) != (fields.root, fields.count, fields.upto):
             raise VerificationFailed("its heads are not those of the chains before it")
 
-    def _check_grants(self, access: AccessFields, at: int) -> None:
-        """Each grant that the person cited, as far as the catalogs here have it: signed, theirs, and never widened."""
-        submission = decode(Submission, access.submission)
-        for cited in submission.grants:
-            fields = self._grant(cited)
-            if fields is None:
-                continue
-            grant = fields.grant
-            if (grant.subject, grant.project) != (access.person, access.project) or grant.not_after < at:
-                raise VerificationFailed(f"the grant …{str(cited)[-8:]} is another person's or project's, or was over")
-            while True:
-                check(fields.grant, fields.grant.issuer)
-                above = self._grant(fields.grant.parent) if fields.grant.parent is not None else None
-                if above is None:
-                    break
-                if widened := widens(fields.grant, above.grant):
-                    raise VerificationFailed(f"the grant …{str(cited)[-8:]} {widened} than the one that it hangs on")
-                fields = above
-
-    def _grant(self, cited: Cid) -> GrantFields | None:
-        found = (index.typed(GrantFields, "grant", str(cited)) for index in self.indexes.values())
-        return next((each for each in found if each is not None), None)
-
     def _check_entry(self, kind: str, noted: EntryFields) -> None:
-        """The entry that it notes is the catalog's, where that still has it as the latest."""
+        """The entry that it notes is the catalog's, where that still has it as the latest, and about that grant."""
         for entry in self.indexes[self.site].entries(kind):
-            if entry.index == noted.entry and (cid_of(entry.body), entry.body.actor) != (noted.body, noted.actor):
+            if entry.index != noted.entry:
+                continue
+            if (cid_of(entry.body), entry.body.actor) != (noted.body, noted.actor):
                 raise VerificationFailed(f"it notes another entry than stands at {noted.entry} of the catalog")
+            match entry.fields:
+                case GrantFields() as given:
+                    true = noted.grant == given.cid and set(datasets_of(noted.chain)) == set(given.grant.datasets)
+                case RevokeFields(grant=grant):
+                    true = noted.grant == grant
+                case _:
+                    true = True
+            if not true:
+                raise VerificationFailed(f"it names another grant, or other data, than entry {noted.entry} is about")
