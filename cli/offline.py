@@ -183,8 +183,9 @@ def _check(checked: _Checked, log: _Log, signatures: int) -> tuple[LogReport, li
         accounts = Accounts(log.site, checked.indexes)
         signatures, wrong = _accounts(accounts, log)
         covered = _covered(log, others, checked.quorum)
+        cosignatures = "cosignature of 1 member" if checked.quorum == 1 else f"cosignatures of {checked.quorum} members"
         late = [
-            f"{name}: the release at leaf {at} waits for the cosignatures of {checked.quorum} members"
+            f"{name}: the release at leaf {at} waits for the {cosignatures}"
             for at in accounts.releases
             if at >= covered
         ]
