@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from cli.output import counted, say, show, table
+from catalog.plural import counted
+from cli.output import say, show, table
 from cli.session import Session, Verbs, pass_session
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def log(session: Session, site: str | None) -> None:
             for each in entries
         ]
         table(("entry", "when", "kind", "subject", "seen by"), rows)
-        say(counted(len(entries), "entry", "entries"))
+        say(counted(len(entries), "entry"))
 
     show(session, entries, tell)
 

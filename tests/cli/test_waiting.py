@@ -52,7 +52,7 @@ def test_a_release_waits_until_the_quorum_has_cosigned_a_log_that_holds_it(
     """Lost: an auditor takes for released what its site may still take back."""
     anna = Anna(tmp_path)
     anna.write(released())
-    told = "logs/audit: the release at leaf {} waits for the cosignature of 1 member"
+    told = "logs/audit: the release at leaf {} waits for cosignatures of 1 member"
     assert verified(anna, capsys)[0] == [told.format(0)]
     cosigned(anna)
     assert verified(anna, capsys)[0] == []

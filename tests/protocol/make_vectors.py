@@ -22,7 +22,7 @@ from catalog.tiles import encode_bundle
 from node.message import AddCheckpoint, Envelope, HeadsAnswer, Reply
 from node.network.peer import peer_id_of
 from node.network.tls import certificate
-from node.replicate.catchup import BodyAnswer, body_path, bundle_path
+from node.replicate.catchup import BodiesAnswer, bodies_path, bundle_path
 from node.site.materials import blob_path
 from privacy.label import OPEN, effective_readers, resident
 from tests.protocol import computed as run
@@ -219,7 +219,7 @@ def vectors() -> dict[str, object]:
     catalog, catalog_leaves = log("anna", "catalog", pub.ANNA, ("institute", "nordstad"))
     audit, audit_leaves = log("anna", "audit", run.AUDIT, ("institute",))
     institute, institute_leaves = log("institute", "catalog", pub.INSTITUTE, ("anna",))
-    body = BodyAnswer(salt=salt(3), body=encode(pub.ANNA[3][1]))
+    body = BodiesAnswer(stop=4, leaves=(3,), salts=(salt(3),), bodies=(encode(pub.ANNA[3][1]),))
     site = DID["anna-root"]
     knock = encode(pub.KNOCK)
     return {
@@ -253,7 +253,7 @@ def vectors() -> dict[str, object]:
         "leaves": {each.pop("name"): each for each in (*catalog_leaves, *audit_leaves, *institute_leaves)},
         "logs": {"anna-catalog": catalog, "anna-audit": audit, "institute-catalog": institute},
         "bodies": {
-            "dataset": value("body answer", body) | {"path": body_path(site, 3)},
+            "dataset": value("bodies answer", body) | {"path": bodies_path(site, 3, 4)},
         },
         "messages": frames(catalog, audit),
         "requests": {
@@ -261,7 +261,7 @@ def vectors() -> dict[str, object]:
             "range": signed_request(
                 "GET", blob_path(run.VALUE, run.VALUE), "institute-node", "anna-node", wanted=(0, 9)
             ),
-            "body": signed_request("GET", body_path(site, 3), "institute-node", "anna-node"),
+            "bodies": signed_request("GET", bodies_path(site, 3, 4), "institute-node", "anna-node"),
             "bundle": signed_request("GET", bundle_path(site, "tile/entries/000.p/8"), "institute-node", "anna-node"),
             "join": signed_request("POST", "/join", "anna-node", "institute-node", body=knock),
         },

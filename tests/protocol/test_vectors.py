@@ -26,7 +26,7 @@ from catalog.merkle import verify_consistency, verify_inclusion
 from catalog.tiles import decode_bundle
 from node.founding import Invite, Knock, node_of
 from node.message import Envelope, HeadsAnswer, Reply, Who, read_reply
-from node.replicate.catchup import BodyAnswer
+from node.replicate.catchup import BodiesAnswer
 from privacy.label import effective_readers
 from tests.protocol import computed, published, second
 from tests.protocol.make_vectors import DOCS, FILE, MARK, page_with, quote, vectors, written
@@ -55,7 +55,7 @@ KINDS: dict[str, type[Value]] = {
     "label": Label,
     "envelope": Envelope,
     "reply": Reply,
-    "body answer": BodyAnswer,
+    "bodies answer": BodiesAnswer,
 }
 VALUES = TOLD["values"] | TOLD["messages"] | {f"answer about {name}": each for name, each in TOLD["bodies"].items()}
 SIGNED = {name: each for name, each in VALUES.items() if "signed_by" in each}

@@ -262,7 +262,7 @@ def test_when_a_project_ends_what_it_left_is_gone_and_what_others_need_stays(tmp
         assert site.certificate() is None
         site.publish(TRIAL, ended=True)
         await site.projects.settle()
-        kept = [both, stays, published, await site.blobs.hash_bytes(b"another copy")]
+        kept = [both, stays, published, Cid.of(b"another copy")]
         assert set(site.files()) == {str(cid) for root in kept for cid in await site.blobs.names(root)}
         with pytest.raises(NotFound):
             site.holdings.for_site(gone, ANNA.did)
@@ -277,8 +277,8 @@ def test_when_a_project_ends_what_it_left_is_gone_and_what_others_need_stays(tmp
         [row] = await site.destroyed()
         assert (row.project, row.values, row.bytes) == (TRIAL, 3, certificate.bytes)
         assert str(DATA) in row.chain
-        assert not await site.brought.had_from(BRUNO.did, await site.blobs.hash_bytes(b"a copy of Bruno's"))
-        assert await site.brought.had_from(BRUNO.did, await site.blobs.hash_bytes(b"another copy"))
+        assert not await site.brought.had_from(BRUNO.did, Cid.of(b"a copy of Bruno's"))
+        assert await site.brought.had_from(BRUNO.did, Cid.of(b"another copy"))
 
     play(tmp_path, story)
 
