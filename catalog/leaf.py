@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from enum import StrEnum
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -40,54 +39,14 @@ Sixteen = Annotated[bytes, msgspec.Meta(min_length=_KIND_BYTES, max_length=_KIND
 Hash = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 
 
-class CatalogKind(StrEnum):
-    """What a catalog log's leaf can be about."""
-
-    KEY = "key"
-    DATASET = "dataset"
-    LABEL = "label"
-    BLOCK = "block"
-    WORKFLOW = "workflow"
-    OFFER = "offer"
-    POLICY = "policy"
-    ENDORSE = "endorse"
-    PROJECT = "project"
-    APPROVE = "approve"
-    CERTIFICATE = "certificate"
-    GRANT = "grant"
-    REVOKE = "revoke"
-    CLAIM = "claim"
-    WITHDRAW = "withdraw"
-    EPOCH_SIGNATURE = "epoch-signature"
-    BEAT = "beat"
-    ACCUSE = "accuse"
-
-
-class AuditKind(StrEnum):
-    """What an audit log's leaf can be about."""
-
-    INTENT = "intent"
-    DECISION = "decision"
-    RESULT = "result"
-    FETCH = "fetch"
-    KEY_RELEASE = "key-release"
-    RELEASE = "release"
-    APPROVAL = "approval"
-    HALT = "halt"
-    RESUME = "resume"
-    ERASE = "erase"
-    DESTROY = "destroy"
-    READ = "read"
-    HEADS = "heads"
-
-
 def is_critical(kind: str) -> bool:
     """Whether a reader that does not know ``kind`` must stop trusting the log's newer statements."""
     return not kind.startswith("x-")
 
 
 class Leaf(Value, frozen=True, kw_only=True):
-    """One leaf: ``log`` is SHA-256 of the log's origin, ``epoch`` 4 bytes big-endian, ``kind`` ASCII padded by zeros.
+    """One leaf: ``log`` is SHA-256 of the log's origin, ``epoch`` the number of the epoch document under which it was
+    written, 4 bytes big-endian, ``kind`` ASCII padded by zeros.
 
     ``commitment`` is HMAC-SHA-256 under the leaf's salt over the body's bytes.
     """
@@ -102,11 +61,6 @@ class Leaf(Value, frozen=True, kw_only=True):
     def kind_name(self) -> str:
         """The kind as text, such as ``dataset`` or ``epoch-signature``."""
         return self.kind.rstrip(b"\0").decode("ascii")
-
-    @property
-    def epoch_number(self) -> int:
-        """The number of the epoch document under which this was written."""
-        return int.from_bytes(self.epoch, "big")
 
     def belongs_to(self, origin: str) -> bool:
         """Whether this leaf was written for the log ``origin``."""

@@ -8,7 +8,7 @@ entries is partial and carries its width in its name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -107,16 +107,6 @@ def tile_at(level: int, index: int, size: int) -> Tile | None:
     return Tile(level, index, width) if width > 0 else None
 
 
-def tiles_of(size: int) -> Iterator[Tile]:
-    """Every entry bundle and hash tile of a tree of ``size`` leaves, level by level."""
-    yield from bundles(0, size)
-    level, count = 0, size
-    while count:
-        for start in range(0, count, WIDTH):
-            yield Tile(level, start // WIDTH, min(count - start, WIDTH))
-        level, count = level + 1, count >> HEIGHT
-
-
 def bundles(old: int, new: int) -> list[Tile]:
     """The entry bundles, as wide as a tree of ``new`` leaves has them, that hold the leaves ``old`` to ``new``."""
     first = old - old % WIDTH
@@ -199,19 +189,6 @@ def subtree_of(size: int, read_tile: ReadTile) -> Subtree:
         return rows[up][offset >> up]
 
     return subtree
-
-
-def root_of_leaf_tiles(size: int, read_tile: ReadTile) -> bytes:
-    """The root recomputed from the tiles of level 0 alone.
-
-    Raises:
-        VerificationFailed: a tile has the wrong length.
-    """
-    frontier = Frontier()
-    for start in range(0, size, WIDTH):
-        tile = Tile(0, start // WIDTH, min(size - start, WIDTH))
-        frontier = frontier.extend(split_hashes(tile, read_tile(0, tile.index, tile.width)))
-    return frontier.root
 
 
 def check_tiles(size: int, root: bytes, read_tile: ReadTile) -> None:

@@ -16,8 +16,9 @@ from catalog.key import check
 from catalog.leaf import Leaf
 from catalog.origin import LogName
 from catalog.reopening import Reopening
+from catalog.revoke import RevokeFields
+from cli.grants import Grants
 from node.api.committed import check_committed
-from privacy.grant import widens
 from workflow.account import (
     ACCOUNTS,
     AccessFields,
@@ -29,8 +30,8 @@ from workflow.account import (
     ReleaseFields,
     ResultFields,
     Side,
+    datasets_of,
 )
-from workflow.submission import Submission
 
 
 @dataclass(slots=True)
@@ -48,6 +49,10 @@ class Accounts:
     unread: set[int] = field(default_factory=set)
     releases: list[int] = field(default_factory=list)
     mistaken: list[tuple[int, str]] = field(default_factory=list)
+    grants: Grants = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.grants = Grants(self.site, self.indexes)
 
     def read(self, at: int, leaf: Leaf, body: Body) -> AccountFields:
         """The fields of one body, by a key that is this site's node there, and of what it says others signed.
@@ -77,9 +82,9 @@ class Accounts:
         self.heads.update({subject: Link(before=at, count=link.count) for subject, link in fields.chain.items()})
         match fields:
             case AccessFields():
-                if body.kind == "intent":
+                if body.kind == "intent":  # a denial rests on no grant
                     self.intents[at] = fields.order
-                    self._check_grants(fields, body.at)
+                    self.grants.check(fields, body.at)
             case ResultFields():
                 self._check_intent(fields)
             case ReleaseFields(side=Side.SOURCE):
@@ -87,9 +92,12 @@ class Accounts:
             case HeadsFields():
                 self._check_heads(at, fields)
             case EntryFields():
+                self.grants.note(at, body.kind, fields)
                 self._check_entry(at, body.kind, fields)
             case HaltFields(reopening=bytes() as opened) if decode(Reopening, opened).log is LogName.CATALOG:
-                self.mistaken.clear()  # what was noted before may have stood in a history that was left
+                # What was noted before may have stood in a history that was left.
+                self.mistaken.clear()
+                self.grants.noted.clear()
             case _:
                 pass
         if any(gaps):
@@ -123,35 +131,21 @@ class Accounts:
         if (made.root, len(made.heads), at) != (fields.root, fields.count, fields.upto):
             raise VerificationFailed("its heads are not those of the chains before it")
 
-    def _check_grants(self, access: AccessFields, at: int) -> None:
-        """Each grant that let data in, as far as the catalogs here have it: cited, for them, signed, never widened."""
-        submission = decode(Submission, access.submission)
-        for dataset, cited in access.granted.items():
-            if cited not in submission.grants:
-                raise VerificationFailed(f"the grant …{str(cited)[-8:]} let data in and was not cited")
-            fields = self._grant(cited)
-            if fields is None:
-                continue
-            grant = fields.grant
-            if (grant.subject, grant.project) != (access.person, access.project) or grant.not_after < at:
-                raise VerificationFailed(f"the grant …{str(cited)[-8:]} is another person's or project's, or was over")
-            if Cid.parse(dataset) not in grant.datasets:
-                raise VerificationFailed(f"the grant …{str(cited)[-8:]} does not name the data that it let in")
-            while True:
-                check(fields.grant, fields.grant.issuer)
-                above = self._grant(fields.grant.parent) if fields.grant.parent is not None else None
-                if above is None:
-                    break
-                if widened := widens(fields.grant, above.grant):
-                    raise VerificationFailed(f"the grant …{str(cited)[-8:]} {widened} than the one that it hangs on")
-                fields = above
-
-    def _grant(self, cited: Cid) -> GrantFields | None:
-        found = (index.typed(GrantFields, "grant", str(cited)) for index in self.indexes.values())
-        return next((each for each in found if each is not None), None)
-
     def _check_entry(self, at: int, kind: str, noted: EntryFields) -> None:
-        """The entry that it notes is the catalog's, where that still has it as the latest."""
+        """The entry that it notes is the catalog's, where that still has it as the latest, and about that grant."""
         for entry in self.indexes[self.site].entries(kind):
-            if entry.index == noted.entry and (cid_of(entry.body), entry.body.actor) != (noted.body, noted.actor):
+            if entry.index != noted.entry:
+                continue
+            if (cid_of(entry.body), entry.body.actor) != (noted.body, noted.actor):
                 self.mistaken.append((at, f"it notes another entry than stands at {noted.entry} of the catalog"))
+                continue
+            match entry.fields:
+                case GrantFields() as given:
+                    true = noted.grant == given.cid and set(datasets_of(noted.chain)) == set(given.grant.datasets)
+                case RevokeFields(grant=grant):
+                    true = noted.grant == grant
+                case _:
+                    true = True
+            if not true:
+                told = f"it names another grant, or other data, than entry {noted.entry} is about"
+                self.mistaken.append((at, told))

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from catalog.error import Denied, Unreachable, VerificationFailed
-from cli.output import clean, counted, footer, say, show
+from catalog.plural import counted
+from cli.output import clean, footer, say, show
 from cli.session import Session
 
 if TYPE_CHECKING:

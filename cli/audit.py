@@ -8,11 +8,10 @@ from pathlib import Path
 import click
 
 from catalog.error import BadInput, VerificationFailed
+from catalog.plural import counted
 from cli.answer import tell_rows
-from cli.output import counted, pairs, say, show
+from cli.output import pairs, say, show
 from cli.session import Session, Verbs, pass_session
-
-_MANY = {"leaf": "leaves", "body": "bodies"}
 
 
 @click.group(cls=Verbs)
@@ -78,7 +77,7 @@ def verify(session: Session, directory: Path, root: str | None) -> None:
     def tell() -> None:
         for log in found.logs:
             seen = ((log.leaves, "leaf"), (log.bodies, "body"), (log.signatures, "signature"))
-            own = ", ".join(_of(*each) for each in (*seen, (log.cosignatures, "cosignature")))
+            own = ", ".join(counted(*each) for each in (*seen, (log.cosignatures, "cosignature")))
             whose = f" ({log.of})" if log.of else ""
             say(f"{log.path}{whose}: {own}" + _beside(log.unchecked, log.absent, log.erased))
         pairs(
@@ -159,15 +158,11 @@ def prune(session: Session, directory: str | None) -> None:
     show(session, {"pruned": pruned.erased, "kept": pruned.kept}, tell)
 
 
-def _of(number: int, noun: str) -> str:
-    return counted(number, noun, _MANY.get(noun, ""))
-
-
 def _beside(unchecked: int, absent: int, erased: int) -> str:
     told = [
         (unchecked, "cosignature", "by keys that are not known here"),
         (absent, "body", "not for this site"),
         (erased, "body", "erased"),
     ]
-    shown = ", ".join(f"{_of(count, noun)} {what}" for count, noun, what in told if count)
+    shown = ", ".join(f"{counted(count, noun)} {what}" for count, noun, what in told if count)
     return f" ({shown})" if shown else ""

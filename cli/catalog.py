@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from cli.output import counted, say, show, table
+from catalog.plural import counted
+from cli.output import say, show, table
 from cli.session import Session, Verbs, pass_session
 
 if TYPE_CHECKING:
@@ -119,10 +120,10 @@ def log(session: Session, site: str | None) -> None:
             for each in entries
         ]
         table(("entry", "when", "kind", "subject", "seen by"), rows)
-        say(counted(len(entries), "entry", "entries"))
+        say(counted(len(entries), "entry"))
         if found.count:
             table(("entry", "why it does not count"), [(str(each.index), each.reason) for each in found.faults])
-            say(f"{counted(found.count, 'entry does', 'entries do')} not count")
+            say(f"{counted(found.count, 'entry')} that {'does' if found.count == 1 else 'do'} not count")
 
     show(session, {"entries": entries, "faults": found.faults, "faulty": found.count}, tell)
 

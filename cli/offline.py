@@ -23,6 +23,7 @@ from catalog.keyring import Charter
 from catalog.leaf import Leaf, decode_leaf, opens
 from catalog.note import parse_note
 from catalog.origin import LogName
+from catalog.plural import counted
 from catalog.reopening import Reopening
 from catalog.tiles import bundles
 from cli.accounts import Accounts
@@ -196,7 +197,7 @@ def _check(checked: _Checked, log: _Log, signatures: int) -> tuple[LogReport, li
         signatures, wrong = _accounts(accounts, log)
         covered = _covered(log, others, checked.quorum)
         late = [
-            f"{name}: the release at leaf {at} waits for the cosignatures of {checked.quorum} members"
+            f"{name}: the release at leaf {at} waits for cosignatures of {counted(checked.quorum, 'member')}"
             for at in accounts.releases
             if at >= covered
         ]
@@ -205,7 +206,7 @@ def _check(checked: _Checked, log: _Log, signatures: int) -> tuple[LogReport, li
     faults = [f"{name}/{fault}" for fault in report.faults]
     faults += [f"{name}/{CHECKPOINT}: {unproven}"] if unproven else []
     faults += [f"{name}/{FILE}: {_at(index)}{reason}" for index, reason in wrong if index not in named or index is None]
-    counted = LogReport(
+    told = LogReport(
         path=name,
         of=checked.names.get(log.site, "") if log.path.parent == checked.replicas else "",
         origin=report.origin,
@@ -217,7 +218,7 @@ def _check(checked: _Checked, log: _Log, signatures: int) -> tuple[LogReport, li
         absent=report.absent,
         erased=report.erased,
     )
-    return counted, faults, late
+    return told, faults, late
 
 
 def _covered(log: _Log, others: Mapping[str, str], quorum: int) -> int:

@@ -35,11 +35,6 @@ def warn(text: str) -> None:
     print(clean(f"warning: {text}"), file=sys.stderr, flush=True)
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """A number with its noun: «1 row», «2,000 rows»."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
 def show(session: Session, value: object, tell: Callable[[], None]) -> None:
     """``value`` as JSON if that was asked for, else whatever ``tell`` prints."""
     if session.json:

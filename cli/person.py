@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from catalog.plural import counted
 from cli.output import confirmed, pairs, say, show, table
 from cli.rootkey import root_of, signs_as_root
 from cli.session import Session, Verbs, pass_session
@@ -209,9 +210,9 @@ def _tell_mentions(found: Forgotten) -> None:
 
 
 def _tell_forgotten(found: Forgotten) -> None:
-    say(f"{len(found.places)} entries are taken back; members erase them when they hear of it.")
+    say(f"taken back: {counted(len(found.places), 'entry')}; members erase what is taken back when they hear of it.")
     say("What they ran and read stays in the audit logs of the sites where that was, until those are pruned.")
     for name in sorted({each.site_name for each in found.elsewhere}):
         count = sum(each.site_name == name for each in found.elsewhere)
-        say(f"{name} has {count} entries about them; a steward there runs:")
+        say(f"{name} has {counted(count, 'entry')} about them; a steward there runs:")
         say(f"  comity person remove {found.person} --erase")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from catalog.plural import counted
 from cli.output import confirmed, pairs, say, show, table
 from cli.session import Session, Verbs, pass_session
 
@@ -197,7 +198,7 @@ def _tell(node: Node, found: Registered) -> None:
         told = "no certificate of destruction yet"
         if part.certificate is not None and part.certified is not None:
             values, size = part.certificate.values, part.certificate.bytes
-            told = f"destroyed {values} values ({size:,} bytes), {clock_text(part.certified)}"
+            told = f"destroyed {counted(values, 'value')} ({counted(size, 'byte')}), {clock_text(part.certified)}"
         say(f"{part.site_name}: {told}")
     for each in covered:
         say(f"not covered by any certificate: {each}")

@@ -88,12 +88,6 @@ def effective_readers(label: Label) -> frozenset[str] | None:
     return frozenset.intersection(*(frozenset(readers) for readers in label.owners.values()))
 
 
-def may_read(label: Label, reader: str) -> bool:
-    """Whether ``reader`` (a site, or a person at a site) is one of the label's effective readers."""
-    readers = effective_readers(label)
-    return readers is None or reader in readers
-
-
 def may_hold(label: Label, site: str) -> bool:
     """Whether ``site`` may have the value: it, or a person at it, is an effective reader."""
     readers = effective_readers(label)

@@ -68,7 +68,7 @@ class Blank:
 class Reading:
     """One site's answer to one question, read page after page. ``members`` are all of them, by root key.
 
-    ``done`` once the last row has come, ``skipped`` how many rows older than what was asked for are not in it.
+    ``done`` once the last row has come.
     """
 
     def __init__(self, question: Who, site: str, members: Mapping[str, Member], *, proofs: bool = False) -> None:
@@ -82,7 +82,6 @@ class Reading:
         self._begun = False
         self._last: tuple[int, int] | None = None  # index and number of the row that came last
         self.done = False
-        self.skipped = 0
 
     def take(self, data: bytes) -> Iterator[Account | Blank]:
         """The rows of the next page, oldest first, each verified before it is given.
@@ -185,7 +184,6 @@ class Reading:
             raise VerificationFailed(f"the answer leaves out the {number - 1} rows before it")
         if (number == 1) is not (link is None or link.before is None) and self._question.subject is not None:
             raise VerificationFailed("it is the first of its chain and names one before it")
-        self.skipped = number - 1
         self._last = index, number
 
     def _end(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from catalog.cid import Cid
+from catalog.plural import counted
 from node.api.audit import Account
 from workflow.account import AccessFields, FetchFields, ReleaseFields, ResultFields, Side
 
@@ -98,4 +99,4 @@ def _named(kind: str, what: str) -> str:
 
 
 def _perhaps(blanks: int) -> str:
-    return f"; it may be one of the {blanks} rows there that were erased or are not for the asker" if blanks else ""
+    return f"; there it may be erased or not for the asker, as {counted(blanks, 'row')} are" if blanks else ""

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from catalog.cid import Cid
 from catalog.dagcbor import Value
 from catalog.error import ComityError, Denied, Unreachable
+from catalog.plural import counted
 from node.api.agreed import Asked
 from node.api.quantity import clock_text, money, span_text
 from node.api.schema import ElsewhereView, PlanView, ResultView, SubmissionView
@@ -289,7 +290,7 @@ class AuditTable:
             for row in self.rows
         ]
         told = [f"{each.site_name} did not answer: {each.reason}" for each in self.absent]
-        told += [f"{each.site_name} has {each.count} rows that are not shown" for each in self.blanks]
+        told += [f"{each.site_name}: {counted(each.count, 'further row')}, not shown" for each in self.blanks]
         told += [f"no counterpart: {each}" for each in self.lone]
         return html_table(head, rows, "; ".join(told) or "every site answered")
 

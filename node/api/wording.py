@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from catalog.cid import Cid
+from catalog.plural import counted
 from workflow.account import (
     AccessFields,
     AccountFields,
@@ -52,10 +53,9 @@ def _said(kind: str, fields: AccountFields, name: Name) -> str:
         case EntryFields():
             return f"{_of_entry(kind, fields)}, entry {fields.entry} of the catalog"
         case DestroyFields(values=values, nodes=nodes, bytes=size):
-            return f"destroyed: {_many(values, 'value')}, {_many(nodes, 'node')}, {_many(size, 'byte')} on disk"
+            return f"destroyed: {counted(values, 'value')}, {counted(nodes, 'node')}, {counted(size, 'byte')} on disk"
         case EraseFields(places=places, withdraw=withdraw, site=site):
-            bodies = "1 body" if places == 1 else f"{places:,} bodies"
-            return f"erased: {bodies} that entry {withdraw} of the catalog of {name(site)} took back"
+            return f"erased: {counted(places, 'body')} that entry {withdraw} of the catalog of {name(site)} took back"
         case HaltFields():
             return _of_halt(kind, fields, name)
         case _:
@@ -83,14 +83,10 @@ def _of_halt(kind: str, fields: HaltFields, name: Name) -> str:
         about = f"everything of {name(fields.member)}"
     done = "halted" if kind == "halt" else "resumed"
     lost = len(fields.delivered)
-    told = f"; {_many(lost, 'result')} that only others have receipts of" if lost else ""
+    told = f"; {counted(lost, 'result')} that only others have receipts of" if lost else ""
     return f"{done}: {about}; {fields.reason}{told}"
 
 
 def grant_text(grant: Cid | None) -> str:
     """A grant by the end of its CID."""
     return "a grant" if grant is None else f"grant …{str(grant)[-8:]}"
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -48,13 +48,6 @@ WINDOW: Final = 2048
 T = TypeVar("T")
 
 
-class BodyAnswer(Value, frozen=True, kw_only=True):
-    """A body and the salt of its commitment, as served to a site that may see it."""
-
-    salt: Hash
-    body: bytes
-
-
 class BodiesAnswer(Value, frozen=True, kw_only=True):
     """The bodies, of the leaves from the one asked for up to ``stop``, that the asker may see and the sender has.
 
@@ -83,11 +76,6 @@ class BodiesAnswer(Value, frozen=True, kw_only=True):
 def bundle_path(site: str, tile: str) -> str:
     """Where the tile of a site's catalog is served."""
     return f"/log/{site}/{LogName.CATALOG}/{tile}"
-
-
-def body_path(site: str, index: int) -> str:
-    """Where the body of a leaf is served."""
-    return f"/log/{site}/{LogName.CATALOG}/body/{index}"
 
 
 def bodies_path(site: str, start: int, stop: int) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 from catalog.body import is_visible
 from catalog.dagcbor import encode
 from catalog.error import BadInput, NotFound
-from node.replicate.catchup import MAX_BATCH, MAX_BATCH_BODIES, BodiesAnswer, BodyAnswer
+from node.replicate.catchup import MAX_BATCH, MAX_BATCH_BODIES, BodiesAnswer
 from node.site.replicas import Replicas
 from node.site.together import aside
 from node.storage.stored import StoredLog
@@ -43,8 +43,6 @@ class CatalogShelf:
         first, *rest = path.split("/")
         if path == "checkpoint" and log.note:
             return log.note.encode()
-        if first == "body" and len(rest) == 1:
-            return await _body(log, _number(rest[0]), asker)
         if first == "bodies" and len(rest) == 2:
             return await _bodies(log, _number(rest[0]), _number(rest[1]), asker)
         tile = await log.tile(path)
@@ -57,13 +55,6 @@ def _number(text: str) -> int:
     if not _NUMBER.fullmatch(text):
         raise BadInput("not an index")
     return int(text)
-
-
-async def _body(log: StoredLog, index: int, asker: str) -> bytes:
-    stored = await log.body(index) if index < log.size else None
-    if stored is None or not is_visible(stored[1], asker):
-        raise NotFound("no such body")
-    return encode(BodyAnswer(salt=stored[0], body=stored[1]))
 
 
 async def _bodies(log: StoredLog, start: int, stop: int, asker: str) -> bytes:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from catalog.error import ComityError
+from catalog.plural import counted
 from node.network.bulk_server import serve_bulk
 from node.site.consorting import consort, open_replicas
 from node.site.noting import note_missed
@@ -31,7 +32,8 @@ async def serve(site: Site, *, task_status: TaskStatus[None] = trio.TASK_STATUS_
         nursery.start_soon(site.provers.run)
         await site.steps.start()
         if site.steps.leftovers:
-            site.recovered.append(f"{site.steps.leftovers} processes of steps that an earlier node left were ended")
+            left = counted(site.steps.leftovers, "process")
+            site.recovered.append(f"ended what steps of an earlier node had left running: {left}")
         await nursery.start(site.network.serve)
         await nursery.start(_serve_bytes, site)
         if site.membership.consortium is not None:

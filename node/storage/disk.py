@@ -86,10 +86,6 @@ class DiskBlobs:
         child = await trio.to_thread.run_sync(lambda: import_path(path, _drop, _tick(progress)))
         return child.cid
 
-    async def hash_bytes(self, data: bytes) -> Cid:
-        """The CID that :meth:`add` would give, storing nothing."""
-        return (await trio.to_thread.run_sync(build_file, chunks_of(data), _drop)).cid
-
     async def put_nodes(self, nodes: Sequence[tuple[Cid, bytes]]) -> None:
         """Store IPLD nodes that came from elsewhere; durable when it returns.
 

@@ -20,6 +20,7 @@ from catalog.checkpoint import Checkpoint, open_checkpoint
 from catalog.error import Conflict, NotFound, VerificationFailed
 from catalog.merkle import EMPTY_ROOT, leaf_hash
 from catalog.note import MAX_NOTE, parse_note
+from catalog.plural import counted
 from catalog.tiles import ENTRIES, WIDTH, Edge, Tile, tile_at
 from node.storage.bodies import FILE, Bodies
 from node.storage.durable import ASIDE, show_file
@@ -215,4 +216,5 @@ def _drop_beyond(held: LogFolder) -> str | None:
     if not dropped:
         return None
     origin = held.state.checkpoint.origin
-    return f"dropped {dropped} entries of «{origin}» that a crash left beyond its checkpoint of {size} leaves"
+    beyond = f"its checkpoint of {counted(size, 'leaf')}"
+    return f"dropped {counted(dropped, 'entry')} of «{origin}» that a crash left beyond {beyond}"

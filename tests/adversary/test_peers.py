@@ -333,9 +333,9 @@ def test_blobs_under_roots_that_are_not_for_the_asker(tmp_path: Path) -> None:
 
 PATHS = [
         "", "/", "//", "/blob", "/blob/", "/blob/x/y", "/blob/../site.toml", "/blob/%2e%2e/keys", "/join",
-        "/log/SITE/audit/body/0", "/log/SITE/audit/tile/0/000", "/log/SITE/catalog/../audit/body/0",
-        "/log/SITE/catalog/tile/../../keys/node.key", "/log/SITE/catalog/body/-1", "/log/SITE/catalog/body/٣",
-        "/log/SITE/catalog/body/99999999999999999999", "/log/SITE/catalog/body/999999999999",
+        "/log/SITE/audit/bodies/0/1", "/log/SITE/audit/tile/0/000", "/log/SITE/catalog/../audit/bodies/0/1",
+        "/log/SITE/catalog/tile/../../keys/node.key", "/log/SITE/catalog/bodies/-1/1", "/log/SITE/catalog/bodies/٣/9",
+        "/log/SITE/catalog/bodies/99999999999999999999/1", "/log/SITE/catalog/bodies/999999999999/999999999999",
         "/log/SITE/catalog/checkpoint/\x00", "/log/SITE/catalog/tile/0/x999/999", "/blob/" + "b" * 5000 + "/b",
     ]  # fmt: skip
 
@@ -348,7 +348,7 @@ def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
             request = get(there.mallory.node.did, path.replace("SITE", there.site.root))
             with pytest.raises((BadInput, NotFound)):
                 await there.site.shelf.answer(request)
-        whole = get(there.mallory.node.did, f"/log/{there.site.root}/catalog/body/0")
+        whole = get(there.mallory.node.did, f"/log/{there.site.root}/catalog/bodies/0/1")
         assert await there.site.shelf.answer(whole)
 
     at_a_hospital(tmp_path, test)

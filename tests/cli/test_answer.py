@@ -73,7 +73,7 @@ def test_a_question_that_all_refuse_is_denied_and_not_one_to_ask_later(
 
 
 def test_whoever_must_know_all_is_told_whether_it_helps_to_ask_again(
-    running: Running, asks: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    running: Running, asks: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run([*asks, "--strict"]) == 4
     assert "Away gave no answer, so the list may lack rows; ask again later" in capsys.readouterr().err
@@ -95,6 +95,23 @@ def test_whoever_must_know_all_is_told_whether_it_helps_to_ask_again(
     assert run([*asks, "--strict"]) == 3
     assert "Away refused, so the list may lack rows: it does not answer" in capsys.readouterr().err
     assert run(asks) == 0
+
+
+@pytest.mark.parametrize(("quorum", "below"), [(1, ""), (2, "2 of them stand under checkpoints that fewer members")])
+def test_rows_that_fewer_than_the_quorum_have_cosigned_are_told_apart(
+    running: Running,
+    asks: list[str],
+    capsys: pytest.CaptureFixture[str],
+    quorum: int,
+    below: str,
+) -> None:
+    """Lost: rows that their site could still take back look like those that it cannot."""
+    running.site.quorum = quorum
+    assert run(asks) == 0
+    shown = capsys.readouterr().out
+    assert ("fewer members than the quorum" in shown) is bool(below)
+    assert below in shown
+    assert shown.count(", 2 needed") == (2 if below else 0)
 
 
 class Screen(io.StringIO):

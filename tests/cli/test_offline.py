@@ -185,7 +185,9 @@ async def replicate(folder: Folder, *more: Body) -> None:
             assert await replica.put_bodies([(at, *each) for at, each in stored if each is not None]) == []
 
 
-def account(folder: Folder, lines: Sequence[tuple[str, AccountFields]], by: PrivateKey | None = None) -> None:
+def account(
+    folder: Folder, lines: Sequence[tuple[str, AccountFields]], by: PrivateKey | None = None, at: int = 1
+) -> None:
     """Write audit lines as the node does, cosigned by the other member."""
     node = read_identity(folder.node_key).key
     site = read_root(folder.root_key, PASSPHRASE.text).did
@@ -194,7 +196,7 @@ def account(folder: Folder, lines: Sequence[tuple[str, AccountFields]], by: Priv
         origin = origin_of(site, LogName.AUDIT)
         async with await DiskLog.open(folder.audit, origin, 0, node, Fixed()) as log:
             bodies = [
-                (kind, encode(write_body(kind, fields, site=site, at=1, by=by or node, audience=())))
+                (kind, encode(write_body(kind, fields, site=site, at=at, by=by or node, audience=())))
                 for kind, fields in lines
             ]
             await log.append(bodies)

@@ -15,6 +15,7 @@ from catalog.tiles import WIDTH
 from devnet import faults
 from devnet.patience import eventually
 from devnet.topology import PROJECT, Institution
+from privacy.purpose import GRU
 from tests.devnet.consortium import (
     SECONDS,
     Consortium,
@@ -195,6 +196,18 @@ def test_the_audit_log_is_read_and_exported_from_the_terminal(consortium: Consor
     kinds = {json.loads(each.read_text())["resourceType"] for each in events.glob("*.json")}
     assert kinds == {"AuditEvent"}
     assert len(list(events.iterdir())) >= len(rows)
+
+
+def test_the_bytes_of_open_data_that_were_erased_are_gone_from_the_disk(consortium: Consortium, tmp_path: Path) -> None:
+    """Lost: what nothing names any more lies in the store until some project happens to end."""
+    path = tmp_path / "open.csv"
+    path.write_text(f"a,b\n1,{secrets.token_hex(8)}\n")
+    blobs = consortium.places.site(consortium.small).blobs
+    with consortium.steward(consortium.small) as steward:
+        made = steward.publish_dataset(path, "open for a day", level="open", purposes=(GRU,))
+        assert [each.read_bytes() for each in blobs.rglob(str(made.cid))] == [path.read_bytes()]
+        steward.withdraw_dataset(made.cid, erase=True)
+    eventually(lambda: not list(blobs.rglob(str(made.cid))) or None, "the sweep")
 
 
 def test_the_catalog_and_the_register_are_read_from_the_terminal(consortium: Consortium) -> None:

@@ -16,7 +16,7 @@ from node.automator.recovery import RECEIPTS_PATH
 from node.message import AddCheckpoint, Added, Done, Envelope, HeadsAnswer, ProofAnswer, Reply, Row, Rows
 from node.network.peer import peer_id_of
 from node.network.tls import certificate
-from node.replicate.catchup import BodyAnswer, bodies_path, body_path, bundle_path, checkpoint_path
+from node.replicate.catchup import bodies_path, bundle_path, checkpoint_path
 from node.site.directory import KEY_PATH
 from node.site.entrance import JOIN_PATH
 from node.site.materials import blob_path
@@ -185,7 +185,6 @@ def requests() -> dict[str, Told]:
     root = blob_path(run.VALUE, run.VALUE)
     anna = {
         "blob": root,
-        "body": body_path(ANNA, 3),
         "bodies": bodies_path(ANNA, 3, 6),
         "bundle": bundle_path(ANNA, "tile/entries/000.p/8"),
         "checkpoint": checkpoint_path(ANNA),
@@ -204,7 +203,6 @@ def requests() -> dict[str, Told]:
 def vectors() -> dict[str, object]:
     """The whole file."""
     told = logs()
-    body = BodyAnswer(salt=salt(3), body=encode(pub.ANNA[3][1]))
     return {
         "comment": "Test vectors of Comity's protocol, version 1. Bytes are hexadecimal, values stand in DAG-JSON.",
         "keys": {
@@ -245,7 +243,6 @@ def vectors() -> dict[str, object]:
             "note": CATALOG_LOG.note(17, "anna-node-2", "anna-node"),
         },
         "bodies": {
-            "dataset": value("body answer", body) | {"path": body_path(ANNA, 3)},
             "some": value("bodies answer", answered.BODIES) | {"path": bodies_path(ANNA, 3, 6)},
         },
         "messages": messages(told),

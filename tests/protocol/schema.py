@@ -35,7 +35,7 @@ from node.message import (
     Who,
     WhoAnswer,
 )
-from node.replicate.catchup import BodiesAnswer, BodyAnswer
+from node.replicate.catchup import BodiesAnswer
 from workflow.account import ACCOUNTS
 from workflow.order import Order
 from workflow.receipt import Receipt
@@ -52,7 +52,7 @@ ROOTS: dict[str, tuple[type[Value], ...]] = {
         Envelope, Reply, HeadsAnswer, ProofAnswer, Added, WhoAnswer, HeadProof
     ),
     "Bodies of requests and answers over HTTPS": (
-        Knock, Founding, Standing, Announcement, Done, BodyAnswer, BodiesAnswer, SeenAnswer, ReceiptsAnswer
+        Knock, Founding, Standing, Announcement, Done, BodiesAnswer, SeenAnswer, ReceiptsAnswer
     ),
     "What is kept, and what lies in files": (SignedRequest, Label, ForkFile),
 }  # fmt: skip

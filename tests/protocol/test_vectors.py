@@ -31,7 +31,7 @@ from catalog.tiles import decode_bundle
 from node.admission import Announcement, Standing
 from node.founding import Founding, Invite, Knock, nodes_of
 from node.message import Envelope, Halt, HeadsAnswer, Question, ReceiptsAnswer, Reply, SeenAnswer, Who, read_reply
-from node.replicate.catchup import BodiesAnswer, BodyAnswer
+from node.replicate.catchup import BodiesAnswer
 from privacy.disease import standard
 from privacy.label import effective_readers
 from privacy.modifier import Use
@@ -65,7 +65,6 @@ TYPES: dict[str, type[Value]] = {
     "label": Label,
     "envelope": Envelope,
     "reply": Reply,
-    "body answer": BodyAnswer,
     "bodies answer": BodiesAnswer,
     "seen answer": SeenAnswer,
     "receipts answer": ReceiptsAnswer,

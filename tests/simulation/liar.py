@@ -20,7 +20,6 @@ from catalog.checkpoint import Checkpoint, cosign, sign_checkpoint
 from catalog.dagcbor import Value, encode
 from catalog.error import ComityError, NotFound
 from catalog.fork import AccuseFields, Fork
-from catalog.leaf import AuditKind
 from catalog.note import parse_note
 from catalog.origin import LogName, origin_of
 from node.message import (
@@ -125,7 +124,7 @@ class Liar:
             for which, (mine, other) in enumerate(zip(catalog, audit, strict=True)):
                 if number < 3 or len(catalog) == 1 or self._random.random() < 0.5:
                     self._beat(mine, at + (0 if number < 3 else which), salt, count)
-                    self._put(other, AuditKind.HEADS, [b"%d/%d" % (number, 0 if number < 3 else which)], salt)
+                    self._put(other, "heads", [b"%d/%d" % (number, 0 if number < 3 else which)], salt)
 
     def _time(self) -> int:
         """The time that it says it is, Unix milliseconds."""

@@ -57,6 +57,7 @@ class MemorySite:
         self.twist: Callable[[Submission], Submission] = lambda submission: submission
         self.fault: Exception | None = None
         self.after_rows: Exception | None = None
+        self.quorum = 0
         self.answers = self._answers
         self.added = b""
         self.state = "done"
@@ -99,6 +100,7 @@ class MemorySite:
             epoch=0,
             members=members,
             logs=(),
+            quorum=self.quorum,
             runner="sandbox",
             runner_fault="",
             recovered=(),

@@ -250,6 +250,7 @@ def test_after_a_researcher_is_erased_the_key_is_in_no_file_of_any_member(tmp_pa
                 assert member.holding(text) == []
             assert member.index.site(ANNA.did).key(RESEARCHER.did) is None
         assert await journal.records() == []
+        assert all(member.swept for member in (there.anna, there.bruno))
         there.check(2)
         assert (await there.bruno.catalog.read(first, first + 1))[0][1] is None
         anew = SiteIndex(ANNA.did)
@@ -405,7 +406,9 @@ def test_submissions_of_a_person_who_is_still_enrolled_or_still_running_stay(tmp
         assert len(await journal.records()) == 1
         await journal.end(cid, State.DENIED, "", there.anna.clock.time)
         there.anna.clock.time += SETTLED_MILLIS + 1
+        swept = there.anna.swept
         assert await there.anna.erasure.settle() == 0
         assert await journal.records() == []
+        assert there.anna.swept == swept + 1, "what was released in it is held for nobody any more"
 
     play(tmp_path, story)

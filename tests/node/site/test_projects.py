@@ -24,7 +24,7 @@ from node.automator.hold import Holdings
 from node.automator.ledger import Ledger
 from node.message import Place
 from node.site.orders import Orders
-from node.site.projects import Ending, Projects
+from node.site.projects import AGAIN_SECONDS, Ending, Projects
 from node.storage.brought import Brought
 from node.storage.database import Database
 from node.storage.disk import DiskBlobs
@@ -261,7 +261,7 @@ def test_when_a_project_ends_what_it_left_is_gone_and_what_others_need_stays(tmp
         assert site.certificate() is None
         site.publish(TRIAL, ended=True)
         await site.projects.settle()
-        kept = [both, stays, published, await site.blobs.hash_bytes(b"another copy")]
+        kept = [both, stays, published, Cid.of(b"another copy")]
         assert set(site.files()) == {str(cid) for root in kept for cid in await site.blobs.names(root)}
         with pytest.raises(NotFound):
             site.holdings.for_site(gone, ANNA.did)
@@ -276,8 +276,8 @@ def test_when_a_project_ends_what_it_left_is_gone_and_what_others_need_stays(tmp
         [row] = await site.destroyed()
         assert (row.project, row.values, row.bytes) == (TRIAL, 3, certificate.bytes)
         assert str(DATA) in row.chain
-        assert not await site.brought.had_from(BRUNO.did, await site.blobs.hash_bytes(b"a copy of Bruno's"))
-        assert await site.brought.had_from(BRUNO.did, await site.blobs.hash_bytes(b"another copy"))
+        assert not await site.brought.had_from(BRUNO.did, Cid.of(b"a copy of Bruno's"))
+        assert await site.brought.had_from(BRUNO.did, Cid.of(b"another copy"))
 
     play(tmp_path, story)
 
@@ -516,6 +516,58 @@ def test_what_a_step_left_unnamed_before_the_end_delays_the_certificate(tmp_path
         await site.projects.settle()
         assert site.files() == []
         assert site.certificate() is not None
+
+    play(tmp_path, story)
+
+
+def test_what_nothing_names_any_more_is_swept_soon_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: bytes of what was withdrawn and erased everywhere lie on this disk for good."""
+
+    async def story(site: Bruno) -> None:
+        gone, stays = await site.blobs.add(LARGE), await site.blobs.add(b"stays")
+        for cid in (gone, stays):
+            site.holdings.publish(_entry(cid))
+        for ref in (TRIAL, OTHER):
+            site.publish(ref, not_after=NOW * 2)  # no project ends soon
+        both = {str(cid) for root in (gone, stays) for cid in await site.blobs.names(root)}
+        site.holdings.withdraw(gone)
+        await site.projects.settle()
+        assert set(site.files()) == both, "nobody has said that there is something to sweep"
+
+        def refuse(_path: Path) -> None:
+            raise OSError(30, "Read-only file system")
+
+        site.projects.litter()
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "unlink", refuse)
+            assert await site.projects.settle() == AGAIN_SECONDS
+        await site.projects.settle()
+        assert site.files() == [str(stays)]
+
+        async def again(*_: object) -> None:
+            raise Crash
+
+        monkeypatch.setattr(DiskBlobs, "drop", again)
+        await site.projects.settle()  # and once is enough
+
+    play(tmp_path, story)
+
+
+def test_whoever_withdraws_wakes_what_sweeps(tmp_path: Path) -> None:
+    """Lost: the store is swept when the next project ends, which may be never."""
+
+    async def story(site: Bruno) -> None:
+        gone = await site.blobs.add(b"gone")
+        site.holdings.publish(_entry(gone))
+        for ref in (TRIAL, OTHER):
+            site.publish(ref, not_after=NOW * 2)  # no project ends soon
+        site.nursery.start_soon(site.projects.run)
+        await trio.testing.wait_all_tasks_blocked()
+        site.holdings.withdraw(gone)
+        site.projects.litter()
+        with trio.fail_after(20):
+            while site.files():  # noqa: ASYNC110 - what is waited for is on the disk
+                await trio.sleep(0.01)
 
     play(tmp_path, story)
 

@@ -19,6 +19,7 @@ from catalog.tiles import Tile
 from node.storage import stored
 from node.storage.fsck import check_folder
 from node.storage.log import DiskLog
+from tests.catalog.listed import tiles_of
 
 ORIGIN = "comity.example/st-anna/audit/0"
 KEY, WITNESS = PrivateKey(b"\7" * 32), PrivateKey(b"\x09" * 32)
@@ -74,10 +75,10 @@ def test_what_was_appended_is_there_signed_for_after_reopening(tmp_path):
                 leaf = decode_leaf(await log.leaf(index))
                 assert body == b"body %d" % index
                 assert opens(leaf, body, salt)
-                assert (leaf.kind_name, leaf.epoch_number, leaf.belongs_to(ORIGIN)) == ("intent", 3, True)
+                assert (leaf.kind_name, leaf.epoch, leaf.belongs_to(ORIGIN)) == ("intent", bytes([0, 0, 0, 3]), True)
             log.epoch = 4
             assert await log.append(entries(600, 601)) == 600
-            assert decode_leaf(await log.leaf(600)).epoch_number == 4
+            assert decode_leaf(await log.leaf(600)).epoch == bytes([0, 0, 0, 4])
 
     trio.run(main)
 
@@ -105,7 +106,7 @@ def test_the_folder_is_a_tiled_log_that_an_independent_reader_verifies(tmp_path,
     assert len(hashes) == checkpoint.size == size
     assert merkle.Frontier().extend(hashes).root == checkpoint.root
     tiles.check_tiles(size, checkpoint.root, lambda *at: (folder / Tile(*at).path).read_bytes())
-    assert files(folder) == {"checkpoint", *(tile.path for tile in tiles.tiles_of(size))}
+    assert files(folder) == {"checkpoint", *(tile.path for tile in tiles_of(size))}
 
 
 def test_every_narrower_tile_within_the_tree_is_served_and_nothing_else(tmp_path):
@@ -556,7 +557,7 @@ def test_a_node_killed_at_any_write_comes_back_with_the_old_log_or_the_new(tmp_p
         report = check_folder(folder, ORIGIN, KEY.did)
         assert report.ok, report.faults
         assert not report.leftovers
-        assert files(folder) == {"checkpoint", *(tile.path for tile in tiles.tiles_of(report.size))}
+        assert files(folder) == {"checkpoint", *(tile.path for tile in tiles_of(report.size))}
         return found
 
     trio.run(prepare)

@@ -9,6 +9,7 @@ from catalog.merkle import Frontier, leaf_hash, verify_consistency, verify_inclu
 from node.storage.fsck import check_folder
 from node.storage.log import DiskLog
 from node.storage.replica import ReplicaLog
+from tests.catalog.listed import tiles_of
 
 ORIGIN = "comity.example/st-anna/catalog/0"
 KEY, OTHER = PrivateKey(b"\7" * 32), PrivateKey(b"\x09" * 32)
@@ -55,7 +56,7 @@ def test_a_replica_follows_its_source_and_holds_the_same_bytes(tmp_path):
                     assert (replica.note, replica.root) == (log.note, log.root)
                 await replica.extend(log.note, [])
                 size = replica.size
-                for tile in tiles.tiles_of(size):
+                for tile in tiles_of(size):
                     assert await replica.tile(tile.path) == await log.tile(tile.path)
                 proof = await replica.prove(5, size)
                 verify_inclusion(leaf_hash(await replica.leaf(5)), 5, size, log.root, proof)
@@ -262,7 +263,7 @@ def test_what_is_brought_in_parts_is_seen_by_nobody_before_its_checkpoint_and_dr
                 await replica.add(leaves[768:1280])
                 await replica.extend(log.note, leaves[1280:])
                 assert (replica.size, replica.root) == (1300, log.root)
-                for tile in tiles.tiles_of(1300):
+                for tile in tiles_of(1300):
                     assert await replica.tile(tile.path) == await log.tile(tile.path), tile
                 assert [file.name for file in (tmp_path / "copy" / "tile" / "entries").iterdir() if file.is_dir()] == [
                     "005.p"
