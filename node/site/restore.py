@@ -22,7 +22,7 @@ from node.config import Folder
 from node.keyfile import read_identity
 from node.replicate.catchup import Sender, fetch_bodies, fetch_leaves
 from node.site.site import Site
-from node.site.standing import Heard, Sighting, fault_of
+from node.site.standing import Heard, Sighting, ask_members, fault_of
 from node.site.together import aside, side_by_side
 from node.storage.reopened import reopen, unfinished
 from node.storage.replica import ReplicaLog
@@ -44,14 +44,15 @@ async def restore(folder: Folder, root: Signer, tell: Tell) -> None:
     await _finish(folder, root, tell)
     heard, logs = await _look(folder, root, tell)
     catalog = [each for each in heard.sightings if each.log is LogName.CATALOG]
-    if any(_is_fork(fault) for fault in logs[LogName.CATALOG]):
-        await _reopen(folder, root, LogName.CATALOG, catalog, tell)
-    elif logs[LogName.CATALOG]:
+    forked = any(_is_fork(fault) for fault in logs[LogName.CATALOG])
+    if not forked and logs[LogName.CATALOG]:
         await _complete(folder, catalog, tell)
-    else:
+    if forked or heard.away:
+        await _reopen(folder, root, LogName.CATALOG, catalog, tell)
+    elif not logs[LogName.CATALOG]:
         tell("The catalog is whole: no member has seen more of it.")
     reopening = None
-    if logs[LogName.AUDIT]:
+    if logs[LogName.AUDIT] or heard.away:
         audit = [each for each in heard.sightings if each.log is LogName.AUDIT]
         reopening = await _reopen(folder, root, LogName.AUDIT, audit, tell)
     else:
@@ -77,12 +78,13 @@ async def _look(folder: Folder, root: Signer, tell: Tell) -> tuple[Heard, dict[L
             raise Denied("this key does not act as the root of this site; give the one that does with --root-key")
         if site.membership.consortium is None:
             raise Infeasible("this site is in no consortium, so nobody has seen more of it; just run it")
-        heard = await site.hear(HEAR_SECONDS)
-        names = site.membership.names
+        names, others = site.membership.names, [each for each in site.membership.nodes if each != site.root]
+        logs = list(site.logs.values())
+        heard = await ask_members(site.reach, site.root, others, logs, len(others), HEAR_SECONDS)
         asked = ", ".join(sorted(names.get(each, each) for each in heard.answered)) or "nobody"
         tell(f"Asked what they have seen of this site's logs: {asked}.")
+        away = "; ".join(f"{names.get(each, each)}: {why}" for each, why in heard.away.items())
         if len(heard.answered) < site.enough:
-            away = "; ".join(f"{names.get(each, each)}: {why}" for each, why in heard.away.items())
             raise Unreachable(f"{site.enough} members must answer before this site knows what it lacks ({away})")
         faults: dict[LogName, list[str]] = {log: [] for log in LogName}
         told: dict[str, None] = {}
@@ -98,6 +100,9 @@ async def _look(folder: Folder, root: Signer, tell: Tell) -> tuple[Heard, dict[L
                 faults[each.log].append(fault)
         for line in told:
             tell(line)
+        if heard.away:
+            # What it has seen cannot be gone on beside: that would be a second history.
+            tell(f"Both logs go on in a new epoch, for who did not answer may have seen more of them ({away}).")
         return heard, faults
     finally:
         await site.aclose()
