@@ -27,6 +27,7 @@ from catalog.body import write_body
 from catalog.cid import Cid
 from catalog.dataset import DatasetFields, Level
 from catalog.entry import Entry
+from catalog.erasable import as_counted
 from catalog.index import Index, SiteIndex
 from catalog.key import PrivateKey
 from catalog.member import Role
@@ -54,7 +55,7 @@ class Catalog(SiteIndex):
 
     def tell(self, entry: Entry) -> None:
         """Let ``entry`` count."""
-        self.versions.count(entry, b"", bound=False)
+        self.versions.count(entry, b"", as_counted(entry))
 
 
 def measure() -> Report:

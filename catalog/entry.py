@@ -55,7 +55,7 @@ KINDS: Final[dict[str, Kind]] = {
     "block": _kind(BlockFields, "cid", _AUTHOR),
     "endorse": _kind(EndorseFields, "block", _STEWARD),
     "grant": _kind(GrantFields, "cid", _AUTHOR),
-    "revoke": _kind(RevokeFields, "grant", _AUTHOR),
+    "revoke": _kind(RevokeFields, "subject", _AUTHOR),
     "claim": _kind(ClaimFields, "person", _STEWARD),
     "project": _kind(ProjectFields, "name", _STEWARD),
     "approve": _kind(ApproveFields, "subject", _STEWARD),

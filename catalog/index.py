@@ -11,15 +11,15 @@ that was the latest. What does not count is kept as a fault with its reason; it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypeVar
 
 from catalog.block import BlockFields
 from catalog.body import Body
 from catalog.dagcbor import Value
 from catalog.entry import KINDS, WITNESS_KINDS, Entry
 from catalog.epoch import EpochSignatureFields
-from catalog.erasable import check_withdrawal, is_bound
+from catalog.erasable import as_counted, check_withdrawal
 from catalog.error import NotFound, VerificationFailed
 from catalog.grant import Grant, GrantFields
 from catalog.key import check
@@ -30,10 +30,16 @@ from catalog.origin import LogName
 from catalog.project import ProjectFields
 from catalog.reading import Reading, read_signed
 from catalog.revoke import RevokeFields
-from catalog.versions import HeldVersions, Versions, held
+from catalog.versions import HeldVersions, Versions, held, subject_key
 from catalog.withdraw import WithdrawFields
 
 T = TypeVar("T", bound=Value)
+
+_READING: Final = 1
+"""Raised when this module, or what it asks, judges otherwise than before what counts."""
+
+RULES: Final = f"{_READING} {' '.join(sorted(KINDS))}"
+"""By what rules a log was read: what another version read, by others, is not taken up."""
 
 
 class SiteIndex:
@@ -79,7 +85,7 @@ class SiteIndex:
         if kind and kind not in KINDS and is_critical(kind):
             self.stop(f"this version does not know the kind «{kind}» of its entry {index}; update this node")
         if reading.unread:
-            self.versions.hide(index)
+            self.versions.hide(index, lacking=not reading.fault)
         if reading.entry is None:
             if reading.fault:
                 self.versions.blame(index, reading.fault)
@@ -88,15 +94,23 @@ class SiteIndex:
             self._check_counts(reading.entry)
         except VerificationFailed as error:
             if self.keys.cut(reading.entry.body.actor, index):
-                self.versions.forget([index])  # honest versions after it may have named it as what they replace
+                self.versions.hide(
+                    index, lacking=False
+                )  # honest versions after it may have named it as what they replace
             self.versions.blame(index, str(error))
             return None
-        self.versions.count(reading.entry, reading.digest, is_bound(reading.entry))
+        self.versions.count(reading.entry, reading.digest, as_counted(reading.entry))
         if isinstance(reading.entry.fields, KeyFields):
             self.keys.take(index, reading.entry.fields)
         elif isinstance(reading.entry.fields, WithdrawFields):
-            self.versions.forget(reading.entry.fields.places)
+            self._forget(reading.entry.fields.places)
         return reading.entry
+
+    def _forget(self, places: Sequence[int]) -> None:
+        found = (self.versions.counted(place) for place in places)
+        keys = {each.subject for each in found if each is not None and each.kind == "key"}
+        self.keys.forget([did for did in self.keys.stolen if subject_key(did) in keys])
+        self.versions.forget(places)
 
     def authorise(self, entry: Entry) -> None:
         """Check that ``entry``, as the next one, would be signed by whom it needs and replace the latest version.
@@ -154,9 +168,8 @@ class SiteIndex:
             return latest.body.actor == body.actor  # a researcher shares on only what is the researcher's own
         if isinstance(entry.fields, GrantFields):
             return self._may_grant(entry.fields.grant, body.actor, key.role)
-        if isinstance(entry.fields, RevokeFields) and key.role is not Role.STEWARD:
-            issued = self.latest("grant", entry.subject)
-            return issued is not None and issued.body.actor == body.actor
+        if isinstance(entry.fields, RevokeFields):
+            return key.role is Role.STEWARD if entry.fields.issuer is None else entry.fields.issuer == body.actor
         return True
 
     def _may_grant(self, grant: Grant, actor: str, role: Role) -> bool:

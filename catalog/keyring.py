@@ -7,7 +7,7 @@ read again from its first leaf: see :attr:`Keyring.due`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -138,6 +138,17 @@ class Keyring:
         elif fields.role is Role.NODE or before is not None:
             ends = place if fields.until is None else min(fields.until, place)
             self.nodes[fields.did] = NodeKey(ends, fields.audit_until or 0)
+
+    @property
+    def stolen(self) -> frozenset[str]:
+        """The keys that were taken back as stolen."""
+        return frozenset((*self._known, *self._found))
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """All entries about these keys were erased: it is as if there had never been any."""
+        for did in keys:
+            self._known.pop(did, None)
+            self._found.pop(did, None)
 
     def signs(self, did: str, log: LogName, place: int) -> bool:
         """Whether ``did`` was this site's node key, and what it signed at ``place`` of ``log`` counts."""

@@ -8,6 +8,7 @@ whoever holds it holds evidence.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, ClassVar, Final
 
 import msgspec
@@ -63,6 +64,17 @@ def check_chain(site: str, log: LogName, chain: Sequence[Reopening], roots: Sequ
         VerificationFailed: one is of another log, out of order, takes over less than the one before it, or is signed
             by another key.
     """
+    check_accepted(site, log, chain, roots)
+    if chain and not _signed_by(chain[-1], *roots[-1:]):
+        raise _unsigned(log)
+
+
+def check_accepted(site: str, log: LogName, chain: Sequence[Reopening], roots: Sequence[str]) -> None:
+    """Check reopenings that were accepted in their time: as :func:`check_chain`, by whichever root acted then.
+
+    Raises:
+        VerificationFailed: as for that.
+    """
     size = 0
     for number, reopening in enumerate(chain, 1):
         if (reopening.site, reopening.log, reopening.number) != (site, log, number):
@@ -70,16 +82,19 @@ def check_chain(site: str, log: LogName, chain: Sequence[Reopening], roots: Sequ
         if reopening.size < size:
             raise VerificationFailed("a new epoch of a log drops leaves that the epoch before it took over")
         size = reopening.size
-        signers = roots if number < len(chain) else roots[-1:]
-        if not any(_signed_by(reopening, did) for did in signers):
-            raise VerificationFailed(
-                f"a new epoch of the {log} log is not opened by the root key of its site; the log stays as it was"
-            )
+        if not _signed_by(reopening, *roots):
+            raise _unsigned(log)
 
 
-def _signed_by(reopening: Reopening, did: str) -> bool:
-    try:
-        check(reopening, did)
-    except VerificationFailed:
-        return False
-    return True
+def _unsigned(log: LogName) -> VerificationFailed:
+    return VerificationFailed(
+        f"a new epoch of the {log} log is not opened by the root key of its site; the log stays as it was"
+    )
+
+
+def _signed_by(reopening: Reopening, *dids: str) -> bool:
+    for did in dids:
+        with suppress(VerificationFailed):
+            check(reopening, did)
+            return True
+    return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
+from itertools import islice
 from typing import Final, Protocol
 
 import msgspec
@@ -23,11 +24,17 @@ def subject_key(subject: str) -> bytes:
 
 
 class Counted(msgspec.Struct, frozen=True):
-    """What an entry that counted at its place was about. One that is ``bound`` is never withdrawn."""
+    """What an entry that counted at its place was about. One that is ``bound`` is never withdrawn.
+
+    ``grant`` is the subject of the grant that a revocation ends; ``signer`` is who signed it, as the subject of an
+    enrolment, where that may be somebody who can be forgotten. Both are ``None`` of other entries.
+    """
 
     kind: str
     subject: bytes
     bound: bool = False
+    grant: bytes | None = None
+    signer: bytes | None = None
 
 
 class Versions(Protocol):
@@ -50,8 +57,11 @@ class Versions(Protocol):
     def newest(self, kind: str, subject: bytes) -> int | None:
         """The place of the newest entry of a subject."""
 
-    def places(self, kind: str, subject: bytes) -> Iterable[int]:
-        """The places of all entries of a subject that counted, ascending."""
+    def places(self, kind: str, subject: bytes, most: int) -> Iterable[int]:
+        """The places of the first ``most`` entries of a subject that counted, ascending."""
+
+    def signed(self, signer: bytes, most: int) -> Iterable[int]:
+        """The places of ``most`` entries that counted and have this ``signer`` (:class:`Counted`), or of all."""
 
     def entries(self, kind: str, start: int = 0) -> Iterator[Entry]:
         """The newest entry of each subject, those from the place ``start`` on, in the order of their places.
@@ -63,11 +73,14 @@ class Versions(Protocol):
     def counted(self, place: int) -> Counted | None:
         """What counted at ``place``, even if something replaced it since."""
 
-    def count(self, entry: Entry, digest: bytes, bound: bool) -> None:
-        """Take the next entry that counts."""
+    def count(self, entry: Entry, digest: bytes, counted: Counted) -> None:
+        """Take the next entry that counts, and what is remembered of it once something replaced it."""
 
-    def hide(self, place: int) -> None:
-        """What stands at ``place`` could not be read here: it may be a version of anything."""
+    def hide(self, place: int, lacking: bool) -> None:
+        """What stands at ``place`` could not be read here: it may be a version of anything.
+
+        ``lacking`` says that its body is not here, and may still come.
+        """
 
     def is_hidden(self, place: int) -> bool:
         """Whether it is not known what stands at ``place``."""
@@ -95,6 +108,7 @@ class HeldVersions:
         self._places: dict[tuple[str, bytes], list[int]] = {}
         self._entries: dict[int, Entry] = {}
         self._counted: dict[int, Counted] = {}
+        self._signed: dict[bytes, set[int]] = {}
         self._hidden: set[int] = set()
         self.faults: dict[int, str] = {}
 
@@ -108,9 +122,13 @@ class HeldVersions:
         places = self._places.get((kind, subject))
         return places[-1] if places else None
 
-    def places(self, kind: str, subject: bytes) -> Iterable[int]:
+    def places(self, kind: str, subject: bytes, most: int) -> Iterable[int]:
         """See :class:`Versions`."""
-        return tuple(self._places.get((kind, subject), ()))
+        return self._places.get((kind, subject), [])[:most]
+
+    def signed(self, signer: bytes, most: int) -> Iterable[int]:
+        """See :class:`Versions`."""
+        return tuple(islice(self._signed.get(signer, ()), most))
 
     def entries(self, kind: str, start: int = 0) -> Iterator[Entry]:
         """See :class:`Versions`."""
@@ -121,17 +139,18 @@ class HeldVersions:
         """See :class:`Versions`."""
         return self._counted.get(place)
 
-    def count(self, entry: Entry, digest: bytes, bound: bool) -> None:  # noqa: ARG002
+    def count(self, entry: Entry, digest: bytes, counted: Counted) -> None:  # noqa: ARG002
         """See :class:`Versions`."""
-        counted = Counted(entry.body.kind, subject_key(entry.subject), bound)
         places = self._places.setdefault((counted.kind, counted.subject), [])
         if places:
             del self._entries[places[-1]]
         places.append(entry.index)
         self._entries[entry.index] = entry
         self._counted[entry.index] = counted
+        if counted.signer is not None:
+            self._signed.setdefault(counted.signer, set()).add(entry.index)
 
-    def hide(self, place: int) -> None:
+    def hide(self, place: int, lacking: bool) -> None:  # noqa: ARG002
         """See :class:`Versions`."""
         self._hidden.add(place)
 
@@ -151,6 +170,8 @@ class HeldVersions:
                 kept.remove(place)
                 if not kept:
                     del self._places[counted.kind, counted.subject]
+                if counted.signer is not None:
+                    self._signed[counted.signer].remove(place)
 
     def blame(self, place: int, reason: str) -> None:
         """See :class:`Versions`."""

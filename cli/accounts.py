@@ -15,6 +15,7 @@ from catalog.index import SiteIndex
 from catalog.key import check
 from catalog.leaf import Leaf
 from catalog.origin import LogName
+from catalog.reopening import Reopening
 from node.api.committed import check_committed
 from privacy.grant import widens
 from workflow.account import (
@@ -22,6 +23,7 @@ from workflow.account import (
     AccessFields,
     AccountFields,
     EntryFields,
+    HaltFields,
     HeadsFields,
     Link,
     ReleaseFields,
@@ -35,7 +37,8 @@ from workflow.submission import Submission
 class Accounts:
     """What the bodies of the audit log of ``site`` said so far; ``indexes`` are the catalogs that are here, by root.
 
-    ``unread`` are bodies that are erased, damaged or not here; ``releases`` the places where this site released.
+    ``unread`` are bodies that are erased, damaged or not here; ``releases`` the places where this site released;
+    ``mistaken`` those that note another entry than stands in the catalog, since its root last began that anew.
     """
 
     site: str
@@ -44,6 +47,7 @@ class Accounts:
     heads: dict[str, Link] = field(default_factory=dict)
     unread: set[int] = field(default_factory=set)
     releases: list[int] = field(default_factory=list)
+    mistaken: list[tuple[int, str]] = field(default_factory=list)
 
     def read(self, at: int, leaf: Leaf, body: Body) -> AccountFields:
         """The fields of one body, by a key that is this site's node there, and of what it says others signed.
@@ -83,7 +87,9 @@ class Accounts:
             case HeadsFields():
                 self._check_heads(at, fields)
             case EntryFields():
-                self._check_entry(body.kind, fields)
+                self._check_entry(at, body.kind, fields)
+            case HaltFields(reopening=bytes() as opened) if decode(Reopening, opened).log is LogName.CATALOG:
+                self.mistaken.clear()  # what was noted before may have stood in a history that was left
             case _:
                 pass
         if any(gaps):
@@ -144,8 +150,8 @@ class Accounts:
         found = (index.typed(GrantFields, "grant", str(cited)) for index in self.indexes.values())
         return next((each for each in found if each is not None), None)
 
-    def _check_entry(self, kind: str, noted: EntryFields) -> None:
+    def _check_entry(self, at: int, kind: str, noted: EntryFields) -> None:
         """The entry that it notes is the catalog's, where that still has it as the latest."""
         for entry in self.indexes[self.site].entries(kind):
             if entry.index == noted.entry and (cid_of(entry.body), entry.body.actor) != (noted.body, noted.actor):
-                raise VerificationFailed(f"it notes another entry than stands at {noted.entry} of the catalog")
+                self.mistaken.append((at, f"it notes another entry than stands at {noted.entry} of the catalog"))

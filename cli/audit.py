@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from catalog.error import BadInput, Unreachable, VerificationFailed
-from cli.output import clean, counted, pairs, say, show
+from catalog.error import BadInput, VerificationFailed
+from cli.answer import tell_rows
+from cli.output import counted, pairs, say, show
 from cli.session import Session, Verbs, pass_session
 
-if TYPE_CHECKING:
-    from node.api.client import Node
-    from node.api.trail import Told
-    from node.api.view import Absent, AuditRow, Blanks, Lone
-
 _MANY = {"leaf": "leaves", "body": "bodies"}
-_HEAD = ("when", "site", "who", "what", "block", "purpose", "proof", "decision")
 
 
 @click.group(cls=Verbs)
@@ -42,7 +35,7 @@ def _asking(verb: Callable[..., None]) -> Callable[..., None]:
 def who(session: Session, dataset: str, strict: bool, since: str | None, until: str | None) -> None:
     """Ask every member who accessed DATASET; each row is printed once its proof is verified."""
     with session.node() as node:
-        _tell(session, node, {"dataset": dataset}, node.audit_who(dataset, since=since, until=until), strict)
+        tell_rows(session, node, {"dataset": dataset}, node.audit_who(dataset, since=since, until=until), strict)
 
 
 @group.command()
@@ -52,7 +45,7 @@ def who(session: Session, dataset: str, strict: bool, since: str | None, until: 
 def by(session: Session, person: str, strict: bool, since: str | None, until: str | None) -> None:
     """Ask every member what PERSON (a name, NAME@SITE or a key) did there."""
     with session.node() as node:
-        _tell(session, node, {"person": person}, node.audit_by(person, since=since, until=until), strict)
+        tell_rows(session, node, {"person": person}, node.audit_by(person, since=since, until=until), strict)
 
 
 @group.command("log")
@@ -65,79 +58,11 @@ def whole_log(
 ) -> None:
     """Read all rows of this site's audit log, or of other members' as far as they allow it."""
     with session.node() as node:
-        asked = [each.name for each in node.members()] if everywhere else sites
+        members = node.members()
+        asked = [each.name for each in members] if everywhere else sites
         told = node.audit_log(asked, since=since, until=until)
-        _tell(session, node, {"sites": list(asked)}, told, strict, len(asked) or 1)
-
-
-@dataclass(slots=True)
-class _Answer:
-    """What came, by its kind: rows, and what is missing."""
-
-    asked: int
-    rows: list[AuditRow] = field(default_factory=list)
-    absent: list[Absent] = field(default_factory=list)
-    blanks: list[Blanks] = field(default_factory=list)
-    lone: list[Lone] = field(default_factory=list)
-
-    def say(self) -> None:
-        """What stands below the rows."""
-        answered = self.asked - len({each.site for each in self.absent})
-        sites = f"{answered} of {counted(self.asked, 'site')} answered"
-        say(f"{counted(len(self.rows), 'row')}, each verified against its site's log; {sites}.")
-        below = sum(len(each.cosigners) < each.quorum for each in self.rows)
-        if below:
-            say(f"{below} of them stand under checkpoints that fewer members than the quorum have cosigned")
-        for away in self.absent:
-            say(f"{away.site_name} gave no answer: {away.reason}")
-        for held in self.blanks:
-            say(f"{held.site_name}: {counted(held.count, 'further row')}, erased or not for you")
-        for odd in self.lone:
-            say(f"no counterpart: {odd}")
-
-    def check(self, strict: bool) -> None:
-        """Fail where nothing is known, or, if ``strict``, where anything is missing."""
-        away = list(dict.fromkeys(each.site_name for each in self.absent))
-        if away and len(away) == self.asked and not self.rows:
-            raise Unreachable("no site gave an answer, so nothing is known; ask again later")
-        if away and strict:
-            raise Unreachable(f"{', '.join(away)} gave no answer, so the list may lack rows; ask again later")
-        if self.lone and strict:
-            raise VerificationFailed(
-                f"{counted(len(self.lone), 'row')} without a counterpart; the first: {self.lone[0]}"
-            )
-
-
-def _tell(
-    session: Session, node: Node, about: dict[str, object], told: Iterable[Told], strict: bool, asked: int = 0
-) -> None:
-    """Print each row as it comes, then what is missing: sites, rows that are not shown, rows without a counterpart."""
-    from node.api.view import Absent, AuditRow, Blanks
-
-    members = [each.name for each in node.members()]
-    answer = _Answer(asked or len(members))
-    widths = () if session.json else _widths(node, members)
-    for each in told:
-        match each:
-            case AuditRow():
-                if not session.json:
-                    _print(each, widths, first=not answer.rows)
-                answer.rows.append(each)
-            case Absent():
-                answer.absent.append(each)
-            case Blanks():
-                answer.blanks.append(each)
-            case _:
-                answer.lone.append(each)
-    found = {"rows": answer.rows, "absent": answer.absent, "blanks": answer.blanks, "lone": answer.lone}
-    show(session, {**about, **found}, answer.say)
-    answer.check(strict)
-
-
-def _print(row: AuditRow, widths: tuple[int, ...], *, first: bool) -> None:
-    if first:
-        _line(_HEAD, widths)
-    _line(_cells(row), widths)
+        here = [each.name for each in members if each.here]
+        tell_rows(session, node, {"sites": list(asked)}, told, strict, asked or here)
 
 
 @group.command()
@@ -246,32 +171,3 @@ def _beside(unchecked: int, absent: int, erased: int) -> str:
     ]
     shown = ", ".join(f"{_of(count, noun)} {what}" for count, noun, what in told if count)
     return f" ({shown})" if shown else ""
-
-
-def _cells(row: AuditRow) -> tuple[str, ...]:
-    from node.api.quantity import clock_text
-
-    where = f"{row.who}@{row.home_name}" if row.home_name and row.home_name != row.who else row.who
-    return (
-        clock_text(row.at),
-        row.site_name,
-        where,
-        row.kind,
-        row.block_name or "–",
-        row.purpose or "–",
-        row.proof,
-        row.verdict or "–",
-    )
-
-
-def _widths(node: Node, sites: Sequence[str]) -> tuple[int, ...]:
-    """Of the columns, from what may stand in them: the rows themselves are not known before they are printed."""
-    people = [f"{each.fields.name}@{each.site_name}" for each in node.people() if each.fields.role != "node"]
-    blocks = [each.fields.name for each in node.blocks()]
-    site = max(map(len, (*sites, "site")))
-    return (19, site, max(site, *map(len, people), 0), 8, max(map(len, (*blocks, "…12345678"))), 11, 30, 0)
-
-
-def _line(cells: tuple[str, ...], widths: tuple[int, ...]) -> None:
-    shown = (clean(cell).ljust(width) for cell, width in zip(cells, widths, strict=True))
-    print("  ".join(shown).rstrip(), flush=True)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from node.api.view import AuditRow
 
 _COLUMNS = (
-    "at", "site", "index", "kind", "person", "who", "home", "project", "purpose", "block", "allowed", "rules",
-    "reason", "leaves", "cosigned_by", "quorum",
+    "at", "site", "index", "kind", "person", "who", "home", "project", "project_site", "purpose", "block", "grant",
+    "allowed", "rules", "reason", "leaves", "cosigned_by", "quorum",
 )  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def export(told: Iterable[tuple[Told, Account | None]], sink: Sink) -> Exported:
     Raises:
         VerificationFailed: a row is false, or its event is no valid AuditEvent; what was written before stays.
     """
-    from node.api.view import AuditRow
+    from node.api.view import Answered, AuditRow
 
     done = Exported()
     try:
@@ -54,7 +54,7 @@ def export(told: Iterable[tuple[Told, Account | None]], sink: Sink) -> Exported:
             if isinstance(each, AuditRow) and account is not None:
                 sink.put(each, account)
                 done.rows += 1
-            else:
+            elif not isinstance(each, Answered):
                 done.lacking.append(each)
     finally:
         sink.close()
@@ -126,8 +126,9 @@ class Csv:
 
         cells = (
             clock_text(row.at), row.site_name, row.index, row.kind, row.person or "", row.who, row.home_name,
-            row.project, row.purpose, row.block or "", "" if row.allowed is None else row.allowed,
-            " ".join(row.rules), row.reason, row.size, len(row.cosigners), row.quorum,
+            row.project, row.project_site, row.purpose, row.block or "", row.grant or "",
+            "" if row.allowed is None else row.allowed, " ".join(row.rules), row.reason, row.size, len(row.cosigners),
+            row.quorum,
         )  # fmt: skip
         self._table.writerow([_plain(str(cell)) for cell in cells])
 

@@ -8,7 +8,7 @@ epochs, each checked against the one before; a release that fewer have cosigned 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +23,15 @@ from catalog.keyring import Charter
 from catalog.leaf import Leaf, decode_leaf, opens
 from catalog.note import parse_note
 from catalog.origin import LogName
+from catalog.reopening import Reopening
 from catalog.tiles import bundles
 from cli.accounts import Accounts
 from node.config import Folder, read_config
 from node.storage.bodies import FILE
-from node.storage.consortium import read_epochs, read_only
+from node.storage.consortium import read_accepted, read_epochs, read_only
 from node.storage.fsck import check_folder
 from node.storage.logfolder import CHECKPOINT, read_note
-from node.storage.reopened import origin_in
+from node.storage.reopened import origin_in, read_reopenings, unopened
 from node.storage.tilefolder import TileFolder
 
 
@@ -125,6 +126,7 @@ def verify_site(directory: Path, root: str | None = None) -> SiteReport:
         {root: key for root, key in keys.items() if key is not None},
         epochs[-1].quorum if epochs else 0,
         {root: index for root, (index, _) in indexes.items()},
+        read_accepted(folder.state),
     )
     logs = [_Log(folder.catalog, site, node, LogName.CATALOG), _Log(folder.audit, site, node, LogName.AUDIT)]
     reports, faults, waiting = [], [], []
@@ -169,13 +171,23 @@ class _Checked:
     nodes: Mapping[str, str]
     quorum: int
     indexes: Mapping[str, SiteIndex]
+    reopenings: Sequence[Reopening]
+
+    def opened(self, log: _Log) -> Sequence[Reopening]:
+        """What opened the epochs of a log: beside a site's own, in its database for a replica."""
+        if log.path.parent != self.replicas:
+            return read_reopenings(log.path)
+        return [each for each in self.reopenings if (each.site, each.log) == (log.site, log.name)]
 
 
 def _check(checked: _Checked, log: _Log, signatures: int) -> tuple[LogReport, list[str], list[str]]:
     name = log.path.relative_to(checked.directory).as_posix()
     others = {site: node for site, node in checked.nodes.items() if site != log.site}
-    report = check_folder(log.path, origin_in(log.path, log.site, log.name), log.node, others)
+    origin = origin_in(log.path, log.site, log.name)
+    report = check_folder(log.path, origin, log.node, others)
     wrong: list[tuple[int | None, str]] = []
+    roots = [did for _, did in checked.indexes[log.site].keys.charter.roots]
+    unproven = unopened(log.path, origin, checked.opened(log), roots)
     late: list[str] = []
     if log.name is LogName.CATALOG:
         wrong += sorted(checked.indexes[log.site].faults.items())
@@ -191,6 +203,7 @@ def _check(checked: _Checked, log: _Log, signatures: int) -> tuple[LogReport, li
     # A body that is not what its leaf commits to is named once, by the check of the log.
     named = {fault.index for fault in report.faults}
     faults = [f"{name}/{fault}" for fault in report.faults]
+    faults += [f"{name}/{CHECKPOINT}: {unproven}"] if unproven else []
     faults += [f"{name}/{FILE}: {_at(index)}{reason}" for index, reason in wrong if index not in named or index is None]
     counted = LogReport(
         path=name,
@@ -273,7 +286,7 @@ def _accounts(accounts: Accounts, log: _Log) -> tuple[int, list[tuple[int | None
         except VerificationFailed as error:
             wrong.append((at, str(error)))
         checked += 1
-    return checked, wrong
+    return checked, [*wrong, *accounts.mistaken]
 
 
 def _entries(folder: Path) -> Iterator[tuple[int, Leaf, bytes | None]]:

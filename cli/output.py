@@ -6,6 +6,7 @@ such and never sent.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -105,6 +106,43 @@ def confirmed(yes: bool, question: str) -> None:
 
         raise BadInput("this asks before it is done, and there is no terminal to ask at; give --yes")
     click.confirm(question, abort=True)
+
+
+class Footer:
+    """A line at the foot of a screen, on standard error: what is waited for. Where nobody looks, there is none.
+
+    Lines that are printed come above it, if they are printed while it is :meth:`cleared`.
+    """
+
+    def __init__(self) -> None:
+        self._shown = ""
+        self._screen = sys.stderr.isatty()
+
+    def show(self, text: str) -> None:
+        """Say ``text`` there, cut to the screen's width; with no text there is no line."""
+        room = shutil.get_terminal_size().columns - 1
+        text = clean(text)[:room]
+        if self._screen and text != self._shown:
+            print(f"\r\x1b[2K{text}", end="", file=sys.stderr, flush=True)
+            self._shown = text
+
+    @contextmanager
+    def cleared(self) -> Iterator[None]:
+        """Take it away for as long as something else is printed."""
+        text = self._shown
+        self.show("")
+        yield
+        self.show(text)
+
+
+@contextmanager
+def footer() -> Iterator[Footer]:
+    """A :class:`Footer`, gone in the end."""
+    made = Footer()
+    try:
+        yield made
+    finally:
+        made.show("")
 
 
 @contextmanager

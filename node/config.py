@@ -109,6 +109,11 @@ class Folder:
         return self.path / "logs" / "audit"
 
     @property
+    def restoring(self) -> Path:
+        """What a restore works with; there until it has come to its end, and no node starts beside it."""
+        return self.path / "restoring"
+
+    @property
     def replicas(self) -> Path:
         """The other members' catalog logs."""
         return self.path / "replicas"

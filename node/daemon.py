@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from catalog.error import BadInput, ComityError
+from catalog.error import BadInput, ComityError, Conflict
 from node.api.server import serve_api
 from node.config import Folder, read_config
 from node.holding import held
@@ -42,6 +42,8 @@ def run(folder: Folder) -> int:
     folder = Folder(folder.path.absolute())  # sandboxes mount what lies in it, whatever folder they start from
     read_config(folder)
     with held(folder):
+        if folder.restoring.exists():
+            raise Conflict(f"the restore of {folder.path} did not come to its end; run «comity site restore» again")
         while trio.run(partial(_serve, folder)):
             print("starting anew.", flush=True)
     return 0

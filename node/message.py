@@ -23,6 +23,7 @@ from catalog.error import (
     VerificationFailed,
     shown,
 )
+from catalog.fork import Fork
 from catalog.headmap import HeadProof
 from catalog.key import Did, Signed
 from catalog.project import ProjectRef
@@ -140,10 +141,14 @@ class Halt(Signed, frozen=True, kw_only=True):
 
 
 class SeenAnswer(Value, frozen=True, kw_only=True):
-    """What a member has seen of the asking site's own logs: the checkpoints that this one signed, and its epochs."""
+    """What a member has seen of the asking site's own logs: checkpoints that this one signed, epochs, and forks.
+
+    The ``forks`` are those of the logs in the epochs that they have now.
+    """
 
     notes: Annotated[tuple[Note, ...], msgspec.Meta(max_length=8)]
     reopenings: Annotated[tuple[Reopening, ...], msgspec.Meta(max_length=MAX_REOPENINGS)]
+    forks: Annotated[tuple[Fork, ...], msgspec.Meta(max_length=2)] = ()
 
 
 class ReceiptsAnswer(Value, frozen=True, kw_only=True):

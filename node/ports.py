@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from catalog.cid import Cid
 from workflow.receipt import Receipt
+from workflow.submission import Submission
 
 T = TypeVar("T")
 
@@ -121,8 +122,8 @@ class Blobs(Protocol):
 class Receiving(Protocol):
     """Writes down what other sites gave to this one."""
 
-    async def released(self, receipt: Receipt, datasets: Collection[Cid], person: str) -> None:
-        """A receipt for an order of ``person`` has come, with what its owner released; written down once."""
+    async def released(self, receipt: Receipt, datasets: Collection[Cid], submission: Submission) -> None:
+        """A receipt for an order of ``submission`` has come, with what its owner released; written down once."""
 
 
 class Aside(Protocol):

@@ -16,7 +16,7 @@ from catalog.grant import MAX_DEPTH, Action, Grant, GrantFields
 from catalog.index import Index
 from catalog.key import check
 from catalog.project import ProjectRef
-from catalog.revoke import RevokeFields
+from catalog.revoke import RevokeFields, subject_of
 from privacy.claim import stands
 from privacy.disease import Diseases
 from privacy.label import site_of
@@ -72,8 +72,11 @@ class Ledger(Protocol):
     def held(self, grant: Cid) -> Sequence[Held]:
         """Every place where the grant counts; its content has that CID."""
 
-    def revoked(self, grant: Cid, site: str) -> str | None:
-        """The reason for which the log of ``site`` revokes it; ``None`` if it does not."""
+    def revoked(self, grant: Cid, issuer: str, site: str) -> str | None:
+        """The reason for which the log of ``site`` revokes it, by its stewards' word or its ``issuer``'s.
+
+        ``None`` if it does not.
+        """
 
 
 class Logs:
@@ -91,11 +94,13 @@ class Logs:
             if (entry := site.latest("grant", subject)) is not None and isinstance(entry.fields, GrantFields)
         ]
 
-    def revoked(self, grant: Cid, site: str) -> str | None:
+    def revoked(self, grant: Cid, issuer: str, site: str) -> str | None:
         """The reason for which the log of ``site`` revokes it."""
         known = self._index.sites.get(site)
-        fields = known.typed(RevokeFields, "revoke", str(grant)) if known is not None else None
-        return fields.reason if fields is not None else None
+        if known is None:
+            return None
+        words = (known.typed(RevokeFields, "revoke", subject_of(grant, by)) for by in (None, issuer))
+        return next((fields.reason for fields in words if fields is not None), None)
 
 
 def covering(
@@ -243,8 +248,9 @@ def _check_visas(index: Index, chain: Chain, home: str, now: int) -> None:
 
 def _revoked(ledger: Ledger, cid: Cid, found: Sequence[Held]) -> str | None:
     """A grant is revoked in the log of the data's owner, or in one where it stands."""
-    sites = {found[0].grant.site, *(each.site for each in found)}
-    return next((reason for site in sites if (reason := ledger.revoked(cid, site)) is not None), None)
+    grant = found[0].grant
+    sites = {grant.site, *(each.site for each in found)}
+    return next((reason for site in sites if (reason := ledger.revoked(cid, grant.issuer, site)) is not None), None)
 
 
 def _serves(purposes: Collection[str], purpose: str, diseases: Diseases) -> bool:

@@ -123,8 +123,8 @@ class ReleaseFields(Value, frozen=True, kw_only=True):
     """The fields of a ``release``: ``value`` gains ``added``, under the policy at ``policy`` in the owner's catalog.
 
     The owner writes it before its receipt leaves (``source``), the site whose bus got the receipt when it arrives
-    (``recipient``), with the owner's signed ``statement`` and the ``place`` of the order in the owner's audit log.
-    ``site`` is the other of the two.
+    (``recipient``), with the owner's signed ``statement``, the ``place`` of the order in the owner's audit log and the
+    ``project``, which at the owner's stands in the order's intent. ``site`` is the other of the two.
     """
 
     order: Cid
@@ -140,13 +140,15 @@ class ReleaseFields(Value, frozen=True, kw_only=True):
     site: Did
     statement: Release | None = None
     place: Index | None = None
+    project: ProjectRef | None = None
 
 
 class FetchFields(Value, frozen=True, kw_only=True):
     """The fields of a ``fetch``: bytes under ``root`` went to the node of ``site``, or to ``person`` here.
 
     ``request`` is what they signed to get them: the other site's node, or the person. A site that got bytes from
-    ``site`` writes the same as ``recipient``, without it.
+    ``site`` writes the same as ``recipient``, without it. ``project`` is the one that the bytes are held or brought
+    for; none where they are for nobody's alone: data and blocks that a catalog publishes.
     """
 
     root: Cid
@@ -155,6 +157,7 @@ class FetchFields(Value, frozen=True, kw_only=True):
     chain: Chain
     side: Side = Side.SOURCE
     request: SignedRequest | None = None
+    project: ProjectRef | None = None
 
 
 class ReadFields(Value, frozen=True, kw_only=True):
@@ -180,15 +183,21 @@ class HeadsFields(Value, frozen=True, kw_only=True):
 
 
 class EntryFields(Value, frozen=True, kw_only=True):
-    """The fields of a ``grant``, ``revoke`` or ``policy`` row: ``actor`` wrote such an entry into this site's catalog.
+    """The fields of a row about an entry (:data:`NOTED`): ``actor`` wrote one of that kind into this site's catalog.
 
-    ``entry`` is its index there, ``body`` the CID of its signed body.
+    ``entry`` is its index there, ``body`` the CID of its signed body. ``grant`` is the grant that was given or revoked,
+    ``project`` the one that it is for, or that was approved; an approval that is ``withdrawn`` is none any more. Its
+    chain has the datasets of the grant, or of an approval those of the project that this site publishes. Of a grant
+    that this site cannot see, or not any more, neither project nor datasets are known.
     """
 
     entry: Index
     body: Cid
     actor: Did
     chain: Chain
+    grant: Cid | None = None
+    project: ProjectRef | None = None
+    withdrawn: bool = False
 
 
 class DestroyFields(Value, frozen=True, kw_only=True):
@@ -256,6 +265,7 @@ ACCOUNTS: dict[str, type[AccountFields]] = {
     "grant": EntryFields,
     "revoke": EntryFields,
     "policy": EntryFields,
+    "approve": EntryFields,
     "destroy": DestroyFields,
     "erase": EraseFields,
     "halt": HaltFields,
@@ -263,5 +273,5 @@ ACCOUNTS: dict[str, type[AccountFields]] = {
 }
 """The kinds of audit leaf that this version writes."""
 
-NOTED: Final = frozenset({"grant", "revoke", "policy"})
+NOTED: Final = frozenset({"grant", "revoke", "policy", "approve"})
 """Kinds of catalog entry that the node notes in its audit log when it writes them."""

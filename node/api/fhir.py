@@ -3,7 +3,10 @@
 An intent or a denial is an Authorization Decision; a person's fetch a Read; a question to the log a Query; a fetch by
 another site, and a release, a Privacy Disclosure, at the source or at the recipient. What else stands in a log is a
 security event of the application. Data here are datasets and never a patient, so the patterns' patient entity is
-absent, and no event claims a BALP profile in ``meta.profile``.
+absent, as are the agents' network addresses, which no row has; no event claims a BALP profile in ``meta.profile``.
+
+The patterns tell entities apart by their type: the one *System Object* of a Read is what was read, that of a Query what
+was asked; a decision's *Consent* is the grant. So all that stands around these is of the type *Other*.
 
 Each event carries what shows it (extensions below): the C2SP tlog-proof with the cosigned checkpoint, the leaf, and
 the salt and body that the leaf commits to.
@@ -12,15 +15,26 @@ the salt and body that the leaf commits to.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from catalog.dagcbor import encode
+from catalog.cid import Cid
+from catalog.dagcbor import decode, encode
 from catalog.proof import write_proof
 from node.api.audit import Account
 from node.api.view import AuditRow
-from workflow.account import FetchFields, ReleaseFields, Side, datasets_of
+from workflow.account import (
+    MAX_REQUEST,
+    AccessFields,
+    EntryFields,
+    FetchFields,
+    ReadFields,
+    ReleaseFields,
+    Side,
+    datasets_of,
+)
+from workflow.submission import Submission
 
 Json = dict[str, object]
 
@@ -29,15 +43,9 @@ LEAF: Final = "urn:comity:fhir:leaf"
 SALT: Final = "urn:comity:fhir:salt"
 BODY: Final = "urn:comity:fhir:body"
 
+_TERMS: Final = "http://terminology.hl7.org/CodeSystem"
 _DCM: Final = "http://dicom.nema.org/resources/ontology/DCM"
-_ENTITY: Final = "http://terminology.hl7.org/CodeSystem/audit-entity-type"
-_ROLE: Final = "http://terminology.hl7.org/CodeSystem/object-role"
-_PARTICIPATION: Final = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
-_OBSERVER: Final = "http://terminology.hl7.org/CodeSystem/security-source-type"
-_REST: Final[Json] = {"system": "http://terminology.hl7.org/CodeSystem/audit-event-type", "code": "rest"}
-_INTERACTION: Final = "http://hl7.org/fhir/restful-interaction"
-_DISCLOSE: Final[Json] = {"system": "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle", "code": "disclose"}
-_AUTHZ: Final[Json] = {"system": "https://profiles.ihe.net/ITI/BALP/CodeSystem/AuthZsubType", "code": "AuthZ-Consent"}
+_AUTHZ: Final = "https://profiles.ihe.net/ITI/BALP/CodeSystem/AuthZsubType"
 
 
 def audit_event(row: AuditRow, account: Account) -> Json:
@@ -56,9 +64,9 @@ def audit_event(row: AuditRow, account: Account) -> Json:
         "source": {
             "site": row.site_name,
             "observer": _who(row.site, row.site_name),
-            "type": [{"system": _OBSERVER, "code": "4", "display": "Application Server"}],
+            "type": [_coding(f"{_TERMS}/security-source-type", "4", "Application Server")],
         },
-        "entity": list(_entities(row, account)),
+        "entity": [*_subjects(account), *_around(row, account)],
     }
     if row.verdict:
         event["outcomeDesc"] = row.verdict
@@ -74,32 +82,88 @@ def _pattern(row: AuditRow, account: Account) -> tuple[Json, Json, str, list[Jso
     here = _who(row.site, row.site_name)
     match account.fields:
         case FetchFields(person=None, site=other, side=side) | ReleaseFields(site=other, side=side):
-            there = _who(other, row.home_name or row.who)
-            if side is Side.SOURCE:
-                return _dcm("110106", "Export"), _DISCLOSE, "R", [_source(here), _destination(there), *_user(row)]
-            return _dcm("110107", "Import"), _DISCLOSE, "C", [_source(there), _destination(here), *_user(row)]
+            return _disclosure(row, here, _who(other, row.home_name or row.who), side)
         case FetchFields():
-            read: Json = {"system": _INTERACTION, "code": "read"}
-            return _REST, read, "R", [_source(here), _destination(here), *_user(row)]
-        case _ if row.kind == "read":
-            search: Json = {"system": _INTERACTION, "code": "search"}
-            return _REST, search, "E", [_source(here), _destination(_who("", row.home_name)), *_user(row)]
-        case _ if row.allowed is not None:
-            authorizer = _agent({"system": _AUTHSERVER, "code": "authserver"}, here)
-            home = _agent({"system": _ROLE_CLASS, "code": "PROV"}, _who("", row.home_name))
-            return _dcm("110113", "Security Alert"), _AUTHZ, "E", [authorizer, home, *_user(row)]
+            # Whoever reads is the destination: the bytes flow there.
+            return _REST, _restful("read"), "R", [_source(here), _destination(here), *_user(row)]
+        case ReadFields(home=home):
+            # In a Query the client is the source, for it is the question that flows from there.
+            client = _source(_who(home, row.home_name))
+            return _REST, _restful("search"), "E", [client, _destination(here), *_user(row)]
+        case AccessFields() as access:
+            return _dcm("110113", "Security Alert"), _authorization(access), "E", _deciding(row, access, here)
         case _:
             own: Json = {"system": "urn:comity:audit", "code": row.kind}
-            application = _agent({"system": _DCM, "code": "110150", "display": "Application"}, here)
-            return _dcm("110100", "Application Activity"), own, "E", [application, *_user(row)]
+            return _dcm("110100", "Application Activity"), own, "E", [_application(here), *_user(row)]
 
 
-_AUTHSERVER: Final = "http://terminology.hl7.org/CodeSystem/extra-security-role-type"
-_ROLE_CLASS: Final = "http://terminology.hl7.org/CodeSystem/v3-RoleClass"
+def _disclosure(row: AuditRow, here: Json, there: Json, side: Side) -> tuple[Json, Json, str, list[Json]]:
+    if side is Side.SOURCE:
+        return _dcm("110106", "Export"), _DISCLOSE, "R", [_source(here), _destination(there), *_user(row)]
+    return _dcm("110107", "Import"), _DISCLOSE, "C", [_source(there), _destination(here), *_user(row)]
+
+
+def _authorization(access: AccessFields) -> Json:
+    if _grants(access):
+        return _coding(_AUTHZ, "AuthZ-Consent", "Authorization Decision using Roles and Consent")
+    return _coding(_AUTHZ, "AuthZ-Role", "Authorization Decision using only Roles")
+
+
+def _deciding(row: AuditRow, access: AccessFields, here: Json) -> list[Json]:
+    """Who decided, for whom and for which institution, and the node that brought the request."""
+    home = _who(access.home, row.home_name)
+    buses = _submission(access).buses
+    client = _who(buses[0], f"the node of {row.home_name}") if len(buses) == 1 else home
+    return [
+        _agent(_coding(f"{_TERMS}/extra-security-role-type", "authserver", "authorization server"), here),
+        _application(client),
+        _agent(_coding(f"{_TERMS}/v3-RoleClass", "PROV", "healthcare provider"), home),
+        *_user(row),
+    ]
+
+
+def _submission(access: AccessFields) -> Submission:
+    return decode(Submission, access.submission, MAX_REQUEST)
+
+
+def _grants(access: AccessFields) -> Sequence[Cid]:
+    """The grants that the person cited."""
+    return _submission(access).grants
+
+
+# --- codings ---------------------------------------------------------------------------------------------------------
+
+
+def _coding(system: str, code: str, display: str) -> Json:
+    return {"system": system, "code": code, "display": display}
 
 
 def _dcm(code: str, display: str) -> Json:
-    return {"system": _DCM, "code": code, "display": display}
+    return _coding(_DCM, code, display)
+
+
+def _restful(interaction: str) -> Json:
+    return _coding("http://hl7.org/fhir/restful-interaction", interaction, interaction)
+
+
+_REST: Final[Json] = {"system": f"{_TERMS}/audit-event-type", "code": "rest"}
+_DISCLOSE: Final = _coding(f"{_TERMS}/iso-21089-lifecycle", "disclose", "Disclose Record Lifecycle Event")
+_OBJECT: Final = _coding(f"{_TERMS}/audit-entity-type", "2", "System Object")
+_OTHER: Final = _coding(f"{_TERMS}/audit-entity-type", "4", "Other")
+_CONSENT: Final = _coding("http://hl7.org/fhir/resource-types", "Consent", "Consent")
+
+
+def _role(code: str, display: str) -> Json:
+    return _coding(f"{_TERMS}/object-role", code, display)
+
+
+_REPORT: Final = _role("3", "Report")
+_DATA: Final = _role("4", "Domain Resource")
+_JOB: Final = _role("20", "Job")
+_QUERY: Final = _role("24", "Query")
+
+
+# --- agents ----------------------------------------------------------------------------------------------------------
 
 
 def _agent(kind: Json, who: Json, *, requestor: bool = False) -> Json:
@@ -114,34 +178,57 @@ def _destination(who: Json) -> Json:
     return _agent(_dcm("110152", "Destination Role ID"), who)
 
 
+def _application(who: Json) -> Json:
+    return _agent(_dcm("110150", "Application"), who)
+
+
 def _user(row: AuditRow) -> list[Json]:
     """The person who asked, where the row has one."""
     if row.person is None:
         return []
-    return [_agent({"system": _PARTICIPATION, "code": "IRCP"}, _who(row.person, row.who), requestor=True)]
+    kind = _coding(f"{_TERMS}/v3-ParticipationType", "IRCP", "information recipient")
+    return [_agent(kind, _who(row.person, row.who), requestor=True)]
 
 
 def _who(did: str, name: str) -> Json:
-    told: Json = {"display": name or "unknown"}
-    return told | {"identifier": {"system": "https://www.w3.org/ns/did", "value": did}} if did else told
+    return {"display": name or "unknown", "identifier": {"system": "https://www.w3.org/ns/did", "value": did}}
 
 
-def _entities(row: AuditRow, account: Account) -> Iterator[Json]:
+# --- entities --------------------------------------------------------------------------------------------------------
+
+
+def _subjects(account: Account) -> Iterator[Json]:
+    """What was read, asked, disclosed or relied on."""
+    match account.fields:
+        case FetchFields(root=root):
+            yield _entity(_OBJECT, _DATA, "data", str(root))
+        case ReleaseFields(value=value):
+            yield _entity(_OBJECT, _REPORT, "result", str(value))
+        case ReadFields(question=question):
+            # A query and no name: FHIR allows one of the two.
+            yield {"type": _OBJECT, "role": _QUERY, "query": base64.b64encode(question).decode()}
+        case AccessFields() as access:
+            for grant in _grants(access):
+                yield _entity(_CONSENT, None, "grant", str(grant))
+        case EntryFields(grant=Cid() as grant):
+            yield _entity(_CONSENT, None, "grant", str(grant))
+        case _:
+            pass
+
+
+def _around(row: AuditRow, account: Account) -> Iterator[Json]:
+    """The data that it is accounted to, the project and the block."""
     for dataset in datasets_of(account.fields.chain):
-        yield _entity("4", "Domain Resource", "dataset", str(dataset))
+        yield _entity(_OTHER, _DATA, "dataset", str(dataset))
     if row.project:
-        yield _entity("20", "Job", "project", row.project)
+        yield _entity(_OTHER, _JOB, "project", f"{row.project_site}/{row.project}")
     if row.block is not None:
-        yield _entity("20", "Job", "block", str(row.block))
+        yield _entity(_OTHER, _JOB, "block", str(row.block))
 
 
-def _entity(role: str, display: str, what: str, value: str) -> Json:
-    return {
-        "type": {"system": _ENTITY, "code": "2", "display": "System Object"},
-        "role": {"system": _ROLE, "code": role, "display": display},
-        "what": {"identifier": {"system": f"urn:comity:{what}", "value": value}},
-        "name": what,
-    }
+def _entity(kind: Json, role: Json | None, what: str, value: str) -> Json:
+    told: Json = {"type": kind, "what": {"identifier": {"system": f"urn:comity:{what}", "value": value}}, "name": what}
+    return told if role is None else told | {"role": role}
 
 
 def _shown(account: Account) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,7 @@ from catalog.key import UNSIGNED, signed
 from catalog.label import Reader
 from catalog.member import KeyFields
 from catalog.project import ProjectRef
-from catalog.revoke import RevokeFields
+from catalog.revoke import RevokeFields, subject_of
 from node.api.publish import Publisher, end_of, now, readable
 from node.api.quantity import Moment
 from node.api.schema import MemberView
@@ -152,7 +152,9 @@ class Granter(Publisher):
         Raises:
             NotFound: no such grant. Denied: it is not for this site or person to revoke.
         """
-        return self._write("revoke", RevokeFields(grant=self.standing(grant).cid, reason=reason))
+        found = self.standing(grant)
+        issuer = self.person if found.grant.issuer == self.person else None
+        return self._write("revoke", RevokeFields(grant=found.cid, reason=reason, issuer=issuer))
 
     def standings(self) -> tuple[Standing, ...]:
         """Every grant that this person may see, with how it stands."""
@@ -304,15 +306,16 @@ class _Listed:
         self._held: dict[Cid, list[Held]] = {}
         for each in grants:
             self._held.setdefault(each.fields.cid, []).append(Held(each.fields.grant, each.site))
-        self._revoked = {(each.fields.grant, each.site): each.fields.reason for each in revoked}
+        self._revoked = {(each.fields.subject, each.site): each.fields.reason for each in revoked}
 
     def held(self, grant: Cid) -> Sequence[Held]:
         """Every place where the grant counts."""
         return self._held.get(grant, [])
 
-    def revoked(self, grant: Cid, site: str) -> str | None:
+    def revoked(self, grant: Cid, issuer: str, site: str) -> str | None:
         """The reason for which the log of ``site`` revokes it."""
-        return self._revoked.get((grant, site))
+        words = (self._revoked.get((subject_of(grant, by), site)) for by in (None, issuer))
+        return next((reason for reason in words if reason is not None), None)
 
 
 def _standing(

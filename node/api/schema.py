@@ -325,7 +325,7 @@ class AskWho(Value, frozen=True, kw_only=True):
 class SiteRows(Value, frozen=True, kw_only=True):
     """One site's answer to ``audit who``, as it arrives: rows with proofs (``node.message.WhoAnswer``), or why not.
 
-    ``node`` is the site's node key, against which the client verifies every row.
+    ``node`` is the site's node key, against which the client verifies every row. ``denied``: the site refuses.
     """
 
     site: str
@@ -333,6 +333,7 @@ class SiteRows(Value, frozen=True, kw_only=True):
     node: str | None
     answer: bytes | None
     absent: str
+    denied: bool = False
 
 
 class NewConsortium(Value, frozen=True, kw_only=True):

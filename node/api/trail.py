@@ -9,24 +9,26 @@ from dataclasses import dataclass
 from catalog.cid import Cid
 from catalog.error import VerificationFailed
 from catalog.key import short
+from catalog.project import ProjectRef
 from node.api.audit import Account, Blank, Member, Reading
 from node.api.counterparts import Counterparts
 from node.api.schema import MemberView, SiteRows
-from node.api.view import Absent, AuditRow, Blanks, Lone
+from node.api.view import Absent, Answered, AuditRow, Blanks, Lone
+from node.api.wording import verdict
 from node.message import Who
 from workflow.account import (
     AccessFields,
     AccountFields,
+    DestroyFields,
     EntryFields,
     FetchFields,
-    HeadsFields,
+    HaltFields,
     ReadFields,
     ReleaseFields,
     ResultFields,
-    Side,
 )
 
-Told = AuditRow | Blanks | Absent | Lone
+Told = AuditRow | Answered | Blanks | Absent | Lone
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class _Step:
 
     home: str
     block: Cid
-    project: str
+    project: ProjectRef
     purpose: str
 
 
@@ -70,7 +72,8 @@ class Trail:
         return (told for told, _ in self.verified(answer))
 
     def verified(self, answer: SiteRows) -> Iterator[tuple[Told, Account | None]]:
-        """The rows of a page, oldest first, each verified before it is given; or that the site is away.
+        """The rows of a page, oldest first, each verified before it is given, and that it was the site's last one;
+        or that the site is away.
 
         Raises:
             VerificationFailed: a row is false, or the answer is by a key that is not that member's node.
@@ -79,7 +82,7 @@ class Trail:
         if member is None or (answer.node is not None and answer.node != member.node):
             raise VerificationFailed(f"an audit answer in the name of «{answer.site_name}» is not by that site's node")
         if answer.answer is None or answer.site not in self._keys:
-            yield self._away(answer.site, answer.absent or "it gave no answer"), None
+            yield self._away(answer.site, answer.absent or "it gave no answer", denied=answer.denied), None
             return
         reading = self._readings.get(answer.site)
         if reading is None:
@@ -97,6 +100,8 @@ class Trail:
                     yield row, each
         except VerificationFailed as error:
             raise VerificationFailed(f"{member.name}: {error}") from error
+        if reading.done:
+            yield Answered(answer.site, member.name), None
 
     def rest(self) -> Iterator[Told]:
         """What stands when all answers are there: broken answers, rows that are not shown, rows without a pair."""
@@ -111,9 +116,9 @@ class Trail:
         for lone in self._counterparts.unmatched(answered):
             yield Lone(lone.site, self._name(lone.site), lone.index, lone.other, self._name(lone.other), lone.what)
 
-    def _away(self, site: str, reason: str) -> Absent:
+    def _away(self, site: str, reason: str, *, denied: bool = False) -> Absent:
         self._absent.add(site)
-        return Absent(site, self._name(site), reason)
+        return Absent(site, self._name(site), reason, denied)
 
     def _in_range(self, at: int) -> bool:
         return self._question.since <= at and (self._question.until is None or at <= self._question.until)
@@ -126,9 +131,10 @@ class Trail:
         fields = account.fields
         step = self._step(account)
         person, home = self._by(fields, step)
-        allowed, rules, reason = self._verdict(account.kind, fields)
+        allowed, rules, reason = verdict(account.kind, fields, self._name)
         home_name = self._name(home) if home else ""
         block = step.block if step else None
+        project = step.project if step else _project(fields)
         return AuditRow(
             site=account.site,
             site_name=self._name(account.site),
@@ -140,11 +146,13 @@ class Trail:
             home_name=home_name,
             block=block,
             block_name=self._names.blocks.get(block, f"…{str(block)[-8:]}") if block else "",
-            project=step.project if step else "",
+            project=project.name if project else "",
+            project_site=project.site if project else "",
             purpose=step.purpose if step else "",
             allowed=allowed,
             rules=rules,
             reason=reason,
+            grant=fields.grant if isinstance(fields, EntryFields) else None,
             size=account.size,
             cosigners=account.cosigners,
             quorum=self._quorum,
@@ -153,7 +161,7 @@ class Trail:
     def _step(self, account: Account) -> _Step | None:
         match account.fields:
             case AccessFields() as access:
-                step = _Step(access.home, access.block, access.project.name, access.purpose)
+                step = _Step(access.home, access.block, access.project, access.purpose)
                 self._orders[account.site, access.order] = step
                 return step
             case ResultFields(order=order) | ReleaseFields(order=order):
@@ -177,28 +185,11 @@ class Trail:
             case _:
                 return None, ""
 
-    def _verdict(self, kind: str, fields: AccountFields) -> tuple[bool | None, tuple[str, ...], str]:
-        """Whether it was allowed, by which rules, and the row in words."""
-        match fields:
-            case AccessFields(decision=decision):
-                return decision.allowed, decision.rules, decision.reason
-            case ReleaseFields(decision=decision) if decision is not None:
-                return decision.allowed, decision.rules, decision.reason
-            case ReleaseFields(site=other, output=output):
-                return None, (), f"«{output}» came from {self._name(other)}"
-            case ResultFields(status=status):
-                held = dict.fromkeys(each.output.reason for each in fields.kept.values() if each.output.reason)
-                reason = fields.reason or "; ".join(held)
-                return None, (), f"{status}: {reason}" if reason else str(status)
-            case FetchFields(side=Side.RECIPIENT, site=other):
-                return None, (), f"bytes came from {self._name(other)}"
-            case FetchFields():
-                return None, (), "bytes were given"
-            case ReadFields(rows=rows):
-                return None, (), f"rows given: {rows}"
-            case HeadsFields(count=count):
-                return None, (), f"the ends of all chains ({count})"
-            case EntryFields(entry=entry):
-                return None, (), f"entry {entry} of the catalog"
-            case _:
-                return None, (), kind
+
+def _project(fields: AccountFields) -> ProjectRef | None:
+    """The project that a row names itself."""
+    match fields:
+        case FetchFields() | ReleaseFields() | EntryFields() | DestroyFields() | HaltFields():
+            return fields.project
+        case _:
+            return None

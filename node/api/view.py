@@ -178,8 +178,10 @@ class AuditRow:
     """One verified line of a site's audit log about a dataset; the client makes none that did not verify.
 
     ``who`` is the person's name where it is known, ``person`` their key. ``allowed`` is ``None`` where nothing was
-    decided (a result, a read). ``size`` is that of the log under the checkpoint, ``cosigners`` the sites that
-    cosigned it, ``quorum`` how many of them it takes.
+    decided (a result, a read). ``project`` is the name of the project that it was done for at ``project_site`` (its
+    root key), both empty where there is none: published data and blocks are fetched for nobody's alone, and questions
+    and policies are about no project. ``grant`` is the one that was given or revoked. ``size`` is that of the log under
+    the checkpoint, ``cosigners`` the sites that cosigned it, ``quorum`` how many of them it takes.
     """
 
     site: str
@@ -193,10 +195,12 @@ class AuditRow:
     block: Cid | None
     block_name: str
     project: str
+    project_site: str
     purpose: str
     allowed: bool | None
     rules: tuple[str, ...]
     reason: str
+    grant: Cid | None
     size: int
     cosigners: tuple[str, ...]
     quorum: int
@@ -218,11 +222,20 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """A site that gave no answer, and why."""
+    """A site that gave no answer, and why; ``denied`` if it refuses one."""
 
     site: str
     site_name: str
     reason: str
+    denied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A site whose answer is whole: no further rows of it come."""
+
+    site: str
+    site_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,13 +273,14 @@ class AuditTable:
     lone: tuple[Lone, ...] = ()
 
     def _repr_html_(self) -> str:
-        head = ("when", "site", "who", "what", "block", "purpose", "decision", "proof")
+        head = ("when", "site", "who", "what", "project", "block", "purpose", "decision", "proof")
         rows = [
             (
                 clock_text(row.at),
                 row.site_name,
                 f"{row.who} ({row.home_name})" if row.home_name else row.who,
                 row.kind,
+                row.project,
                 row.block_name,
                 row.purpose,
                 row.verdict,

@@ -204,7 +204,7 @@ class Automator:
         await self._book.write([Line(kind, verified.datasets, fields, (case.person.did,))])
         for item in case.data:
             # What is brought here for the step is accounted to what it was made from.
-            self._holdings.account(item.cid, case.evidence.datasets(item))
+            self._holdings.account(item.cid, case.evidence.datasets(item), case.ref)
         return self._book.attempt(verified.order_cid)
 
     async def _run(self, verified: Verified) -> Finished:

@@ -9,9 +9,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from catalog.cid import Cid
+from catalog.project import ProjectRef
 from node.automator.book import AuditBook, Line
 from workflow.account import Chain, FetchFields, ReleaseFields, Side
 from workflow.receipt import Output, Receipt, Release
+from workflow.submission import Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,20 +23,22 @@ class Received:
     site: str
     book: AuditBook
 
-    async def fetched(self, source: str, root: Cid, datasets: Collection[Cid]) -> None:
-        """All bytes under ``root`` have come from ``source``; they were made from ``datasets``."""
+    async def fetched(
+        self, source: str, root: Cid, datasets: Collection[Cid], project: ProjectRef | None = None
+    ) -> None:
+        """All bytes under ``root`` have come from ``source``, for ``project``; they were made from ``datasets``."""
 
         def fields(chain: Chain, _index: int) -> FetchFields:
-            return FetchFields(root=root, site=source, person=None, chain=chain, side=Side.RECIPIENT)
+            return FetchFields(root=root, site=source, person=None, chain=chain, side=Side.RECIPIENT, project=project)
 
         await self.book.write([Line("fetch", sorted(datasets), fields)])
 
-    async def released(self, receipt: Receipt, datasets: Collection[Cid], person: str) -> None:
-        """A receipt for an order of ``person`` has come, with what its owner released; written down once."""
+    async def released(self, receipt: Receipt, datasets: Collection[Cid], submission: Submission) -> None:
+        """A receipt for an order of ``submission`` has come, with what its owner released; written down once."""
         if receipt.site == self.site or receipt.place is None or self.book.ledger.received(receipt.order):
             return
         lines = [
-            _line(receipt, receipt.place.index, name, output, output.release, datasets, person)
+            _line(receipt, receipt.place.index, name, output, output.release, datasets, submission)
             for name, output in sorted(receipt.outputs.items())
             if output.release is not None
         ]
@@ -43,7 +47,13 @@ class Received:
 
 
 def _line(
-    receipt: Receipt, place: int, name: str, output: Output, release: Release, datasets: Collection[Cid], person: str
+    receipt: Receipt,
+    place: int,
+    name: str,
+    output: Output,
+    release: Release,
+    datasets: Collection[Cid],
+    submission: Submission,
 ) -> Line:
     def fields(chain: Chain, _index: int) -> ReleaseFields:
         return ReleaseFields(
@@ -60,6 +70,7 @@ def _line(
             site=receipt.site,
             statement=release,
             place=place,
+            project=submission.project,
         )
 
-    return Line("release", sorted(datasets), fields, (person,))
+    return Line("release", sorted(datasets), fields, (submission.person,))

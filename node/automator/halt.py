@@ -39,6 +39,8 @@ class Halts:
         self._statements: set[Cid] = set()
         self.delivered: set[Instance] = set()
         """Instances that were delivered and whose rows a restored log has lost: they are never delivered again."""
+        self.reopenings: set[bytes] = set()
+        """The new epochs of this site's logs that are accounted for."""
 
     def take(self, _index: int, body: Body) -> None:
         """Take a body; others than those of halts are passed over.
@@ -53,6 +55,8 @@ class Halts:
         if fields.statement is not None:
             self._statements.add(Cid.of(fields.statement))
         self.delivered.update(fields.delivered)
+        if fields.reopening is not None:
+            self.reopenings.add(fields.reopening)
         if body.kind == "halt":
             self._standing[scope] = fields.reason
         else:

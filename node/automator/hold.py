@@ -33,6 +33,7 @@ class Holdings:
         self._published: dict[Cid, Label] = {}
         self._held: dict[Cid, dict[ProjectRef | None, Label]] = {}
         self._accounted: dict[Cid, frozenset[Cid]] = {}
+        self._needed: dict[Cid, ProjectRef] = {}
 
     def publish(self, entry: Entry) -> None:
         """Take the label that an entry of this site's own catalog gives."""
@@ -70,9 +71,10 @@ class Holdings:
             labels[project] = label
         self._named(root)
 
-    def account(self, root: Cid, datasets: Iterable[Cid]) -> None:
-        """An access to ``root``, wherever it lies, is accounted to these datasets too."""
+    def account(self, root: Cid, datasets: Iterable[Cid], project: ProjectRef) -> None:
+        """An access to ``root``, wherever it lies, is accounted to these datasets too; it is needed for ``project``."""
         self._accounted[root] = self._accounted.get(root, frozenset()) | frozenset(datasets)
+        self._needed[root] = project
 
     def end(self, project: ProjectRef) -> None:
         """Hold nothing for ``project`` any more; what is held for others too stays for them."""
@@ -81,19 +83,25 @@ class Holdings:
             if not self._held[root]:
                 del self._held[root]
 
-    def for_site(self, root: Cid, site: str, halted: Container[ProjectRef | None] = ()) -> Label:
-        """The label of ``root``, if ``site`` may hold it; what is held for a ``halted`` project is not given out.
+    def for_site(self, root: Cid, site: str, halted: Container[ProjectRef | None] = ()) -> ProjectRef | None:
+        """The project that ``root`` is held for, if ``site`` may hold it; none for what is published.
+
+        What is held for a ``halted`` project is not given out.
 
         Raises:
             NotFound: not here, or not for that site; the two are never told apart.
         """
         published = self._published.get(root)
-        held = (label for project, label in self._held.get(root, {}).items() if project not in halted)
-        labels = [*([] if published is None else [published]), *held]
-        found = next((label for label in labels if may_hold(label, site)), None)
-        if found is None:
-            raise NotFound("there is nothing of that name here that you may see")
-        return found
+        if published is not None and may_hold(published, site):
+            return None
+        for project, label in self._held.get(root, {}).items():
+            if project not in halted and may_hold(label, site):
+                return project
+        raise NotFound("there is nothing of that name here that you may see")
+
+    def needed_for(self, root: Cid) -> ProjectRef | None:
+        """The project that ``root`` was asked for here last; none if for none."""
+        return self._needed.get(root)
 
     def accounted(self, root: Cid) -> list[Cid]:
         """The datasets that an access to ``root`` is accounted to, sorted."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
 
 from catalog.cid import Cid
@@ -114,10 +115,14 @@ def _signed(proof: Proof, site: str, keys: Collection[str]) -> bool:
     return True
 
 
-def halting(site: str, reopening: Reopening | None, delivered: Sequence[Instance]) -> list[Line]:
-    """The rows that halt everything at ``site``, with what others hold receipts of and the log does not know."""
-    rows = [tuple(delivered[at : at + MAX_ROW]) for at in range(0, len(delivered), MAX_ROW)] or [()]
-    return [_row(site, reopening, row) for row in rows]
+def halting(site: str, opened: Sequence[Reopening], delivered: Sequence[Instance]) -> list[Line]:
+    """The rows that halt everything at ``site``, with the epochs of logs that its root ``opened`` and no row names yet.
+
+    And with what others hold receipts of and the log does not know.
+    """
+    rows = [tuple(delivered[at : at + MAX_ROW]) for at in range(0, len(delivered), MAX_ROW)]
+    pairs = zip_longest(opened, rows) if opened or rows else [(None, None)]
+    return [_row(site, reopening, row or ()) for reopening, row in pairs]
 
 
 def _row(site: str, reopening: Reopening | None, delivered: tuple[Instance, ...]) -> Line:

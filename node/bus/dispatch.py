@@ -186,7 +186,7 @@ class Dispatcher:
         if any(output.release is not None for output in receipt.outputs.values()):
             evidence = Evidence(self._index, order.submission, [(proof.order, proof.receipt) for proof in task.proofs])
             datasets = {cid for item in pieces_in(order.inputs) for cid in evidence.datasets(item)}
-            await self._received.released(receipt, datasets, submission.person)
+            await self._received.released(receipt, datasets, submission)
 
     def _checked(self, task: Task, order: Order, receipt: Receipt) -> Receipt:
         """A receipt counts only if it is for this order, by the node of the site that was asked, within its price.

@@ -161,15 +161,16 @@ class Witness:
             VerificationFailed: wrong signature, a log that shrank, or a fork, which is kept as proof.
         """
         checkpoint = self._open(site, note)
+        before = await self._memory.seen(checkpoint.origin) or NOTHING
+        await self._check_contradicts(site, checkpoint, note, before)
+        if replica is not None:
+            # A smaller log of another history is proof; of the same one it is no more than an old copy.
+            await self._check_held(site, checkpoint, note, replica)
         if checkpoint.size < least:
             raise VerificationFailed(
                 f"its log shrank from {least} to {checkpoint.size} leaves, as if brought back from an old copy;"
                 " nothing new is taken from it until it has them again"
             )
-        before = await self._memory.seen(checkpoint.origin) or NOTHING
-        await self._check_contradicts(site, checkpoint, note, before)
-        if replica is not None:
-            await self._check_held(site, checkpoint, note, replica)
         return checkpoint
 
     async def compare(self, site: str, replica: PeerLog) -> None:

@@ -92,12 +92,14 @@ class Freshness:
     def refusal(self, action: Action, sites: Iterable[str]) -> str:
         """Why ``action`` may not rely on ``sites`` now, in a line for people; empty if it may.
 
-        What this site says itself is always fresh.
+        What this site says itself is always fresh; and stopped, as it is for all others, where it signed two histories:
+        which of them has the last word on a grant, nobody knows before its root has said so.
         """
-        others = sorted(set(sites) - {self._here})
-        for site in others:
+        relied = sorted(set(sites))
+        for site in relied:
             if stopped := self._index.site(site).stale:
                 return f"the authority of {self._names(site)} is stopped: {stopped}"
+        others = [site for site in relied if site != self._here]
         return overdue(action, {self._names(site): self.age(site) for site in others}, self._bounds)
 
     def age(self, site: str) -> int | None:

@@ -32,13 +32,19 @@ class Reopened:
         self._memory = memory
         self._roots = roots
         self._chains: dict[tuple[str, LogName], list[Reopening]] = {}
+        self._own: dict[tuple[str, LogName], list[Reopening]] = {}
 
     async def load(self) -> None:
         """Read what was accepted in earlier runs."""
-        self._chains.clear()
+        self._chains = dict(self._own)
         if self._memory is not None:
             for each in sorted(await self._memory.reopened(), key=lambda reopening: reopening.number):
                 self._chains.setdefault((each.site, each.log), []).append(each)
+
+    def own(self, site: str, log: LogName, chain: Sequence[Reopening]) -> None:
+        """The epochs of a log of this very site, as they lie beside it."""
+        if chain:
+            self._chains[site, log] = self._own[site, log] = list(chain)
 
     def origin(self, site: str, log: LogName) -> str:
         """The origin of a log as it counts now."""

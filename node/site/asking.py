@@ -8,7 +8,7 @@ from typing import Final
 import trio
 
 from catalog.dagcbor import decode, encode
-from catalog.error import BadInput, ComityError, VerificationFailed
+from catalog.error import BadInput, ComityError, Denied, VerificationFailed
 from catalog.key import check
 from node.api import schema
 from node.message import Rows, Who, WhoAnswer, question_bytes, read_reply
@@ -50,29 +50,32 @@ async def _ask(site: Site, root: str, who: Who, send: trio.MemorySendChannel[sch
     after: int | None = None
     async with send:
         while True:
-            answer, absent = await _page(site, root, Rows(who=who, after=after))
+            answer = await _page(site, root, Rows(who=who, after=after))
             try:
-                await send.send(_rows(site, root, answer, absent))
+                await send.send(_rows(site, root, answer))
             except trio.BrokenResourceError:
                 return
-            if answer is None or not answer.more or not answer.rows:
+            if isinstance(answer, ComityError) or not answer.more or not answer.rows:
                 return
             after = answer.rows[-1].index
 
 
-async def _page(site: Site, root: str, question: Rows) -> tuple[WhoAnswer | None, str]:
+async def _page(site: Site, root: str, question: Rows) -> WhoAnswer | ComityError:
+    """A page of rows, or why there is none."""
     try:
-        return read_reply(WhoAnswer, await consorting(site).control.ask(root, question_bytes(question))), ""
+        return read_reply(WhoAnswer, await consorting(site).control.ask(root, question_bytes(question)))
     except ComityError as error:
-        return None, str(error)
+        return error
 
 
-def _rows(site: Site, root: str, answer: WhoAnswer | None, absent: str) -> schema.SiteRows:
+def _rows(site: Site, root: str, answer: WhoAnswer | ComityError) -> schema.SiteRows:
     membership = site.membership
+    refusal = answer if isinstance(answer, ComityError) else None
     return schema.SiteRows(
         site=root,
         site_name=membership.names.get(root, root),
         node=membership.nodes[root],
-        answer=encode(answer) if answer else None,
-        absent=absent,
+        answer=None if isinstance(answer, ComityError) else encode(answer),
+        absent="" if refusal is None else str(refusal),
+        denied=isinstance(refusal, Denied),
     )

@@ -52,13 +52,14 @@ class Consorting:
 async def consort(site: Site) -> None:
     """Put together what needs a consortium, recover what was under way, and go on beside what runs already.
 
+    The replicas are open (:func:`open_replicas`).
+
     Raises:
         ComityError: the site is in no consortium yet.
     """
     membership = site.membership
     if membership.consortium is None or membership.epoch is None:
         raise ComityError("this site is in no consortium yet")
-    await open_replicas(site)
     attests = attesting(site, lambda: orders.wake())
     await attests.load()
     await site.freshness.load()
@@ -159,7 +160,7 @@ def _projects(site: Site, orders: Orders) -> Projects:
 def _erasure(site: Site, projects: Projects) -> Erasure:
     async def expunge(root: str) -> None:
         await site.finding.expunge(root)
-        await site.keeping.expunge()
+        await site.keeping.expunge(site.index.site(root))
 
     return Erasure(
         site.root,

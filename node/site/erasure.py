@@ -106,6 +106,9 @@ class Erasure:
     async def _erase(self, root: str, kept: StoredLog, withdraw: int, places: Sequence[int]) -> None:
         standing = await kept.standing(places)
         if not standing:
+            await kept.erase(
+                *places
+            )  # the bodies are gone; their old pages may be left, if somebody read the file then
             return
         if root == self._site:
             for place in standing:

@@ -24,6 +24,7 @@ from catalog.entry import Entry
 from catalog.error import BadInput, VerificationFailed
 from catalog.grant import Grant, GrantFields
 from catalog.index import Index
+from catalog.versions import HeldVersions, Versions
 from catalog.withdraw import WithdrawFields
 from node.site.facets import Groups, bits_of, numbers_of
 from node.site.findable import FACETS, KINDS, Nature, is_offered, page_of
@@ -126,7 +127,7 @@ class Finding:
         async with self._turn:
             if root not in self._in_line:
                 await self._mended(partial(self._renew, root))
-            await self._mended(self._store.expunge)
+            await self._mended(self._expunge)
 
     async def aclose(self) -> None:
         """Close the file."""
@@ -152,17 +153,24 @@ class Finding:
             self._renew(root)
         return work()
 
+    def _expunge(self) -> None:
+        self._store.expunge()
+        known = self._store.natures()
+        self._natures = [nature if number in known else None for number, nature in enumerate(self._natures)]
+
     def _renew(self, root: str) -> None:
         site, followed = self._index.sites.get(root), self._store.followed(root)
-        if site is not None and followed is not None and followed.reading == site.versions.name:
+        # One reading, also where the log is read anew meanwhile: what is told of that comes behind this.
+        versions, size = (site.versions, site.size) if site is not None else (HeldVersions(), 0)
+        if followed is not None and followed.reading == versions.name:
             self._load(root)
             for kind in (*KINDS, "grant", "withdraw"):
-                for some in _chunks(site.entries(kind, followed.size)):
+                for some in _chunks(versions.entries(kind, followed.size)):
                     self._put_in(root, some)
         else:
-            self._compare(root)
+            self._compare(root, versions)
         self._in_line.add(root)
-        self._follow(root)
+        self._follow(root, versions, size)
 
     def _load(self, root: str) -> None:
         """What an earlier run took in."""
@@ -171,28 +179,29 @@ class Finding:
         for at in range(0, len(found), 2):
             self._add(found[at], found[at + 1])
 
-    def _compare(self, root: str) -> None:
+    def _compare(self, root: str, versions: Versions) -> None:
         """Go through all that counts of ``root``, and take out what does not."""
-        site = self._index.sites.get(root)
         stored = {(thing.kind, thing.subject): thing for thing in self._store.of_site(root)}
         self._hide(root)
         self._store.release(root)
-        for some in _chunks(entry for kind in (*KINDS, "grant") for entry in (site.entries(kind) if site else ())):
+        for some in _chunks(entry for kind in (*KINDS, "grant") for entry in versions.entries(kind)):
             self._put_in(root, some)
             for entry in some:  # whether it is offered or not: its number may be another thing's by now
                 stored.pop((entry.body.kind, entry.subject), None)
         self._drop([thing.id for thing in stored.values()])
 
     def _take(self, root: str, entries: Sequence[Entry]) -> None:
+        whole, site = root in self._in_line, self._index.sites.get(root)
+        self._in_line.discard(root)  # what fails here is made good by the next start, from where it was followed to
         for some in _chunks(iter(entries)):
             self._put_in(root, some)
-        if root in self._in_line:
-            self._follow(root, entries[-1].index + 1)
+        if whole and site is not None:
+            self._in_line.add(root)
+            self._follow(root, site.versions, entries[-1].index + 1)
 
-    def _follow(self, root: str, size: int | None = None) -> None:
-        site = self._index.sites.get(root)
-        if site is not None and site.versions.name:
-            self._store.follow(root, Followed(site.versions.name, site.size if size is None else size))
+    def _follow(self, root: str, versions: Versions, size: int) -> None:
+        if versions.name:
+            self._store.follow(root, Followed(versions.name, size))
 
     def _put_in(self, root: str, entries: Sequence[Entry]) -> None:
         """Take in consecutive entries of ``root``."""

@@ -90,7 +90,7 @@ def check_revocation(site: Site, fields: RevokeFields, actor: str) -> None:
     grant = held[0].grant
     if grant.site != site.root and all(each.site != site.root for each in held):
         raise Denied("a grant is revoked by the owner of the data, or by the site where it was attenuated")
-    if not _is_steward(site, actor) and grant.issuer != actor:
+    if fields.issuer not in (None, grant.issuer) or (not _is_steward(site, actor) and grant.issuer != actor):
         raise Denied(f"the key {short(actor)} did not issue that grant; a steward of the owner can revoke it")
 
 

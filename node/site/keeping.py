@@ -89,14 +89,15 @@ class Keeping:
         unread = await trio.to_thread.run_sync(past.versions.unread)
         return not await log.any_body(unread)  # one that came late changes what counts after it
 
-    async def expunge(self) -> None:
-        """Leave nothing on the disk of what was forgotten.
+    async def expunge(self, index: SiteIndex) -> None:
+        """Leave nothing on the disk of what ``index`` forgot.
 
         Raises:
             Conflict: another process reads the file. ComityError: the disk refused.
         """
         async with self._turn:
-            await trio.to_thread.run_sync(self._store.expunge)
+            await trio.to_thread.run_sync(self._store.expunge, index.root, index.keys.stolen)
+        self._kept.pop(index.root, None)  # what was kept may be gone with it
 
     def close(self) -> None:
         """Close the file."""

@@ -25,7 +25,9 @@ from workflow.account import (
     AccountFields,
     EntryFields,
     HaltFields,
+    ReleaseFields,
     ResultFields,
+    Side,
 )
 
 DAY_MILLIS: Final = 86_400_000
@@ -98,8 +100,8 @@ class Carried:
         """Whether the row at ``place`` is needed still.
 
         Halts and their ends, which say what stands, which words were used, and what was delivered before a restore;
-        what was begun and made for a project that this site is not finished with; and up to which entry the catalog
-        was noted.
+        what was begun, made and received for a project that this site is not finished with; and up to which entry the
+        catalog was noted.
         """
         match fields:
             case HaltFields():
@@ -110,6 +112,8 @@ class Carried:
                 return place in self._intents
             case ResultFields(intent=intent):
                 return intent in self._intents
+            case ReleaseFields(side=Side.RECIPIENT, project=ProjectRef() as project):
+                return self._is_open(project)
             case EntryFields(entry=entry):
                 return entry == self._ledger.noted
             case _:

@@ -33,7 +33,7 @@ class Recollection:
         self._journal = journal
 
     async def seen(self, site: str) -> SeenAnswer:
-        """The newest checkpoints of the logs of ``site`` that were cosigned or replicated here, and their epochs."""
+        """The newest checkpoints of the logs of ``site`` that were cosigned or replicated here, epochs and forks."""
         notes = []
         for log in LogName:
             seen = await self._memory.seen(self._reopened.origin(site, log))
@@ -43,7 +43,12 @@ class Recollection:
         if replica is not None and replica.note:
             notes.append(replica.note)
         chains = (self._reopened.chain(site, log) for log in LogName)
-        return SeenAnswer(notes=tuple(notes), reopenings=tuple(each for chain in chains for each in chain))
+        origins = {self._reopened.origin(site, log) for log in LogName}
+        return SeenAnswer(
+            notes=tuple(notes),
+            reopenings=tuple(each for chain in chains for each in chain),
+            forks=tuple(fork for fork in await self._memory.forks() if fork.origin in origins),
+        )
 
     async def receipts(self, site: str, start: int) -> ReceiptsAnswer:
         """Final receipts of ``site`` with their orders, from the ``start``-th on."""

@@ -8,24 +8,26 @@ delivered in between from being delivered, and charged, again. The site is halte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable
 from typing import Final
 
 import trio
 
-from catalog.error import ComityError, Denied, Infeasible, Unreachable
+from catalog.checkpoint import Checkpoint
+from catalog.dagcbor import encode
+from catalog.error import Denied, Infeasible, Unreachable
 from catalog.key import Signer
+from catalog.note import parse_note
 from catalog.origin import LogName, number_of
-from catalog.reopening import Reopening
 from node.automator.recovery import halting, next_epoch, remembered
 from node.config import Folder
 from node.keyfile import read_identity
-from node.replicate.catchup import Sender, fetch_bodies, fetch_leaves
+from node.site.histories import Stage, beyond, gather, stage, take_up, undo
+from node.site.noting import note_missed
 from node.site.site import Site
-from node.site.standing import Heard, Sighting, ask_members, fault_of
-from node.site.together import aside, side_by_side
-from node.storage.reopened import reopen, unfinished
-from node.storage.replica import ReplicaLog
+from node.site.standing import Heard, ask_members, fault_of
+from node.storage.reopened import read_reopenings, reopen, unfinished
 
 HEAR_SECONDS: Final = 20.0
 
@@ -41,23 +43,28 @@ async def restore(folder: Folder, root: Signer, tell: Tell) -> None:
         Infeasible: this copy is older than an epoch that the root opened before.
         VerificationFailed: something in the folder, or what members sent, is not what was signed.
     """
+    await trio.to_thread.run_sync(undo, folder)
     await _finish(folder, root, tell)
-    heard, logs = await _look(folder, root, tell)
-    catalog = [each for each in heard.sightings if each.log is LogName.CATALOG]
-    forked = any(_is_fork(fault) for fault in logs[LogName.CATALOG])
-    if not forked and logs[LogName.CATALOG]:
-        await _complete(folder, catalog, tell)
-    if forked or heard.away:
-        await _reopen(folder, root, LogName.CATALOG, catalog, tell)
-    elif not logs[LogName.CATALOG]:
-        tell("The catalog is whole: no member has seen more of it.")
-    reopening = None
-    if logs[LogName.AUDIT] or heard.away:
-        audit = [each for each in heard.sightings if each.log is LogName.AUDIT]
-        reopening = await _reopen(folder, root, LogName.AUDIT, audit, tell)
+    heard, faulty = await _look(folder, root, tell)
+    folder.restoring.mkdir(exist_ok=True)  # from here on no node starts on this folder before all of it is done
+    start = await _mend_catalog(folder, root, heard, tell)
+    if heard.away or LogName.AUDIT in faulty | heard.forked:
+        await _reopen(folder, root, LogName.AUDIT, await _accounted(folder, heard), tell)
     else:
         tell("The audit log is whole: no member has seen more of it.")
-    await _halt(folder, reopening, tell)
+    await _halt(folder, start, tell)
+    await trio.to_thread.run_sync(shutil.rmtree, folder.restoring)
+
+
+async def _mend_catalog(folder: Folder, root: Signer, heard: Heard, tell: Tell) -> int | None:
+    """Have the catalog whole, or begun anew if it may have forked; from which place on it then has other entries."""
+    found = await trio.to_thread.run_sync(stage, folder)
+    if found is Stage.GATHERING:
+        found = await gather(folder, heard.sightings, bool(heard.away) or LogName.CATALOG in heard.forked, tell)
+    if found is Stage.FORKED:
+        await _reopen(folder, root, LogName.CATALOG, await beyond(folder), tell)
+        found = Stage.REOPENED
+    return await take_up(folder, tell) if found is Stage.REOPENED else None
 
 
 async def _finish(folder: Folder, root: Signer, tell: Tell) -> None:
@@ -70,8 +77,8 @@ async def _finish(folder: Folder, root: Signer, tell: Tell) -> None:
             tell(f"Epoch {begun.number} of the {begun.log} log, begun by an earlier run, is finished.")
 
 
-async def _look(folder: Folder, root: Signer, tell: Tell) -> tuple[Heard, dict[LogName, list[str]]]:
-    """What the members have seen, and for each log why it is not the newest."""
+async def _look(folder: Folder, root: Signer, tell: Tell) -> tuple[Heard, frozenset[LogName]]:
+    """What the members have seen, and which logs here are not the newest."""
     site = await Site.open(folder)
     try:
         if site.index.site(site.root).keys.acting != root.did:
@@ -86,7 +93,7 @@ async def _look(folder: Folder, root: Signer, tell: Tell) -> tuple[Heard, dict[L
         away = "; ".join(f"{names.get(each, each)}: {why}" for each, why in heard.away.items())
         if len(heard.answered) < site.enough:
             raise Unreachable(f"{site.enough} members must answer before this site knows what it lacks ({away})")
-        faults: dict[LogName, list[str]] = {log: [] for log in LogName}
+        faulty: set[LogName] = set()
         told: dict[str, None] = {}
         for each in heard.sightings:
             if number_of(each.checkpoint.origin) > number_of(site.logs[each.log].origin):
@@ -97,71 +104,56 @@ async def _look(folder: Folder, root: Signer, tell: Tell) -> tuple[Heard, dict[L
             fault = await fault_of(each, site.logs[each.log])
             if fault:
                 told[f"{names.get(each.member, each.member)} {fault}."] = None
-                faults[each.log].append(fault)
+                faulty.add(each.log)
         for line in told:
             tell(line)
+        for log in sorted(heard.forked):
+            tell(f"Members have proof of two histories of the {log} log, both signed by this site's own key.")
         if heard.away:
-            # What it has seen cannot be gone on beside: that would be a second history.
+            # To go on beside what it has seen would be a second history.
             tell(f"Both logs go on in a new epoch, for who did not answer may have seen more of them ({away}).")
-        return heard, faults
+        return heard, frozenset(faulty)
     finally:
         await site.aclose()
 
 
-def _is_fork(fault: str) -> bool:
-    return "another history" in fault
+async def _accounted(folder: Folder, heard: Heard) -> int:
+    """Up to how many leaves the audit log would have come with all that members have seen of it, as far as is known.
 
-
-async def _complete(folder: Folder, seen: Sequence[Sighting], tell: Tell) -> None:
-    """Fetch the missing end of the catalog from the members that have it."""
+    Where it was another one, it was the same up to what they had cosigned here.
+    """
     site = await Site.open(folder)
     try:
-        origin, keys = site.catalog.origin, site.catalog.keys
-        await site.catalog.aclose()
-        own = await ReplicaLog.open(folder.catalog, origin, keys[0], keys[1:])
-        try:
-            before, failure = own.size, ""
-            for each in sorted(seen, key=lambda sighting: -sighting.checkpoint.size):
-                sender = Sender(each.member, site.root, site.reach, side_by_side, aside)
-                try:
-                    await fetch_leaves(sender, own, each.checkpoint, each.note)
-                    await fetch_bodies(sender, own, before, lambda _bodies, _bytes: None)
-                except ComityError as error:
-                    failure = str(error)
-            largest = max((each.checkpoint.size for each in seen), default=0)
-            if own.size < largest:
-                raise Unreachable(f"the catalog's entries up to {largest} could not be fetched ({failure}); try again")
-            absent = await own.missing_bodies(before, 1 << 20)
-        finally:
-            await own.aclose()
+        size, note = site.audit.size, await site.audit.last_cosigned()
+        newest = max((each.checkpoint.size for each in heard.sightings if each.log is LogName.AUDIT), default=0)
+        shared = Checkpoint.parse(parse_note(note).text).size if note is not None else 0
+        return newest if newest > size else size + max(0, newest - shared)
     finally:
         await site.aclose()
-    tell(f"The catalog is completed from the members' replicas: {own.size - before} entries came back.")
-    if absent:
-        tell(f"The content of {len(absent)} of them was for this site alone and is lost: entries {_few(absent)}.")
 
 
-async def _reopen(folder: Folder, root: Signer, log: LogName, seen: Sequence[Sighting], tell: Tell) -> Reopening:
-    """Open the next epoch of a log with the leaves that are left."""
+async def _reopen(folder: Folder, root: Signer, log: LogName, upto: int, tell: Tell) -> None:
+    """Open the next epoch of a log with the leaves that are here; it was known to have ``upto``."""
     site = await Site.open(folder)
     try:
         own = site.logs[log]
-        newest = max((each.checkpoint.size for each in seen), default=own.size)
-        reopening = next_epoch(site.root, log, own, site.node.did, newest, root)
+        reopening = next_epoch(site.root, log, own, site.node.did, upto, root)
         path, key, earlier = own.folder, site.node.key, own.keys[1:]
         roots = [did for _, did in site.index.site(site.root).keys.charter.roots]
     finally:
         await site.aclose()
     await trio.to_thread.run_sync(reopen, path, reopening, key, earlier, roots)
     tell(
-        f"The {log} log lacks {reopening.lost} leaves that nobody else has. The root key has opened its epoch"
-        f" {reopening.number}, which begins with the {reopening.size} that are here."
+        f"The root key has opened epoch {reopening.number} of the {log} log, with the {reopening.size} leaves that are"
+        f" here; {reopening.lost} stay behind in the epoch before."
     )
-    return reopening
 
 
-async def _halt(folder: Folder, reopening: Reopening | None, tell: Tell) -> None:
-    """Halt the site, with the instances that others hold receipts of and the audit log does not know."""
+async def _halt(folder: Folder, start: int | None, tell: Tell) -> None:
+    """Halt the site, with the instances that others hold receipts of and the audit log does not know.
+
+    What the catalog has from ``start`` on is noted in the audit log, if that is given.
+    """
     site = await Site.open(folder)
     try:
         members = {root: site.membership.names.get(root, root) for root in site.membership.nodes if root != site.root}
@@ -171,13 +163,13 @@ async def _halt(folder: Folder, reopening: Reopening | None, tell: Tell) -> None
             tell(f"{members[member]} could not be asked for receipts ({why}); run this again once it answers.")
         # A release that waited when the copy was made, and was told since, is not asked about again.
         await site.releases.drop_waiting(ours.done)
-        await site.book.write(halting(site.root, reopening, delivered))
+        opened = [each for path in (folder.catalog, folder.audit) for each in read_reopenings(path)]
+        unsaid = [each for each in opened if encode(each) not in site.book.halts.reopenings]
+        await site.book.write(halting(site.root, unsaid, delivered))
+        if start is not None:
+            await note_missed(site.book, site.index, site.root, site.catalog, start)
     finally:
         await site.aclose()
     if delivered:
         tell(f"{len(delivered)} instances were delivered that the log no longer has: they are not delivered again.")
     tell("The site is halted. Start it, look at what is missing, and then: comity site resume --as STEWARD")
-
-
-def _few(places: Sequence[int]) -> str:
-    return ", ".join(map(str, places[:8])) + (" …" if len(places) > 8 else "")

@@ -8,7 +8,7 @@ import trio
 
 from catalog.error import ComityError
 from node.network.bulk_server import serve_bulk
-from node.site.consorting import consort
+from node.site.consorting import consort, open_replicas
 from node.site.noting import note_missed
 from node.site.site import Site
 from node.site.standing import check_standing
@@ -36,10 +36,11 @@ async def serve(site: Site, *, task_status: TaskStatus[None] = trio.TASK_STATUS_
         await nursery.start(_serve_bytes, site)
         if site.membership.consortium is not None:
             await _stand(site)
-            await note_missed(site.book, site.catalog)
+            await open_replicas(site)
+            await note_missed(site.book, site.index, site.root, site.catalog)
             await consort(site)
         else:
-            await note_missed(site.book, site.catalog)
+            await note_missed(site.book, site.index, site.root, site.catalog)
             nursery.start_soon(_await_founding, site)
         task_status.started()
 
@@ -77,4 +78,5 @@ async def _await_founding(site: Site) -> None:
             await site.entrance.refresh()
         except ComityError:
             continue  # the inviting site is away or refuses; «consortium show» asks it again and says so
+    await open_replicas(site)
     await consort(site)

@@ -13,6 +13,7 @@ from catalog.dagcbor import encode
 from catalog.error import BadInput, NotFound
 from catalog.httpsig import SignedRequest
 from catalog.origin import LogName
+from catalog.project import ProjectRef
 from node.automator.book import AuditBook, Line
 from node.automator.hold import Holdings
 from node.automator.recovery import RECEIPTS_PATH
@@ -86,7 +87,7 @@ class Shelf:
         halts = self._book.halts
         if halts.closed_to(asker):
             raise NotFound("nothing is handed out")
-        self._holdings.for_site(root, asker, halts.projects())
+        project = self._holdings.for_site(root, asker, halts.projects())
         names = self._reachable.get(root)
         if names is None or cid not in names:
             names = self._reachable[root] = await self._blobs.names(root)
@@ -94,16 +95,18 @@ class Shelf:
                 self._reachable.popitem(last=False)
         if cid not in names:
             raise NotFound("not below that root")
-        await self._record(root, asker, signed, begins=cid == root)
+        await self._record(root, asker, signed, project, begins=cid == root)
         return await self._blobs.node(cid)
 
-    async def _record(self, root: Cid, asker: str, signed: SignedRequest | None, *, begins: bool) -> None:
+    async def _record(
+        self, root: Cid, asker: str, signed: SignedRequest | None, project: ProjectRef | None, *, begins: bool
+    ) -> None:
         """Write a fetch down before its bytes leave: once for each time that it begins at the root."""
         if not begins and (root, asker) in self._recorded:
             return
 
         def fields(chain: Chain, _index: int) -> FetchFields:
-            return FetchFields(root=root, site=asker, person=None, chain=chain, request=signed)
+            return FetchFields(root=root, site=asker, person=None, chain=chain, request=signed, project=project)
 
         await self._book.write([Line("fetch", self._holdings.accounted(root), fields)])
         self._recorded[root, asker] = None

@@ -205,8 +205,15 @@ class Site:
 
     async def arrived(self, source: str, root: Cid) -> None:
         """Bytes have come from another site: written down here as they are there."""
-        published = self.index.site(source).latest("dataset", str(root)) is not None
-        await self.received.fetched(source, root, {*self.holdings.accounted(root), *([root] if published else [])})
+        there = self.index.site(source)
+        published = there.latest("dataset", str(root)) is not None
+        for_nobody = published or there.latest("block", str(root)) is not None
+        await self.received.fetched(
+            source,
+            root,
+            {*self.holdings.accounted(root), *([root] if published else [])},
+            None if for_nobody else self.holdings.needed_for(root),
+        )
 
     async def _answer(self, node: str, question: bytes) -> bytes:
         asker = self.membership.site_of(node)

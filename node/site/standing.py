@@ -16,6 +16,7 @@ import trio
 from catalog.checkpoint import Checkpoint, open_checkpoint
 from catalog.dagcbor import decode
 from catalog.error import ComityError, Conflict, NotFound, Unreachable, VerificationFailed
+from catalog.fork import Fork, check_fork
 from catalog.origin import LogName, log_of, number_of
 from catalog.reopening import Reopening
 from node.message import MAX_MESSAGE, SeenAnswer
@@ -42,10 +43,11 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the members say that they have seen, and who did not answer."""
+    """What the members say that they have seen, which logs they prove to be forked, and who did not answer."""
 
     sightings: tuple[Sighting, ...]
     reopenings: tuple[Reopening, ...]
+    forked: frozenset[LogName]
     answered: tuple[str, ...]
     away: Mapping[str, str]
 
@@ -97,6 +99,7 @@ async def ask_members(
     return Heard(
         tuple(sightings),
         tuple(told[origin] for origin in sorted(told)),
+        frozenset(log for answer in answers.values() for fork in answer.forks for log in _forked(site, fork, logs)),
         tuple(answers),
         {member: why for member, why in away.items() if member not in answers},
     )
@@ -114,6 +117,20 @@ def _sighting(site: str, member: str, note: str, logs: Sequence[StoredLog]) -> l
     except VerificationFailed as error:
         log.warning("a member shows a checkpoint that is none of this site's: %s", error)
         return []
+
+
+def _forked(site: str, fork: Fork, logs: Sequence[StoredLog]) -> list[LogName]:
+    """The log of which a member shows two histories, both signed by this site, in the epoch that it has here."""
+    own = next((each for each in logs if each.origin == fork.origin), None)
+    name = log_of(fork.origin, site)
+    if own is None or name is None:
+        return []
+    try:
+        check_fork(fork, own.keys)
+    except VerificationFailed as error:
+        log.warning("a member shows a fork that is none: %s", error)
+        return []
+    return [name]
 
 
 async def fault_of(sighting: Sighting, own: StoredLog) -> str:

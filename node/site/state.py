@@ -25,7 +25,7 @@ from node.storage.database import Database
 from node.storage.facts import Facts
 from node.storage.ledger import DiskLedger
 from node.storage.log import DiskLog
-from node.storage.reopened import AcceptedReopenings, own_origin
+from node.storage.reopened import AcceptedReopenings, own_origin, read_reopenings
 from node.storage.replica import ReplicaLog
 from node.storage.search import SearchStore
 from node.storage.versions import VersionStore
@@ -90,6 +90,8 @@ async def read_state(folder: Folder, clock: Clock) -> State:
     await _read_halts(book, config.root, audit, ledger)
     reopened = Reopened(AcceptedReopenings(facts), lambda site: [did for _, did in index.site(site).keys.charter.roots])
     await reopened.load()
+    for name, path in ((LogName.CATALOG, folder.catalog), (LogName.AUDIT, folder.audit)):
+        reopened.own(config.root, name, read_reopenings(path))
     return State(
         folder,
         config,

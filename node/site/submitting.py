@@ -212,7 +212,8 @@ async def result(site: Site, did: str, signed: SignedRequest, submission: Cid, n
         raise NotFound(f"the submission has no result «{name}»; it has: {', '.join(found) or 'none'}")
     cid, holder = found[name]
     project_of(site.index, record.submission.project, member_of(site, did), site.clock.now())
-    site.holdings.account(cid, datasets_made_from(site, record, cid, holder))
+    ref = record.submission.project
+    site.holdings.account(cid, datasets_made_from(site, record, cid, holder), ref)
     await site.materials.bring(holder, cid)
     try:
         project_of(site.index, record.submission.project, member_of(site, did), site.clock.now())
@@ -222,7 +223,7 @@ async def result(site: Site, did: str, signed: SignedRequest, submission: Cid, n
         raise
 
     def account(chain: Chain, _index: int) -> FetchFields:
-        return FetchFields(root=cid, site=site.root, person=did, chain=chain, request=signed)
+        return FetchFields(root=cid, site=site.root, person=did, chain=chain, request=signed, project=ref)
 
     await site.book.write([Line("fetch", site.holdings.accounted(cid), account, (did,))])
     return await site.blobs.read(cid, "", MAX_FILE)

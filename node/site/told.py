@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from catalog.entry import Entry
+from catalog.error import ComityError
 from node.replication import Counting
 
 
@@ -20,6 +21,16 @@ class Told:
             await part.begin(site)
 
     async def counted(self, site: str, entries: Sequence[Entry]) -> None:
-        """These entries of ``site`` count from now on."""
+        """These entries of ``site`` count from now on; every part hears of them, also where another fails.
+
+        Raises:
+            ComityError: what the first part that failed raised.
+        """
+        failures: list[ComityError] = []
         for part in self.parts:
-            await part.counted(site, entries)
+            try:
+                await part.counted(site, entries)
+            except ComityError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]

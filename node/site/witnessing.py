@@ -142,11 +142,12 @@ class Witnessing:
         while witness in self._quorum().witnesses:
             news = self._news
             fault = ""
-            try:
-                while await self.audit.push(witness) or await self.catalog.push(witness):
-                    pause = FIRST_PAUSE
-            except ComityError as error:
-                fault = str(error)
+            for push in (self.audit, self.catalog):  # one that is refused, as a forked one is, holds up the other not
+                try:
+                    while await push.push(witness):
+                        pause = FIRST_PAUSE
+                except ComityError as error:
+                    fault = str(error) if fault in ("", str(error)) else f"{fault}; {error}"
             if fault and fault != self.refused.get(witness):
                 log.warning("%s does not cosign: %s", self._names(witness), fault)
             self.refused[witness] = fault

@@ -61,7 +61,8 @@ class Writer:
             await self._keep(own)
             if own.due:
                 await self._index_anew()
-        await note_entry(self._book, added)
+            # Before the next entry is written: the ledger knows only up to where entries were noted.
+            await note_entry(self._book, self._index, added)
         if self._feeding.told is not None:
             await self._feeding.told.counted(self._site, [added])
         await self._network.hint(self._catalog.note.encode())

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from catalog.dagcbor import decode
 from catalog.error import VerificationFailed
 from catalog.member import Epoch, consortium_cid
+from catalog.reopening import Reopening
 from node.admission import extended
 from node.founding import Founding
 from node.storage.facts import Fact, Kept
@@ -21,6 +22,22 @@ def read_only(path: Path) -> sqlite3.Connection:
     # Without a write-ahead log nobody writes.
     mode = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
     return sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True)
+
+
+def read_accepted(state: Path) -> tuple[Reopening, ...]:
+    """The new epochs of other members' logs that the site has accepted, from its ``state.db``; not verified.
+
+    Raises:
+        VerificationFailed: the file is damaged.
+    """
+    if not state.exists():
+        return ()
+    try:
+        with closing(read_only(state)) as sql:
+            rows = sql.execute("SELECT value FROM kept WHERE what = ?", (str(Kept.REOPENING),)).fetchall()
+    except sqlite3.DatabaseError as error:
+        raise VerificationFailed(f"{state} is damaged ({error}); restore it from a backup") from error
+    return tuple(sorted((decode(Reopening, row[0]) for row in rows), key=lambda each: each.number))
 
 
 def read_epochs(state: Path) -> tuple[Epoch, ...]:

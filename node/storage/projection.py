@@ -48,6 +48,7 @@ def _check(connection: sqlite3.Connection, version: int) -> None:
     found = connection.execute("PRAGMA user_version").fetchone()[0]
     if found not in (0, version):
         raise sqlite3.DatabaseError(f"it is of version {found}")
-    told = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    # Not the quick check: that an index lacks a row of its table is what it does not see.
+    told = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if told != "ok":
         raise sqlite3.DatabaseError(told)

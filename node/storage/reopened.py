@@ -8,13 +8,16 @@ from typing import Final
 
 from catalog.checkpoint import Checkpoint, sign_checkpoint
 from catalog.dagcbor import decode, encode
-from catalog.error import Conflict, VerificationFailed
+from catalog.error import ComityError, Conflict, VerificationFailed
 from catalog.key import Signer
-from catalog.origin import LogName, log_of, origin_of
-from catalog.reopening import Reopening, Reopenings, check_chain
+from catalog.merkle import root_of
+from catalog.origin import LogName, log_of, number_of, origin_of
+from catalog.reopening import Reopening, Reopenings, check_accepted, check_chain
+from catalog.tiles import subtree_of
 from node.storage.durable import write_files
 from node.storage.facts import Facts, Kept
 from node.storage.logfolder import CHECKPOINT, COSIGNED, open_folder, read_note
+from node.storage.tilefolder import TileFolder
 
 FILE: Final = "reopenings"
 _MAX: Final = 256 << 10
@@ -49,6 +52,24 @@ def own_origin(folder: Path, site: str, log: LogName) -> str:
             f"a new epoch of the log in {folder} was begun and not finished; run «comity site restore» again"
         )
     return origin
+
+
+def unopened(folder: Path, origin: str, chain: Sequence[Reopening], roots: Sequence[str]) -> str:
+    """Why the log in ``folder`` is in no epoch that a root of its site opened with ``chain``; empty if it is."""
+    number = number_of(origin)
+    if not number:
+        return ""
+    site, log = origin.split("/")[0], LogName(origin.split("/")[1])
+    if len(chain) < number:
+        return f"nothing here shows that the root key opened epoch {number} of it"
+    opened = chain[number - 1]
+    try:
+        check_accepted(site, log, chain[:number], roots)
+        if root_of(opened.size, subtree_of(opened.size, TileFolder(folder).require)) != opened.root:
+            return f"it does not begin with the leaves that the root key took over into epoch {number}"
+    except ComityError as error:
+        return str(error)
+    return ""
 
 
 def origin_in(folder: Path, site: str, log: LogName) -> str:

@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from catalog.error import BadInput, VerificationFailed
+from catalog.error import BadInput, Conflict, VerificationFailed
 from node.storage.projection import connect, failure, remove
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ CID_PREFIX: Final = 8
 
 _VERSION: Final = 2
 # Not flushed: after a crash of the machine it is made anew from the logs if it does not hold together.
-_SETTINGS: Final = "PRAGMA synchronous=OFF;"
+_SETTINGS: Final = "PRAGMA synchronous=OFF; PRAGMA busy_timeout=0;"
 # Words are found by their beginnings; of short beginnings SQLite keeps an index, or each would be read word by word.
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS thing (id INTEGER PRIMARY KEY, site TEXT NOT NULL, kind TEXT NOT NULL,
@@ -262,9 +262,16 @@ class SearchStore:
         """See to it that nothing of what was dropped is left in the file, its journal included.
 
         FTS5 only marks what is deleted until it merges its parts; SQLite overwrites the pages that this frees.
+
+        Raises:
+            Conflict: another process reads the file.
+            ComityError, VerificationFailed: as for :meth:`put`.
         """
+        sql = "DELETE FROM nature WHERE id NOT IN (SELECT nature FROM thing)"  # whose label may name a person
+        self._do(lambda connection: connection.execute(sql), write=True)
         self._do(lambda connection: connection.execute("INSERT INTO words (words) VALUES ('optimize')"), write=True)
-        self._do(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+        if self._do(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())[0]:
+            raise Conflict(f"{self._path} is being read by another process; end that, then what was erased goes")
 
     def of_site(self, site: str) -> list[Thing]:
         """All things of one site."""

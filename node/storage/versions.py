@@ -10,6 +10,7 @@ Everything happens at once, in the thread of whoever asks: each is one look-up i
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from array import array
@@ -17,7 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain
+from heapq import merge
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -28,7 +29,8 @@ from catalog.body import MAX_BODY, Body
 from catalog.dagcbor import Value, convert, decode, encode, glance
 from catalog.entry import Entry, read_entry
 from catalog.error import ComityError, Conflict, VerificationFailed
-from catalog.index import KeptIndex
+from catalog.index import RULES, KeptIndex
+from catalog.keyring import Keyring
 from catalog.reading import digest_of
 from catalog.versions import Counted, subject_key
 from node.storage.projection import connect, failure, remove
@@ -38,16 +40,22 @@ T = TypeVar("T")
 REMEMBERED: Final = 4096
 """Entries that are kept as they were read, those that were asked for last."""
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 # NORMAL: what a crash of the machine leaves is what some ``keep`` wrote, or a later one.
-_SETTINGS: Final = "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-8192;"
+_SETTINGS: Final = (
+    "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-8192; PRAGMA busy_timeout=0;"
+)
 _NAME_BYTES: Final = 8
+_SLICE: Final = 2000
+"""Rows that are dropped by one statement."""
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS reading (id INTEGER PRIMARY KEY, site TEXT UNIQUE NOT NULL, name TEXT NOT NULL,
   kept BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS counted (reading INTEGER, place INTEGER, kind TEXT NOT NULL, subject BLOB NOT NULL,
-  bound INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (reading, place)) STRICT, WITHOUT ROWID;
+  bound INTEGER NOT NULL, of_grant TEXT, signer TEXT, digest BLOB NOT NULL,
+  PRIMARY KEY (reading, place)) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS of_subject ON counted (reading, kind, subject, place);
+CREATE INDEX IF NOT EXISTS of_signer ON counted (reading, signer) WHERE signer IS NOT NULL;
 CREATE TABLE IF NOT EXISTS hidden (reading INTEGER, place INTEGER, unread INTEGER NOT NULL,
   PRIMARY KEY (reading, place)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS fault (reading INTEGER, place INTEGER, reason TEXT NOT NULL,
@@ -59,11 +67,13 @@ SELECT json_group_object(key, place) FROM (SELECT key, (SELECT max(place) FROM c
   AND kind = value AND subject = substr(?2, 16 * key + 1, 16)) AS place FROM json_each(?3)) WHERE place IS NOT NULL
 """
 _SPILL: Final = """
-INSERT OR REPLACE INTO counted (reading, place, kind, subject, bound, digest)
-  SELECT ?1, value ->> 0, value ->> 1, substr(?2, 32 * key + 1, 16), value ->> 2, substr(?2, 32 * key + 17, 16)
-  FROM json_each(?3)
+INSERT OR REPLACE INTO counted (reading, place, kind, subject, bound, of_grant, signer, digest)
+  SELECT ?1, value ->> 0, value ->> 1, substr(?2, 32 * key + 1, 16), value ->> 2, value ->> 3,
+  value ->> 4, substr(?2, 32 * key + 17, 16) FROM json_each(?3)
 """
 _OF_READING: Final = ("counted", "hidden", "fault")
+
+log = logging.getLogger("comity.storage")
 
 ReadBody = Callable[[str, int], bytes | None]
 """The body of a leaf of a site's catalog, if it is here."""
@@ -77,6 +87,7 @@ class Mark(Value, frozen=True, kw_only=True):
 
 
 class _Kept(Value, frozen=True, kw_only=True):
+    rules: str
     mark: Mark
     index: KeptIndex
 
@@ -122,7 +133,7 @@ class VersionStore:
         return StoredVersions(self, site, reading, os.urandom(_NAME_BYTES).hex())
 
     def past(self, site: str) -> Past | None:
-        """What an earlier run kept of the catalog of ``site``, if anything. Blocks.
+        """What an earlier run of this version kept of the catalog of ``site``, if anything. Blocks.
 
         Raises:
             VerificationFailed: the file is damaged.
@@ -130,7 +141,12 @@ class VersionStore:
         row = self.row("SELECT id, name, kept FROM reading WHERE site = ?", site)
         if row is None:
             return None
-        kept = decode(_Kept, row[2])
+        try:
+            kept = decode(_Kept, row[2])
+        except VerificationFailed:
+            return None  # a damaged row is as good as none
+        if kept.rules != RULES:
+            return None  # another version of this program read it, by other rules
         for table in _OF_READING:  # what was read, and not kept, when that run ended
             self.write(f"DELETE FROM {table} WHERE reading = ? AND place >= ?", row[0], kept.index.size)  # noqa: S608
         return Past(kept.mark, kept.index, StoredVersions(self, site, row[0], row[1]))
@@ -142,33 +158,46 @@ class VersionStore:
             ComityError: the disk refused; what was kept before stays. VerificationFailed: the file is damaged.
         """
         versions.spill()
-        kept = encode(_Kept(mark=mark, index=index))
+        kept = encode(_Kept(rules=RULES, mark=mark, index=index))
         others = self.rows("SELECT id FROM reading WHERE site = ? AND id != ?", versions.site, versions.reading)
         self.write("DELETE FROM reading WHERE site = ?", versions.site)
         sql = "INSERT INTO reading (id, site, name, kept) VALUES (?, ?, ?, ?)"
         self.write(sql, versions.reading, versions.site, versions.name, kept)
-        for other in others:
-            self.drop(other[0])
         self._commit()
-        with closing(sqlite3.connect(self._path)) as other_connection:
+        for other in others:
+            self._drop(other[0])
+        if others:
+            self._commit()
+        try:
             # By another connection: whoever looks something up meanwhile does not wait for the disk.
-            other_connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            with closing(sqlite3.connect(self._path, timeout=0)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.Error as error:
+            log.warning("%s: what was kept stays beside it for now (%s)", self._path, error)
 
-    def expunge(self) -> None:
-        """Leave nothing in the file, or beside it, of what was forgotten. Blocks.
+    def expunge(self, site: str, stolen: frozenset[str]) -> None:
+        """Leave nothing in the file, or beside it, of what was forgotten of the catalog of ``site``. Blocks.
+
+        ``stolen`` are the keys that its index knows as taken back. Where another was kept as such, its owner was
+        forgotten since, and what was kept goes: the next start reads that catalog from its first leaf.
 
         Raises:
             Conflict: another process reads the file. ComityError: the disk refused.
             VerificationFailed: the file is damaged.
         """
+        row = self.row("SELECT kept FROM reading WHERE site = ?", site)
+        if row is not None and not _stolen(row[0]) <= stolen:
+            self.write("DELETE FROM reading WHERE site = ?", site)
         busy = self._commit("PRAGMA wal_checkpoint(TRUNCATE)")
         if busy is not None and busy[0]:
             raise Conflict(f"{self._path} is being read by another process; end that, then what was erased goes")
 
-    def drop(self, reading: int) -> None:
-        """Forget all of a reading."""
+    def _drop(self, reading: int) -> None:
+        """Forget all of a reading, a part at a time: whoever looks something up meanwhile waits for one alone."""
         for table in _OF_READING:
-            self.write(f"DELETE FROM {table} WHERE reading = ?", reading)  # noqa: S608
+            some = f"SELECT place FROM {table} WHERE reading = ?1 LIMIT {_SLICE}"  # noqa: S608
+            while self.row(f"{some}", reading) is not None:
+                self.write(f"DELETE FROM {table} WHERE reading = ?1 AND place IN ({some})", reading)  # noqa: S608
 
     def close(self) -> None:
         """Close the file; what was not kept is read again by the next run."""
@@ -259,6 +288,14 @@ class VersionStore:
             raise failure(self._path, error) from error
 
 
+def _stolen(kept: bytes) -> frozenset[str]:
+    """The keys that were taken back by what was kept; none of what cannot be read and so is not taken up."""
+    try:
+        return frozenset(Keyring.of(decode(_Kept, kept).index.keys).stolen)
+    except VerificationFailed:
+        return frozenset()
+
+
 class StoredVersions:
     """The :class:`catalog.versions.Versions` of one reading of one site's catalog.
 
@@ -273,7 +310,7 @@ class StoredVersions:
         self._name = name
         self._taken: dict[int, _Taken] = {}
         self._places: dict[tuple[str, bytes], list[int]] = {}
-        self._hidden: set[int] = set()
+        self._hidden: dict[int, bool] = {}
         self._faults: dict[int, str] = {}
         self._ahead: dict[tuple[str, bytes], int | None] = {}
 
@@ -310,10 +347,17 @@ class StoredVersions:
         row = self._store.row(sql, self.reading, kind, subject)
         return None if row is None else row[0]
 
-    def places(self, kind: str, subject: bytes) -> Iterable[int]:
+    def places(self, kind: str, subject: bytes, most: int) -> Iterable[int]:
         """See :class:`catalog.versions.Versions`."""
-        sql = "SELECT place FROM counted WHERE reading = ? AND kind = ? AND subject = ? ORDER BY place"
-        return [*self._store.places(sql, self.reading, kind, subject), *self._places.get((kind, subject), ())]
+        sql = "SELECT place FROM counted WHERE reading = ? AND kind = ? AND subject = ? ORDER BY place LIMIT ?"
+        stored = self._store.places(sql, self.reading, kind, subject, most)
+        return [*stored, *self._places.get((kind, subject), ())][:most]
+
+    def signed(self, signer: bytes, most: int) -> Iterable[int]:
+        """See :class:`catalog.versions.Versions`."""
+        sql = "SELECT place FROM counted WHERE reading = ? AND signer = ? LIMIT ?"
+        taken = [place for place, each in self._taken.items() if each.counted.signer == signer]
+        return [*self._store.places(sql, self.reading, signer.hex(), most), *taken][:most]
 
     def entries(self, kind: str, start: int = 0) -> Iterator[Entry]:
         """See :class:`catalog.versions.Versions`. May be gone through in another thread."""
@@ -321,29 +365,34 @@ class StoredVersions:
         newest = "SELECT max(place) FROM counted WHERE reading = ? AND kind = ?"
         stored = self._store.places(f"{newest} GROUP BY subject ORDER BY 1", self.reading, kind)
         replaced = {self._store.row(f"{newest} AND subject = ?", self.reading, kind, subject) for subject in taken}
-        for place in chain(stored, sorted(taken.values())):
-            if place >= start and (place,) not in replaced and self.counted(place) is not None:
+        replaced -= {(place,) for place in taken.values()}  # a spill under way has it in both already
+        last = -1
+        for place in merge(stored, sorted(taken.values())):
+            if place > last and place >= start and (place,) not in replaced and self.counted(place) is not None:
                 yield self._entry(kind, place)  # else it was forgotten since this began
+            last = place
 
     def counted(self, place: int) -> Counted | None:
         """See :class:`catalog.versions.Versions`."""
         taken = self._taken.get(place)
         if taken is not None:
             return taken.counted
-        sql = "SELECT kind, subject, bound FROM counted WHERE reading = ? AND place = ?"
+        sql = "SELECT kind, subject, bound, of_grant, signer FROM counted WHERE reading = ? AND place = ?"
         row = self._store.row(sql, self.reading, place)
-        return None if row is None else Counted(row[0], row[1], bool(row[2]))
+        if row is None:
+            return None
+        grant, signer = (None if each is None else bytes.fromhex(each) for each in row[3:])
+        return Counted(row[0], row[1], bool(row[2]), grant, signer)
 
-    def count(self, entry: Entry, digest: bytes, bound: bool) -> None:
+    def count(self, entry: Entry, digest: bytes, counted: Counted) -> None:
         """See :class:`catalog.versions.Versions`."""
-        counted = Counted(entry.body.kind, subject_key(entry.subject), bound)
         self._taken[entry.index] = _Taken(counted, digest)
         self._places.setdefault((counted.kind, counted.subject), []).append(entry.index)
         self._store.remember(self.reading, entry)
 
-    def hide(self, place: int) -> None:
+    def hide(self, place: int, lacking: bool) -> None:
         """See :class:`catalog.versions.Versions`."""
-        self._hidden.add(place)
+        self._hidden[place] = lacking
 
     def is_hidden(self, place: int) -> bool:
         """See :class:`catalog.versions.Versions`."""
@@ -354,11 +403,12 @@ class StoredVersions:
         """See :class:`catalog.versions.Versions`."""
         named = frozenset(places)
         self.spill()
-        for place in named:
-            for table in ("counted", "fault"):
-                self._store.write(f"DELETE FROM {table} WHERE reading = ? AND place = ?", self.reading, place)  # noqa: S608
-            sql = "INSERT OR REPLACE INTO hidden (reading, place, unread) VALUES (?, ?, 0)"
-            self._store.write(sql, self.reading, place)
+        told = json.encode(sorted(named)).decode()
+        for table in ("counted", "fault"):
+            sql = f"DELETE FROM {table} WHERE reading = ? AND place IN (SELECT value FROM json_each(?))"  # noqa: S608
+            self._store.write(sql, self.reading, told)
+        sql = "INSERT OR REPLACE INTO hidden SELECT ?, value, 0 FROM json_each(?)"
+        self._store.write(sql, self.reading, told)
         self._store.forget(self.reading, named)
 
     def blame(self, place: int, reason: str) -> None:
@@ -391,16 +441,17 @@ class StoredVersions:
     def spill(self) -> None:
         """Move what was taken from memory into the file. Blocks; nothing is to be taken meanwhile."""
         taken = self._taken
-        rows = json.encode([(place, each.counted.kind, each.counted.bound) for place, each in taken.items()]).decode()
+        rows = json.encode([(place, *_row(each.counted)) for place, each in taken.items()]).decode()
         hashes = b"".join(each.counted.subject + each.digest for each in taken.values())
         self._store.write(_SPILL, self.reading, hashes, rows)
-        hidden = json.encode(sorted(self._hidden)).decode()
-        self._store.write("INSERT OR IGNORE INTO hidden SELECT ?, value, 1 FROM json_each(?)", self.reading, hidden)
+        hidden = json.encode(list(self._hidden.items())).decode()
+        sql = "INSERT OR REPLACE INTO hidden SELECT ?, value ->> 0, value ->> 1 FROM json_each(?)"
+        self._store.write(sql, self.reading, hidden)
         faults = json.encode(list(self._faults.items())).decode()
         sql = "INSERT OR REPLACE INTO fault SELECT ?, value ->> 0, value ->> 1 FROM json_each(?)"
         self._store.write(sql, self.reading, faults)
         # Not before: whoever asks meanwhile finds it in the one place or in the other.
-        self._taken, self._places, self._ahead, self._hidden, self._faults = {}, {}, {}, set(), {}
+        self._taken, self._places, self._ahead, self._hidden, self._faults = {}, {}, {}, {}, {}
 
     def _entry(self, kind: str, place: int) -> Entry:
         taken = self._taken.get(place)
@@ -408,6 +459,11 @@ class StoredVersions:
             return self._store.entry(self, kind, place, taken.digest)
         row = self._store.row("SELECT digest FROM counted WHERE reading = ? AND place = ?", self.reading, place)
         return self._store.entry(self, kind, place, row[0] if row is not None else b"")
+
+
+def _row(counted: Counted) -> tuple[str, bool, str | None, str | None]:
+    grant, signer = (None if each is None else each.hex() for each in (counted.grant, counted.signer))
+    return counted.kind, counted.bound, grant, signer
 
 
 class _Taken(msgspec.Struct, frozen=True):

@@ -141,7 +141,7 @@ def test_a_researcher_shares_a_held_output_as_a_block(tmp_path: Path) -> None:
         assert len(told) == 1
         fields = BlockFields(cid=own, name="b", label=label, description="", outputs={})
         await SiteService(site).write_entry(body(there, "block", fields, there.mara))
-        assert site.holdings.for_site(own, there.mallory.root.did) == label
+        assert site.holdings.for_site(own, there.mallory.root.did) is None, "it is published, for no project"
 
     at_a_hospital(tmp_path, test)
 

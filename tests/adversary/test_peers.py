@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from catalog.body import write_body
+from catalog.body import fields_of, read_body, write_body
 from catalog.checkpoint import Checkpoint, add_line, sign_checkpoint, verify_cosignature
 from catalog.cid import Cid
 from catalog.dagcbor import Value, cid_of, decode, encode
@@ -17,6 +17,7 @@ from catalog.key import UNSIGNED, PrivateKey, signed
 from catalog.member import KeyFields, Member, Role
 from catalog.merkle import EMPTY_ROOT
 from catalog.origin import LogName, origin_of
+from catalog.project import ProjectRef
 from node.founding import Founder, Founding, Knock
 from node.message import (
     AddCheckpoint,
@@ -41,6 +42,7 @@ from privacy.label import OPEN, resident, shared
 from privacy.starters import HOSPITAL
 from tests.adversary.hospital import Hospital, at_a_hospital, dataset
 from tests.adversary.stage import Stage
+from workflow.account import FetchFields, Side
 from workflow.argument import Data
 from workflow.receipt import Receipt
 
@@ -358,6 +360,27 @@ def test_a_value_held_here_that_another_site_says_is_its_own(tmp_path: Path) -> 
         assert [path.split("/")[2] for path in poor.asked] == [str(held), str(unknown.cid)], "it saw which is here"
         assert await _materials(there, rich).stored(data) == held
         assert await _materials(there, poor).stored(data) == held, "what was delivered once is not fetched again"
+
+    at_a_hospital(tmp_path, test)
+
+
+def test_what_a_peer_gave_is_written_down_with_what_it_is_for(tmp_path: Path) -> None:
+    """Else a peer gives bytes away, writes nothing down, and nobody has a row of it. Published data are for nobody."""
+
+    async def test(there: Hospital) -> None:
+        site, trial = there.site, ProjectRef(site=there.other.root.did, name="trial")
+        value, published = Cid.of(b"released"), Cid.of(b"open")
+        there.mallory.dataset(published, OPEN)
+        carrier = Carrier({value: b"released", published: b"open"})
+        source = Data(site=there.mallory.root.did, cid=value, name="sums")
+        site.holdings.account(value, [published], trial)
+        for data in (source, Data(site=there.mallory.root.did, cid=published, name="open")):
+            await _materials(there, carrier).stored(data)
+        stored = [each for _, each in await site.audit.read(0, site.audit.size) if each is not None]
+        rows = [fields_of(read_body(body), FetchFields) for _, body in stored]
+        assert {(row.site, row.side) for row in rows} == {(there.mallory.root.did, Side.RECIPIENT)}
+        assert [(row.root, row.project) for row in rows] == [(value, trial), (published, None)]
+        assert all(set(row.chain) == {str(published)} for row in rows)
 
     at_a_hospital(tmp_path, test)
 

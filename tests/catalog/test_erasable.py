@@ -7,19 +7,38 @@ from catalog.block import BlockFields, EndorseFields
 from catalog.body import write_body
 from catalog.certificate import CertificateFields
 from catalog.cid import Cid
-from catalog.dagcbor import encode
+from catalog.dagcbor import cid_of, encode
+from catalog.entry import KINDS, read_entry
 from catalog.error import VerificationFailed
+from catalog.grant import Action, Grant, GrantFields
 from catalog.index import SiteIndex
-from catalog.key import PrivateKey
+from catalog.key import UNSIGNED, PrivateKey
 from catalog.label import Label
 from catalog.leaf import LEAF_BYTES, encode_leaf, seal
 from catalog.member import KeyFields, Role
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields, ProjectRef
+from catalog.revoke import RevokeFields, subject_of
 from catalog.withdraw import WithdrawFields
 
 ROOT, NODE, STEWARD, RESEARCHER, OTHER = (PrivateKey(bytes([number]) * 32) for number in range(1, 6))
 CID = Cid.of(b"a block")
+PASSED_ON = Grant(
+    consortium=CID,
+    issuer=RESEARCHER.did,
+    site=OTHER.did,
+    subject=OTHER.did,
+    project=ProjectRef(site=ROOT.did, name="trial"),
+    claims=(),
+    datasets=(CID,),
+    purposes=("DUO:0000006",),
+    actions=(Action.SEE,),
+    blocks=(),
+    destinations=(),
+    not_after=9,
+    parent=CID,
+    sig=UNSIGNED,
+)
 PROJECT = ProjectFields(name="trial", people=(RESEARCHER.did,), purpose="DUO:0000006", datasets=(), not_after=9)
 
 
@@ -45,13 +64,26 @@ class Log:
         ):
             assert self.add("key", key(who, Role(role)), by)[1]
 
-    def add(self, kind, fields, by=STEWARD, site=ROOT):
-        from catalog.entry import KINDS
-
+    def body(self, kind, fields, by=STEWARD, site=ROOT):
         latest = self.index.latest(kind, KINDS[kind].subject(fields))
-        body = write_body(kind, fields, site=site.did, at=1, by=by, previous=latest.index if latest else None)
+        return write_body(kind, fields, site=site.did, at=1, by=by, previous=latest.index if latest else None)
+
+    def add(self, kind, fields, by=STEWARD, site=ROOT):
+        body = self.body(kind, fields, by, site)
         self.bodies.append((kind, body))
         return len(self.bodies) - 1, self.index.add(len(self.bodies) - 1, kind, body) is not None
+
+    def refusal(self, kind, fields):
+        """Why a node refuses to write it; empty if it does not."""
+        try:
+            self.index.authorise(read_entry(ROOT.did, len(self.bodies), kind, self.body(kind, fields)))
+        except VerificationFailed as error:
+            return str(error)
+        return ""
+
+    def keeps(self, *places):
+        """Why a node does not take these back."""
+        return self.refusal("withdraw", WithdrawFields(places=places))
 
     def withdraw(self, *places, **more):
         return self.add("withdraw", WithdrawFields(places=places), **more)[1]
@@ -65,7 +97,7 @@ class Log:
 
 
 def counting(index):
-    kinds = ("key", "block", "project", "policy", "endorse", "withdraw", "certificate")
+    kinds = ("key", "block", "project", "policy", "endorse", "grant", "revoke", "withdraw", "certificate")
     return {(kind, entry.subject): entry.index for kind in kinds for entry in index.entries(kind)}
 
 
@@ -172,6 +204,49 @@ def test_the_terms_of_a_project_are_all_of_it_but_whether_it_has_ended():
     assert set(changes) == set(ProjectFields.__struct_fields__) - {"ended"}
     assert len({structs.replace(PROJECT, **{name: value}).terms for name, value in changes.items()}) == len(changes)
     assert all(structs.replace(PROJECT, **{name: value}).terms != PROJECT.terms for name, value in changes.items())
+
+
+def test_a_revocation_goes_only_with_its_grant_and_a_stewards_never_without() -> None:
+    """Lost: a grant that was taken back counts again, here or where else it stands, because that was forgotten."""
+    log = Log()
+    grant, _ = log.add("grant", GrantFields(grant=PASSED_ON), RESEARCHER)
+    own, counts = log.add("revoke", RevokeFields(grant=cid_of(PASSED_ON), reason="", issuer=RESEARCHER.did), RESEARCHER)
+    stewards, stands = log.add("revoke", RevokeFields(grant=cid_of(PASSED_ON), reason=""))
+    assert counts
+    assert stands
+    for places in ((own,), (stewards,), (own, stewards)):
+        assert "only together with its grant" in log.keeps(*places)
+    assert not log.keeps(grant, own, stewards)
+    assert log.withdraw(grant)
+    assert counting(log.index) == counting(log.read_again(erased=(grant,)))
+    assert not {own, stewards} & set(log.read_again(erased=(grant,)).faults)
+    assert log.index.latest("revoke", subject_of(cid_of(PASSED_ON), RESEARCHER.did))
+    assert "only together with its grant" in log.keeps(stewards)
+    assert log.withdraw(own)
+
+
+def test_a_key_goes_only_with_all_that_it_signed_and_all_that_was_said_of_it() -> None:
+    """Lost: who reads the log later cannot verify what counts for others, and calls it forged."""
+    log = Log()
+    grant, _ = log.add("grant", GrantFields(grant=PASSED_ON), RESEARCHER)
+    assert f"entry {grant} is not named" in log.keeps(2)
+    removal, _ = log.add("key", key(RESEARCHER, Role.RESEARCHER, removed=True))
+    assert f"entry {removal} is not named" in log.keeps(2, grant)
+    assert f"entry {grant} is not named" in log.keeps(2, removal)
+    assert log.withdraw(2, grant, removal)
+    assert counting(log.index) == counting(log.read_again(erased=(2, grant, removal)))
+
+
+def test_whoever_was_taken_back_as_stolen_and_erased_is_known_to_nobody() -> None:
+    """Lost: who read the log before the erasure remembers a key, and refuses what who comes later takes."""
+    log = Log()
+    removal, _ = log.add("key", key(RESEARCHER, Role.RESEARCHER, removed=True, until=2))
+    assert log.refusal("key", key(RESEARCHER, Role.RESEARCHER))
+    assert log.withdraw(2, removal)
+    assert not log.index.keys.stolen
+    assert not log.index.due
+    assert log.add("key", key(RESEARCHER, Role.RESEARCHER))[1]
+    assert counting(log.index) == counting(log.read_again(erased=(2, removal)))
 
 
 def test_a_withdrawal_names_neither_person_nor_dataset():

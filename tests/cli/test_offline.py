@@ -19,22 +19,39 @@ from catalog.cid import Cid
 from catalog.dagcbor import cid_of, encode
 from catalog.grant import Action, Grant, GrantFields
 from catalog.headmap import Head, HeadMap, subject_hash
-from catalog.key import UNSIGNED, PrivateKey, signed
+from catalog.key import UNSIGNED, PrivateKey, Signer, signed
 from catalog.member import KeyFields, Role
+from catalog.merkle import root_of
+from catalog.note import parse_note
 from catalog.origin import LogName, origin_of
+from catalog.policy import PolicyFields
 from catalog.project import ProjectRef
-from catalog.reopening import Reopening
+from catalog.reopening import Reopening, Reopenings
+from catalog.tiles import subtree_of
 from cli.main import run
 from node.config import Address, Folder
 from node.keyfile import Identity, read_identity, write_secret
 from node.rootkey import new_passphrase, read_root
 from node.setup import SiteMade, init_site
 from node.storage.log import DiskLog
-from node.storage.logfolder import CHECKPOINT
+from node.storage.logfolder import CHECKPOINT, read_note
+from node.storage.reopened import FILE as REOPENINGS
 from node.storage.reopened import reopen
 from node.storage.replica import ReplicaLog
+from node.storage.tilefolder import TileFolder
 from privacy.decision import Decision
-from workflow.account import AccessFields, AccountFields, Chain, FetchFields, HeadsFields, Link, ResultFields, Side
+from workflow.account import (
+    AccessFields,
+    AccountFields,
+    Chain,
+    EntryFields,
+    FetchFields,
+    HaltFields,
+    HeadsFields,
+    Link,
+    ResultFields,
+    Side,
+)
 from workflow.order import Instance
 from workflow.receipt import Status
 from workflow.submission import Submission
@@ -44,6 +61,8 @@ OTHER = PrivateKey(b"\x05" * 32)
 OTHER_NODE = PrivateKey(b"\x06" * 32)
 
 PASSPHRASE = new_passphrase()
+STEWARDS: dict[str, Signer] = {}
+ROOTS: dict[str, Signer] = {}
 
 
 class Fixed:
@@ -141,7 +160,9 @@ def site(tmp_path: Path) -> Folder:
 
 def make(folder: Folder, steward: str = "Agnes") -> SiteMade:
     here = [Address("127.0.0.1", port) for port in (4101, 4102, 4103)]
-    return init_site(folder, "St. Anna", steward, *here, PASSPHRASE)
+    made = init_site(folder, "St. Anna", steward, *here, PASSPHRASE)
+    STEWARDS[made.root], ROOTS[made.root] = made.steward.key, read_root(folder.root_key, PASSPHRASE.text).key
+    return made
 
 
 def enrolment(key: PrivateKey, role: Role) -> Body:
@@ -326,6 +347,84 @@ def test_a_denial_by_a_grant_that_is_over_is_no_fault(tmp_path: Path, capsys: py
     assert verify(folder, capsys)[0] == 0
 
 
+def noted(at: int, body: bytes, before: int | None) -> tuple[str, EntryFields]:
+    """A note in the audit log that a steward wrote a policy at ``at`` of the catalog."""
+    chain = {STEWARD.did: Link(before=before, count=1 if before is None else before + 2)}
+    return "policy", EntryFields(entry=at, body=Cid.of(body), actor=STEWARD.did, chain=chain)
+
+
+def anew(site: Folder, log: LogName, number: int = 1, by: PrivateKey | None = None) -> Reopening:
+    """The next epoch of a log of the site, with what lies there."""
+    path = site.catalog if log is LogName.CATALOG else site.audit
+    did = read_root(site.root_key, PASSPHRASE.text).did
+    size = Checkpoint.parse(parse_note(read_note(path / CHECKPOINT)).text).size
+    whole = Reopening(
+        site=did,
+        log=log,
+        number=number,
+        size=size,
+        root=root_of(size, subtree_of(size, TileFolder(path).require)),
+        node=read_identity(site.node_key).did,
+        lost=0,
+        reason="it forked",
+        sig=UNSIGNED,
+    )
+    return signed(whole, by or read_root(site.root_key, PASSPHRASE.text).key)
+
+
+def halted(by: Reopening) -> tuple[str, HaltFields]:
+    fields = HaltFields(project=None, member=None, reason="r", statement=None, chain={}, reopening=encode(by))
+    return "halt", fields
+
+
+@pytest.mark.parametrize("log", [None, LogName.AUDIT, LogName.CATALOG])
+def test_what_was_noted_of_a_history_that_was_left_is_no_fault(
+    site: Folder, capsys: pytest.CaptureFixture[str], log: LogName | None
+) -> None:
+    """Lost: a site that was restored by the book is told for ever that its log is wrong; or one that lies is not."""
+    assert trio.run(write_policy, site) == 2
+    lines: list[tuple[str, AccountFields]] = [noted(2, b"another policy than stands there", None)]
+    if log is not None:
+        lines.append(halted(anew(site, log)))
+    account(site, lines)
+    code, _, error = verify(site, capsys)
+    assert code == (0 if log is LogName.CATALOG else 5), error
+    assert ("leaf 0: it notes another entry than stands at 2" in error) is (log is not LogName.CATALOG)
+
+
+async def write_policy(site: Folder) -> int:
+    """The site's steward writes a policy; its place in the catalog."""
+    did = read_root(site.root_key, PASSPHRASE.text).did
+    steward = STEWARDS[did]
+    body = write_body("policy", PolicyFields(text=""), site=did, at=1, by=steward)
+    node = read_identity(site.node_key).key
+    async with await DiskLog.open(site.catalog, origin_of(did, LogName.CATALOG), 0, node, Fixed()) as log:
+        return await log.append([(body.kind, encode(body))])
+
+
+def test_an_epoch_of_a_log_that_its_root_did_not_open_is_named(
+    site: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: who has a node's key is rid of what its log says, and the folder is found in order."""
+    node = read_identity(site.node_key).key
+    root = read_root(site.root_key, PASSPHRASE.text).did
+    opened = anew(site, LogName.CATALOG)
+    reopen(site.catalog, opened, node, (), [root])
+    assert verify(site, capsys)[0] == 0
+    file = site.catalog / REOPENINGS
+    forged = anew(site, LogName.CATALOG, by=node)
+    for data, reason in (
+        (encode(Reopenings(chain=(forged,))), "is not opened by the root key"),
+        (encode(Reopenings(chain=(signed(structs.replace(opened, root=bytes(32)), ROOTS[root]),))), "does not begin"),
+        (None, "nothing here shows that the root key opened epoch 1"),
+    ):
+        file.write_bytes(data) if data is not None else file.unlink()
+        code, _, error = verify(site, capsys)
+        assert code == 5
+        assert f"logs/catalog/{CHECKPOINT}: " in error
+        assert reason in error
+
+
 def test_true_heads_are_no_fault(site: Folder, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [(str(DATA), 1, 2), (OTHER.did, 1, 2)]
     account(site, [("intent", intent()), ("result", result(0, 0)), ("heads", heads(2, *rows))])
@@ -350,28 +449,6 @@ def test_pruned_rows_are_blanks_and_the_log_verifies(site: Folder, capsys: pytes
     assert "keep_days = 730" in text
     site.config.write_text(text.replace("keep_days = 730", "keep_days = 364"))
     assert run(["audit", "prune", str(site.path)]) == 2
-
-
-def test_a_log_that_was_begun_anew_is_pruned_too(site: Folder, capsys: pytest.CaptureFixture[str]) -> None:
-    """Lost: a site that was restored once could never again erase what it must not keep."""
-    account(site, [("intent", intent()), ("result", result(0, 0))])
-    root, node = read_root(site.root_key, PASSPHRASE.text), read_identity(site.node_key)
-    checkpoint = Checkpoint.parse((site.audit / CHECKPOINT).read_text().partition("\n\n")[0] + "\n")
-    reopening = Reopening(
-        site=root.did,
-        log=LogName.AUDIT,
-        number=1,
-        size=checkpoint.size,
-        root=checkpoint.root,
-        node=node.did,
-        lost=1,
-        reason="restored from a backup",
-        sig=UNSIGNED,
-    )
-    reopen(site.audit, signed(reopening, root.key), node.key, (), (root.did,))
-    assert run(["audit", "prune", str(site.path)]) == 0
-    assert b"pooling" not in (site.audit / "bodies.db").read_bytes()
-    assert verify(site, capsys)[0] == 0
 
 
 def test_a_body_by_another_key_than_the_nodes_is_named(site: Folder, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from devnet.topology import PROJECT, Institution
 from tests.devnet.consortium import (
     SECONDS,
     Consortium,
+    Granted,
     go_on,
     marked,
     publish_and_grant,
@@ -50,10 +51,14 @@ def test_the_next_use_of_a_revoked_grant_is_denied_within_two_seconds(consortium
     """Lost: a steward who takes access back has to wait and to hope."""
     small = consortium.small
     path = tmp_path / f"revoked-{secrets.token_hex(4)}.csv"
-    shutil.copy(consortium.places.table(small), path)
+    # A row fewer than anybody else's, so that what is made of it has not come to the institute before.
+    lines = consortium.places.table(small).read_text().splitlines()
+    path.write_text("\n".join([*lines[:-1], ""]))
     made = publish_and_grant(consortium, small, path)
     with consortium.researcher() as mara:
-        assert run(mara, consortium.workflow, [made.dataset]).state == "done"
+        first = run(mara, consortium.workflow, [made.dataset])
+        assert first.state == "done"
+        mara.result(first.submission)
         tables = [mara.dataset(made.dataset)]
         plan = mara.plan(consortium.workflow, {"tables": tables}, project=PROJECT, deadline="10m", budget="5")
         assert "revoked" in told(consortium, "grant", "revoke", str(made.grant), "--reason", "the vote was withdrawn")
@@ -64,6 +69,25 @@ def test_the_next_use_of_a_revoked_grant_is_denied_within_two_seconds(consortium
     rows = [line for line in told(consortium, "audit", "who", str(made.dataset)).splitlines() if "  decision  " in line]
     assert len(rows) == 1
     assert "denied: " in rows[0]
+    check_trail(consortium, made)
+
+
+def check_trail(consortium: Consortium, made: Granted) -> None:
+    """The whole story of a dataset at all sites: who let whom in, what was taken, by both sides, and for what."""
+    found = json.loads(told(consortium, "audit", "who", str(made.dataset), "--json"))
+    here, there = consortium.small.name, consortium.known.institute.name
+    rows = found["rows"]
+    assert found["lone"] == []
+    assert {(row["site_name"], row["kind"]) for row in rows} >= {
+        *((here, kind) for kind in ("approve", "grant", "intent", "release", "result", "fetch", "decision", "revoke")),
+        *((there, kind) for kind in ("release", "fetch", "intent", "result")),
+    }
+    assert {row["project"] for row in rows if row["kind"] != "read"} == {PROJECT}
+    assert [row["kind"] for row in rows if row["grant"] == str(made.grant)] == ["grant", "revoke"]
+    (revoked,) = (row for row in rows if row["kind"] == "revoke")
+    assert revoked["reason"].startswith(f"grant …{str(made.grant)[-8:]} revoked, entry ")
+    given = [row["reason"] for row in rows if row["kind"] in ("fetch", "release") and row["site_name"] == there]
+    assert {f"bytes came from {here}", "bytes were given", f"«sums» came from {here}"} <= set(given)
 
 
 def test_what_a_step_makes_whose_grant_is_revoked_while_it_runs_is_held(consortium: Consortium, tmp_path: Path) -> None:
@@ -144,6 +168,14 @@ def test_one_changed_byte_in_a_tile_is_named_with_its_leaf_and_its_file(
             assert f"{tile.relative_to(copy)}: leaf {leaf}: " in found, found
             flip(tile, at)
     assert told(consortium, "audit", "verify", str(copy)).endswith("no fault\n")
+
+
+def test_a_question_that_no_site_answers_for_this_person_is_denied(consortium: Consortium) -> None:
+    """Lost: a researcher is told to ask again later what nobody lets her ask."""
+    asked = consortium.command("audit", "log", "--all")
+    assert asked.returncode == 3, asked.stdout + asked.stderr
+    assert "error: no site lets you ask that, so nothing is known" in asked.stderr
+    assert asked.stdout.count(" refused: ") == 5
 
 
 def test_the_audit_log_is_read_and_exported_from_the_terminal(consortium: Consortium, tmp_path: Path) -> None:

@@ -15,14 +15,21 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import trio
 
+from catalog.body import read_body, write_body
+from catalog.dagcbor import encode
 from catalog.error import Unreachable
+from catalog.origin import LogName, origin_of
+from catalog.policy import PolicyFields
 from node.api.client import Node
 from node.api.person import Persons
-from node.config import Address, Folder
-from node.keyfile import Identity, write_identity
+from node.config import Address, Folder, read_config
+from node.keyfile import Identity, read_identity, write_identity
 from node.rootkey import new_passphrase
 from node.setup import init_site
+from node.storage.log import DiskLog
+from node.system import SystemRandom
 
 UP_SECONDS = 60.0
 
@@ -187,6 +194,31 @@ def test_a_node_that_was_killed_while_it_wrote_comes_up_with_all_that_it_promise
     assert node.returncode == 0
 
 
+def test_what_a_killed_node_had_not_noted_is_noted_at_the_next_start(here):
+    """Lost: a policy that counts, and of which no audit row tells."""
+    folder, steward = here.folder, here.steward()
+    site = read_config(folder).root
+    body = encode(write_body("policy", PolicyFields(text=""), site=site, at=1, by=steward.key))
+    node = read_identity(folder.node_key)
+
+    async def append() -> None:
+        origin = origin_of(site, LogName.CATALOG)
+        async with await DiskLog.open(folder.catalog, origin, 0, node.key, SystemRandom()) as log:
+            await log.append([("policy", body)])
+
+    trio.run(append)
+    for _ in range(2):
+        stop(here.start())
+
+    async def rows() -> list[tuple[str, object]]:
+        origin = origin_of(site, LogName.AUDIT)
+        async with await DiskLog.open(folder.audit, origin, 0, node.key, SystemRandom()) as log:
+            stored = [each for _, each in await log.read(0, log.size) if each is not None]
+        return [(each.kind, each.fields["entry"]) for each in (read_body(data) for _, data in stored)]
+
+    assert trio.run(rows) == [("policy", 2)]
+
+
 @pytest.mark.parametrize(
     ("damage", "code"),
     [
@@ -239,3 +271,11 @@ def test_what_is_damaged_is_named_and_nothing_runs(here, damage, code):
             write_identity(folder.node_key, Identity.new("somebody"))
     line = one_line(here.run(), code)
     assert str(place) in line
+
+
+def test_a_restore_that_was_cut_off_is_finished_before_anything_is_signed(here):
+    """Lost: a folder whose log was begun anew starts before it is halted, and delivers again what it delivered."""
+    here.folder.restoring.mkdir()
+    line = one_line(here.run(), 1)
+    assert str(here.folder.path) in line
+    assert "comity site restore" in line

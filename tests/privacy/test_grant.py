@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from catalog.body import write_body
+from catalog.body import Body, write_body
 from catalog.cid import Cid
 from catalog.claim import Claim, ClaimFields, ClaimType, Identity
 from catalog.dagcbor import Value, cid_of
 from catalog.error import Denied
 from catalog.grant import Action, Grant, GrantFields
-from catalog.index import Index
+from catalog.index import Index, SiteIndex
 from catalog.key import UNSIGNED, PrivateKey, signed
 from catalog.member import KeyFields, Role
 from catalog.project import ProjectRef
@@ -68,7 +68,7 @@ class World:
 
     def __init__(self) -> None:
         self.index = Index([OWNER.did, HOME.did, OTHER.did])
-        self._subjects: dict[tuple[str, str, str], int] = {}
+        self.bodies: dict[str, list[tuple[str, Body]]] = {site.did: [] for site in (OWNER, HOME, OTHER)}
         for site, steward in ((OWNER, OWNERS_STEWARD), (HOME, HOMES_STEWARD), (OTHER, OTHERS_STEWARD)):
             assert self.enrol(site, steward, Role.STEWARD, by=site)
         for person in (ANNA, MARA, NILS, OLGA, PIET):
@@ -81,6 +81,7 @@ class World:
         body = write_body(
             kind, fields, site=site.did, at=1, by=by, previous=latest.index if latest is not None else None
         )
+        self.bodies[site.did].append((kind, body))
         return log.add(log.size, kind, body) is not None
 
     def enrol(
@@ -99,8 +100,10 @@ class World:
     def root(self, **changes: object) -> Cid:
         return self.grant(structs.replace(ROOT, **changes), OWNERS_STEWARD, OWNER)
 
-    def revoke(self, grant: Cid, at: PrivateKey, by: PrivateKey) -> bool:
-        return self.add(at, "revoke", str(grant), RevokeFields(grant=grant, reason="it is over"), by)
+    def revoke(self, grant: Cid, at: PrivateKey, by: PrivateKey, issuer: PrivateKey | None = None) -> bool:
+        """By a steward, or by ``issuer`` in whose name ``by`` signs."""
+        fields = RevokeFields(grant=grant, reason="it is over", issuer=issuer.did if issuer else None)
+        return self.add(at, "revoke", fields.subject, fields, by)
 
     def say(self, site: PrivateKey, person: PrivateKey, *claims: Claim, by: PrivateKey) -> bool:
         return self.add(site, "claim", person.did, ClaimFields(person=person.did, claims=claims), by)
@@ -298,13 +301,37 @@ def test_a_link_that_the_owner_revokes_ends_all_that_hang_on_it(revoked: int) ->
 def test_whoever_passed_a_grant_on_takes_it_back_and_no_other() -> None:
     world = World()
     links = chain_in(world, [ANNA, MARA, NILS])
-    assert not world.revoke(links[1], HOME, NILS)
-    assert not world.revoke(links[0], HOME, ANNA)  # the owner's own
+    assert not world.revoke(links[1], HOME, NILS)  # as a steward
+    assert not world.revoke(links[1], HOME, NILS, issuer=ANNA)
+    assert world.revoke(links[1], HOME, NILS, issuer=NILS)  # who issued none that is called so
+    assert world.revoke(links[0], HOME, ANNA, issuer=ANNA)  # the owner's own
     assert not world.reason(links[2], NILS)
-    assert world.revoke(links[1], HOME, ANNA)
+    assert world.revoke(links[1], HOME, ANNA, issuer=ANNA)
     assert "revoked" in world.reason(links[1], MARA)
     assert "revoked" in world.reason(links[2], NILS)
     assert not world.reason(links[0], ANNA)
+
+
+def test_a_strangers_word_takes_the_place_of_no_revocation() -> None:
+    """Lost: whoever may write revocations at all brings a revoked grant back to life."""
+    world = World()
+    links = chain_in(world, [ANNA, MARA, NILS])
+    assert world.revoke(links[1], HOME, PIET, issuer=PIET)
+    assert world.revoke(links[1], HOME, ANNA, issuer=ANNA)
+    assert world.revoke(links[1], HOME, PIET, issuer=PIET)
+    assert "revoked" in world.reason(links[2], NILS)
+
+
+def test_a_revocation_counts_for_who_may_not_see_the_grant_too() -> None:
+    """Lost: a member outside the grant's audience, or one that came after its erasure, takes it for forged."""
+    world = World()
+    links = chain_in(world, [ANNA, MARA])
+    assert world.revoke(links[1], HOME, ANNA, issuer=ANNA)
+    log, later = world.index.site(HOME.did), SiteIndex(HOME.did)
+    for place, (kind, body) in enumerate(world.bodies[HOME.did]):
+        later.add(place, kind, None if kind == "grant" else body)
+    assert not later.faults
+    assert list(later.entries("revoke")) == list(log.entries("revoke"))
 
 
 def test_another_sites_revocation_counts_for_nothing() -> None:
@@ -327,7 +354,7 @@ def test_a_grant_that_comes_back_to_itself_ends() -> None:
         def held(self, _grant: Cid) -> Sequence[Held]:
             return [Held(here, HOME.did)]
 
-        def revoked(self, _grant: Cid, _site: str) -> str | None:
+        def revoked(self, _grant: Cid, _issuer: str, _site: str) -> str | None:
             return None
 
     with pytest.raises(Denied, match="more than 3 others"):

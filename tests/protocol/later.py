@@ -225,7 +225,12 @@ INSTITUTE_LATER = [
     ("claim-of-home", entry("institute-steward", "claim", SAID_AT_HOME, T0 + 602_000)),
     (
         "revoke",
-        entry("mara", "revoke", RevokeFields(grant=cid_of(PASSED_ON), reason="passed on by mistake"), T0 + HOUR),
+        entry(
+            "mara",
+            "revoke",
+            RevokeFields(grant=cid_of(PASSED_ON), reason="passed on by mistake", issuer=DID["mara"]),
+            T0 + HOUR,
+        ),
     ),
     (
         "tomas-taken-back",

@@ -73,13 +73,13 @@ class Restoring:
         sightings = [each for shown in heard.values() for each in shown]
         faults = [fault for each in sightings if (fault := await fault_of(each, self._audit))]
         # Who was not heard may have seen more.
-        reopening = await self._reopen(sightings) if faults or len(heard) < len(self._members) else None
+        opened = [await self._reopen(sightings)] if faults or len(heard) < len(self._members) else []
         ledger = ledger_of(self._site.disk.audit)
         ours = await remembered(self._bulk, self._site.did, [self._site.node.did], self._members)
         lost = ours.lost(ledger)
         await self._site.disk.memory.drop_waiting(ours.done)
         book = AuditBook(self._site.did, self._site.node, self._audit, ledger, self._clock)
-        await book.write(halting(self._site.did, reopening, lost))
+        await book.write(halting(self._site.did, opened, lost))
         self.told, self.away = lost, dict(ours.away)
 
     @property

@@ -121,7 +121,7 @@ def test_rows_that_were_erased_are_no_loss(stage: Stage) -> None:
 def test_a_halt_has_as_many_rows_as_it_takes(stage: Stage) -> None:
     """Lost: a site that lost much cannot write that it is halted."""
     instance = proof(stage, 1).order.instance
-    rows = halting(stage.anna.did, None, [instance] * (MAX_ROW + 1))
+    rows = halting(stage.anna.did, [], [instance] * (MAX_ROW + 1))
     sizes = [len(row.fields({}, 0).delivered) for row in rows]
     assert sizes == [MAX_ROW, 1]
-    assert [len(row.fields({}, 0).delivered) for row in halting(stage.anna.did, None, [])] == [0]
+    assert [len(row.fields({}, 0).delivered) for row in halting(stage.anna.did, [], [])] == [0]

@@ -258,6 +258,17 @@ def test_a_log_that_shrank_is_refused_and_an_answer_from_before_is_not():
     assert house.memory.accused == {}
 
 
+def test_a_smaller_log_of_another_history_is_proof_and_not_only_one_that_shrank():
+    """Lost: an old copy that signs less than it had signed stays unproven until it has caught up with what it lost."""
+    house, held = House(), log_of(9, "a", 2, CATALOG)
+    other = log_of(6, "b", 2, CATALOG)
+    with pytest.raises(VerificationFailed, match="two histories of its catalog log, of 6 and of 9 leaves"):
+        play(house.witness.see(OWNER.did, other.note, 9, SimulatedReplica(held)))
+    check_fork(house.memory.accused[CATALOG], [NODE.did])
+    with pytest.raises(VerificationFailed, match="shrank"):
+        play(House().witness.see(OWNER.did, note(held, 6), 9, SimulatedReplica(held)))
+
+
 class Owner:
     """Answers how its log begins."""
 

@@ -117,6 +117,18 @@ def test_a_beat_under_a_quorum_is_heard_and_grows_old():
     assert "7 d" in house.age("see")
 
 
+def test_a_site_that_forked_relies_no_more_on_itself_than_others_do_on_it():
+    """Lost: an old copy that lacks a revocation goes on by the grant, at the one place where the data are."""
+    house = House()
+    assert house.freshness.refusal("compute", {HERE.did}) == ""
+    house.index.site(HERE.did).stop("it signed two histories of its catalog log", "fork")
+    assert house.freshness.refusal("compute", {HERE.did}) == (
+        "the authority of here is stopped: it signed two histories of its catalog log"
+    )
+    house.index.site(HERE.did).resume("fork")
+    assert house.freshness.refusal("release", {HERE.did}) == ""
+
+
 def test_what_was_never_heard_is_not_relied_on():
     assert "nothing fresh was heard from St. Anna yet" in House().age("see")
     assert House().freshness.refusal("release", {HERE.did}) == ""

@@ -70,3 +70,17 @@ def test_a_root_that_opens_two_epochs_of_one_number_is_refused() -> None:
             await known.accept(ROOT.did, [reopening(1, 6), reopening(2, 7)])
 
     trio.run(main)
+
+
+def test_a_site_s_own_new_epochs_are_known_to_it_from_the_first_moment_on() -> None:
+    """Lost: a restored site goes on to take the fork that its root has mended for one that counts, against itself."""
+
+    async def story() -> None:
+        known = Reopened(Memory(), lambda _: [ROOT.did])
+        own = reopening()
+        known.own(ROOT.did, own.log, [own])
+        await known.load()
+        assert known.origin(ROOT.did, own.log) == own.origin
+        assert known.last(ROOT.did, own.log) == own
+
+    trio.run(story)

@@ -15,11 +15,13 @@ from catalog.cid import Cid
 from catalog.dagcbor import Value, cid_of, encode
 from catalog.dataset import Level
 from catalog.entry import KINDS
+from catalog.grant import Action, Grant, GrantFields
 from catalog.index import Index, SiteIndex
 from catalog.key import UNSIGNED, PrivateKey, signed
 from catalog.member import KeyFields, Role
 from catalog.origin import LogName, origin_of
-from catalog.project import ProjectFields
+from catalog.project import ProjectFields, ProjectRef
+from catalog.revoke import RevokeFields, subject_of
 from catalog.withdraw import WithdrawFields
 from node.automator.book import AuditBook
 from node.automator.hold import Holdings
@@ -196,10 +198,28 @@ def submission() -> Submission:
     )
 
 
-def _ref():  # type: ignore[no-untyped-def]
-    from catalog.project import ProjectRef
-
+def _ref() -> ProjectRef:
     return ProjectRef(site=ANNA.did, name="trial")
+
+
+def passed_on(issuer: PrivateKey, subject: PrivateKey) -> Grant:
+    grant = Grant(
+        consortium=Cid.of(b""),
+        issuer=issuer.did,
+        site=BRUNO.did,
+        subject=subject.did,
+        project=_ref(),
+        claims=(),
+        datasets=(Cid.of(b"data"),),
+        purposes=("DUO:0000006",),
+        actions=(Action.COMPUTE,),
+        blocks=(),
+        destinations=(),
+        not_after=NOW,
+        parent=Cid.of(b"Bruno's own"),
+        sig=UNSIGNED,
+    )
+    return signed(grant, issuer)
 
 
 def test_after_a_researcher_is_erased_the_key_is_in_no_file_of_any_member(tmp_path: Path) -> None:
@@ -236,6 +256,37 @@ def test_after_a_researcher_is_erased_the_key_is_in_no_file_of_any_member(tmp_pa
         await index_log(there.bruno.catalog, anew)
         old_index = there.anna.index.site(ANNA.did)
         assert [each.index for each in anew.entries("project")] == [each.index for each in old_index.entries("project")]
+
+    play(tmp_path, story)
+
+
+def test_after_an_erasure_what_a_person_revoked_before_is_still_revoked_and_no_fault(tmp_path: Path) -> None:
+    """Lost: one erased person makes every member's check of the log fail, and a start counts it otherwise."""
+
+    async def story(there: Consortium) -> None:
+        mara, nils = PrivateKey(b"\x21" * 32), RESEARCHER
+        await there.write("key", enrolment(mara, Role.RESEARCHER))
+        place = await there.write("key", enrolment(nils, Role.RESEARCHER))
+        grant = passed_on(mara, nils)
+        given = await there.write("grant", GrantFields(grant=grant), mara)
+        await there.write("revoke", RevokeFields(grant=cid_of(grant), reason="", issuer=mara.did), mara)
+        await there.write("withdraw", WithdrawFields(places=(place, given)))
+        await there.settle()
+        there.check(2)
+        for member in (there.anna, there.bruno):
+            assert member.holding(nils.did.encode()) == []
+            before, after = member.index.site(ANNA.did), SiteIndex(ANNA.did)
+            await index_log(member.catalog, after)
+            assert not before.faults
+            assert not after.faults
+            for kind in ("key", "grant", "revoke", "withdraw"):
+                assert list(after.entries(kind)) == list(before.entries(kind))
+            assert after.typed(RevokeFields, "revoke", subject_of(cid_of(grant), mara.did))
+        # Who revoked may be erased later: nothing is left for the revocation to end.
+        await there.write("withdraw", WithdrawFields(places=tuple(await there.log.mentioning(mara.did.encode()))))
+        await there.settle()
+        there.check(4)
+        assert there.anna.holding(mara.did.encode()) == []
 
     play(tmp_path, story)
 

@@ -229,3 +229,19 @@ def test_keys_and_their_removals_are_taken_up_with_the_rest(tmp_path: Path) -> N
         second.keeping.close()
 
     play(tmp_path, story)
+
+
+def test_a_body_that_is_none_is_no_body_that_came_late(tmp_path: Path) -> None:
+    """Lost: by one such body a member makes all others read its whole log again at each start."""
+
+    async def story(log: DiskLog) -> None:
+        await log.append([("offer", b"no body")])
+        first = Run(tmp_path, log)
+        assert price(await first.start()) == log.size - 2
+        first.keeping.close()
+        second = Run(tmp_path, log)
+        assert price(await second.start()) == log.size - 2
+        assert second.read == []
+        second.keeping.close()
+
+    play(tmp_path, story)

@@ -23,9 +23,20 @@ class Automator:
         self.refusal: ComityError | None = None
         self.cosigned = trio.Event()
         self.cosigned.set()
+        self.settled = trio.Event()
+        self.settled.set()
+        self.looks = 0
+        self.fault: ComityError | None = None
 
     def waits_for(self, order: Cid) -> int:
-        return 0 if self.cosigned.is_set() else 7
+        return 0 if self.cosigned.is_set() and self.settled.is_set() else 7
+
+    async def look(self) -> None:
+        self.looks += 1
+        if self.fault:
+            raise self.fault
+        if self.cosigned.is_set():
+            self.settled.set()
 
     async def reach(self, least: int) -> None:
         if least:
@@ -33,7 +44,7 @@ class Automator:
 
     def standing(self, order: Cid) -> Receipt | None:
         found = self.receipts.get(order)
-        if found is None or self.cosigned.is_set():
+        if found is None or (self.cosigned.is_set() and self.settled.is_set()):
             return found
         return structs.replace(found, status=Status.ACCEPTED, reason="it waits for cosignatures by St. Bruno")
 
@@ -75,7 +86,7 @@ RECEIPT = Receipt(
 )
 
 
-def play(story) -> None:
+def play(story, clock=None) -> None:
     async def main() -> None:
         automator = Automator()
         async with trio.open_nursery() as nursery:
@@ -83,7 +94,7 @@ def play(story) -> None:
             await story(Orders(faked, nursery, automator.reach), automator)  # type: ignore[arg-type]
             nursery.cancel_scope.cancel()
 
-    trio.run(main)
+    trio.run(main, clock=clock)
 
 
 def test_an_order_asked_for_many_times_runs_once():
@@ -132,6 +143,36 @@ def test_what_waits_for_cosignatures_is_told_so_and_comes_when_they_do():
         assert len(automator.carried) == 1
 
     play(story)
+
+
+def test_a_release_is_told_once_it_was_looked_at_and_a_disk_that_refuses_ends_nothing(caplog):
+    """Lost: what a steward took back is told because its cosignatures came; or one full disk ends all looking."""
+
+    async def story(orders: Orders, automator: Automator) -> None:
+        automator.settled = trio.Event()
+        automator.fault = ComityError("the disk is full")
+        automator.go.set()
+        got: list[Receipt] = []
+
+        async def ask() -> None:
+            got.append(await orders.place(place(1, seconds=600), "bus"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            nursery.start_soon(orders.watch)
+            await trio.sleep(3.5)
+            assert (got, automator.looks >= 3) == ([], True)
+            assert "the disk is full" in caplog.text
+            automator.fault = None
+            await trio.sleep(1.1)
+            assert [each.status for each in got] == [Status.DONE]
+            before = automator.looks
+            orders.wake()
+            await trio.testing.wait_all_tasks_blocked()
+            assert automator.looks == before + 1, "at once when more was cosigned"
+            nursery.cancel_scope.cancel()
+
+    play(story, trio.testing.MockClock(autojump_threshold=0))
 
 
 def test_an_asker_that_goes_away_stops_nothing():

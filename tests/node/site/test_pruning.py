@@ -54,6 +54,7 @@ from workflow.account import (
     FetchFields,
     HaltFields,
     Kept,
+    ReleaseFields,
     ResultFields,
     Side,
 )
@@ -331,6 +332,40 @@ def test_what_projects_that_are_not_over_left_is_kept_until_they_are(anna: Anna)
         assert {each.access.order for each in state.ledger.ended()} == set(orders.values())
 
     anna.starts(check)
+
+
+def test_what_came_for_a_project_that_is_not_over_is_not_written_down_again(anna: Anna) -> None:
+    """Lost: a receipt that is told again makes a second row, which has no counterpart at the owner's."""
+    for ref in (anna.running, anna.finished):
+        anna.write(came(ref))
+    assert anna.prune() == Pruned(erased=1, kept=1)
+
+    async def check(state: State) -> None:
+        assert state.ledger.received(Cid.of(anna.running.name.encode()))
+
+    anna.starts(check)
+
+
+def came(ref: ProjectRef) -> Line:
+    """Something that Bruno released for a project."""
+
+    def fields(chain: Chain, _index: int) -> ReleaseFields:
+        return ReleaseFields(
+            order=Cid.of(ref.name.encode()),
+            output="n",
+            handle=HANDLE,
+            value=DATA,
+            added=(),
+            policy=1,
+            decision=None,
+            report="",
+            chain=chain,
+            side=Side.RECIPIENT,
+            site=BRUNO.did,
+            project=ref,
+        )
+
+    return Line("release", [DATA], fields, (RESEARCHER.did,))
 
 
 def test_up_to_where_the_catalog_was_noted_is_known(anna: Anna) -> None:

@@ -4,14 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from catalog.body import fields_of
 from catalog.cid import Cid
 from catalog.error import BadInput, ComityError, NotFound
 from catalog.origin import LogName
 from catalog.policy import PolicyFields
+from catalog.project import ProjectRef
 from node.network.blob import Blob, BulkRequest
 from node.site.replicas import Replicas
 from node.site.shelf import Shelf
 from node.storage.disk import DiskBlobs
+from privacy.label import shared
 from tests.node.site.house import ANNA, BRUNO, CLARA, NODES, STRANGER, House, dataset, play
 from workflow.account import FetchFields
 
@@ -146,6 +149,24 @@ def test_a_fetch_is_written_down_before_its_bytes_leave(tmp_path, monkeypatch):
         monkeypatch.setattr(type(house.audit), "append", full)
         assert "disk is full" in str(await refusal(at, BRUNO_NODE, f"/blob/{root}/{root}"))
         assert len(sizes) == 6
+
+    play(tmp_path, story)
+
+
+def test_a_fetch_names_the_project_that_the_bytes_are_held_for(tmp_path):
+    """Lost: rows that say which bytes left, and not by which permit. What is published is for no project."""
+    trial, other = (ProjectRef(site=CLARA.did, name=name) for name in ("trial", "other"))
+
+    async def story(house: House) -> None:
+        held, open_to_all = await house.blobs.add(b"sums"), await house.blobs.add(b"births")
+        house.holdings.hold(held, shared(ANNA.did, [CLARA.did]), [open_to_all], other)
+        house.holdings.hold(held, shared(ANNA.did, [BRUNO.did]), [open_to_all], trial)
+        hold(house, open_to_all)
+        at = shelf(house)
+        for cid in (held, open_to_all):
+            await ask(at, BRUNO_NODE, f"/blob/{cid}/{cid}")
+        rows = [fields_of(body, FetchFields) for body in await house.audited()]
+        assert [(row.root, row.project) for row in rows] == [(held, trial), (open_to_all, None)]
 
     play(tmp_path, story)
 

@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from catalog.checkpoint import add_line, cosign
-from catalog.error import Unreachable
+from catalog.error import Unreachable, VerificationFailed
 from catalog.policy import PolicyFields
 from node.message import AddCheckpoint, Added, read_question, reply_bytes
 from node.replicate.quorum import Quorum
@@ -21,6 +21,7 @@ class Members:
         self.asked: list[tuple[str, str]] = []
         self.away: set[str] = set()
         self.stuck: set[str] = set()
+        self.refused = ""
         self.failed = trio.Event()
 
     async def ask(self, site: str, data: bytes, seconds: float = 30.0) -> bytes:
@@ -32,6 +33,8 @@ class Members:
         if site in self.away:
             self.failed.set()
             raise Unreachable("it is away")
+        if self.refused and f"/{self.refused}/" in question.note:
+            return reply_bytes(VerificationFailed("it signed two histories"))
         line = cosign(question.note, site, NODES[site], 1_700_000_000)
         return reply_bytes(Added(size=int(question.note.split("\n")[1]), line=line))
 
@@ -77,6 +80,25 @@ def test_what_is_appended_is_cosigned_by_everybody_and_read_back_after_a_restart
         await again.load()
         assert (again.covered(), again.catalog.covered()) == (3, 1)
         assert await again.cover(2) == await again.cover(3)
+
+    play(tmp_path, story)
+
+
+def test_a_log_that_is_refused_holds_up_the_other_not(tmp_path):
+    """Lost: a site that forked its audit log cannot take a grant back, for its catalog is cosigned no more either."""
+
+    async def story(house: House) -> None:
+        members = Members()
+        members.refused = "audit"
+        witnessing = made(house, members)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(witnessing.run)
+            await grow(house)
+            await house.publish("policy", PolicyFields(text="a"))
+            await covered(witnessing)
+            assert witnessing.covered() == 0
+            assert "two histories" in witnessing.refused[BRUNO.did]
+            nursery.cancel_scope.cancel()
 
     play(tmp_path, story)
 

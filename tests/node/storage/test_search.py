@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog.error import BadInput, VerificationFailed
+from catalog.error import BadInput, Conflict, VerificationFailed
 from node.storage.search import MAX_QUERY, MAX_WORDS, Followed, Held, Page, Query, SearchStore
 
 SITE = "did:key:z6MkA"
@@ -136,6 +137,33 @@ def test_who_holds_what_is_kept_until_it_is_released(tmp_path: Path) -> None:
     store.release(SITE)
     assert store.held_by("me") == [mine[2]]
     assert store.held_by("you") == []
+    store.close()
+
+
+def test_what_nothing_has_any_more_of_what_is_alike_is_expunged_too(tmp_path: Path) -> None:
+    """A label names people: an erasure that leaves it behind has not erased them."""
+    store, _ = SearchStore.open(tmp_path / "search.db")
+    store.put([page("a", "births")])
+    store.drop([thing.id for thing in store.of_site(SITE)])
+    store.expunge()
+    assert store.natures() == {}
+    assert not any(b"like others" in path.read_bytes() for path in tmp_path.iterdir())
+    store.close()
+
+
+def test_an_expunging_beside_another_reader_says_that_it_is_not_done(tmp_path: Path) -> None:
+    """A backup that reads the file at that moment would keep the words in its journal, and nobody would know."""
+    store, _ = SearchStore.open(tmp_path / "search.db")
+    store.put([page("a", "xylophone")])
+    reader = sqlite3.connect(tmp_path / "search.db")
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM thing").fetchall()
+    store.drop([thing.id for thing in store.of_site(SITE)])
+    with pytest.raises(Conflict, match="read by another process"):
+        store.expunge()
+    reader.close()
+    store.expunge()
+    assert not any(b"xylophone" in path.read_bytes() for path in tmp_path.iterdir())
     store.close()
 
 

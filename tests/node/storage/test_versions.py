@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis.stateful import rule
+from msgspec import structs
 
 from catalog.body import write_body
 from catalog.dagcbor import encode
@@ -15,16 +16,25 @@ from catalog.index import SiteIndex
 from catalog.member import KeyFields, Role
 from catalog.offer import OfferFields
 from catalog.versions import Versions, subject_key
+from catalog.withdraw import WithdrawFields
 from node.storage import versions as module
 from node.storage.versions import Mark, VersionStore
-from tests.catalog.test_index_machine import ROOT, STEWARD, IndexMachine
+from tests.catalog.test_index_machine import (
+    COMPARED,
+    RESEARCHER,
+    ROOT,
+    STEWARD,
+    IndexMachine,
+    LogMachine,
+    WrittenMachine,
+)
 from tests.machine import runs
 
 MARK = Mark(origin="a log", root=bytes(32))
 
 
-class StoredMachine(IndexMachine):
-    """The machine of the index, over a file that is closed and opened now and then."""
+class Stored(LogMachine):
+    """A machine of the index, over a file that is closed and opened now and then."""
 
     def __init__(self) -> None:
         self.folder = TemporaryDirectory()
@@ -45,7 +55,7 @@ class StoredMachine(IndexMachine):
     def restart(self) -> None:
         """What was not kept is read again, and then everything is as it was."""
         before = self.index
-        faults, entries = dict(before.faults), [list(before.entries(kind)) for kind in ("key", "policy", "offer")]
+        faults, entries = dict(before.faults), [list(before.entries(kind)) for kind in COMPARED]
         self.store.close()
         self.store, damage = VersionStore.open(Path(self.folder.name) / "versions.db", self.body)
         assert damage == ""
@@ -55,15 +65,25 @@ class StoredMachine(IndexMachine):
             self.index.reload(past.index, past.versions)
         self.read(self.index, self.index.size)
         assert dict(self.index.faults) == faults
-        assert [list(self.index.entries(kind)) for kind in ("key", "policy", "offer")] == entries
+        assert [list(self.index.entries(kind)) for kind in COMPARED] == entries
 
     def teardown(self) -> None:
         self.store.close()
         self.folder.cleanup()
 
 
+class StoredMachine(Stored, IndexMachine):
+    """Whatever whoever has the node's key writes."""
+
+
+class StoredWrittenMachine(Stored, WrittenMachine):
+    """What honest people have a node write."""
+
+
 StoredMachine.TestCase.settings = runs(20, 20)
 TestStoredMachine = StoredMachine.TestCase
+StoredWrittenMachine.TestCase.settings = runs(20, 20)
+TestStoredWrittenMachine = StoredWrittenMachine.TestCase
 
 
 class Shelf:
@@ -123,7 +143,7 @@ def test_entries_that_are_not_at_hand_are_read_from_the_log(tmp_path: Path, monk
     assert [entry.index for entry in shelf.index.entries("offer")] == [6]
     assert shelf.index.latest("key", STEWARD.did).index == 0
     assert shelf.index.latest("offer", "").index == 6
-    assert list(shelf.index.versions.places("offer", subject_key(""))) == [1, 2, 3, 4, 5, 6]
+    assert list(shelf.index.versions.places("offer", subject_key(""), 9)) == [1, 2, 3, 4, 5, 6]
     shelf.store.close()
 
 
@@ -162,8 +182,25 @@ def test_what_is_forgotten_is_in_no_file(tmp_path: Path) -> None:
     kept = subject_key(STEWARD.did)
     assert any(kept in path.read_bytes() for path in tmp_path.iterdir())
     shelf.index.versions.forget([0])
-    shelf.store.expunge()
+    shelf.store.expunge(ROOT.did, frozenset())
     assert not any(kept in path.read_bytes() for path in tmp_path.iterdir())
+    shelf.store.close()
+
+
+def test_who_was_taken_back_and_erased_is_in_no_file(tmp_path: Path) -> None:
+    """Lost: the ring of keys, which knows a stolen key by its text, is kept on after its owner was erased."""
+    shelf = Shelf(tmp_path / "versions.db")
+    key = KeyFields(did=RESEARCHER.did, role=Role.RESEARCHER, name="Somebody", x25519=bytes(32))
+    shelf.add("key", key)
+    shelf.add("key", structs.replace(key, removed=True, until=2), previous=1)
+    shelf.store.keep(MARK, shelf.index.kept(), shelf.index.versions)
+    text = RESEARCHER.did.encode()
+    assert any(text in path.read_bytes() for path in tmp_path.iterdir())
+    shelf.add("withdraw", WithdrawFields(places=(1, 2)))
+    shelf.store.expunge(ROOT.did, shelf.index.keys.stolen)
+    assert not any(text in path.read_bytes() for path in tmp_path.iterdir())
+    shelf.bodies[1:3] = b"", b""
+    assert shelf.again().size == 0  # all is read again
     shelf.store.close()
 
 
@@ -220,3 +257,52 @@ def test_what_sqlite_took_back_is_not_taken_for_nothing(tmp_path: Path) -> None:
     with pytest.raises(ComityError, match="restart the node"):
         shelf.index.latest("key", STEWARD.did)
     shelf.store.close()
+
+
+def test_what_counts_is_all_there_while_it_moves_to_the_disk(tmp_path: Path, monkeypatch) -> None:
+    """Lost: whoever asks at that moment takes what is published for nobody's, and sweeps it away."""
+    shelf = Shelf(tmp_path / "versions.db")
+    shelf.price(1)
+    shelf.index.versions.spill()
+    shelf.price(2)
+    seen = []
+    write = shelf.store.write
+
+    def between(sql: str, *values: object) -> None:
+        write(sql, *values)
+        seen.append([entry.index for kind in ("key", "offer") for entry in shelf.index.entries(kind)])
+
+    monkeypatch.setattr(shelf.store, "write", between)
+    shelf.index.versions.spill()
+    assert len(seen) == 3
+    assert all(each == [0, 2] for each in seen)
+    shelf.store.close()
+
+
+def test_what_another_version_read_by_other_rules_is_read_anew(tmp_path: Path, monkeypatch) -> None:
+    """Lost: a node that was updated stays as deaf to new kinds of entry as the version before it."""
+    shelf = Shelf(tmp_path / "versions.db")
+    shelf.store.keep(MARK, shelf.index.kept(), shelf.index.versions)
+    monkeypatch.setattr(module, "RULES", "those of a later version")
+    assert shelf.again().size == 0
+    shelf.store.close()
+
+
+def test_a_flipped_byte_in_what_was_kept_is_found_or_read_anew(tmp_path: Path) -> None:
+    """Lost: a row that is looked up by a damaged index is not there, and with it a revocation."""
+    path = tmp_path / "versions.db"
+    shelf = Shelf(path)
+    shelf.price(1)
+    shelf.store.keep(MARK, shelf.index.kept(), shelf.index.versions)
+    shelf.store.close()
+    whole = path.read_bytes()
+    hashed = subject_key(STEWARD.did)
+    places = [at for at in range(len(whole)) if whole.startswith(hashed, at)]
+    assert len(places) == 2  # in the table, and in its index
+    for at in places:
+        raw = bytearray(whole)
+        raw[at] ^= 1
+        path.write_bytes(raw)
+        store, damage = VersionStore.open(path, shelf.body)
+        assert "damaged" in damage
+        store.close()

@@ -1,0 +1,96 @@
+"""What an audit row says, in words: whether it was allowed and by which rules, or what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from catalog.cid import Cid
+from workflow.account import (
+    AccessFields,
+    AccountFields,
+    DestroyFields,
+    EntryFields,
+    EraseFields,
+    FetchFields,
+    HaltFields,
+    HeadsFields,
+    ReadFields,
+    ReleaseFields,
+    ResultFields,
+    Side,
+)
+
+Name = Callable[[str], str]
+"""A site's name by its root key."""
+
+Verdict = tuple[bool | None, tuple[str, ...], str]
+"""Whether it was allowed (``None`` where nothing was decided), the rules that decided, and the row in words."""
+
+
+def verdict(kind: str, fields: AccountFields, name: Name) -> Verdict:
+    """What a row of this kind decided or says."""
+    decision = fields.decision if isinstance(fields, (AccessFields, ReleaseFields)) else None
+    if decision is not None:
+        return decision.allowed, decision.rules, decision.reason
+    return None, (), _said(kind, fields, name)
+
+
+def _said(kind: str, fields: AccountFields, name: Name) -> str:
+    match fields:
+        case ReleaseFields(site=other, output=output):
+            return f"«{output}» came from {name(other)}"
+        case ResultFields(status=status, kept=kept):
+            held = dict.fromkeys(each.output.reason for each in kept.values() if each.output.reason)
+            reason = fields.reason or "; ".join(held)
+            return f"{status}: {reason}" if reason else str(status)
+        case FetchFields(side=side, site=other):
+            return f"bytes came from {name(other)}" if side is Side.RECIPIENT else "bytes were given"
+        case ReadFields(rows=rows):
+            return f"rows given: {rows}"
+        case HeadsFields(count=count):
+            return f"the ends of all chains ({count})"
+        case EntryFields():
+            return f"{_of_entry(kind, fields)}, entry {fields.entry} of the catalog"
+        case DestroyFields(values=values, nodes=nodes, bytes=size):
+            return f"destroyed: {_many(values, 'value')}, {_many(nodes, 'node')}, {_many(size, 'byte')} on disk"
+        case EraseFields(places=places, withdraw=withdraw, site=site):
+            bodies = "1 body" if places == 1 else f"{places:,} bodies"
+            return f"erased: {bodies} that entry {withdraw} of the catalog of {name(site)} took back"
+        case HaltFields():
+            return _of_halt(kind, fields, name)
+        case _:
+            return kind
+
+
+def _of_entry(kind: str, fields: EntryFields) -> str:
+    project = f"the project «{fields.project.name}»" if fields.project is not None else "a project"
+    match kind:
+        case "grant":
+            return f"{grant_text(fields.grant)} given"
+        case "revoke":
+            return f"{grant_text(fields.grant)} revoked"
+        case "approve":
+            return f"approval of {project} withdrawn" if fields.withdrawn else f"{project} approved"
+        case _:
+            return f"a new {kind}"
+
+
+def _of_halt(kind: str, fields: HaltFields, name: Name) -> str:
+    about = "everything"
+    if fields.project is not None:
+        about = f"the project «{fields.project.name}»"
+    elif fields.member is not None:
+        about = f"everything of {name(fields.member)}"
+    done = "halted" if kind == "halt" else "resumed"
+    lost = len(fields.delivered)
+    told = f"; {_many(lost, 'result')} that only others have receipts of" if lost else ""
+    return f"{done}: {about}; {fields.reason}{told}"
+
+
+def grant_text(grant: Cid | None) -> str:
+    """A grant by the end of its CID."""
+    return "a grant" if grant is None else f"grant …{str(grant)[-8:]}"
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,131 @@
+"""An answer of audit logs at the terminal: what is waited for, what is missing, and the exit code that says so."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from catalog.cid import Cid
+from cli.main import run
+from node.api import schema
+from node.api.person import Persons
+from node.keyfile import Identity
+from tests.node.api.double import AWAY
+from tests.node.api.serving import Running
+
+DATA = str(Cid.of(b"data"))
+CLEAR = "\r\x1b[2K"
+
+
+@pytest.fixture
+def asks(
+    running: Running,
+    steward: Identity,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> list[str]:
+    """The words that ask, as the site's steward, who accessed a dataset."""
+    monkeypatch.setenv("COMITY_HOME", str(tmp_path / "home"))
+    Persons(tmp_path / "home").add(steward)
+    return ["--site", str(running.folder), "--as", "Sister Agnes", "audit", "who", DATA]
+
+
+def refusing(running: Running, *denied: bool) -> None:
+    """The two sites give no answers: they refuse, or are away."""
+
+    async def answers(_person: str, _request: schema.AskWho) -> AsyncGenerator[schema.SiteRows, None]:
+        for site, name, refuses in zip(
+            (running.site.root.did, AWAY.did), (running.site.name, "Away"), denied, strict=True
+        ):
+            reason = "no rule here lets you" if refuses else "it does not answer"
+            yield schema.SiteRows(site=site, site_name=name, node=None, answer=None, absent=reason, denied=refuses)
+
+    running.site.answers = answers
+
+
+@pytest.mark.parametrize(
+    ("denied", "code", "told"),
+    [
+        ((True, True), 3, "error: no site lets you ask that, so nothing is known: no rule here lets you\n"),
+        ((True, False), 4, "error: no site gave an answer, so nothing is known; ask again later\n"),
+        ((False, False), 4, "error: no site gave an answer, so nothing is known; ask again later\n"),
+    ],
+)
+def test_a_question_that_all_refuse_is_denied_and_not_one_to_ask_later(
+    running: Running,
+    asks: list[str],
+    capsys: pytest.CaptureFixture[str],
+    denied: tuple[bool, bool],
+    code: int,
+    told: str,
+) -> None:
+    """Lost: a script that asks again and again what nobody will ever answer."""
+    refusing(running, *denied)
+    assert run(asks) == code
+    shown = capsys.readouterr()
+    assert shown.err == told
+    assert f"{running.site.name} {'refused' if denied[0] else 'gave no answer'}: " in shown.out
+
+
+def test_whoever_must_know_all_is_told_whether_it_helps_to_ask_again(
+    running: Running, asks: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run([*asks, "--strict"]) == 4
+    assert "Away gave no answer, so the list may lack rows; ask again later" in capsys.readouterr().err
+    real = running.site.answers
+
+    async def answers(person: str, request: schema.AskWho) -> AsyncGenerator[schema.SiteRows, None]:
+        async for each in real(person, request):
+            refuses = each.answer is None
+            yield schema.SiteRows(
+                site=each.site,
+                site_name=each.site_name,
+                node=each.node,
+                answer=each.answer,
+                absent=each.absent,
+                denied=refuses,
+            )
+
+    running.site.answers = answers
+    assert run([*asks, "--strict"]) == 3
+    assert "Away refused, so the list may lack rows: it does not answer" in capsys.readouterr().err
+    assert run(asks) == 0
+
+
+class Screen(io.StringIO):
+    """A terminal, on which both streams are seen."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_at_a_screen_a_line_says_who_still_owes_an_answer(
+    running: Running, asks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost: twelve seconds in which nobody knows whether anything happens, and of whom it waits."""
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(sys, "stderr", screen)
+    assert run(asks) == 0
+    shown = screen.getvalue()
+    assert shown.startswith(f"{CLEAR}waiting for {running.site.name}, Away …{CLEAR}when ")
+    assert f"{CLEAR}waiting for Away …{CLEAR}2 rows, each verified" in shown
+    rows = [line for line in shown.splitlines() if "✓" in line]
+    assert len(rows) == 2
+    assert all("waiting" not in line or line.rpartition(CLEAR)[2].startswith("20") for line in rows), "printed into it"
+
+
+def test_in_a_pipe_there_is_no_such_line(running: Running, asks: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(asks) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert "\x1b" not in shown.out
+    assert run([*asks, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["absent"] == [
+        {"site": AWAY.did, "site_name": "Away", "reason": "it does not answer", "denied": False}
+    ]
