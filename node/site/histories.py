@@ -67,10 +67,11 @@ def stage(folder: Folder) -> Stage:
 # --- what there is ---------------------------------------------------------------------------------------------------
 
 
-async def gather(folder: Folder, sightings: Sequence[Sighting], proven: bool, tell: Tell) -> Stage:
+async def gather(folder: Folder, sightings: Sequence[Sighting], anew: bool, tell: Tell) -> Stage:
     """Complete the catalog from what members hold of it, or put the history that most of them hold in its place.
 
-    ``proven`` says that they prove a fork of it. Other histories lie in ``folder.restoring`` afterwards.
+    ``anew`` says that it is to be begun anew in any case: they prove a fork of it, or not all of them were heard.
+    Other histories lie in ``folder.restoring`` afterwards.
 
     Raises:
         Unreachable: a history that a member has seen cannot be fetched.
@@ -105,7 +106,7 @@ async def gather(folder: Folder, sightings: Sequence[Sighting], proven: bool, te
         tell("The catalog is whole: no member has seen more of it.")
     if absent:
         tell(f"The content of entries that were for this site alone is lost; see to them first: {_few(absent)}.")
-    return Stage.FORKED if proven or histories or withheld else Stage.WHOLE
+    return Stage.FORKED if anew or histories or withheld else Stage.WHOLE
 
 
 def _check_given(site: Site, base: Log, withheld: Sequence[Sighting]) -> None:

@@ -26,7 +26,7 @@ from node.keyfile import read_identity
 from node.site.histories import Stage, beyond, gather, stage, take_up, undo
 from node.site.noting import note_missed
 from node.site.site import Site
-from node.site.standing import Heard, fault_of
+from node.site.standing import Heard, ask_members, fault_of
 from node.storage.reopened import read_reopenings, reopen, unfinished
 
 HEAR_SECONDS: Final = 20.0
@@ -48,7 +48,7 @@ async def restore(folder: Folder, root: Signer, tell: Tell) -> None:
     heard, faulty = await _look(folder, root, tell)
     folder.restoring.mkdir(exist_ok=True)  # from here on no node starts on this folder before all of it is done
     start = await _mend_catalog(folder, root, heard, tell)
-    if LogName.AUDIT in faulty | heard.forked:
+    if heard.away or LogName.AUDIT in faulty | heard.forked:
         await _reopen(folder, root, LogName.AUDIT, await _accounted(folder, heard), tell)
     else:
         tell("The audit log is whole: no member has seen more of it.")
@@ -57,10 +57,10 @@ async def restore(folder: Folder, root: Signer, tell: Tell) -> None:
 
 
 async def _mend_catalog(folder: Folder, root: Signer, heard: Heard, tell: Tell) -> int | None:
-    """Have the catalog whole, or begun anew if it has forked; from which place on it then has other entries."""
+    """Have the catalog whole, or begun anew if it may have forked; from which place on it then has other entries."""
     found = await trio.to_thread.run_sync(stage, folder)
     if found is Stage.GATHERING:
-        found = await gather(folder, heard.sightings, LogName.CATALOG in heard.forked, tell)
+        found = await gather(folder, heard.sightings, bool(heard.away) or LogName.CATALOG in heard.forked, tell)
     if found is Stage.FORKED:
         await _reopen(folder, root, LogName.CATALOG, await beyond(folder), tell)
         found = Stage.REOPENED
@@ -85,12 +85,13 @@ async def _look(folder: Folder, root: Signer, tell: Tell) -> tuple[Heard, frozen
             raise Denied("this key does not act as the root of this site; give the one that does with --root-key")
         if site.membership.consortium is None:
             raise Infeasible("this site is in no consortium, so nobody has seen more of it; just run it")
-        heard = await site.hear(HEAR_SECONDS)
-        names = site.membership.names
+        names, others = site.membership.names, [each for each in site.membership.nodes if each != site.root]
+        logs = list(site.logs.values())
+        heard = await ask_members(site.reach, site.root, others, logs, len(others), HEAR_SECONDS)
         asked = ", ".join(sorted(names.get(each, each) for each in heard.answered)) or "nobody"
         tell(f"Asked what they have seen of this site's logs: {asked}.")
+        away = "; ".join(f"{names.get(each, each)}: {why}" for each, why in heard.away.items())
         if len(heard.answered) < site.enough:
-            away = "; ".join(f"{names.get(each, each)}: {why}" for each, why in heard.away.items())
             raise Unreachable(f"{site.enough} members must answer before this site knows what it lacks ({away})")
         faulty: set[LogName] = set()
         told: dict[str, None] = {}
@@ -108,6 +109,9 @@ async def _look(folder: Folder, root: Signer, tell: Tell) -> tuple[Heard, frozen
             tell(line)
         for log in sorted(heard.forked):
             tell(f"Members have proof of two histories of the {log} log, both signed by this site's own key.")
+        if heard.away:
+            # To go on beside what it has seen would be a second history.
+            tell(f"Both logs go on in a new epoch, for who did not answer may have seen more of them ({away}).")
         return heard, frozenset(faulty)
     finally:
         await site.aclose()

@@ -315,7 +315,7 @@ def given(**changes: object) -> Grant:
     [
         (given(), True, ""),
         (given(), False, "let data in and was not cited"),
-        (given(not_after=0), True, "or was over"),
+        (given(not_after=0), True, "was over"),
         (given(subject=OTHER_NODE.did), True, "is another person's"),
         (given(datasets=(Cid.of(b"others"),)), True, "does not name the data that it let in"),
     ],

@@ -18,11 +18,12 @@ from devnet.founding import found
 from devnet.launch import await_node, free_ports, make_sites, start_node, start_nodes
 from devnet.patience import eventually
 from devnet.process import Process, end, start
-from devnet.publication import as_steward
+from devnet.publication import as_researcher, as_steward, open_projects, publish_sites, write_tables
 from devnet.topology import Institution, Places, Topology, topology
 from node.api.client import Node
 from node.api.person import Persons
 from node.keyfile import Identity
+from tests.devnet.consortium import publish_workflow, run
 
 
 class Net:
@@ -42,12 +43,33 @@ class Net:
     def folder(self) -> Path:
         return self.places.site(self.anna).path
 
-    def stop(self) -> None:
-        end([self.processes.pop(self.anna.handle)])
+    def stop(self, institution: Institution | None = None) -> None:
+        end([self.processes.pop((institution or self.anna).handle)])
 
-    def start(self) -> None:
-        self.processes[self.anna.handle] = start_node(self.places, self.anna)
-        await_node(self.places, self.anna, self.processes[self.anna.handle])
+    def start(self, institution: Institution | None = None) -> None:
+        which = institution or self.anna
+        self.processes[which.handle] = start_node(self.places, which)
+        await_node(self.places, which, self.processes[which.handle])
+
+    def back_up(self) -> None:
+        """Stop the first hospital's node, make a copy of its folder, and start it again."""
+        self.stop()
+        backup = self.comity("site", "backup", str(self.folder.parent / "backup.tar"))
+        assert backup.returncode == 0, backup.stderr
+        self.start()
+
+    def lose(self) -> None:
+        """Stop the first hospital's node, lose its folder and put the copy in its place."""
+        self.stop()
+        shutil.rmtree(self.folder)
+        shutil.unpack_archive(self.folder.parent / "backup.tar", self.folder, filter="fully_trusted")
+
+    def publish(self) -> str:
+        """Publish data and blocks, with all that it takes to compute; the workflow."""
+        write_tables(self.places, self.known)
+        publish_sites(self.places, self.known)
+        open_projects(self.places, self.known)
+        return publish_workflow(self.places, self.known, "restored")
 
     def comity(self, *words: str) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"COMITY_HOME": str(self.places.home), "COMITY_SITE": str(self.folder)}
@@ -76,22 +98,17 @@ def other_view(net: Net, known: Topology) -> str:
 
 def test_a_site_that_comes_back_from_a_backup_signs_no_second_history(net: Net) -> None:
     """The restored node would fork its logs with its first beat, and lose its authority over it."""
-    with as_steward(net.places, net.anna) as node:
-        node.halt("before the backup")
-        node.halt("before the backup", resume=True)
-        eventually(lambda: cosigned(node), "the others' cosignatures")
-    net.stop()
-    backup = net.comity("site", "backup", str(net.folder.parent / "backup.tar"))
-    assert backup.returncode == 0, backup.stderr
-    net.start()
+    workflow = net.publish()
+    net.back_up()
+    with as_researcher(net.places, net.known) as mara:
+        eventually(lambda: all(m.here or m.connected for m in mara.members()) or None, "the node that came back")
+        assert run(mara, workflow, [net.anna.dataset]).state == "done"
     with as_steward(net.places, net.anna) as node:
         node.halt("after the backup")
         node.halt("after the backup", resume=True)
         eventually(lambda: cosigned(node), "the others' cosignatures")
         before = {log.origin: log.size for log in node.status().logs}
-    net.stop()
-    shutil.rmtree(net.folder)
-    shutil.unpack_archive(net.folder.parent / "backup.tar", net.folder, filter="fully_trusted")
+    net.lose()
 
     refused = net.comity("site", "run", str(net.folder))
     assert refused.returncode == 1
@@ -102,6 +119,7 @@ def test_a_site_that_comes_back_from_a_backup_signs_no_second_history(net: Net) 
     assert restored.returncode == 0, restored.stderr
     assert "entries came back" in restored.stdout
     assert "epoch 1" in restored.stdout
+    assert "1 instances were delivered that the log no longer has" in restored.stdout
 
     net.start()
     with as_steward(net.places, net.anna) as node:
@@ -112,6 +130,33 @@ def test_a_site_that_comes_back_from_a_backup_signs_no_second_history(net: Net) 
         assert after["catalog/0"] >= before[f"{node.site}/catalog/0"]
         node.halt("looked at", resume=True)
         assert node.status().halted == ()
+    assert other_view(net, net.known) == ""
+
+
+def test_who_is_away_at_a_restore_is_shown_no_second_history(net: Net) -> None:
+    """Lost: who alone has seen the newest rows proves a fork, and an honest site loses its authority everywhere."""
+    with as_steward(net.places, net.anna) as node:
+        node.halt("before the backup")
+        node.halt("before the backup", resume=True)
+        eventually(lambda: cosigned(node), "the others' cosignatures")
+    net.back_up()
+    other, witness = net.known.institute, net.known.hospitals[1]
+    with as_steward(net.places, net.anna) as node:
+        eventually(lambda: cosigned(node), "the others' cosignatures")
+        net.stop(other)
+        node.halt("seen by one alone")
+        eventually(lambda: cosigned(node), "the cosignatures of the one that is there")
+    net.lose()
+    net.stop(witness)
+    net.start(other)
+    restored = net.comity("site", "restore", "--passphrase-file", str(net.places.passphrase))
+    assert restored.returncode == 0, restored.stderr
+    assert f"did not answer may have seen more of them ({witness.name}" in restored.stdout
+    net.start(witness)
+    net.start()
+    with as_steward(net.places, net.anna) as node:
+        eventually(lambda: cosigned(node), "the cosignatures on the new epochs")
+        assert {log.origin.split("/", 1)[1] for log in node.status().logs} == {"catalog/1", "audit/1"}
     assert other_view(net, net.known) == ""
 
 

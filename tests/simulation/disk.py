@@ -34,6 +34,7 @@ class Write(StrEnum):
 
     APPEND = "log.append"
     COSIGN = "log.cosign"
+    RENEW = "log.renew"
     ADD = "replica.add"
     DROP = "replica.drop"
     EXTEND = "replica.extend"
@@ -214,6 +215,7 @@ class SimulatedOwnLog(_Log):
 
     def __init__(self, stored: StoredLog, key: Signer, token: Callable[[int], bytes], appended: Appended) -> None:
         super().__init__(stored)
+        self.keys = (stored.did,)
         self._key = key
         self._token = token
         self._appended = appended

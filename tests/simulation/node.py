@@ -20,6 +20,7 @@ from node.automator.book import AuditBook, Line
 from node.automator.decide import Judge
 from node.automator.hold import Holdings
 from node.automator.ledger import Ledger
+from node.automator.recovery import RECEIPTS_PATH
 from node.automator.verify import Consortium as Epoch
 from node.automator.verify import Verifier
 from node.bus.bus import Bus
@@ -42,6 +43,7 @@ from node.replicate.indexing import Feeding, at_once, index_log
 from node.replicate.quota import Bound, Quota
 from node.replicate.reopened import Reopened
 from node.replicate.replicator import Means, Replicator
+from node.site.recollection import SEEN_PATH, Recollection
 from tests.simulation.consortium import Consortium, Site
 from tests.simulation.disk import SimulatedOwnLog, SimulatedReplica, SimulatedReplicas
 from tests.simulation.network import Network, SimulatedBulk, SimulatedControl, bulk_answer
@@ -240,6 +242,7 @@ class Node:
             self.vitals.wake,
             Reopened(memory, lambda did: (did,)),
         )
+        self._recollection = Recollection(memory, self.witness.reopened, self._replicas, site.disk.journal)
         feeding = Feeding(self._watch.readings)
         means = Means(self.control, self.bulk, self.clock, at_once, self._together)
         self.replicator = self.replicator_class(
@@ -439,6 +442,10 @@ class Node:
 
     async def _shelf(self, asker: str, path: str) -> bytes:
         parts = path.removeprefix("/").split("/")
+        if path == SEEN_PATH:
+            return encode(await self._recollection.seen(asker))
+        if path.startswith(f"{RECEIPTS_PATH}/"):
+            return encode(await self._recollection.receipts(asker, int(parts[1])))
         if parts[0] != "log":
             return await self._blob(Cid.parse(parts[1]), asker)
         log = self._catalog if parts[1] == self.site.did else self._replicas.known[parts[1]]

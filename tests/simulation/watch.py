@@ -26,7 +26,7 @@ from node.message import MAX_MESSAGE, AddCheckpoint, Added, Reply, read_question
 from privacy.decision import Action
 from tests.simulation.consortium import CIDS, Consortium, Site, Stance
 from tests.simulation.disk import StoredLog
-from workflow.account import ACCOUNTS, AccessFields, ReleaseFields, ResultFields
+from workflow.account import ACCOUNTS, AccessFields, AccountFields, ReleaseFields, ResultFields
 from workflow.argument import Data
 from workflow.order import Instance
 from workflow.receipt import Receipt, Status
@@ -118,7 +118,9 @@ class Watch:
         """When each site last followed each other one, by the true time."""
         self._asked: dict[tuple[str, str], dict[str, None]] = {}
         self._times: dict[tuple[str, str, int], bytes] = {}
-        self._secrets: dict[Cid, str] = {}
+        self._secrets: dict[Cid, tuple[bytes, bytes, str]] = {}
+        """Outputs that nobody may name: in bytes, in text, and whose they are."""
+
         self._shown: set[Cid] = set()
         self._delivered: Counter[Instance] = Counter()
         self._releases: Counter[tuple[Instance, str]] = Counter()
@@ -127,10 +129,9 @@ class Watch:
         self._lapsed: dict[tuple[str, Cid], str] = {}
         self._made: dict[tuple[str, Cid], list[str]] = {}
         self._let: Counter[tuple[str, Cid]] = Counter()
-        self._settled: set[tuple[str, Cid]] = set()
-        """Results that a quorum cosigned in an epoch of the log that has ended since."""
         self._undecided: dict[str, set[Cid]] = {site.did: set() for site in consortium.sites}
         self._effect: dict[tuple[str, Cid], str] = {}
+        self._taken_over: dict[str, list[tuple[str, int]]] = {}
         self._final: dict[Cid, Status] = {}
         self._set: dict[str, int] = {}
         for site in consortium.sites:
@@ -272,42 +273,52 @@ class Watch:
         self.seen["clock set"] += 1
         self._set[site.did] = self.now()
 
-    def restored(self, site: Site, old: StoredLog, size: int, told: Collection[Instance]) -> None:
+    def restored(
+        self, site: Site, old: StoredLog, size: int, held: Collection[Instance], told: Collection[Instance]
+    ) -> None:
         """A site's audit log goes on from the first ``size`` leaves of ``old``.
 
-        What others were ``told`` of, or hold the receipts of, counts as delivered and released for ever.
+        What the institute ``held`` receipts of counts as delivered and released for ever. ``told`` is what the site has
+        written down of that.
         """
         self.seen["restored"] += 1
-        self.histories[old.origin] = [old]
+        self.seen["told of lost deliveries"] += len(told)
+        if not set(told) <= set(held):
+            raise Violation(Invariant.ONCE, f"{site.name} takes for delivered what nobody holds a receipt of")
+        if site.disk.audit.origin != old.origin:  # else nobody had seen of it what is lost
+            self.histories[old.origin] = [old]
+            self._taken_over.setdefault(site.did, []).append((old.origin, size))
         before, after = self.accounts[site.did], Account()
         after.released, after.lost = before.released, before.lost
-        orders = [(read_body(body), index) for index, (_, body) in sorted(old.bodies.items())]
-        for body, index in orders:
-            kind = ACCOUNTS[body.kind]
-            fields = fields_of(body, kind)
-            kept = index < size
-            if isinstance(fields, AccessFields) and kept:
-                after.intents.update({fields.order: fields} if body.kind == "intent" else {})
-                after.denials.update({fields.order} if body.kind != "intent" else ())
-            elif isinstance(fields, ResultFields) and kept:
-                after.results[fields.order] = fields
-                if self._cosigned(old.origin, index):
-                    self._settled.add((site.did, fields.order))
-            elif isinstance(fields, ResultFields):
-                after.lost[fields.order] = fields
-                self._closed.pop((site.did, fields.order), None)
-                self._undecided[site.did].discard(fields.order)
-                if fields.instance not in told:
-                    self._delivered[fields.instance] = 0
-                    self._final.pop(fields.order, None)
-            elif isinstance(fields, ReleaseFields) and not kept:
-                instance = before.intents[fields.order].instance
-                if instance not in told:
-                    self._releases[instance, fields.output] = 0
+        for index, (_, data) in sorted(old.bodies.items()):
+            body = read_body(data)
+            fields = fields_of(body, ACCOUNTS[body.kind])
+            if index < size:
+                _keep(after, body.kind, fields)
+            else:
+                self._lose(site, before, body.kind, fields, held)
         for block, datasets in before.opened:
             after.opened[block, datasets] = len(after.covering(block, datasets))
         self.accounts[site.did] = after
         self._left = {key: at for key, at in self._left.items() if key[0] != site.did or at < size}
+
+    def _lose(self, site: Site, account: Account, kind: str, fields: AccountFields, held: Collection[Instance]) -> None:
+        """A row of an audit log is lost: what nobody holds a receipt of may be done anew, and what failed as well."""
+        if isinstance(fields, AccessFields) and kind == "decision":
+            self._final.pop(fields.order, None)
+        elif isinstance(fields, ResultFields):
+            account.lost[fields.order] = fields
+            self._closed.pop((site.did, fields.order), None)
+            self._undecided[site.did].discard(fields.order)
+            self.seen["lost results"] += 1
+            if fields.instance not in held:
+                self._delivered[fields.instance] = 0
+            if fields.instance not in held or fields.status is Status.FAILED:
+                self._final.pop(fields.order, None)
+        elif isinstance(fields, ReleaseFields):
+            instance = account.intents[fields.order].instance
+            if instance not in held:
+                self._releases[instance, fields.output] = 0
 
     def followed(self, site: Site, other: str) -> None:
         """A round of ``site`` with ``other`` came to its end."""
@@ -356,7 +367,7 @@ class Watch:
         What the site knows by now to be over lets it out no more.
         """
         if cid not in self._shown:
-            self._secrets[cid] = site.name
+            self._secrets[cid] = (cid.digest, str(cid).encode(), site.name)
         self._made.setdefault((site.did, cid), []).append(self._over(site, index, self._clock(site)))
 
     def looking(self, site: Site, index: Index, now: int) -> None:
@@ -373,8 +384,8 @@ class Watch:
 
     def sniff(self, channel: str, source: str, target: str, data: bytes) -> None:
         """A message leaves ``source``."""
-        for cid, owner in self._secrets.items():
-            if cid.digest in data or str(cid).encode() in data:
+        for digest, text, owner in self._secrets.values():
+            if digest in data or text in data:
                 raise Violation(Invariant.SECRET, f"an output that {owner} has not released is named in a message")
         if channel != "control":
             self._check_left(source, data)
@@ -391,11 +402,14 @@ class Watch:
     def _check_left(self, source: str, data: bytes) -> None:
         """Bytes leave a site: if they were released, a quorum has cosigned that before."""
         index = self._left.get((source, Cid.of(data[1:])), -1)
-        if index >= 0 and not self._cosigned(self._audit(source), index):
+        if index >= 0 and not self._accounted(source, index):
             raise Violation(Invariant.COSIGNED, "released bytes left before a quorum had cosigned their intent")
 
-    def _audit(self, did: str) -> str:
-        return next(site.disk.audit.origin for site in self._consortium.sites if site.did == did)
+    def _accounted(self, did: str, index: int) -> bool:
+        """Whether a quorum has cosigned a leaf of a site's audit log; that of an epoch before, if that had it."""
+        audit = next(site.disk.audit.origin for site in self._consortium.sites if site.did == did)
+        before = [origin for origin, size in self._taken_over.get(did, ()) if index < size]
+        return any(self._cosigned(origin, index) for origin in (audit, *before))
 
     def _checkpoint_asked(self, source: str, target: str, data: bytes) -> None:
         question = read_question(data)
@@ -446,14 +460,22 @@ class Watch:
         if receipt.final and self._final.setdefault(receipt.order, receipt.status) is not receipt.status:
             raise Violation(Invariant.ONCE, f"an order has two final receipts, the second one «{receipt.status}»")
         released = any(output.release for output in receipt.outputs.values())
-        settled = (source, receipt.order) in self._settled
-        if released and not settled and not self._cosigned(self._audit(source), self._closed[source, receipt.order]):
+        if released and not self._accounted(source, self._closed[source, receipt.order]):
             raise Violation(Invariant.COSIGNED, "a release was told before a quorum had cosigned it")
         site = next(each for each in self._consortium.sites if each.did == source)
         lapsed = self._effect.get((source, receipt.order), "") if released else ""
         if lapsed and not self._undone(site, lapsed):
             raise Violation(Invariant.AUTHORITY, f"{site.name} let a release take effect by {lapsed}")
         self.seen[f"receipt {receipt.status}"] += 1
+
+
+def _keep(account: Account, kind: str, fields: AccountFields) -> None:
+    if isinstance(fields, AccessFields) and kind == "intent":
+        account.intents[fields.order] = fields
+    elif isinstance(fields, AccessFields):
+        account.denials.add(fields.order)
+    elif isinstance(fields, ResultFields):
+        account.results[fields.order] = fields
 
 
 def _signs(note: str, line: str, witness: Site) -> bool:

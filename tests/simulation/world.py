@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 from msgspec import structs
 
 from catalog.cid import Cid
 from catalog.dagcbor import Value, cid_of
-from catalog.error import ComityError
+from catalog.error import ComityError, Unreachable
 from catalog.key import UNSIGNED, signed
 from catalog.member import KeyFields, Role
 from catalog.policy import PolicyFields
@@ -30,17 +32,21 @@ from tests.simulation.consortium import (
 from tests.simulation.disk import POINTS
 from tests.simulation.ending import Ending, check_submission
 from tests.simulation.liar import Habit, Liar
-from tests.simulation.network import Network, Weather
+from tests.simulation.network import Network, SimulatedBulk, Weather
 from tests.simulation.node import Node
-from tests.simulation.restoring import restore
+from tests.simulation.restoring import Backup, Restoring
 from tests.simulation.scheduler import Nap, Process, Scheduler
+from tests.simulation.steps import SimulatedClock, SimulatedRandom
 from tests.simulation.troubles import MINUTE, Troubles
 from tests.simulation.verified import verified_once
 from tests.simulation.vitals import TIGHT, USUAL
 from tests.simulation.watch import Violation, Watch
 from workflow.argument import Data, Many
+from workflow.order import Instance
+from workflow.receipt import Status
 from workflow.submission import Submission
 
+DELIVERED = (Status.DONE, Status.HELD)
 PATIENCE = 6 * MINUTE
 CALM_LOOKS = 22
 LOOK_MILLIS = 47_000
@@ -213,20 +219,70 @@ class World:
     async def _restore(self) -> None:
         """Lose a hospital's disk, bring it back from an older copy, and ask it again for all that it was asked for."""
         await Nap(self._random.randrange(4 * MINUTE))
-        site = self._random.choice(self.consortium.hospitals)
-        backup = site.disk.audit.copy()
-        await Nap(self._random.randrange(30_000, 4 * MINUTE))
+        hospitals = self._random.sample(self.consortium.hospitals, len(self.consortium.hospitals))
+        backups = {site.did: Backup.of(site) for site in hospitals}
+        latest, losing = self.scheduler.now + 8 * MINUTE, self._random.choice([0, 1, 1, 2])
+        while not (site := self._has_worked(hospitals, backups, losing)) and self.scheduler.now < latest:
+            await Nap(2_000)
+        site = site or hospitals[0]
+        backup = backups[site.did]
+        await Nap(self._random.randrange(30_000))
         self._restoring.add(site.did)
         self.scheduler.kill(self.nodes[site.did].process)
         await Nap(MINUTE)  # what was on its way has arrived
-        old, size = site.disk.audit, len(backup.leaves)
-        told = restore(self.consortium, site, backup)
-        self.watch.restored(site, old, size, told)
+        old, size = site.disk.audit, len(backup.audit.leaves)
+        backup.put_back(site)
+        held = self._held(site)
+        told = await self._bring_back(site)
+        self.watch.restored(site, old, size, held, told)
         self._restoring.discard(site.did)
         self._start(site)
         await self._resume(site)
         self.scheduler.spawn(self._chaos, "again", self._ask_again(site))
         self._stewards_left -= 1
+
+    def _has_worked(self, sites: Sequence[Site], backups: Mapping[str, Backup], results: int) -> Site | None:
+        """The first site that has ended as many steps as ``results`` since its backup."""
+        for site in sites:
+            new = sorted(site.disk.audit.bodies.items())[len(backups[site.did].audit.leaves) :]
+            if sum(b"fresult" in body for _, (_, body) in new) >= results:
+                return site
+        return None
+
+    def _held(self, site: Site) -> set[Instance]:
+        """What the institute holds a receipt of, that says that it was delivered."""
+        return {
+            order.instance
+            for record in self.consortium.institute.disk.journal.kept.values()
+            for order in record.orders
+            for receipt in record.receipts
+            if (receipt.order, receipt.site) == (cid_of(order), site.did) and receipt.status in DELIVERED
+        }
+
+    async def _bring_back(self, site: Site) -> set[Instance]:
+        """Run the restore, again and again until the institute has said what it holds; what was written down of it."""
+        told: set[Instance] = set()
+        while True:
+            restoring = Restoring(
+                site,
+                self.consortium,
+                SimulatedBulk(self.network, site.did),
+                SimulatedClock(self.scheduler, site),
+                SimulatedRandom(f"{self._random.random()}"),
+                partial(self.watch.accounted, site),
+            )
+            process = Process(site.name)
+            task = self.scheduler.spawn(process, "restore", restoring.run())
+            task.watched = True
+            while not task.ended:
+                await Nap(1_000)
+            if task.error is not None and not isinstance(task.error, Unreachable):
+                raise task.error
+            told.update(restoring.told)
+            done = process.alive and task.error is None
+            if done and self.consortium.institute.did not in restoring.away:
+                return told
+            await Nap(20_000)
 
     async def _resume(self, site: Site) -> None:
         while True:
@@ -250,7 +306,7 @@ class World:
     # --- work --------------------------------------------------------------------------------------------------------
 
     async def _submit(self) -> None:
-        for number in range(self._expected):
+        for _ in range(self._expected):
             await Nap(self._random.randrange(5_000, MINUTE))
             institute = self.consortium.institute.did
             latest = self.scheduler.now + PATIENCE
@@ -261,7 +317,7 @@ class World:
             if self._desk_refuses(self.nodes[institute]):
                 self._expected -= 1
                 continue
-            submission, text = self._submission(number)
+            submission, text = self._submission(self.nodes[institute])
             cid = cid_of(submission)
             journal = self.consortium.institute.disk.journal
             while cid not in journal.kept:
@@ -293,13 +349,9 @@ class World:
         """Whether a node has heard of a site at all: nothing can be done with it before."""
         return node.ready and "yet" not in node.freshness.refusal("see", {site})
 
-    def _submission(self, number: int) -> tuple[Submission, str]:
+    def _submission(self, node: Node) -> tuple[Submission, str]:
         consortium = self.consortium
-        data = [
-            Data(site=site.did, cid=cid, name=name)
-            for site in consortium.hospitals
-            for cid, name in list(site.datasets.items())[:2]
-        ]
+        data = self._data(node)
         now = EPOCH_BEGAN + self.scheduler.now
         copies = self.troubles.copies
         text = workflow_text(copies)
@@ -315,15 +367,28 @@ class World:
             destinations=(consortium.institute.did,),
             deadline=now + self.troubles.deadline,
             budget=PRICE * 64,
-            min_sites=self._random.randint(1, len(data)),
+            min_sites=self._random.choice([1, 1, (len(data) + 1) // 2, len(data)]),
             not_before=max(0, now - 20 * MINUTE),
             not_after=now + self.troubles.deadline,
             buses=(consortium.institute.node.did,),
             nonce=self._random.randbytes(16),
             sig=UNSIGNED,
         )
-        del number
         return signed(submission, consortium.researcher), text
+
+    def _data(self, node: Node) -> list[Data]:
+        """What the researcher asks for: all; a patient one, what stands in the catalog and its owner would compute."""
+        everything = [
+            Data(site=site.did, cid=cid, name=name)
+            for site in self.consortium.hospitals
+            for cid, name in list(site.datasets.items())[:2]
+        ]
+        offered = [
+            item
+            for item in everything
+            if (own := node.index.site(item.site)).latest("dataset", str(item.cid)) and own.latest("offer", "")
+        ]
+        return offered if offered and self.troubles.patient else everything
 
     async def _steward(self, number: int) -> None:
         """A steward publishes something while everything else goes on; seldom a policy that closes the hospital."""
@@ -343,7 +408,10 @@ class World:
 
     async def _take_back(self, event: str) -> None:
         """A steward takes something back, however long it takes until the node is there to write it."""
-        await Nap(self._random.randrange(6 * MINUTE))
+        latest = self.scheduler.now + 8 * MINUTE
+        while not self._submitted and self.scheduler.now < latest:
+            await Nap(2_000)
+        await Nap(self._random.randrange(3 * MINUTE))
         granting = [site for site in self.consortium.hospitals if site.grant is not None]
         site = self._random.choice(granting) if event == "revoke" and granting else self.consortium.institute
         kind, subject, fields = self._withdrawal(event, site)
