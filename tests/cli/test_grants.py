@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,8 +90,8 @@ class Anna:
             sig=UNSIGNED,
         )
 
-    def opened(self, *cited: Cid, data: Cid = DATA) -> None:
-        """An intent that says that one of these grants let the data in."""
+    def opened(self, *cited: Cid, data: Cid = DATA, granted: Sequence[tuple[Cid, Cid]] | None = None) -> None:
+        """An intent that says that the last of these grants let the data in, or ``granted`` what, and with which."""
         submission = signed(structs.replace(asked(), grants=cited, sig=UNSIGNED), OTHER)
         facts = {"context.granted": "true", "resource": f"Dataset {data}"}
         plain = intent()
@@ -101,6 +101,7 @@ class Anna:
             instance=Instance(submission=cid_of(submission), step="count", shard=0),
             submission=encode(submission),
             decision=structs.replace(plain.decision, facts=facts),
+            granted={str(each): cid for each, cid in (((data, cited[-1]),) if granted is None else granted)},
         )
         self.rows.append(("intent", fields))
 
@@ -182,7 +183,7 @@ def test_a_grant_that_covers_the_data_is_no_fault(anna: Anna, capsys: pytest.Cap
 
 
 UNFIT: dict[str, dict[str, object]] = {
-    "does not name the data": {"datasets": (MORE,)},
+    "does not name the data that it let in": {"datasets": (MORE,)},
     "is another person's": {"subject": STEWARD.did},
     "is for another project": {"project": ProjectRef(site=OTHER.did, name="elsewhere")},
     "is for other actions": {"actions": (Action.SEE,)},
@@ -204,9 +205,25 @@ def test_a_grant_that_did_not_let_the_data_in_is_named(
 
 
 def test_a_decision_that_rests_on_no_cited_grant_is_named(anna: Anna, capsys: pytest.CaptureFixture[str]) -> None:
-    anna.opened()
+    given = anna.grant()
+    anna.opened(granted=[(DATA, given.cid)])
     code, told = anna.verify(capsys)
-    assert (code, "a grant let its data in, and none was cited" in told) == (5, True)
+    assert (code, "let data in and was not cited" in told) == (5, True)
+
+
+def test_a_decision_that_names_no_grant_though_the_rules_read_of_one_is_named(
+    anna: Anna, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = anna.grant(datasets=(MORE,))
+    anna.opened(given.cid, granted=[(MORE, given.cid)])
+    code, told = anna.verify(capsys)
+    assert (code, "the rules read that a grant let its data in, and it names none" in told) == (5, True)
+
+
+def test_data_of_a_step_before_may_have_come_with_another_block(anna: Anna, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = anna.grant(datasets=(MORE,), blocks=(DATA,)), anna.grant()
+    anna.opened(first.cid, second.cid, granted=[(MORE, first.cid), (DATA, second.cid)])
+    assert anna.verify(capsys) == (0, "")
 
 
 def test_another_sites_grant_of_this_sites_data_is_named(anna: Anna, capsys: pytest.CaptureFixture[str]) -> None:
@@ -310,7 +327,7 @@ def test_another_members_revocation_is_no_evidence_against_this_site(
 
 
 def test_of_a_grant_that_is_not_here_nothing_is_said(anna: Anna, capsys: pytest.CaptureFixture[str]) -> None:
-    anna.opened(Cid.of(b"a grant in a catalog that is not here"), anna.grant(datasets=(MORE,)).cid)
+    anna.opened(anna.grant(datasets=(MORE,)).cid, Cid.of(b"a grant in a catalog that is not here"))
     assert anna.verify(capsys) == (0, "")
 
 
@@ -330,7 +347,7 @@ def test_what_rests_on_no_grant_is_not_held_against_any(
     anna: Anna, capsys: pytest.CaptureFixture[str], what: str
 ) -> None:
     """Lost: whoever cites another's grant, and is denied for it, makes the site's log fail its check."""
-    anna.opened(anna.grant(subject=STEWARD.did).cid)
+    anna.opened(anna.grant(subject=STEWARD.did).cid, granted=())
     kind, fields = anna.rows.pop()
     assert isinstance(fields, AccessFields)
     anna.rows.append(("decision" if what == "a denial" else kind, DENIED[what](fields)))

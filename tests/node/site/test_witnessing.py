@@ -109,6 +109,9 @@ def test_a_log_that_is_refused_holds_up_the_other_not(tmp_path):
             await grow(house)
             await house.publish("policy", PolicyFields(text="a"))
             await covered(witnessing)
+            with trio.fail_after(5):
+                while not witnessing.refused.get(BRUNO.did):
+                    await trio.sleep(0.01)
             assert witnessing.covered() == 0
             assert "two histories" in witnessing.refused[BRUNO.did]
             nursery.cancel_scope.cancel()
