@@ -44,6 +44,10 @@ class VerificationFailed(ComityError):
     exit_code = 5
 
 
+class Damaged(VerificationFailed):
+    """A file of this site is not what was written to it: nobody else's fault; the message names the file."""
+
+
 class Infeasible(ComityError):
     """No plan keeps every constraint; the message names the one that binds."""
 

@@ -60,6 +60,10 @@ class Log(Protocol):
 class OwnLog(Log, Protocol):
     """A log that this site writes."""
 
+    @property
+    def erasures(self) -> int:
+        """How often bodies of it were erased in this run."""
+
     async def append(self, entries: Sequence[tuple[str, bytes]]) -> int:
         """Append (kind, body) pairs; durable and under a signed checkpoint on return. The first one's index.
 

@@ -273,7 +273,9 @@ def read_question(data: bytes) -> Question:
 def reply_bytes(answer: Value | ComityError) -> bytes:
     """The bytes of an answer or of a refusal."""
     if isinstance(answer, ComityError):
-        refusal = Refusal(kind=type(answer).__name__, message=str(answer)[:_MOST_MESSAGE])
+        # As others know it: what is more exact is for this site's own eyes.
+        kind = next((each.__name__ for each in type(answer).__mro__ if each.__name__ in _ERRORS), ComityError.__name__)
+        refusal = Refusal(kind=kind, message=str(answer)[:_MOST_MESSAGE])
         return encode(Reply(answer=None, refusal=refusal))
     return encode(Reply(answer=encode(answer), refusal=None))
 

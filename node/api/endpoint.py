@@ -131,9 +131,12 @@ class Endpoint:
 
 def error_response(status: int, error: ComityError) -> Response:
     """An error as JSON, under the name of the public class that it is or extends."""
+    return Response(to_json(_view(error)), status, media_type=_JSON)
+
+
+def _view(error: ComityError) -> ErrorView:
     public = next(kind for kind in type(error).__mro__ if kind.__module__ == ComityError.__module__)
-    message = " ".join(str(error).split())
-    return Response(to_json(ErrorView(kind=public.__name__, message=message)), status, media_type=_JSON)
+    return ErrorView(kind=public.__name__, message=" ".join(str(error).split()))
 
 
 async def _stream(answers: object, send: Send) -> None:
@@ -152,8 +155,7 @@ async def _stream(answers: object, send: Send) -> None:
     except ComityError as error:
         if not started:
             raise
-        view = ErrorView(kind=type(error).__name__, message=str(error))
-        line = to_json(Streamed(rows=None, error=view)) + b"\n"
+        line = to_json(Streamed(rows=None, error=_view(error))) + b"\n"
         await send({"type": "http.response.body", "body": line, "more_body": True})
     finally:
         await answers.aclose()

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
-from catalog.error import ComityError, Conflict, Denied, Unreachable, VerificationFailed
+from catalog.error import ComityError, Conflict, Damaged, Denied, Unreachable, VerificationFailed
 from catalog.index import Index
 from catalog.key import UNSIGNED, Signer, check, signed
 from catalog.label import Label
@@ -164,10 +164,9 @@ class Dispatcher:
                     order = await self._anew(submission, task, order)
                 question = message = structs.replace(message, order=order)
                 continue
-            except VerificationFailed as error:
-                return Reached(task, order, None, str(error), "denied")
             except ComityError as error:
-                return Reached(task, order, None, str(error), "failed")
+                lied = isinstance(error, VerificationFailed) and not isinstance(error, Damaged)
+                return Reached(task, order, None, str(error), "denied" if lied else "failed")
             if receipt.final:
                 await self._note(submission, task, order, receipt)
                 await self._journal.received(task.instance.submission, receipt)

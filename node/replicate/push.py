@@ -34,11 +34,15 @@ class Since:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The checkpoint that is put before the witnesses now, and what leads to it from the sizes that they have seen."""
+    """The checkpoint that is put before the witnesses now, and what leads to it from the sizes that they have seen.
+
+    That was read when the log had seen as many ``erasures``: what is erased meanwhile goes to nobody.
+    """
 
     size: int
     note: str
     since: Mapping[int, Since]
+    erasures: int
 
 
 class Push:
@@ -61,7 +65,7 @@ class Push:
         self._control = control
         self._quorum = quorum
         self._moved = moved
-        self._target = Target(0, "", {})
+        self._target = Target(0, "", {}, 0)
         self._signed: dict[str, int] = {}
         self._seen: dict[str, int] = {}
         self._covered = 0
@@ -101,11 +105,12 @@ class Push:
         size, note = self.log.size, self.log.note
         if not self._may_aim(size):
             return False
+        erasures = self.log.erasures
         # Once for all witnesses: they have mostly seen the same.
         since = {old: await self._since(old, size) for old in set(self._seen.values())}
         if not self._may_aim(size):
             return False
-        self._target = Target(size, note, since)
+        self._target = Target(size, note, since, erasures)
         return True
 
     def _may_aim(self, size: int) -> bool:
@@ -141,7 +146,8 @@ class Push:
         """The line of ``witness`` for ``target``."""
         for _ in range(TRIES):
             old = self._seen.get(witness, 0)
-            since = target.since.get(old) or await self._since(old, target.size)
+            since = target.since.get(old) if target.erasures == self.log.erasures else None
+            since = since or await self._since(old, target.size)
             # At first it is not known what it has: it says so when it is asked.
             rows = shown_to(witness, since.rows) if witness in self._seen else ()
             question = AddCheckpoint(note=target.note, old=old, proof=since.path, rows=rows)

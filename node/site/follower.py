@@ -71,7 +71,9 @@ class Follower:
         if patience.cancelled_caught:
             return
         try:
-            await self._replicator.offered(site, note, rows)
+            # Who asks may give up at any moment. What is begun is ended all the same: what counts is told once.
+            with trio.CancelScope(shield=True):
+                await self._replicator.offered(site, note, rows)
         finally:
             turn.release()
 

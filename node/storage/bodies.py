@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from catalog.error import ComityError, Conflict, VerificationFailed
+from catalog.error import ComityError, Conflict, Damaged
 
 FILE: Final = "bodies.db"
 
@@ -39,7 +39,7 @@ class Bodies:
     One connection is used by one thread at a time, and another one only reads (:meth:`peek`).
 
     Raises:
-        VerificationFailed: from every method, when the file is not a database or is damaged.
+        Damaged: from every method, when the file is not a database or is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,7 +83,7 @@ class Bodies:
             return None
         salt, body = row
         if not isinstance(salt, bytes) or not isinstance(body, bytes):
-            raise VerificationFailed(f"{self._path}: the row of leaf {leaf} is damaged; restore it from a backup")
+            raise Damaged(f"{self._path}: the row of leaf {leaf} is damaged; restore it from a backup")
         return salt, body
 
     def peek(self, leaf: int) -> bytes | None:
@@ -93,7 +93,7 @@ class Bodies:
         try:
             row = self._reader.execute("SELECT body FROM bodies WHERE leaf = ?", (leaf,)).fetchone()
         except sqlite3.DatabaseError as error:
-            raise VerificationFailed(f"{self._path} is damaged ({error}); restore it from a backup") from error
+            raise Damaged(f"{self._path} is damaged ({error}); restore it from a backup") from error
         return row[0] if row is not None and isinstance(row[0], bytes) else None
 
     def between(self, start: int, stop: int) -> dict[int, tuple[bytes, bytes]]:
@@ -104,9 +104,7 @@ class Bodies:
             )
             found = {leaf: (salt, body) for leaf, salt, body in rows}
         if not all(isinstance(part, bytes) for pair in found.values() for part in pair):
-            raise VerificationFailed(
-                f"{self._path}: a row of the leaves {start} to {stop} is damaged; restore it from a backup"
-            )
+            raise Damaged(f"{self._path}: a row of the leaves {start} to {stop} is damaged; restore it from a backup")
         return found
 
     def among(self, leaves: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
@@ -258,7 +256,7 @@ class Bodies:
             except sqlite3.OperationalError as error:
                 raise ComityError(f"{self._path} could not be used ({error}); free space or check the disk") from error
             except sqlite3.DatabaseError as error:
-                raise VerificationFailed(f"{self._path} is damaged ({error}); restore it from a backup") from error
+                raise Damaged(f"{self._path} is damaged ({error}); restore it from a backup") from error
             finally:
                 if not self._closed and self._connection.in_transaction:
                     self._connection.rollback()

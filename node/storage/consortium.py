@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from catalog.dagcbor import decode
-from catalog.error import VerificationFailed
+from catalog.error import Damaged
 from catalog.member import Epoch, consortium_cid
 from catalog.reopening import Reopening
 from node.admission import extended
@@ -28,7 +28,7 @@ def read_accepted(state: Path) -> tuple[Reopening, ...]:
     """The new epochs of other members' logs that the site has accepted, from its ``state.db``; not verified.
 
     Raises:
-        VerificationFailed: the file is damaged.
+        Damaged: the file is damaged.
     """
     if not state.exists():
         return ()
@@ -36,7 +36,7 @@ def read_accepted(state: Path) -> tuple[Reopening, ...]:
         with closing(read_only(state)) as sql:
             rows = sql.execute("SELECT value FROM kept WHERE what = ?", (str(Kept.REOPENING),)).fetchall()
     except sqlite3.DatabaseError as error:
-        raise VerificationFailed(f"{state} is damaged ({error}); restore it from a backup") from error
+        raise Damaged(f"{state} is damaged ({error}); restore it from a backup") from error
     return tuple(sorted((decode(Reopening, row[0]) for row in rows), key=lambda each: each.number))
 
 
@@ -44,7 +44,7 @@ def read_epochs(state: Path) -> tuple[Epoch, ...]:
     """The epoch documents in a site's ``state.db``, each checked against the one before; none where it has joined none.
 
     Raises:
-        VerificationFailed: the file is damaged, or the documents do not follow each other.
+        Damaged: the file is damaged, or the documents do not follow each other.
     """
     if not state.exists():
         return ()
@@ -53,7 +53,7 @@ def read_epochs(state: Path) -> tuple[Epoch, ...]:
             founding = sql.execute("SELECT value FROM fact WHERE name = ?", (str(Fact.FOUNDING),)).fetchone()
             rows = sql.execute("SELECT value FROM kept WHERE what = ? ORDER BY name", (str(Kept.EPOCH),)).fetchall()
     except sqlite3.DatabaseError as error:
-        raise VerificationFailed(f"{state} is damaged ({error}); restore it from a backup") from error
+        raise Damaged(f"{state} is damaged ({error}); restore it from a backup") from error
     first: tuple[Epoch, ...] = ()
     if founding is not None:
         begun = decode(Founding, founding[0])

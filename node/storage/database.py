@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import trio
 
-from catalog.error import ComityError, Conflict, VerificationFailed
+from catalog.error import ComityError, Conflict, Damaged
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ class Database:
         """Open the file, whose mode becomes 0600; made if there is none. Blocks.
 
         Raises:
-            VerificationFailed: the file is damaged.
+            Damaged: the file is damaged.
         """
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
@@ -72,7 +72,7 @@ class Database:
 
         Raises:
             ComityError: the disk refused; nothing of ``work`` was kept.
-            VerificationFailed: the file is damaged.
+            Damaged: the file is damaged.
         """
         async with self._lock:
             return await trio.to_thread.run_sync(self._transact, work)
@@ -82,7 +82,7 @@ class Database:
 
         Raises:
             Conflict: another process reads the file at this moment, so that old pages remain in the log.
-            ComityError, VerificationFailed: as for :meth:`run`.
+            ComityError, Damaged: as for :meth:`run`.
         """
         done = await self.run(work)
         async with self._lock:
@@ -108,5 +108,5 @@ class Database:
             raise ComityError(f"{self._path} could not be written ({error}); see whether the disk is full") from error
 
 
-def _damaged(path: Path, error: sqlite3.Error) -> VerificationFailed:
-    return VerificationFailed(f"{path} is damaged ({error}); restore it from a backup")
+def _damaged(path: Path, error: sqlite3.Error) -> Damaged:
+    return Damaged(f"{path} is damaged ({error}); restore it from a backup")

@@ -24,7 +24,7 @@ import trio
 from catalog.body import Body, fields_of, read_body
 from catalog.cid import Cid
 from catalog.dagcbor import decode, encode
-from catalog.error import ComityError, Conflict, VerificationFailed
+from catalog.error import ComityError, Conflict, Damaged, VerificationFailed
 from catalog.headmap import Head, HeadMap, subject_hash
 from catalog.project import ProjectRef
 from node.automator.ledger import Attempt
@@ -108,7 +108,7 @@ class DiskLedger:
         """The ledger of ``log``, brought up to it; ``recovered`` says so if it had to be made anew.
 
         Raises:
-            VerificationFailed: a body of the log is damaged.
+            Damaged: a body of the log is damaged.
         """
         ledger = await cls._fitting(path, log)
         if ledger is None:
@@ -356,7 +356,7 @@ class DiskLedger:
         except sqlite3.OperationalError as error:
             raise ComityError(f"{self.path} could not be used ({error}); free space or check the disk") from error
         except sqlite3.DatabaseError as error:
-            raise VerificationFailed(
+            raise Damaged(
                 f"{self.path} is damaged ({error}); delete it and restart the node, which makes it anew from its log"
             ) from error
 
@@ -402,7 +402,7 @@ class DiskLedger:
         if row is None:
             return None
         if not isinstance(row[0], bytes):
-            raise VerificationFailed(f"{self.path} is damaged; delete it, it is made anew from the audit log")
+            raise Damaged(f"{self.path} is damaged; delete it, it is made anew from the audit log")
         return row[0]
 
 

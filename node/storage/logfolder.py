@@ -17,7 +17,7 @@ from typing import Final
 
 from catalog import tiles
 from catalog.checkpoint import Checkpoint, open_checkpoint
-from catalog.error import Conflict, NotFound, VerificationFailed
+from catalog.error import Conflict, Damaged, NotFound, VerificationFailed
 from catalog.merkle import EMPTY_ROOT, leaf_hash
 from catalog.note import MAX_NOTE, parse_note
 from catalog.plural import counted
@@ -101,7 +101,7 @@ def open_folder(path: Path, origin: str, did: str, create: bool = False, earlier
     Raises:
         NotFound: there is no log.
         Conflict: another process, or this one, holds it.
-        VerificationFailed: a file is missing or damaged; the message names it.
+        Damaged: a file is missing or damaged; the message names it.
     """
     lock = _hold(path)
     try:
@@ -132,7 +132,7 @@ def read_note(path: Path) -> str:
         note = data.decode()
         parse_note(note)
     except (UnicodeDecodeError, VerificationFailed) as error:
-        raise VerificationFailed(f"{path} is damaged: {error}") from error
+        raise Damaged(f"{path} is damaged: {error}") from error
     return note
 
 
@@ -144,7 +144,7 @@ def _open_bodies(path: Path, committed: bool, create: bool) -> Bodies:
     if not committed and not create:
         raise _no_log(path)
     if committed and not (path / FILE).exists():
-        raise VerificationFailed(f"{path / FILE} is missing: restore it from a backup")
+        raise Damaged(f"{path / FILE} is missing: restore it from a backup")
     return Bodies(path / FILE)
 
 
@@ -166,12 +166,12 @@ def _read_state(folder: TileFolder, origin: str, dids: tuple[str, ...]) -> State
         note = read_note(folder.path / CHECKPOINT)
     except FileNotFoundError as error:
         if (folder.path / "tile").exists():
-            raise VerificationFailed(f"{folder.path / CHECKPOINT} is missing: restore it from a backup") from error
+            raise Damaged(f"{folder.path / CHECKPOINT} is missing: restore it from a backup") from error
         return State(Checkpoint(origin, 0, EMPTY_ROOT), "", Edge(), ())
     try:
         checkpoint = open_checkpoint(note, origin, *dids)
     except VerificationFailed as error:
-        raise VerificationFailed(f"{folder.path / CHECKPOINT} is damaged: {error}") from error
+        raise Damaged(f"{folder.path / CHECKPOINT} is damaged: {error}") from error
     edge = Edge.read(checkpoint.size, folder.require)
     if edge.root != checkpoint.root:
         _blame(folder, checkpoint)
@@ -183,8 +183,8 @@ def _blame(folder: TileFolder, checkpoint: Checkpoint) -> None:
     try:
         tiles.check_tiles(checkpoint.size, checkpoint.root, folder.require)
     except VerificationFailed as error:
-        raise VerificationFailed(f"{folder.path} is damaged: {error}; run «comity site fsck»") from error
-    raise VerificationFailed(f"{folder.path / CHECKPOINT} does not agree with the tiles beside it")
+        raise Damaged(f"{folder.path} is damaged: {error}; run «comity site fsck»") from error
+    raise Damaged(f"{folder.path / CHECKPOINT} does not agree with the tiles beside it")
 
 
 def _read_tail(folder: TileFolder, edge: Edge) -> tuple[bytes, ...]:
@@ -195,7 +195,7 @@ def _read_tail(folder: TileFolder, edge: Edge) -> tuple[bytes, ...]:
     try:
         tiles.check_bundle(bundle, leaves, edge.levels[0])
     except VerificationFailed as error:
-        raise VerificationFailed(f"{folder.file(bundle)} is damaged: {error}") from error
+        raise Damaged(f"{folder.file(bundle)} is damaged: {error}") from error
     return tuple(leaves)
 
 

@@ -6,14 +6,14 @@ import os
 import sqlite3
 from pathlib import Path
 
-from catalog.error import ComityError, VerificationFailed
+from catalog.error import ComityError, Damaged
 
 
 def connect(path: Path, version: int, settings: str, tables: str) -> sqlite3.Connection:
     """Open the file at ``path``, made if there is none, whose mode becomes 0600. Blocks.
 
     Raises:
-        VerificationFailed: it is damaged, or was written by another version than ``version``.
+        Damaged: it is damaged, or was written by another version than ``version``.
     """
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
@@ -27,7 +27,7 @@ def connect(path: Path, version: int, settings: str, tables: str) -> sqlite3.Con
         connection.executescript(f"{tables} PRAGMA user_version = {version};")
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise VerificationFailed(f"{path} is damaged ({error})") from error
+        raise Damaged(f"{path} is damaged ({error})") from error
     return connection
 
 
@@ -41,7 +41,7 @@ def failure(path: Path, error: sqlite3.Error) -> ComityError:
     """What an error of SQLite means: a disk that refuses, or a damaged file (``VerificationFailed``)."""
     if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return ComityError(f"{path} could not be written ({error}); see whether the disk is full")
-    return VerificationFailed(f"{path} is damaged ({error})")
+    return Damaged(f"{path} is damaged ({error})")
 
 
 def _check(connection: sqlite3.Connection, version: int) -> None:

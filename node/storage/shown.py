@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from catalog import tiles
-from catalog.error import VerificationFailed
+from catalog.error import Damaged
 from catalog.merkle import HASH, leaf_hash
 from catalog.multiproof import prove_many
 from catalog.tiles import Tile
@@ -17,7 +17,7 @@ def show_leaves(folder: TileFolder, indexes: Sequence[int], size: int) -> tuple[
     """The leaves at ``indexes`` (ascending), and :func:`catalog.multiproof.prove_many` of them among ``size``. Blocks.
 
     Raises:
-        VerificationFailed: a tile is damaged, or a leaf is not what was committed to.
+        Damaged: a tile is damaged, or a leaf is not what was committed to.
     """
     read: dict[tuple[int, int, int], bytes] = {}
 
@@ -35,7 +35,7 @@ def show_leaves(folder: TileFolder, indexes: Sequence[int], size: int) -> tuple[
         for index in group:
             at = index - bundle.start
             if leaf_hash(leaves[at]) != hashes[at * HASH : (at + 1) * HASH]:
-                raise VerificationFailed(
+                raise Damaged(
                     f"{folder.file(bundle)} or its hashes are damaged: leaf {index} is not what was committed to;"
                     " run «comity site fsck»"
                 )

@@ -12,7 +12,7 @@ import trio
 
 from catalog import tiles
 from catalog.checkpoint import Checkpoint, cosigners, merge_cosignatures, open_checkpoint
-from catalog.error import BadInput, ComityError, Conflict, NotFound, VerificationFailed
+from catalog.error import BadInput, ComityError, Conflict, Damaged, NotFound, VerificationFailed
 from catalog.leaf import decode_leaf, opens
 from catalog.merkle import Subtree, leaf_hash, prove_consistency, prove_inclusion, root_of
 from catalog.note import parse_note
@@ -49,6 +49,8 @@ class StoredLog:
         self._cosignings: list[Cosigning] = []
         self._uncertain: str | None = None
         self._closed = False
+        self.erasures = 0
+        """How often bodies of it were erased in this run."""
 
     def trust(self, did: str, earlier: tuple[str, ...]) -> None:
         """The log's key is ``did`` from now on; checkpoints by its ``earlier`` keys are still read."""
@@ -99,7 +101,7 @@ class StoredLog:
 
         Raises:
             NotFound: the log has no such leaf.
-            VerificationFailed: its file is damaged.
+            Damaged: its file is damaged.
         """
         if not 0 <= index < self.size:
             raise NotFound(f"«{self.origin}» has no leaf {index}: it has {self.size}")
@@ -110,7 +112,7 @@ class StoredLog:
 
         Raises:
             BadInput: the log does not have them all.
-            VerificationFailed: a file is damaged.
+            Damaged: a file is damaged.
         """
         if not 0 <= start <= stop <= self.size:
             raise BadInput(f"«{self.origin}» has the leaves 0 to {self.size}; {start} to {stop} were asked for")
@@ -121,7 +123,7 @@ class StoredLog:
 
         Raises:
             BadInput: the log does not have them all.
-            VerificationFailed: what is stored is damaged.
+            Damaged: what is stored is damaged.
         """
         if not 0 <= start <= stop <= self.size:
             raise BadInput(f"«{self.origin}» has the leaves 0 to {self.size}; {start} to {stop} were asked for")
@@ -132,7 +134,7 @@ class StoredLog:
 
         Raises:
             NotFound: the log has no such leaf.
-            VerificationFailed: what is stored is damaged.
+            Damaged: what is stored is damaged.
         """
         if not 0 <= index < self.size:
             raise NotFound(f"«{self.origin}» has no leaf {index}: it has {self.size}")
@@ -167,7 +169,7 @@ class StoredLog:
 
         Raises:
             BadInput: the log or that tree does not have them all.
-            VerificationFailed: what is stored is damaged.
+            Damaged: what is stored is damaged.
         """
         self._check_size(size)
         return await trio.to_thread.run_sync(self._show, indexes, size)
@@ -178,7 +180,7 @@ class StoredLog:
         None if that is no path of a tile, or of one that the committed tree does not have.
 
         Raises:
-            VerificationFailed: its file is damaged.
+            Damaged: its file is damaged.
         """
         try:
             tile = Tile.parse(path)
@@ -191,7 +193,7 @@ class StoredLog:
 
         Raises:
             BadInput: ``index`` is not below ``size``, or the log is smaller than that.
-            VerificationFailed: a tile is damaged.
+            Damaged: a tile is damaged.
         """
         self._check_size(size)
         return await trio.to_thread.run_sync(lambda: prove_inclusion(index, size, self._subtree(size)))
@@ -201,7 +203,7 @@ class StoredLog:
 
         Raises:
             BadInput: the log is smaller than that.
-            VerificationFailed: a tile is damaged.
+            Damaged: a tile is damaged.
         """
         self._check_size(new)
         return await trio.to_thread.run_sync(lambda: prove_consistency(old, new, self._subtree(new)))
@@ -211,7 +213,7 @@ class StoredLog:
 
         Raises:
             BadInput: the log is smaller than that.
-            VerificationFailed: a tile is damaged.
+            Damaged: a tile is damaged.
         """
         self._check_size(size)
         return await trio.to_thread.run_sync(self._root_at, size)
@@ -225,6 +227,7 @@ class StoredLog:
         """
         self._check_erasable(indexes)
         if indexes:
+            self.erasures += 1
             await trio.to_thread.run_sync(self._bodies.erase, *indexes)
 
     async def prune(self, rows: Mapping[int, Sequence[bytes]]) -> None:
@@ -235,6 +238,7 @@ class StoredLog:
         """
         self._check_erasable(rows)
         if rows:
+            self.erasures += 1
             await trio.to_thread.run_sync(self._bodies.prune, rows)
 
     async def pruned(self, start: int, stop: int) -> dict[int, list[bytes]]:
@@ -358,7 +362,7 @@ class StoredLog:
             hashes = tiles.split_hashes(below, self._tiles.require(0, below.index, below.width))
             for offset in range(max(start - bundle.start, 0), bundle.width):
                 if leaf_hash(leaves[offset]) != hashes[offset]:
-                    raise VerificationFailed(
+                    raise Damaged(
                         f"{self._tiles.file(bundle)} or {below.path} is damaged: leaf {bundle.start + offset} is not"
                         " what was committed to; run «comity site fsck»"
                     )
@@ -389,9 +393,7 @@ class StoredLog:
 
     def _check_opens(self, index: int, leaf: bytes, salt: bytes, body: bytes) -> None:
         if not opens(decode_leaf(leaf), body, salt):
-            raise VerificationFailed(
-                f"{self.folder / bodies.FILE}: the body of leaf {index} is not what was committed to"
-            )
+            raise Damaged(f"{self.folder / bodies.FILE}: the body of leaf {index} is not what was committed to")
 
     def _keep_cosignatures(self, group: Sequence[Cosigning]) -> None:
         kept: dict[int, str | None] = {}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from catalog.error import BadInput, VerificationFailed
+from catalog.error import BadInput, Damaged, VerificationFailed
 from catalog.tiles import ENTRIES, MAX_TILE, WIDTH, Tile, decode_bundle, prefix, tile_at
 from node.storage.durable import ASIDE, write_files
 
@@ -34,7 +34,7 @@ class TileFolder:
         """The content of ``tile``, from its own file or the beginning of a wider one; none if there is neither.
 
         Raises:
-            VerificationFailed: the file is not as wide as its name says.
+            Damaged: the file is not as wide as its name says.
         """
         # While the log grows, the file that was just found may be replaced by a wider one.
         for _ in range(_GROWTHS):
@@ -50,26 +50,24 @@ class TileFolder:
         """The content of a tile that the checkpoint says is here (:data:`catalog.tiles.ReadTile`).
 
         Raises:
-            VerificationFailed: it is missing, or not as wide as its name says.
+            Damaged: it is missing, or not as wide as its name says.
         """
         tile = Tile(level, index, width)
         data = self.read(tile)
         if data is None:
-            raise VerificationFailed(
-                f"{self.file(tile)} is missing: restore it from a backup or from a member's replica"
-            )
+            raise Damaged(f"{self.file(tile)} is missing: restore it from a backup or from a member's replica")
         return data
 
     def read_leaves(self, bundle: Tile) -> list[bytes]:
         """The leaves of an entry bundle that the checkpoint says is here.
 
         Raises:
-            VerificationFailed: its file is missing or malformed.
+            Damaged: its file is missing or malformed.
         """
         try:
             return decode_bundle(self.require(ENTRIES, bundle.index, bundle.width), bundle.width)
         except VerificationFailed as error:
-            raise VerificationFailed(f"{self.file(bundle)} is damaged: {error}") from error
+            raise Damaged(f"{self.file(bundle)} is damaged: {error}") from error
 
     def write(self, tiles: Mapping[Tile, bytes]) -> None:
         """Write these tiles and make them durable."""
@@ -134,4 +132,4 @@ class TileFolder:
         try:
             return data if holder.width == width and holder.level == ENTRIES else prefix(holder, width, data)
         except VerificationFailed as error:
-            raise VerificationFailed(f"{path} is damaged: {error}") from error
+            raise Damaged(f"{path} is damaged: {error}") from error

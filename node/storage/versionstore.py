@@ -24,7 +24,7 @@ from typing import Any, Final, TypeVar
 from catalog.body import MAX_BODY, Body
 from catalog.dagcbor import Value, convert, decode, encode, glance
 from catalog.entry import Entry, read_entry
-from catalog.error import ComityError, Conflict, VerificationFailed
+from catalog.error import ComityError, Conflict, Damaged, VerificationFailed
 from catalog.index import RULES, KeptIndex
 from catalog.keyring import Keyring
 from catalog.reading import digest_of
@@ -122,7 +122,7 @@ class VersionStore:
         """What an earlier run of this version kept of the catalog of ``site``, if anything. Blocks.
 
         Raises:
-            VerificationFailed: the file is damaged.
+            Damaged: the file is damaged.
         """
         row = self.row("SELECT id, name, kept FROM reading WHERE site = ?", site)
         if row is None:
@@ -142,7 +142,7 @@ class VersionStore:
         """Make last what was read of a site, in the place of any other reading of its catalog. Blocks.
 
         Raises:
-            ComityError: the disk refused; what was kept before stays. VerificationFailed: the file is damaged.
+            ComityError: the disk refused; what was kept before stays. Damaged: the file is damaged.
         """
         versions.spill()
         kept = encode(_Kept(rules=RULES, mark=mark, index=index))
@@ -170,7 +170,7 @@ class VersionStore:
 
         Raises:
             Conflict: another process reads the file. ComityError: the disk refused.
-            VerificationFailed: the file is damaged.
+            Damaged: the file is damaged.
         """
         row = self.row("SELECT kept FROM reading WHERE site = ?", site)
         if row is not None and not _stolen(row[0]) <= stolen:
@@ -196,11 +196,11 @@ class VersionStore:
         """The entry of ``kind`` that counted at ``place``.
 
         Raises:
-            VerificationFailed: its body is not the one that was read, or is not here any more.
+            Damaged: its body is not the one that was read, or is not here any more.
         """
         data = self._body(versions.site, place)
         if data is None or digest_of(data) != digest:
-            raise VerificationFailed(
+            raise Damaged(
                 f"the body of entry {place} of …{versions.site[-8:]} is not here as it was read; run «comity site fsck»"
             )
         return read_entry(versions.site, place, kind, convert(Body, glance(data, MAX_BODY)))

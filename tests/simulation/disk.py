@@ -221,6 +221,7 @@ class SimulatedOwnLog(_Log):
         self._appended = appended
         self._pending: list[list[tuple[str, bytes]]] = []
         self._placed: dict[int, int] = {}
+        self.erasures = 0
 
     async def append(self, entries: Sequence[tuple[str, bytes]]) -> int:
         mine = list(entries)

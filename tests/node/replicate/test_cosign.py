@@ -1,6 +1,7 @@
 """A witness: it cosigns what extends what it has verified, once, durably before it says so; a lie becomes proof."""
 
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
@@ -15,8 +16,10 @@ from catalog.key import PrivateKey
 from catalog.member import KeyFields, Role
 from catalog.merkle import full_path
 from catalog.origin import LogName, origin_of
+from catalog.policy import PolicyFields
 from node.message import AddCheckpoint, Added, Consistency, ProofAnswer, read_question, reply_bytes
 from node.replicate.cosign import Witness
+from node.replicate.news import news_of
 from node.replicate.push import Push
 from node.replicate.quorum import Quorum
 from node.replication import Seen
@@ -350,11 +353,13 @@ class Network:
         self.houses = {HERE.did: House()}
         self.away: set[str] = set()
         self.asked = 0
+        self.rows: list[list[bytes | None]] = []
 
     async def ask(self, site: str, data: bytes, seconds: float = 30.0) -> bytes:
         asked = read_question(data)
         assert isinstance(asked, AddCheckpoint)
         self.asked += 1
+        self.rows.append([row.body for row in asked.rows])
         if site in self.away:
             raise Unreachable("away")
         return reply_bytes(await self.houses[site].witness.add(OWNER.did, asked, None))
@@ -396,6 +401,26 @@ def test_the_newest_checkpoint_is_pushed_with_the_proof_that_the_witness_needs()
     log.put(NODE, 0, [("x-any", b"more", bytes(32))])
     assert restarted.to(HERE.did)
     assert restarted.push.covered() == 5
+
+
+def test_what_is_erased_while_a_checkpoint_stands_before_the_witnesses_goes_to_nobody():
+    """Lost: a body is erased on every disk, and goes out from memory to whoever was away."""
+    log, network = log_of(3), Network()
+    pushing = Pushing(log, network, ONE)
+    mine = pushing.push.log
+    pushing.push = Push(mine, network, lambda: ONE, lambda: None, partial(news_of, mine))
+    assert pushing.to(HERE.did)
+    data = encode(write_body("x-any", PolicyFields(text="a"), site=OWNER.did, at=1, by=NODE, audience=(HERE.did,)))
+    log.put(NODE, 0, [("x-any", data, bytes(32))])
+    play(pushing.push.aim())
+    network.away = {HERE.did}
+    with pytest.raises(Unreachable):
+        play(pushing.push.push(HERE.did))
+    del log.bodies[3]
+    mine.erasures += 1
+    with pytest.raises(Unreachable):
+        play(pushing.push.push(HERE.did))
+    assert network.rows[-2:] == [[data], [None]]
 
 
 def test_one_checkpoint_stands_before_all_until_the_quorum_has_it():

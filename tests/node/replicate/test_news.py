@@ -6,11 +6,13 @@ import pytest
 from msgspec import structs
 
 from catalog.checkpoint import Checkpoint, sign_checkpoint
-from catalog.error import VerificationFailed
+from catalog.error import Damaged, VerificationFailed
+from catalog.index import SiteIndex
 from catalog.origin import LogName
 from catalog.policy import PolicyFields
 from node.message import MAX_ROWS, Row
 from node.replicate import quota
+from node.replicate.indexing import Feeding, Nowhere
 from node.replicate.news import MOST_BYTES, going_on, news_of, no_news, shown_to
 from tests.node.replicate.peer import HOLDER, NODE, ROOT, STRANGER, WITNESS_ROOT, Following, Peer, play
 from tests.simulation.disk import SimulatedOwnLog
@@ -231,3 +233,34 @@ def test_a_flood_that_is_pushed_is_left_to_a_round_which_refuses_it(monkeypatch)
     peer.grow(5)
     show(site, peer, 8)
     assert site.replica.size == 8
+
+
+class Worn(SimulatedOwnLog):
+    """A log of which a body was damaged on this site's disk."""
+
+    async def read(self, start: int, stop: int) -> list[tuple[bytes, tuple[bytes, bytes] | None]]:
+        raise Damaged("bodies.db: the row of leaf 3 is damaged")
+
+
+def test_what_is_damaged_here_goes_with_no_checkpoint_and_holds_none_up():
+    """Lost: one damaged body, and nothing that this site publishes is cosigned any more."""
+    peer = Peer()
+    peer.grow(2)
+    worn = Worn(peer.logs[LogName.CATALOG], NODE, bytes, lambda *_: None)
+    assert play(news_of(worn, 2, worn.size)) == ()
+
+
+def test_own_damage_is_no_fault_of_who_sent_what_is_true():
+    """Lost: this site's own disk fails, and every honest member is named a liar and set aside."""
+
+    class Broken(Nowhere):
+        async def spill(self, index: SiteIndex) -> None:
+            raise Damaged("versions.db is damaged")
+
+    for ask in (lambda site, _: site.round(), lambda site, peer: show(site, peer, 3)):
+        peer, site = met()
+        peer.grow(1)
+        site.replicator._feeding = Feeding(told=site.told, keeps=Broken())
+        with pytest.raises(Damaged):
+            ask(site, peer)
+        assert site.complaint(ROOT) == ""

@@ -29,6 +29,7 @@ class Rounds:
         self.fails: dict[str, ComityError] = {}
         self.lasts = 0.0
         self.offers: list[float] = []
+        self.taken: list[float] = []
 
     async def round(self, site: str) -> None:
         self.begun.append((site, trio.current_time()))
@@ -39,6 +40,7 @@ class Rounds:
     async def offered(self, site: str, note: str, rows: Sequence[Row]) -> None:
         self.offers.append(trio.current_time())
         await trio.sleep(self.lasts)
+        self.taken.append(trio.current_time())
 
     def times(self, site: str) -> list[float]:
         return [at for each, at in self.begun if each == site]
@@ -135,5 +137,19 @@ def test_what_is_shown_and_rounds_take_turns_and_a_long_round_holds_up_no_cosign
         await follower.offered("a", "", ())
         assert trio.current_time() - began == pytest.approx(OFFER_SECONDS)
         assert rounds.offers == []
+
+    play(members, rounds, story)
+
+
+def test_what_a_member_shows_is_taken_to_the_end_though_it_gives_up():
+    """Lost: the index has counted entries that search, projects and erasure never hear of."""
+    members, rounds = Members("us"), Rounds()
+    rounds.lasts = 3.0
+
+    async def story(follower: Follower) -> None:
+        with trio.move_on_after(1) as patience:
+            await follower.offered("a", "note", ())
+        assert patience.cancel_called
+        assert (rounds.offers, rounds.taken) == ([0.0], [3.0])
 
     play(members, rounds, story)
