@@ -25,7 +25,9 @@ A = TypeVar("A")
 
 CONNECT_SECONDS: Final = 5.0
 _LOOPBACK: Final = re.compile(r"localhost|::1|127(\.[0-9]{1,3}){3}")
-_ERRORS: Final = {kind.__name__: kind for kind in (*ComityError.__subclasses__(), Damaged)}
+_ERRORS: Final[dict[str, type[ComityError]]] = {
+    kind.__name__: kind for kind in (*ComityError.__subclasses__(), Damaged)
+}
 
 
 class Connection:
