@@ -6,19 +6,15 @@ It verifies them as if it had fetched them.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from catalog.body import is_visible
-from catalog.error import Damaged
 from node.log import OwnLog
 from node.message import MAX_ROWS, Row
 
 MOST_BYTES: Final = 128 << 10
 """Bytes of rows that go with a checkpoint; what is more is fetched over HTTPS, which is faster from there on."""
-
-log = logging.getLogger("comity.witness")
 
 News = Callable[[int, int], Awaitable[tuple[Row, ...]]]
 """The rows of a log from one size up to another that may go with its checkpoint, as its own site sees them."""
@@ -30,17 +26,14 @@ async def no_news(_old: int, _new: int) -> tuple[Row, ...]:
 
 
 async def news_of(catalog: OwnLog, old: int, new: int) -> tuple[Row, ...]:
-    """All rows from ``old`` up to ``new``; none at all if they are too many, too large, or damaged here.
+    """All rows from ``old`` up to ``new``; none at all if they are too many, or too large.
 
-    What is damaged keeps no checkpoint from being cosigned: whoever asks for these rows hears of it.
+    Raises:
+        Damaged: what is stored of them.
     """
     if not 0 < new - old <= MAX_ROWS:
         return ()
-    try:
-        read = await catalog.read(old, new)
-    except Damaged as error:
-        log.warning("no entries go with a checkpoint of the catalog: %s", error)
-        return ()
+    read = await catalog.read(old, new)
     rows = tuple(_row(index, leaf, kept) for index, (leaf, kept) in enumerate(read, old))
     return rows if sum(len(row.leaf) + len(row.body or b"") for row in rows) <= MOST_BYTES else ()
 

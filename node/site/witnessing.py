@@ -5,11 +5,13 @@ What waits for cosignatures waits here; what was reached is read back from the l
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
 import trio
 
+from catalog.error import Damaged
+from node.message import Row
 from node.ports import Control
 from node.replicate.news import news_of
 from node.replicate.push import Push
@@ -21,6 +23,8 @@ from node.storage.stored import StoredLog
 COVER_SECONDS = 1.0
 TELL_SECONDS = 1.0
 """How long the catalog's checkpoints are given to get on by being put before the members."""
+
+log = logging.getLogger("comity.witness")
 
 
 class Witnessing:
@@ -43,7 +47,7 @@ class Witnessing:
         self._catalog = catalog
         self._audit = audit
         self._grown = trio.Event()
-        self.catalog = Push(catalog, control, quorum, lambda: self._move(self._lanes[0]), partial(news_of, catalog))
+        self.catalog = Push(catalog, control, quorum, lambda: self._move(self._lanes[0]), self._news)
         self.audit = Push(audit, control, quorum, lambda: self._move(self._lanes[1]))
         self._lanes = (
             Lane(self.catalog, "the catalog", names, prompt=True),
@@ -134,6 +138,14 @@ class Witnessing:
                 await self._control.hint(self._catalog.note.encode())
             if stuck or done:
                 await grown.wait()
+
+    async def _news(self, old: int, new: int) -> tuple[Row, ...]:
+        """What goes with a checkpoint of the catalog: nothing where it is damaged here, which holds up no cosigning."""
+        try:
+            return await news_of(self._catalog, old, new)
+        except Damaged as error:
+            log.warning("a checkpoint goes without its entries: %s", error)
+            return ()
 
     def _move(self, lane: Lane) -> None:
         """More is covered."""

@@ -235,21 +235,6 @@ def test_a_flood_that_is_pushed_is_left_to_a_round_which_refuses_it(monkeypatch)
     assert site.replica.size == 8
 
 
-class Worn(SimulatedOwnLog):
-    """A log of which a body was damaged on this site's disk."""
-
-    async def read(self, start: int, stop: int) -> list[tuple[bytes, tuple[bytes, bytes] | None]]:
-        raise Damaged("bodies.db: the row of leaf 3 is damaged")
-
-
-def test_what_is_damaged_here_goes_with_no_checkpoint_and_holds_none_up():
-    """Lost: one damaged body, and nothing that this site publishes is cosigned any more."""
-    peer = Peer()
-    peer.grow(2)
-    worn = Worn(peer.logs[LogName.CATALOG], NODE, bytes, lambda *_: None)
-    assert play(news_of(worn, 2, worn.size)) == ()
-
-
 def test_own_damage_is_no_fault_of_who_sent_what_is_true():
     """Lost: this site's own disk fails, and every honest member is named a liar and set aside."""
 

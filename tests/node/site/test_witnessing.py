@@ -1,5 +1,7 @@
 """Pushing in a running site: at once, to everybody, past whoever is slow or away; and what is said of it meanwhile."""
 
+import sqlite3
+
 import pytest
 import trio
 import trio.testing
@@ -289,5 +291,26 @@ def test_heads_carry_the_first_quorum_s_checkpoint_of_the_newest_beat(tmp_path):
         assert sizes(await witnessing.head(2)) == ["3"]
         await cosigned()
         assert sizes(await witnessing.head(3)) == ["3"]
+
+    play(tmp_path, story)
+
+
+def test_what_is_damaged_here_goes_with_no_checkpoint_and_holds_none_up(tmp_path):
+    """Lost: one damaged body, and nothing that this site publishes is cosigned any more."""
+
+    async def story(house: House) -> None:
+        members = Members()
+        witnessing = made(house, members)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(witnessing.run)
+            await house.publish("policy", PolicyFields(text="a"))
+            await covered(witnessing)
+            with sqlite3.connect(house.catalog.folder / "bodies.db") as bodies:
+                spoil = "UPDATE bodies SET body = x'00' WHERE leaf = NEW.leaf"
+                bodies.execute(f"CREATE TRIGGER spoil AFTER INSERT ON bodies BEGIN {spoil}; END")
+            await house.publish("policy", PolicyFields(text="b"))
+            await witnessing.published(2)
+            nursery.cancel_scope.cancel()
+        assert dict(members.shown[-2:]) == {"St. Bruno": (), "St. Clara": ()}
 
     play(tmp_path, story)
