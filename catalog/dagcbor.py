@@ -25,10 +25,11 @@ MAX_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 32
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """A frozen, typed value with one canonical encoding.
 
-    Every field is written, ``None`` as null; a member of a union is written with its tag in ``type``.
+    Every field is written, ``None`` as null; a member of a union is written with its tag in ``type``. What was decoded
+    refers to nothing that refers back, so no value is looked at when cycles are searched for.
     """
 
 

@@ -73,7 +73,7 @@ WITNESS_KINDS: Final = frozenset({"key", "beat", "epoch-signature", "withdraw", 
 """What the catalog of a member may hold that only witnesses logs."""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A verified entry: its place in the log of ``site``, its body and its typed fields."""
 
     site: str

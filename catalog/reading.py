@@ -34,7 +34,7 @@ class Proof(NamedTuple):
     fault: str = ""
 
 
-class Reading(msgspec.Struct, frozen=True):
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """What leaf ``index`` says.
 
     ``kind`` is the leaf's, empty if the leaf is none. ``entry`` is there if its body is here, well-formed and signed

@@ -24,7 +24,7 @@ def subject_key(subject: str) -> bytes:
     return sha256(subject.encode()).digest()[:SUBJECT_BYTES]
 
 
-class Counted(msgspec.Struct, frozen=True):
+class Counted(msgspec.Struct, frozen=True, gc=False):
     """What an entry that counted at its place was about. One that is ``bound`` is never withdrawn.
 
     ``grant`` is the subject of the grant that a revocation ends; ``signer`` is who signed it, as the subject of an
