@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from catalog.body import is_visible, message_in, read_body, write_body
+from catalog.body import _FOR_ALL, is_visible, message_in, read_body, write_body
 from catalog.dagcbor import encode
 from catalog.key import PrivateKey, message_of, signed
 from catalog.leaf import encode_leaf, seal
@@ -55,9 +55,13 @@ def test_bytes_that_are_no_body_are_for_nobody(data):
     assert not is_visible(data, ROOT.did)
 
 
-def test_who_may_see_a_body_is_read_from_its_bytes_as_from_itself():
+@pytest.mark.parametrize("previous", [None, 0, 23, 24, 0xF6, 0x100, 0x10000, 0x1_0000_0000, 0x6870726576696F75])
+@pytest.mark.parametrize("audience", [None, (), (OTHER.did,), (STEWARD.did, OTHER.did)])
+def test_who_may_see_a_body_is_read_from_its_bytes_as_from_itself(audience, previous):
     """Lost: a restricted body goes to all, or an open one to none."""
-    for audience in (None, (), (OTHER.did,)):
-        made = body(audience=audience)
+    for text in ("a", "haudience\u00f6hprevious", "haudience"):
+        fields = PolicyFields(text=text)
+        made = write_body("policy", fields, site=ROOT.did, at=1, by=STEWARD, previous=previous, audience=audience)
         for site in (ROOT.did, OTHER.did, STEWARD.did):
             assert is_visible(encode(made), site) == read_body(encode(made)).visible_to(site)
+        assert bool(_FOR_ALL.search(encode(made))) is (audience is None)
