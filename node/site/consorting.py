@@ -76,7 +76,9 @@ async def consort(site: Site) -> None:
     follower = Follower(site.root, membership, replicator)
     questions = _questions(site, orders, judge, attests, follower)
     control = LocalFirst(site.root, questions.answer, site.reach)
-    dispatcher = Dispatcher(site.node.key, site.index, site.journal, control, site.received, site.clock)
+    dispatcher = Dispatcher(
+        site.node.key, site.index, site.journal, control, site.received, site.book.halts, site.clock
+    )
     bus = Bus(site.root, site.index, site.journal, dispatcher, site.documents, site.steps, side_by_side, site.clock)
     epochs = Epochs(
         membership,

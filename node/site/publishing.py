@@ -5,6 +5,7 @@ from __future__ import annotations
 import mimetypes
 import os
 import shutil
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from catalog.grant import GrantFields
 from catalog.httpsig import SignedRequest
 from catalog.member import Role
 from catalog.policy import PolicyFields
-from catalog.project import ProjectFields
+from catalog.project import ProjectFields, ProjectRef
 from catalog.revoke import RevokeFields
 from node.api import schema
 from node.automator.book import Line
@@ -51,6 +52,16 @@ def member_of(site: Site, did: str, *roles: Role) -> Person:
     if roles and person.role not in roles:
         raise Denied(f"{person.name} is a {person.role} here; this is for {' or '.join(roles)}")
     return person
+
+
+def check_halted(site: Site, project: ProjectRef | None, members: Iterable[str]) -> None:
+    """Check that this site is not halted for what one of its own people asks.
+
+    Raises:
+        Denied: it is, with the reason.
+    """
+    if halted := site.book.halts.refusal(project, members):
+        raise Denied(f"{halted}; nothing of it is begun or given out before a steward resumes it")
 
 
 async def check_content(site: Site, body: Body) -> None:
@@ -219,7 +230,7 @@ async def fetch_file(site: Site, did: str, signed: SignedRequest, cid: Cid, path
     """A file of open data or of a block, fetched from its holder if need be; written down before it is given.
 
     Raises:
-        NotFound: nothing of that name, or nothing that this site may see.
+        NotFound: nothing of that name, or nothing that this site may see. Denied: this site is halted.
         BadInput: a folder, or larger than 16 MiB.
     """
     person = member_of(site, did)
@@ -229,6 +240,7 @@ async def fetch_file(site: Site, did: str, signed: SignedRequest, cid: Cid, path
         raise nothing_named(cid)
     if not may_hold(fields.label, site.root) or (isinstance(fields, DatasetFields) and fields.withdrawn):
         raise nothing_named(cid)
+    check_halted(site, None, (site.root, entry.site))
     if overdue := site.freshness.refusal("fetch", {entry.site}):
         raise Denied(overdue)
     await site.materials.bring(entry.site, cid)

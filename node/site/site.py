@@ -79,7 +79,7 @@ class Site:
         self.holdings = Holdings(self.blobs.named)
         self.residents = Residents(state.database)
         self.brought = Brought(state.database)
-        self.journal = SubmissionJournal(state.database, self._notify)
+        self.journal = SubmissionJournal(state.database, self.notify)
         self.releases = WaitingReleases(state.facts)
         self.received = Received(self.root, self.book)
         self.bulk = BulkClient(self.node.key, self.clock, self.random)
@@ -237,7 +237,7 @@ class Site:
             if root != self.root
         }
 
-    def _notify(self) -> None:
-        """Something about a submission changed: wake whoever watches."""
+    def notify(self) -> None:
+        """Something about submissions changed: wake whoever watches."""
         self.changed.set()
         self.changed = trio.Event()

@@ -100,9 +100,12 @@ def _planned(each: Planned, names: Mapping[str, str]) -> schema.PlannedView:
 
 
 def submission_view(
-    record: Record, plan: Plan | None, results: Sequence[schema.ResultView], names: Mapping[str, str]
+    record: Record, plan: Plan | None, results: Sequence[schema.ResultView], names: Mapping[str, str], paused: str
 ) -> schema.SubmissionView:
-    """A submission with every instance that is planned or was ordered, the newest attempt at each."""
+    """A submission with every instance that is planned or was ordered, the newest attempt at each.
+
+    ``paused`` is why nothing of it goes on at this site, if so.
+    """
     instances = _instances(record, plan, names)
     scattered = {i.step for i in instances if i.shard > 0}
     asked = [i for i in instances if i.step in scattered] or instances
@@ -112,7 +115,7 @@ def submission_view(
         project=record.submission.project.name,
         person=record.submission.person,
         state=str(record.state),
-        reason=record.reason,
+        reason=record.reason or paused,
         began=record.began,
         ended=record.ended or None,
         deadline=record.submission.deadline,
