@@ -280,7 +280,8 @@ _MEMBER = click.option("--member", help="What concerns one member alone, by name
 def halt(session: Session, reason: str, project: str | None, member: str | None) -> None:
     """Stop at once, for REASON: running steps are ended, orders refused, nothing is released or handed out.
 
-    Submissions of this site's own people pause, and none is taken, until it is resumed. Audit reads, revocations and replication go on. For stewards.
+    Submissions of this site's own people pause, and none is taken, until it is resumed. Audit reads, revocations and
+    replication go on. For stewards.
     """
     with session.node() as node:
         index = node.halt(reason, project, member)
