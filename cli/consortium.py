@@ -193,13 +193,14 @@ def members(session: Session) -> None:
     from node.api.faults import wrong_with
 
     with session.node() as node:
-        found = node.members()
+        status = node.status()
+        found = status.members
         view = node.epochs() if found else None
 
     def state(root: str) -> str:
         member = view.epoch.member(root) if view is not None else None
         if member is None:
-            return "–"
+            return "left" if view is not None else "–"
         return "suspended" if member.suspended else "only witnesses" if member.witness_only else "full"
 
     def tell() -> None:
@@ -208,6 +209,8 @@ def members(session: Session) -> None:
             for each in found
         ]
         table(("member", "kind", "connected", "what is wrong", "root key"), rows, "no members yet")
+        for each in status.former:
+            say(f"{each.name} left in epoch {each.epoch}; its root key is {each.site}")
 
     show(session, found, tell)
 

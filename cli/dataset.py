@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cli.output import confirmed, pairs, say, show, table, working
+from cli.output import confirmed, pairs, say, show, table, tell_former, working
 from cli.session import Session, Verbs, pass_session
 
 
@@ -51,6 +51,7 @@ def list_(session: Session) -> None:
     """List the datasets of all members."""
     with session.node() as node:
         found = sorted(node.datasets(), key=lambda each: (each.fields.name, each.site_name))
+        status = node.status()
 
     def tell() -> None:
         rows = [
@@ -65,6 +66,7 @@ def list_(session: Session) -> None:
             for each in found
         ]
         table(("dataset", "site", "level", "bytes", "purposes", "CID"), rows, "no datasets")
+        tell_former(status)
 
     show(session, found, tell)
 

@@ -17,6 +17,8 @@ from cli.session import Session
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from node.api.schema import StatusView
+
 Row = Sequence[str]
 
 
@@ -106,6 +108,13 @@ def confirmed(yes: bool, question: str) -> None:
 
         raise BadInput("this asks before it is done, and there is no terminal to ask at; give --yes")
     click.confirm(question, abort=True)
+
+
+def tell_former(status: StatusView) -> None:
+    """Say whose publications are not offered any more, under a list of what members offer."""
+    if status.former:
+        names = ", ".join(f"{each.name} (since epoch {each.epoch})" for each in status.former)
+        say(f"not among them, since its site left the consortium: what was published by {names}")
 
 
 class Footer:

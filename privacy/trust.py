@@ -90,13 +90,23 @@ def approved(index: Index, ref: ProjectRef, owner: str) -> str:
     return ""
 
 
-def blocks_at(index: Index, cid: Cid, site: str) -> list[Entry]:
-    """Every entry that shares the block ``cid`` with ``site``, the one with the most readers first.
+def has_left(index: Index, site: str) -> bool:
+    """Whether ``site``, which was a member, left: what it published stays readable and is offered to nobody."""
+    found = index.sites.get(site)
+    return found is not None and found.keys.charter.left is not None
 
-    Several sites may share one block: each of them has its bytes and may give them on, so the widest label counts,
-    and nobody takes a block from others by sharing it more narrowly.
+
+def blocks_at(index: Index, cid: Cid, site: str) -> list[Entry]:
+    """Every entry by which a member shares the block ``cid`` with ``site``, the one with the most readers first.
+
+    A site that left has its own blocks still. Several sites may share one block: each of them has its bytes and may
+    give them on, so the widest label counts, and nobody takes a block from others by sharing it more narrowly.
     """
-    return [entry for entry, label in _shared(index, cid) if may_hold(label, site)]
+    return [
+        entry
+        for entry, label in _shared(index, cid)
+        if may_hold(label, site) and (entry.site == site or not has_left(index, entry.site))
+    ]
 
 
 def block_label(index: Index, cid: Cid) -> Label | None:

@@ -63,10 +63,19 @@ class ForkView(Value, frozen=True, kw_only=True):
     proof: bytes
 
 
+class FormerView(Value, frozen=True, kw_only=True):
+    """A site that left the consortium: its root key, and the number of the first ``epoch`` without it."""
+
+    name: str
+    site: str
+    epoch: int
+
+
 class StatusView(Value, frozen=True, kw_only=True):
     """What this node is and how it fares. ``runner_fault`` is why no step runs here; empty when one can.
 
-    ``quorum`` is how many members must cosign a log before it counts as witnessed.
+    ``quorum`` is how many members must cosign a log before it counts as witnessed. ``left`` is the epoch in which this
+    site left the consortium, none if it did not; ``former`` are the others that did.
     """
 
     name: str
@@ -84,6 +93,8 @@ class StatusView(Value, frozen=True, kw_only=True):
     runner_fault: str
     recovered: tuple[str, ...]
     halted: tuple[str, ...] = ()
+    left: int | None = None
+    former: tuple[FormerView, ...] = ()
 
 
 class WriteEntry(Value, frozen=True, kw_only=True):
@@ -99,7 +110,10 @@ class Written(Value, frozen=True, kw_only=True):
 
 
 class EntryView(Value, frozen=True, kw_only=True):
-    """An entry that counts now: its place, who signed it, and its fields as JSON."""
+    """An entry that counts now: its place, who signed it, and its fields as JSON.
+
+    ``left``: its site left the consortium, so nobody is offered what it publishes.
+    """
 
     site: str
     site_name: str
@@ -110,6 +124,7 @@ class EntryView(Value, frozen=True, kw_only=True):
     at: int
     audience: tuple[str, ...] | None
     fields: msgspec.Raw
+    left: bool = False
 
 
 class Mentions(Value, frozen=True, kw_only=True):

@@ -23,7 +23,10 @@ _FAILURES = {"denied": Denied, "unreachable": Unreachable, "failed": ComityError
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[F]):
-    """A catalog entry that counts now: its site and place, who signed it, and its typed fields."""
+    """A catalog entry that counts now: its site and place, who signed it, and its typed fields.
+
+    ``left``: its site left the consortium, so that nobody can use what it published.
+    """
 
     site: str
     site_name: str
@@ -33,6 +36,7 @@ class Listing(Generic[F]):
     at: int
     audience: tuple[str, ...] | None
     fields: F
+    left: bool
 
 
 @dataclass(frozen=True, slots=True)

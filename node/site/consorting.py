@@ -89,6 +89,8 @@ async def consort(site: Site) -> None:
         dispatcher,
         replicator,
         site.writer.index_anew,
+        site.reach,
+        lambda: not site.network.connected(),
     )
     site.consorting = Consorting(
         automator, bus, follower, questions, control, attests.witness, attests.witnessing, judge, projects, orders

@@ -16,6 +16,7 @@ from catalog.block import BlockFields, EndorseFields
 from catalog.body import Body
 from catalog.cid import Cid
 from catalog.claim import ClaimFields
+from catalog.dagcbor import Value
 from catalog.dataset import DatasetFields, Level
 from catalog.entry import KINDS, Entry, read_entry
 from catalog.error import BadInput, Denied, NotFound
@@ -34,7 +35,7 @@ from node.site.views import entry_view
 from privacy.label import may_hold
 from privacy.policy import Policy
 from privacy.purpose import checked, checked_undertaking, checked_use
-from privacy.trust import Person, blocks_at, person_at
+from privacy.trust import Person, blocks_at, has_left, person_at
 from workflow.account import Chain, FetchFields
 from workflow.parse import parse_tool
 from workflow.tool import Tool
@@ -217,8 +218,29 @@ async def show_block(site: Site, did: str, cid: Cid) -> schema.BlockView:
 def _block(site: Site, cid: Cid) -> Entry:
     entries = blocks_at(site.index, cid, site.root)
     if not entries:
-        raise nothing_named(cid)
+        raise _departed(cid) if _published(site, cid) else nothing_named(cid)
     return entries[0]
+
+
+def _published(site: Site, cid: Cid) -> list[Entry]:
+    """What stands in the catalogs under ``cid`` for this site to read; that of sites that left behind the others."""
+    found = [
+        entry
+        for index in site.index.sites.values()
+        for kind in ("dataset", "block")
+        if (entry := index.latest(kind, str(cid))) is not None and _readable(entry.fields, site.root)
+    ]
+    return sorted(found, key=lambda entry: entry.site != site.root and has_left(site.index, entry.site))
+
+
+def _readable(fields: Value, site: str) -> bool:
+    if isinstance(fields, DatasetFields):
+        return not fields.withdrawn and may_hold(fields.label, site)
+    return isinstance(fields, BlockFields) and may_hold(fields.label, site)
+
+
+def _departed(cid: Cid) -> NotFound:
+    return NotFound(f"{cid} is not offered any more: its site left the consortium")
 
 
 def nothing_named(cid: Cid) -> NotFound:
@@ -234,17 +256,17 @@ async def fetch_file(site: Site, did: str, signed: SignedRequest, cid: Cid, path
         BadInput: a folder, or larger than 16 MiB.
     """
     person = member_of(site, did)
-    entry = site.index.by_subject("dataset", str(cid)) or site.index.by_subject("block", str(cid))
-    fields = entry.fields if entry is not None else None
-    if entry is None or cid.is_keyed or not isinstance(fields, (DatasetFields, BlockFields)):
+    found = [] if cid.is_keyed else _published(site, cid)
+    if not found:
         raise nothing_named(cid)
-    if not may_hold(fields.label, site.root) or (isinstance(fields, DatasetFields) and fields.withdrawn):
-        raise nothing_named(cid)
+    entry = found[0]
+    if entry.site != site.root and has_left(site.index, entry.site):
+        raise _departed(cid)
     check_halted(site, None, (site.root, entry.site))
     if overdue := site.freshness.refusal("fetch", {entry.site}):
         raise Denied(overdue)
     await site.materials.bring(entry.site, cid)
-    if isinstance(fields, DatasetFields):
+    if isinstance(entry.fields, DatasetFields):
 
         def account(chain: Chain, _index: int) -> FetchFields:
             return FetchFields(root=cid, site=site.root, person=person.did, chain=chain, request=signed)

@@ -47,13 +47,25 @@ def consorting(site: Site) -> Consorting:
     return site.consorting
 
 
+def _acting(site: Site) -> Consorting:
+    """What the site has as a member that others still answer.
+
+    Raises:
+        Conflict: it is in no consortium yet, or left.
+    """
+    if (epoch := site.membership.left) is not None:
+        raise Conflict(f"this site left the consortium in epoch {epoch}: nobody carries out a step for it any more")
+    return consorting(site)
+
+
 async def prepare(site: Site, did: str, request: schema.PlanRequest) -> schema.Prepared:
     """Plan a workflow and write the submission that would carry it out, for the person to sign.
 
     Raises:
         Infeasible: budget or deadline cannot be kept. Denied: no standing in the project. BadInput: what was given.
+        Conflict: the site is no member.
     """
-    member = consorting(site)
+    member = _acting(site)
     person = member_of(site, did)
     ref = ProjectRef(site=request.project_site, name=request.project)
     now = site.clock.now()
@@ -108,8 +120,9 @@ async def submit(site: Site, did: str, request: schema.Submit) -> Cid:
     Raises:
         VerificationFailed: not signed by the person, or not of this site, consortium or workflow.
         Infeasible: budget or deadline cannot be kept. Denied: no standing in the project, or this site is halted.
+        Conflict: the site is no member.
     """
-    member = consorting(site)
+    member = _acting(site)
     submission = decode(Submission, request.submission, MAX_SUBMISSION)
     person = member_of(site, did)
     if (submission.person, submission.site) != (person.did, site.root):
@@ -133,19 +146,18 @@ async def view(site: Site, record: Record) -> schema.SubmissionView:
     """A submission as its person sees it."""
     plan: Plan | None = None
     results: list[schema.ResultView] = []
+    paused = _paused(site, record)
     try:
-        workflow, plan = await consorting(site).bus.plan(
-            record.workflow, record.submission.inputs, site.membership.names
-        )
+        workflow = await site.documents.workflow(record.workflow)
         if record.state is State.DONE:
             results = [
                 schema.ResultView(name=name, file=output.name, cid=cid, size=output.size or 0)
                 for name, output, cid, _ in _results(workflow, record)
             ]
-    except ComityError as error:
-        if record.state is State.RUNNING:
-            raise ComityError(f"the submission cannot be planned any more: {error}") from error
-    return submission_view(record, plan, results, site.membership.names, _paused(site, record))
+        _, plan = await consorting(site).bus.plan(record.workflow, record.submission.inputs, site.membership.names)
+    except ComityError as error:  # what it was planned with may be gone by now; what has been delivered is not
+        paused = paused or f"it cannot be planned any more: {error}"
+    return submission_view(record, plan, results, site.membership.names, paused)
 
 
 def _paused(site: Site, record: Record) -> str:
