@@ -15,6 +15,7 @@ from catalog.httpsig import SignedRequest
 from catalog.member import epoch_message
 from catalog.offer import OfferFields
 from node.api import schema
+from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.founding import Invite
 from node.site import asking, governing, halting, publishing, searching, submitting
@@ -170,7 +171,7 @@ class SiteService:
         await self._site.entrance.sign(request.signature)
         return self._founding()
 
-    async def epochs(self) -> schema.EpochsView:
+    async def epochs(self) -> EpochsView:
         """The epoch of now and what may follow it."""
         return governing.epochs(self._site)
 
