@@ -122,6 +122,35 @@ def fetch(session: Session, dataset: str, path: str, out: Path | None) -> None:
 
 @group.command()
 @click.argument("dataset")
+@click.option("--name", help="What it is called from now on.")
+@click.option("--purpose", "purposes", multiple=True, help="A DUO term that it may serve; all that are not given go.")
+@click.option("--description", help="What is in it, for people.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_session
+def change(
+    session: Session, dataset: str, name: str | None, purposes: tuple[str, ...], description: str | None, yes: bool
+) -> None:
+    """Say otherwise what DATASET, of this site, is called, may serve, or is; for stewards. The data stay the same."""
+    from node.api.publish import differences
+
+    with session.node() as node:
+        found = node.dataset(dataset)
+        given = (name, purposes or None, description)
+        changes = differences(node.changed_dataset(found, *given), found.fields)
+        if not session.json:
+            for line in changes:
+                say(line)
+        confirmed(yes, f"Change that of «{found.fields.name}» for all who use it?")
+        index = node.change_dataset(found.fields.cid, name=name, purposes=purposes or None, description=description)
+    show(
+        session,
+        {"cid": found.fields.cid, "index": index, "changes": changes},
+        lambda: say(f"It is changed (entry {index})."),
+    )
+
+
+@group.command()
+@click.argument("dataset")
 @click.option("--erase", is_flag=True, help="Erase its entries at every member too, so that nothing names it any more.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_session

@@ -107,7 +107,11 @@ def _check_approval(site: Site, approval: ApproveFields) -> None:
 async def _check_dataset(site: Site, dataset: DatasetFields) -> None:
     for term in dataset.purposes:
         checked_use(term, site.diseases)
-    if dataset.level is Level.RESIDENT:
+    if dataset.withdrawn:
+        # Its data may be gone: what a restored site had published since its backup has no key here any more.
+        if site.index.site(site.root).latest("dataset", str(dataset.cid)) is None:
+            raise NotFound(f"this site publishes no dataset {dataset.cid}; there is nothing to withdraw")
+    elif dataset.level is Level.RESIDENT:
         if set(dataset.label.owners) != {site.root} or dataset.label.owners[site.root] != (site.root,):
             raise BadInput("resident data are read by their owner alone; their label must say so")
         if await site.residents.find(dataset.cid) is None:
