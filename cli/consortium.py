@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from catalog.error import BadInput, ComityError, Unreachable
+from catalog.plural import counted
 from cli import epoch
 from cli.epoch import quorum_text, read_file, sign_document
 from cli.output import pairs, say, show, table, working
@@ -179,7 +180,7 @@ def _tell_epoch(view: EpochsView) -> None:
             ("suspended", ", ".join(suspended) or "none"),
             ("quorum", f"{epoch.quorum} of {len(epoch.members) - 1} witnesses must cosign each log"),
             ("floor", f"{len(epoch.floor.splitlines())} lines" if epoch.floor else "none"),
-            ("pending", f"{len(view.pending)} documents" if view.pending else "nothing"),
+            ("pending", counted(len(view.pending), "document") if view.pending else "nothing"),
             ("candidates", ", ".join(each.member.site for each in view.candidates) or "none"),
         ]
     )

@@ -15,6 +15,7 @@ from catalog.cid import Cid
 from catalog.entry import Entry
 from catalog.error import Denied
 from catalog.index import Index
+from catalog.key import short
 from catalog.label import Label
 from catalog.member import Role
 from catalog.project import ProjectFields, ProjectRef
@@ -40,7 +41,9 @@ def person_at(index: Index, did: str, site: str) -> Person:
     """
     key = index.site(site).key(did)
     if key is None or key.role is Role.NODE:
-        raise Denied(f"the key …{did[-8:]} is not enrolled as a person at that site; ask a steward there to enrol it")
+        elsewhere = (found.name for each in index.sites.values() if (found := each.key(did)) is not None)
+        who = next(elsewhere, f"the key {short(did)}")
+        raise Denied(f"{who} is not enrolled as a person at that site; ask a steward there to enrol them")
     return Person(did, site, key.role, key.name)
 
 

@@ -70,7 +70,7 @@ class CatalogClient:
         """
         members = self.members()
         found = [each for each in members if name in (each.site, each.name)]
-        return _only(found, f"member «{name}»", [each.name for each in members])
+        return _only(found, f"member «{name}»", [each.name for each in members], lambda each: each.site)
 
     def entries(self, kind: str) -> tuple[EntryView, ...]:
         """The entries of a kind that count now and that this person may see, with their fields as JSON."""
@@ -148,7 +148,7 @@ class CatalogClient:
         """
         found = self.listed("project", ProjectFields) if ended else self.projects()
         right = [each for each in found if name in (each.fields.name, f"{each.fields.name}@{each.site_name}")]
-        return _only(right, f"project «{name}»", [f"{each.fields.name}@{each.site_name}" for each in found])
+        return _only(right, f"project «{name}»", [_at(each) for each in found], _at)
 
     def enrolled(self, name: str) -> Listing[KeyFields]:
         """An enrolled person by name, ``NAME@SITE`` or key.
@@ -162,7 +162,7 @@ class CatalogClient:
             for each in found
             if name in (each.fields.did, each.fields.name, f"{each.fields.name}@{each.site_name}")
         ]
-        return _only(right, f"person «{name}»", [f"{each.fields.name}@{each.site_name}" for each in found])
+        return _only(right, f"person «{name}»", [_at(each) for each in found], _keyed)
 
     def block(self, name: Cid | str) -> BlockView:
         """A block with its tool's text and its endorsements, by CID or name.
@@ -202,6 +202,8 @@ def _offered(found: Sequence[Listing[P]], what: str, name: str) -> Listing[P]:
     right = [each for each in right if not each.left]
     if gone and not right:
         raise NotFound(f"the {what} is not offered any more: its site, {' or '.join(gone)}, left the consortium")
+    if not right and name.lower().startswith("baf"):
+        Cid.parse(name)  # whoever gives a part of a CID is told so, and not that nothing is called like it
     return _only(right, what, [each.fields.name for each in found if not each.left], _place)
 
 
@@ -214,13 +216,20 @@ def _place(listed: Listing[DatasetFields] | Listing[BlockFields]) -> str:
     return f"{listed.fields.cid} ({listed.site_name}, {clock_text(listed.at)})"
 
 
-def _only(found: list[N], what: str, known: Iterable[str], place: Callable[[N], str] | None = None) -> N:
+def _at(listed: Listing[ProjectFields] | Listing[KeyFields]) -> str:
+    return f"{listed.fields.name}@{listed.site_name}"
+
+
+def _keyed(listed: Listing[KeyFields]) -> str:
+    return f"{_at(listed)} ({listed.fields.did})"
+
+
+def _only(found: list[N], what: str, known: Iterable[str], place: Callable[[N], str]) -> N:
+    """The one that was found; ``place`` says by what one of several is named."""
     if len(found) == 1:
         return found[0]
-    if found and place is not None:
-        raise BadInput(f"there are {len(found)} of the {what}; give the CID of one: {', '.join(map(place, found))}")
     if found:
-        raise BadInput(f"there are {len(found)} of the {what}; give its CID or key, or NAME@SITE")
+        raise BadInput(f"there are {len(found)} of the {what}; say which: {', '.join(map(place, found))}")
     names = ", ".join(sorted(set(known))) or "none"
     raise NotFound(f"there is no {what} here, or none for you to see; there are: {names}")
 

@@ -84,7 +84,7 @@ class Plan:
                 ", ".join(each.data),
                 money(each.cost),
                 f"{span_text(each.start)} – {span_text(each.finish)}",
-                _reasons(each.elsewhere),
+                reasons(each.elsewhere),
             )
             for each in self.view.steps
         ]
@@ -174,7 +174,7 @@ class Run:
         if self.took_part:
             told.append("took part: " + ", ".join(self.took_part))
         if self.absent:
-            told.append("absent: " + _reasons(self.absent))
+            told.append("absent: " + reasons(self.absent))
         return "; ".join(told)
 
 
@@ -306,7 +306,7 @@ def html_table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str)
     return f"<table><caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _reasons(elsewhere: Iterable[ElsewhereView]) -> str:
+def reasons(elsewhere: Iterable[ElsewhereView]) -> str:
     """Each reason once, after the names of all sites that have it."""
     sites: dict[str, list[str]] = {}
     for each in elsewhere:

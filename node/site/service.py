@@ -50,7 +50,7 @@ class SiteService:
             runner=site.steps.runner,
             runner_fault=site.steps.fault,
             recovered=tuple(site.recovered),
-            halted=tuple(f"{scope.words}: {reason}" for scope, reason in site.book.halts.standing.items()),
+            halted=site.book.halts.told,
             left=site.membership.left,
             former=tuple(
                 schema.FormerView(name=site.membership.names[root], site=root, epoch=epoch)

@@ -13,6 +13,7 @@ from catalog.cid import Cid
 from catalog.dagcbor import encode
 from catalog.entry import Entry
 from catalog.error import Unreachable, VerificationFailed
+from catalog.key import short
 from catalog.member import Member
 from catalog.origin import LogName
 from node.admission import Announcement
@@ -84,6 +85,7 @@ class Site:
         self.received = Received(self.root, self.book)
         self.bulk = BulkClient(self.node.key, self.clock, self.random)
         self.membership = Membership(self._me(), state.facts, self.bulk, self.index)
+        self.book.halts.name = lambda root: self.membership.names.get(root, short(root))
         self.entrance = Entrance(
             self.membership, self.node, state.facts, self.bulk, self.clock, self.random, self.index
         )
