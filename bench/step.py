@@ -95,7 +95,9 @@ async def _orders(running: Running, plans: list[Plan]) -> _Steps:
             if site.consorting is None:
                 raise ComityError("the institute is in no consortium")
             control = _Timed(site.consorting.control)
-            dispatcher = Dispatcher(site.node.key, site.index, site.journal, control, site.received, site.clock)
+            dispatcher = Dispatcher(
+                site.node.key, site.index, site.journal, control, site.received, site.book.halts, site.clock
+            )
             hospital = plans[0].view.steps[0].site
             await _until(lambda: site.membership.nodes[hospital] in site.network.connected())
             took, bare, flush = [], [], []

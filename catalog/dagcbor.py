@@ -19,6 +19,7 @@ import msgspec
 
 from catalog.cid import DAG_CBOR, Cid
 from catalog.error import BadInput, VerificationFailed, shown
+from catalog.refusal import in_words, named
 
 LINK: Final = 42
 MAX_BYTES: Final = 1 << 20
@@ -124,7 +125,7 @@ def convert(kind: type[V], plain: object) -> V:
     try:
         return msgspec.convert(plain, _made_readable(kind), strict=True, builtin_types=(bytes,), dec_hook=_read_link)
     except (msgspec.ValidationError, BadInput) as error:
-        raise VerificationFailed(f"a {kind.__name__} was refused: {_short(error)}") from error
+        raise VerificationFailed(f"{_kind(kind)} was refused: {_plainly(error)}") from error
 
 
 def cid_of(value: object) -> Cid:
@@ -146,7 +147,7 @@ def from_json(kind: type[J], data: bytes) -> J:
     try:
         return msgspec.json.decode(data, type=_made_readable(kind), strict=True, dec_hook=_read_text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadInput) as error:
-        raise BadInput(f"a {kind.__name__} was refused: {_short(error)}") from error
+        raise BadInput(f"{_kind(kind)} was refused: {_plainly(error)}") from error
 
 
 def _made_readable(kind: type[J]) -> type[J]:
@@ -222,6 +223,15 @@ def _json_custom(value: object) -> object:
     if isinstance(value, Cid):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _kind(kind: type) -> str:
+    name = named(kind.__name__)
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def _plainly(error: Exception) -> str:
+    return shown(in_words(" ".join(str(error).split())))
 
 
 def _short(error: Exception) -> str:

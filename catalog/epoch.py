@@ -15,6 +15,7 @@ from catalog.error import VerificationFailed
 from catalog.key import Signature, Signer, verify
 from catalog.keyring import Charter
 from catalog.member import PROTOCOL_VERSION, Epoch, Member, content_cid, epoch_message, quorum_for
+from catalog.plural import counted
 
 KIND: Final = "epoch-signature"
 
@@ -135,9 +136,8 @@ def check_successor(now: Epoch, document: Epoch) -> None:
     if len(found) != len(document.signatures):
         raise VerificationFailed(f"a signature under epoch {document.number} is by no member of the epoch before")
     if len(found) < needed(now):
-        raise VerificationFailed(
-            f"epoch {document.number} is signed by {len(found)} members; {needed(now)} of {len(now.members)} must"
-        )
+        by = counted(len(found), "member")
+        raise VerificationFailed(f"epoch {document.number} is signed by {by}; {needed(now)} of {len(now.members)} must")
 
 
 def successor(now: Epoch, signed: Mapping[str, EpochSignatureFields]) -> Epoch | None:

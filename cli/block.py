@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.output import document, pairs, say, show, table, working
+from cli.output import document, pairs, say, show, table, tell_former, working
 from cli.session import Session, Verbs, pass_session
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def add(session: Session, path: Path, name: str) -> None:
 def list_(session: Session) -> None:
     """List the blocks of this site, and those shared with it."""
     with session.node() as node:
-        found = node.blocks()
+        found = [each for each in node.blocks() if not each.left]
+        status = node.status()
 
     def tell() -> None:
         rows = [
@@ -58,6 +59,7 @@ def list_(session: Session) -> None:
             for each in found
         ]
         table(("block", "site", "outputs", "CID"), rows, "no blocks")
+        tell_former(status)
 
     show(session, found, tell)
 

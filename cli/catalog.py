@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from catalog.plural import counted
-from cli.output import say, show, table
+from cli.output import say, show, table, tell_former
 from cli.session import Session, Verbs, pass_session
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def search(
     chosen = {facet: values for facet, values in given.items() if values}
     with session.node() as node:
         found = node.search(" ".join(words), offset=offset, limit=limit, **chosen)
+        status = node.status()
 
     def tell() -> None:
         rows = [(each.kind, each.site_name, *_told(each)) for each in found.entries]
@@ -78,6 +79,7 @@ def search(
         if found.total:
             say(f"{offset + 1} to {offset + len(rows)} of {found.total:,}" if rows else f"{found.total:,} in all")
             table(("facet", "values and how many hits each gives"), counts)
+        tell_former(status)
 
     show(session, found, tell)
 

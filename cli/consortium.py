@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from catalog.error import BadInput, ComityError, Unreachable
+from catalog.plural import counted
 from cli import epoch
 from cli.epoch import quorum_text, read_file, sign_document
 from cli.output import pairs, say, show, table, working
@@ -18,7 +19,8 @@ from cli.session import Session, Verbs, pass_session
 
 if TYPE_CHECKING:
     from node.api.client import Node
-    from node.api.schema import EpochsView, FoundingView
+    from node.api.epochs import EpochsView
+    from node.api.schema import FoundingView
 
 MAX_INVITE = 4096
 POLL_SECONDS = 0.3
@@ -178,7 +180,7 @@ def _tell_epoch(view: EpochsView) -> None:
             ("suspended", ", ".join(suspended) or "none"),
             ("quorum", f"{epoch.quorum} of {len(epoch.members) - 1} witnesses must cosign each log"),
             ("floor", f"{len(epoch.floor.splitlines())} lines" if epoch.floor else "none"),
-            ("pending", f"{len(view.pending)} documents" if view.pending else "nothing"),
+            ("pending", counted(len(view.pending), "document") if view.pending else "nothing"),
             ("candidates", ", ".join(each.member.site for each in view.candidates) or "none"),
         ]
     )
@@ -193,13 +195,14 @@ def members(session: Session) -> None:
     from node.api.faults import wrong_with
 
     with session.node() as node:
-        found = node.members()
+        status = node.status()
+        found = status.members
         view = node.epochs() if found else None
 
     def state(root: str) -> str:
         member = view.epoch.member(root) if view is not None else None
         if member is None:
-            return "–"
+            return "left" if view is not None else "–"
         return "suspended" if member.suspended else "only witnesses" if member.witness_only else "full"
 
     def tell() -> None:
@@ -208,6 +211,8 @@ def members(session: Session) -> None:
             for each in found
         ]
         table(("member", "kind", "connected", "what is wrong", "root key"), rows, "no members yet")
+        for each in status.former:
+            say(f"{each.name} left in epoch {each.epoch}; its root key is {each.site}")
 
     show(session, found, tell)
 

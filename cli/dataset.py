@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cli.output import confirmed, pairs, say, show, table, working
+from cli.output import confirmed, pairs, say, show, table, tell_former, working
 from cli.session import Session, Verbs, pass_session
 
 
@@ -51,6 +51,7 @@ def list_(session: Session) -> None:
     """List the datasets of all members."""
     with session.node() as node:
         found = sorted(node.datasets(), key=lambda each: (each.fields.name, each.site_name))
+        status = node.status()
 
     def tell() -> None:
         rows = [
@@ -65,6 +66,7 @@ def list_(session: Session) -> None:
             for each in found
         ]
         table(("dataset", "site", "level", "bytes", "purposes", "CID"), rows, "no datasets")
+        tell_former(status)
 
     show(session, found, tell)
 
@@ -116,6 +118,35 @@ def fetch(session: Session, dataset: str, path: str, out: Path | None) -> None:
             cid = node.dataset(dataset).fields.cid
         data = node.fetch(cid, path)
     write_out(session, data, out)
+
+
+@group.command()
+@click.argument("dataset")
+@click.option("--name", help="What it is called from now on.")
+@click.option("--purpose", "purposes", multiple=True, help="A DUO term that it may serve; all that are not given go.")
+@click.option("--description", help="What is in it, for people.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_session
+def change(
+    session: Session, dataset: str, name: str | None, purposes: tuple[str, ...], description: str | None, yes: bool
+) -> None:
+    """Say otherwise what DATASET, of this site, is called, may serve, or is; for stewards. The data stay the same."""
+    from node.api.publish import differences
+
+    with session.node() as node:
+        found = node.dataset(dataset)
+        given = (name, purposes or None, description)
+        changes = differences(node.changed_dataset(found, *given), found.fields)
+        if not session.json:
+            for line in changes:
+                say(line)
+        confirmed(yes, f"Change that of «{found.fields.name}» for all who use it?")
+        index = node.change_dataset(found.fields.cid, name=name, purposes=purposes or None, description=description)
+    show(
+        session,
+        {"cid": found.fields.cid, "index": index, "changes": changes},
+        lambda: say(f"It is changed (entry {index})."),
+    )
 
 
 @group.command()

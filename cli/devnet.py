@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from catalog.plural import counted
 from cli.output import say, show, table, working
 from cli.session import Session, Verbs, pass_session
 
@@ -41,7 +42,7 @@ def down(session: Session) -> None:
     from devnet import command
 
     ended = command.down()
-    show(session, {"stopped": ended}, lambda: say(f"{len(ended)} nodes are stopped, and their folders are gone."))
+    show(session, {"stopped": ended}, lambda: say(f"{counted(len(ended), 'node')} stopped, their folders gone."))
 
 
 @group.command()

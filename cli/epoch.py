@@ -16,7 +16,7 @@ from cli.session import Session, Verb, pass_session
 if TYPE_CHECKING:
     from catalog.member import Epoch, Member
     from node.api.client import Node
-    from node.api.schema import EpochsView
+    from node.api.epochs import EpochsView
 
 MAX_FLOOR = 16 << 10
 

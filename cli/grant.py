@@ -248,8 +248,10 @@ class _Names:
     """Names for keys and CIDs, as the node knows them."""
 
     def __init__(self, node: Node) -> None:
+        from catalog.dataset import DatasetFields
+
         self._people = {each.fields.did: f"{each.fields.name}@{each.site_name}" for each in node.people()}
-        self._data = {each.fields.cid: each.fields.name for each in node.datasets()}
+        self._data = {each.fields.cid: each.fields.name for each in node.listed("dataset", DatasetFields)}
 
     def person(self, did: str) -> str:
         return self._people.get(did, did)

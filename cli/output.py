@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Final
 
 from cli.session import Session
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from node.api.schema import StatusView
+
 Row = Sequence[str]
+COPIED: Final = 32
+"""Characters of a word that nobody types: it is shown whole, to be copied."""
 
 
 def clean(text: str) -> str:
@@ -58,7 +64,12 @@ def table(head: Row, rows: Sequence[Row], none: str = "none") -> None:
     elif sys.stdout.isatty():
         from rich.console import Console
 
-        Console().print(rich_table(head, rows))
+        console = Console()
+        if below := _columns_below(head, rows, console.width):
+            for number, line in enumerate(narrow_lines(head, rows, below, console.width)):
+                console.out(line, style=None if number else "bold", highlight=False)
+        else:
+            console.print(rich_table(head, rows))
     else:
         print("\n".join(plain_lines(head, rows)), flush=True)
 
@@ -84,6 +95,34 @@ def plain_lines(head: Row, rows: Sequence[Row]) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
+def _columns_below(head: Row, rows: Sequence[Row], width: int) -> list[int]:
+    """Where a table is too wide: the columns with words that are copied whole, such as CIDs, keys and paths."""
+    columns = [[clean(row[at]) for row in (head, *rows)] for at in range(len(head))]
+    if sum(max(map(len, cells)) + 2 for cells in columns) - 2 <= width:
+        return []
+    return [at for at, cells in enumerate(columns) if any(len(w) >= COPIED for cell in cells for w in cell.split())]
+
+
+def narrow_lines(head: Row, rows: Sequence[Row], below: Sequence[int], width: int) -> Iterator[str]:
+    """A table for a screen of ``width`` characters, where the columns ``below`` have a line each under their row."""
+    beside = [at for at in range(len(head)) if at not in below]
+    cells = [[clean(row[at]) for at in beside] for row in (head, *rows)]
+    widths = [max(len(row[at]) for row in cells) for at in range(len(beside))]
+    while sum(widths) + 2 * len(widths) - 2 > width and max(widths) > 8:
+        widths[widths.index(max(widths))] -= 1
+    heading, *laid = [list(_wrapped(row, widths)) for row in cells]
+    yield from ["\n".join(heading)] if heading else []
+    for lines, row in zip(laid, rows, strict=True):
+        yield from lines
+        yield from (f"  {head[at]} {clean(row[at])}" for at in below if row[at] != "–")
+
+
+def _wrapped(cells: Row, widths: Sequence[int]) -> Iterator[str]:
+    wrapped = [textwrap.wrap(cell, room, break_on_hyphens=False) for cell, room in zip(cells, widths, strict=True)]
+    for parts in zip_longest(*wrapped, fillvalue=""):
+        yield "  ".join(part.ljust(room) for part, room in zip(parts, widths, strict=True)).rstrip()
+
+
 def pairs(values: Sequence[tuple[str, str]]) -> None:
     """Names with their values, a line each."""
     width = max(len(name) for name, _ in values)
@@ -106,6 +145,13 @@ def confirmed(yes: bool, question: str) -> None:
 
         raise BadInput("this asks before it is done, and there is no terminal to ask at; give --yes")
     click.confirm(question, abort=True)
+
+
+def tell_former(status: StatusView) -> None:
+    """Say whose publications are not offered any more, under a list of what members offer."""
+    if status.former:
+        names = ", ".join(f"{each.name} (since epoch {each.epoch})" for each in status.former)
+        say(f"not among them, since its site left the consortium: what was published by {names}")
 
 
 class Footer:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from catalog.plural import counted
 from cli.output import document, say, show
 from cli.session import Session, Verbs, pass_session
 
@@ -44,7 +45,7 @@ def check(session: Session, file: Path) -> None:
     rules = [rule.id for rule in parsed.rules]
 
     def tell() -> None:
-        say(f"{file}: {len(rules)} rules, no fault: {', '.join(rules) or 'nothing is permitted'}")
+        say(f"{file}: {counted(len(rules), 'rule')}, no fault: {', '.join(rules) or 'nothing is permitted'}")
 
     show(session, {"file": str(file), "rules": rules}, tell)
 

@@ -174,10 +174,11 @@ def _certificate(found: Registered, certified: int | None) -> str:
 
 
 def _tell(node: Node, found: Registered) -> None:
+    from catalog.dataset import DatasetFields
     from node.api.quantity import clock_text
 
     people = {each.fields.did: f"{each.fields.name}@{each.site_name}" for each in node.people()}
-    data = {each.fields.cid: f"{each.fields.name}@{each.site_name}" for each in node.datasets()}
+    data = {each.fields.cid: f"{each.fields.name}@{each.site_name}" for each in node.listed("dataset", DatasetFields)}
     fields = found.project.fields
     pairs(
         [

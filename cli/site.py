@@ -198,6 +198,7 @@ def status(session: Session) -> None:
                 ("node", f"{view.node}, process {view.pid}, version {view.version}"),
                 ("consortium", f"{view.consortium}, epoch {view.epoch}" if view.consortium else "none yet"),
                 ("runner", f"{view.runner}: {view.runner_fault}" if view.runner_fault else view.runner),
+                *([("LEFT", _left(view.consortium, view.left))] if view.left is not None else []),
                 *(("HALTED", line) for line in view.halted),
                 *(("recovered", line) for line in view.recovered),
             ]
@@ -227,6 +228,13 @@ def status(session: Session) -> None:
         table(("member", "connected", "entries", "cosigned", "heard ago", "what is wrong"), members, "no members yet")
 
     show(session, view, tell)
+
+
+def _left(consortium: str | None, epoch: int) -> str:
+    return (
+        f"this site is no member of «{consortium}» since epoch {epoch}: the members tell it nothing and take nothing"
+        " from it; what it has of their catalogs stays readable here"
+    )
 
 
 @group.command()
@@ -280,7 +288,8 @@ _MEMBER = click.option("--member", help="What concerns one member alone, by name
 def halt(session: Session, reason: str, project: str | None, member: str | None) -> None:
     """Stop at once, for REASON: running steps are ended, orders refused, nothing is released or handed out.
 
-    Audit reads, revocations and replication go on. For stewards.
+    Submissions of this site's own people pause, and none is taken, until it is resumed. Audit reads, revocations and
+    replication go on. For stewards.
     """
     with session.node() as node:
         index = node.halt(reason, project, member)

@@ -218,6 +218,7 @@ def _read(file: Path) -> str:
 
 def _tell(made: Plan) -> None:
     from node.api.quantity import clock_text, money, span_text
+    from node.api.view import reasons
 
     view = made.view
     rows = [
@@ -227,7 +228,7 @@ def _tell(made: Plan) -> None:
             ", ".join(each.data) or "–",
             money(each.cost),
             f"{span_text(each.start)} – {span_text(each.finish)}",
-            "; ".join(f"{other.site}: {other.reason}" for other in each.elsewhere),
+            reasons(each.elsewhere),
         )
         for each in view.steps
     ]

@@ -8,11 +8,12 @@ imports no event loop, so the same code runs under trio in a node and under the 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from catalog.cid import Cid
+from catalog.project import ProjectRef
 from workflow.receipt import Receipt
 from workflow.submission import Submission
 
@@ -124,6 +125,13 @@ class Receiving(Protocol):
 
     async def released(self, receipt: Receipt, datasets: Collection[Cid], submission: Submission) -> None:
         """A receipt for an order of ``submission`` has come, with what its owner released; written down once."""
+
+
+class Halting(Protocol):
+    """What this site is halted for: a project, a member, or all."""
+
+    def refusal(self, project: ProjectRef | None, members: Iterable[str]) -> str:
+        """Why nothing may be done for ``project`` and ``members``; empty if it may."""
 
 
 class Aside(Protocol):

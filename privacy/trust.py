@@ -15,6 +15,7 @@ from catalog.cid import Cid
 from catalog.entry import Entry
 from catalog.error import Denied
 from catalog.index import Index
+from catalog.key import short
 from catalog.label import Label
 from catalog.member import Role
 from catalog.project import ProjectFields, ProjectRef
@@ -40,7 +41,9 @@ def person_at(index: Index, did: str, site: str) -> Person:
     """
     key = index.site(site).key(did)
     if key is None or key.role is Role.NODE:
-        raise Denied(f"the key …{did[-8:]} is not enrolled as a person at that site; ask a steward there to enrol it")
+        elsewhere = (found.name for each in index.sites.values() if (found := each.key(did)) is not None)
+        who = next(elsewhere, f"the key {short(did)}")
+        raise Denied(f"{who} is not enrolled as a person at that site; ask a steward there to enrol them")
     return Person(did, site, key.role, key.name)
 
 
@@ -90,13 +93,23 @@ def approved(index: Index, ref: ProjectRef, owner: str) -> str:
     return ""
 
 
-def blocks_at(index: Index, cid: Cid, site: str) -> list[Entry]:
-    """Every entry that shares the block ``cid`` with ``site``, the one with the most readers first.
+def has_left(index: Index, site: str) -> bool:
+    """Whether ``site``, which was a member, left: what it published stays readable and is offered to nobody."""
+    found = index.sites.get(site)
+    return found is not None and found.keys.charter.left is not None
 
-    Several sites may share one block: each of them has its bytes and may give them on, so the widest label counts,
-    and nobody takes a block from others by sharing it more narrowly.
+
+def blocks_at(index: Index, cid: Cid, site: str) -> list[Entry]:
+    """Every entry by which a member shares the block ``cid`` with ``site``, the one with the most readers first.
+
+    A site that left has its own blocks still. Several sites may share one block: each of them has its bytes and may
+    give them on, so the widest label counts, and nobody takes a block from others by sharing it more narrowly.
     """
-    return [entry for entry, label in _shared(index, cid) if may_hold(label, site)]
+    return [
+        entry
+        for entry, label in _shared(index, cid)
+        if may_hold(label, site) and (entry.site == site or not has_left(index, entry.site))
+    ]
 
 
 def block_label(index: Index, cid: Cid) -> Label | None:

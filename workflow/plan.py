@@ -17,6 +17,7 @@ from catalog.index import Index
 from catalog.label import Label
 from catalog.offer import MICRO, OfferFields
 from privacy.label import may_hold
+from privacy.trust import has_left
 from workflow.argument import Argument, Data, Many, data_in
 from workflow.graph import Source, Step, Workflow, order_of_steps
 from workflow.unfold import given_inputs, shards
@@ -57,7 +58,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """The sites to choose from: name for people by root key, and the requester's own."""
+    """The sites to choose from, and those that left: name for people by root key; and the requester's own."""
 
     names: Mapping[str, str]
     home: str
@@ -68,7 +69,7 @@ def make_plan(workflow: Workflow, inputs: Mapping[str, Argument], index: Index, 
 
     Raises:
         BadInput: the inputs do not fit the workflow.
-        Denied: data that is not in the catalog here.
+        Denied: data that is not in the catalog here, or whose site left the consortium.
         Infeasible: a step that no site may run, with each site's reason.
     """
     values: dict[Source, Argument] = dict(given_inputs(workflow, inputs))
@@ -139,7 +140,7 @@ def _choose(
 ) -> tuple[str, tuple[Elsewhere, ...]]:
     """The site of an instance, and each other site's reason."""
     data = [item for item in data_in(dict(given)) if item.cid != _UNKNOWN]
-    labels = {item: _label(item, index) for item in data}
+    labels = {item: _label(item, index, members) for item in data}
     reasons = {site: _reason(site, labels, index, members) for site in members.names}
     fit = [site for site, reason in reasons.items() if not reason]
     if not fit:
@@ -153,6 +154,8 @@ def _choose(
 
 
 def _reason(site: str, labels: Mapping[Data, Label], index: Index, members: Members) -> str:
+    if stale := index.site(site).stale:
+        return stale
     for item, label in labels.items():
         if not may_hold(label, site):
             owner = members.names.get(item.site, "its owner")
@@ -162,7 +165,10 @@ def _reason(site: str, labels: Mapping[Data, Label], index: Index, members: Memb
     return ""
 
 
-def _label(data: Data, index: Index) -> Label:
+def _label(data: Data, index: Index, members: Members) -> Label:
+    if has_left(index, data.site):
+        owner = members.names.get(data.site, data.site)
+        raise Denied(f"the dataset {data.cid} is not offered any more: its site, {owner}, left the consortium")
     fields = index.site(data.site).typed(DatasetFields, "dataset", str(data.cid))
     if fields is None or fields.withdrawn:
         raise Denied(f"no dataset {data.cid} stands in the catalog; see «comity dataset list»")

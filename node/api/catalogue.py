@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from catalog.block import BlockFields
@@ -22,6 +22,7 @@ from node.api.view import Listing
 
 F = TypeVar("F", bound=Value)
 N = TypeVar("N")
+P = TypeVar("P", DatasetFields, BlockFields)
 
 
 class CatalogClient:
@@ -69,7 +70,7 @@ class CatalogClient:
         """
         members = self.members()
         found = [each for each in members if name in (each.site, each.name)]
-        return _only(found, f"member «{name}»", [each.name for each in members])
+        return _only(found, f"member «{name}»", [each.name for each in members], lambda each: each.site)
 
     def entries(self, kind: str) -> tuple[EntryView, ...]:
         """The entries of a kind that count now and that this person may see, with their fields as JSON."""
@@ -99,11 +100,14 @@ class CatalogClient:
         return self._connection.ask(operation.SEARCH, request)
 
     def datasets(self) -> tuple[Listing[DatasetFields], ...]:
-        """The datasets that are not withdrawn."""
+        """The datasets that members offer: those that are not withdrawn."""
+        return tuple(each for each in self._published() if not each.left)
+
+    def _published(self) -> tuple[Listing[DatasetFields], ...]:
         return tuple(each for each in self.listed("dataset", DatasetFields) if not each.fields.withdrawn)
 
     def blocks(self) -> tuple[Listing[BlockFields], ...]:
-        """The blocks that are shared with this site, and its own."""
+        """The blocks that are shared with this site, and its own; those of sites that left too (``Listing.left``)."""
         return self.listed("block", BlockFields)
 
     def projects(self) -> tuple[Listing[ProjectFields], ...]:
@@ -122,22 +126,19 @@ class CatalogClient:
         """A dataset by CID, name or ``NAME@SITE``.
 
         Raises:
-            NotFound: none that this person may see. BadInput: several of that name.
+            NotFound: none that this person may see, or that is offered. BadInput: several of that name.
         """
-        found = self.datasets()
-        right = [each for each in found if str(name) in _names(each)]
-        return _only(right, f"dataset «{name}»", [each.fields.name for each in found], _place)
+        return _offered(self._published(), f"dataset «{name}»", str(name))
 
     def block_entry(self, name: Cid | str) -> Listing[BlockFields]:
         """A block's entry by CID, name or ``NAME@SITE``; this site's own one where several sites have it.
 
         Raises:
-            NotFound: none that is shared with this site. BadInput: several of that name.
+            NotFound: none that is shared with this site, or that is offered. BadInput: several of that name.
         """
         found = self.blocks()
-        right = [each for each in found if str(name) in _names(each)]
-        own = [each for each in right if each.site == self.site]
-        return _only(own or right, f"block «{name}»", [each.fields.name for each in found], _place)
+        own = [each for each in found if each.site == self.site and str(name) in _names(each)]
+        return _offered(own or found, f"block «{name}»", str(name))
 
     def project(self, name: str, *, ended: bool = False) -> Listing[ProjectFields]:
         """A project by name, or ``NAME@SITE``; with ``ended``, one that has ended too.
@@ -147,7 +148,7 @@ class CatalogClient:
         """
         found = self.listed("project", ProjectFields) if ended else self.projects()
         right = [each for each in found if name in (each.fields.name, f"{each.fields.name}@{each.site_name}")]
-        return _only(right, f"project «{name}»", [f"{each.fields.name}@{each.site_name}" for each in found])
+        return _only(right, f"project «{name}»", [_at(each) for each in found], _at)
 
     def enrolled(self, name: str) -> Listing[KeyFields]:
         """An enrolled person by name, ``NAME@SITE`` or key.
@@ -161,7 +162,7 @@ class CatalogClient:
             for each in found
             if name in (each.fields.did, each.fields.name, f"{each.fields.name}@{each.site_name}")
         ]
-        return _only(right, f"person «{name}»", [f"{each.fields.name}@{each.site_name}" for each in found])
+        return _only(right, f"person «{name}»", [_at(each) for each in found], _keyed)
 
     def block(self, name: Cid | str) -> BlockView:
         """A block with its tool's text and its endorsements, by CID or name.
@@ -190,7 +191,20 @@ def _listing(entry: EntryView, fields: type[F]) -> Listing[F]:
         at=entry.at,
         audience=entry.audience,
         fields=from_json(fields, bytes(entry.fields)),
+        left=entry.left,
     )
+
+
+def _offered(found: Sequence[Listing[P]], what: str, name: str) -> Listing[P]:
+    """The one thing of that CID or name which a member offers."""
+    right = [each for each in found if name in _names(each)]
+    gone = sorted({each.site_name for each in right if each.left})
+    right = [each for each in right if not each.left]
+    if gone and not right:
+        raise NotFound(f"the {what} is not offered any more: its site, {' or '.join(gone)}, left the consortium")
+    if not right and name.lower().startswith("baf"):
+        Cid.parse(name)  # whoever gives a part of a CID is told so, and not that nothing is called like it
+    return _only(right, what, [each.fields.name for each in found if not each.left], _place)
 
 
 def _names(listed: Listing[DatasetFields] | Listing[BlockFields]) -> tuple[str, str, str]:
@@ -202,13 +216,20 @@ def _place(listed: Listing[DatasetFields] | Listing[BlockFields]) -> str:
     return f"{listed.fields.cid} ({listed.site_name}, {clock_text(listed.at)})"
 
 
-def _only(found: list[N], what: str, known: Iterable[str], place: Callable[[N], str] | None = None) -> N:
+def _at(listed: Listing[ProjectFields] | Listing[KeyFields]) -> str:
+    return f"{listed.fields.name}@{listed.site_name}"
+
+
+def _keyed(listed: Listing[KeyFields]) -> str:
+    return f"{_at(listed)} ({listed.fields.did})"
+
+
+def _only(found: list[N], what: str, known: Iterable[str], place: Callable[[N], str]) -> N:
+    """The one that was found; ``place`` says by what one of several is named."""
     if len(found) == 1:
         return found[0]
-    if found and place is not None:
-        raise BadInput(f"there are {len(found)} of the {what}; give the CID of one: {', '.join(map(place, found))}")
     if found:
-        raise BadInput(f"there are {len(found)} of the {what}; give its CID or key, or NAME@SITE")
+        raise BadInput(f"there are {len(found)} of the {what}; say which: {', '.join(map(place, found))}")
     names = ", ".join(sorted(set(known))) or "none"
     raise NotFound(f"there is no {what} here, or none for you to see; there are: {names}")
 

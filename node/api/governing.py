@@ -14,16 +14,15 @@ from catalog.error import BadInput, Conflict, Denied, NotFound, VerificationFail
 from catalog.key import Signer
 from catalog.member import Epoch, KeyFields, Member, Role, check_epoch0, consortium_cid, epoch_message
 from node.api import operation
+from node.api.epochs import EpochsView, PendingView
 from node.api.publish import Publisher, now
 from node.api.schema import (
-    EpochsView,
     FoundingView,
     InviteView,
     Join,
     KeysView,
     KeyView,
     NewConsortium,
-    PendingView,
     Restarting,
     SignEpoch,
     WriteEntry,

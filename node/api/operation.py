@@ -12,6 +12,7 @@ from typing import Final, Generic, Literal, TypeVar
 from catalog.cid import Cid
 from catalog.dagcbor import Value
 from node.api import schema
+from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 
 A = TypeVar("A", covariant=True)
@@ -77,7 +78,7 @@ NEW_CONSORTIUM: Final = Operation("new_consortium", "POST", "/v1/consortium", sc
 INVITE: Final = Operation("invite", "POST", "/v1/consortium/invites", schema.InviteView)
 JOIN: Final = Operation("join", "POST", "/v1/consortium/join", schema.FoundingView, schema.Join)
 SIGN_EPOCH: Final = Operation("sign_epoch", "POST", "/v1/consortium/signature", schema.FoundingView, schema.SignEpoch)
-EPOCHS: Final = Operation("epochs", "GET", "/v1/consortium/epochs", schema.EpochsView)
+EPOCHS: Final = Operation("epochs", "GET", "/v1/consortium/epochs", EpochsView)
 KEYS: Final = Operation("keys", "GET", "/v1/keys", schema.KeysView)
 RESTART: Final = Operation("restart", "POST", "/v1/restart", schema.Restarting)
 FORKS: Final = Operation("forks", "GET", "/v1/forks", tuple[schema.ForkView, ...])

@@ -11,13 +11,15 @@ from pathlib import Path
 from secrets import token_bytes
 from typing import TypeVar
 
+from msgspec import structs
+
 from catalog.block import BlockFields, EndorseFields
 from catalog.body import write_body
 from catalog.cid import Cid
 from catalog.dagcbor import Value, decode, encode
 from catalog.dataset import DatasetFields, Level
 from catalog.entry import KINDS
-from catalog.error import BadInput, Denied, VerificationFailed
+from catalog.error import BadInput, Conflict, Denied, VerificationFailed
 from catalog.key import Did, Signer
 from catalog.label import Label
 from catalog.leaf import SALT_BYTES
@@ -30,7 +32,7 @@ from node.api.catalogue import CatalogClient
 from node.api.packing import Source, read_block
 from node.api.quantity import Moment, Money, micros, moment
 from node.api.schema import ImportBlock, ImportDataset, WriteEntry
-from node.api.view import Published
+from node.api.view import Listing, Published
 from privacy.purpose import HMB, checked, checked_use
 
 V = TypeVar("V", bound=Value)
@@ -55,10 +57,12 @@ class Publisher(CatalogClient):
     ) -> Published:
         """Make a dataset of a file or folder on the node's machine and put it into the catalog; for stewards.
 
-        ``level`` is ``open`` or ``resident``; ``purposes`` are DUO terms: permissions, and the conditions on them.
+        ``level`` is ``open`` or ``resident``; ``purposes`` are DUO terms: permissions, and the conditions on them. What
+        is published already in just this way stays as it is.
 
         Raises:
             BadInput: an unknown purpose or level, or what the node cannot read.
+            Conflict: the data are published already, and something else is said of them.
             VerificationFailed: the node named the data otherwise than their level asks.
         """
         terms = tuple(checked_use(term) for term in purposes)
@@ -80,7 +84,54 @@ class Publisher(CatalogClient):
             media_type=made.media_type,
             size=made.size,
         )
-        return Published(made.cid, name, self._write("dataset", fields), made.size)
+        there = (each for each in self._published() if (each.site, each.fields.cid) == (self.site, made.cid))
+        standing = next(there, None)
+        if standing is None:
+            return Published(made.cid, name, self._write("dataset", fields), made.size)
+        if changed := differences(standing.fields, fields):
+            raise Conflict(
+                f"these data are published already, as «{standing.fields.name}», and nothing was changed"
+                f" ({'; '.join(changed)}); to change that on purpose: comity dataset change {made.cid}"
+            )
+        return Published(made.cid, name, standing.index, made.size)
+
+    def change_dataset(
+        self,
+        dataset: Cid | str,
+        *,
+        name: str | None = None,
+        purposes: Sequence[str] | None = None,
+        description: str | None = None,
+    ) -> int:
+        """Say otherwise what a dataset of this site is called, may serve, or is; what is none stays. The entry's index.
+
+        Raises:
+            NotFound: no such dataset. Denied: it is another site's.
+            BadInput: an unknown purpose, or nothing would change.
+        """
+        found = self.dataset(dataset)
+        return self._write("dataset", self.changed_dataset(found, name, purposes, description))
+
+    def changed_dataset(
+        self,
+        found: Listing[DatasetFields],
+        name: str | None = None,
+        purposes: Sequence[str] | None = None,
+        description: str | None = None,
+    ) -> DatasetFields:
+        """The fields that :meth:`change_dataset` would write; raises as it does."""
+        if found.site != self.site:
+            raise Denied(f"the dataset «{found.fields.name}» is {found.site_name}'s, which alone can change it")
+        now = found.fields
+        after = structs.replace(
+            now,
+            name=now.name if name is None else name,
+            purposes=now.purposes if purposes is None else tuple(checked_use(term) for term in purposes),
+            description=now.description if description is None else description,
+        )
+        if not differences(now, after):
+            raise BadInput(f"nothing of «{now.name}» would change; give a --name, --purpose or --description")
+        return readable(after)
 
     def publish_block(self, source: Source, name: str = "") -> Published:
         """Pack a block and put it into the catalog, for this site alone until it is shared.
@@ -223,6 +274,16 @@ def end_of(until: Moment) -> int:
     if end <= begin:
         raise BadInput(f"«{until}» is over already; give a time to come, such as 30d")
     return end
+
+
+def differences(before: DatasetFields, after: DatasetFields) -> tuple[str, ...]:
+    """What ``after`` says otherwise of a dataset than ``before``, in words, each with both."""
+    said = {
+        "name": (before.name, after.name),
+        "purposes": (", ".join(sorted(before.purposes)), ", ".join(sorted(after.purposes))),
+        "description": (before.description, after.description),
+    }
+    return tuple(f"{what}: «{old}», not «{new}»" for what, (old, new) in said.items() if old != new)
 
 
 def _shared(owner: str, readers: Iterable[str]) -> Label:

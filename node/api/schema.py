@@ -10,7 +10,7 @@ import msgspec
 
 from catalog.cid import Cid
 from catalog.dagcbor import Value
-from catalog.member import Epoch, KeyFields, Member
+from catalog.member import Epoch, KeyFields
 
 
 class MemberView(Value, frozen=True, kw_only=True):
@@ -63,10 +63,19 @@ class ForkView(Value, frozen=True, kw_only=True):
     proof: bytes
 
 
+class FormerView(Value, frozen=True, kw_only=True):
+    """A site that left the consortium: its root key, and the number of the first ``epoch`` without it."""
+
+    name: str
+    site: str
+    epoch: int
+
+
 class StatusView(Value, frozen=True, kw_only=True):
     """What this node is and how it fares. ``runner_fault`` is why no step runs here; empty when one can.
 
-    ``quorum`` is how many members must cosign a log before it counts as witnessed.
+    ``quorum`` is how many members must cosign a log before it counts as witnessed. ``left`` is the epoch in which this
+    site left the consortium, none if it did not; ``former`` are the others that did.
     """
 
     name: str
@@ -84,6 +93,8 @@ class StatusView(Value, frozen=True, kw_only=True):
     runner_fault: str
     recovered: tuple[str, ...]
     halted: tuple[str, ...] = ()
+    left: int | None = None
+    former: tuple[FormerView, ...] = ()
 
 
 class WriteEntry(Value, frozen=True, kw_only=True):
@@ -99,7 +110,10 @@ class Written(Value, frozen=True, kw_only=True):
 
 
 class EntryView(Value, frozen=True, kw_only=True):
-    """An entry that counts now: its place, who signed it, and its fields as JSON."""
+    """An entry that counts now: its place, who signed it, and its fields as JSON.
+
+    ``left``: its site left the consortium, so nobody is offered what it publishes.
+    """
 
     site: str
     site_name: str
@@ -110,6 +124,7 @@ class EntryView(Value, frozen=True, kw_only=True):
     at: int
     audience: tuple[str, ...] | None
     fields: msgspec.Raw
+    left: bool = False
 
 
 class Mentions(Value, frozen=True, kw_only=True):
@@ -379,41 +394,6 @@ class SignEpoch(Value, frozen=True, kw_only=True):
     """The root key's signature of the founding document."""
 
     signature: bytes
-
-
-class CandidateView(Value, frozen=True, kw_only=True):
-    """A site that took up an invitation of this one and waits to be admitted."""
-
-    member: Member
-    node: str
-
-
-class PendingView(Value, frozen=True, kw_only=True):
-    """A document that may follow the epoch of now: who signed it, and how many must.
-
-    ``fault`` says why it may not follow, whoever signed it; ``mine`` whether this site signed it.
-    """
-
-    document: Epoch
-    signed: tuple[str, ...]
-    needed: int
-    mine: bool
-    fault: str
-
-
-class EpochsView(Value, frozen=True, kw_only=True):
-    """The epoch of now, what may follow it, who waits to be admitted, and who contradicted itself.
-
-    ``twice`` has, by name, what the logs of members show that signed two documents for one number. ``sizes`` are the
-    entries of each member's catalog that were indexed here.
-    """
-
-    epoch: Epoch
-    consortium: Cid
-    pending: tuple[PendingView, ...]
-    candidates: tuple[CandidateView, ...]
-    twice: dict[str, tuple[str, ...]]
-    sizes: dict[str, int]
 
 
 class KeyView(Value, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from typing import Protocol
 from catalog.cid import Cid
 from catalog.httpsig import SignedRequest
 from node.api import schema
+from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 
 
@@ -48,7 +49,7 @@ class Service(Protocol):
     async def sign_epoch(self, request: schema.SignEpoch) -> schema.FoundingView:
         """Add this site's signature to the founding document."""
 
-    async def epochs(self) -> schema.EpochsView:
+    async def epochs(self) -> EpochsView:
         """The epoch of now and what may follow it.
 
         Raises:

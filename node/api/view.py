@@ -23,7 +23,10 @@ _FAILURES = {"denied": Denied, "unreachable": Unreachable, "failed": ComityError
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[F]):
-    """A catalog entry that counts now: its site and place, who signed it, and its typed fields."""
+    """A catalog entry that counts now: its site and place, who signed it, and its typed fields.
+
+    ``left``: its site left the consortium, so that nobody can use what it published.
+    """
 
     site: str
     site_name: str
@@ -33,6 +36,7 @@ class Listing(Generic[F]):
     at: int
     audience: tuple[str, ...] | None
     fields: F
+    left: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class Plan:
                 ", ".join(each.data),
                 money(each.cost),
                 f"{span_text(each.start)} – {span_text(each.finish)}",
-                _reasons(each.elsewhere),
+                reasons(each.elsewhere),
             )
             for each in self.view.steps
         ]
@@ -170,7 +174,7 @@ class Run:
         if self.took_part:
             told.append("took part: " + ", ".join(self.took_part))
         if self.absent:
-            told.append("absent: " + _reasons(self.absent))
+            told.append("absent: " + reasons(self.absent))
         return "; ".join(told)
 
 
@@ -302,7 +306,7 @@ def html_table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str)
     return f"<table><caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _reasons(elsewhere: Iterable[ElsewhereView]) -> str:
+def reasons(elsewhere: Iterable[ElsewhereView]) -> str:
     """Each reason once, after the names of all sites that have it."""
     sites: dict[str, list[str]] = {}
     for each in elsewhere:

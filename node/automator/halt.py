@@ -6,11 +6,12 @@ and replication go on. The rows stand in a chain of their own, whose subject is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from catalog.body import Body, fields_of
 from catalog.cid import Cid
+from catalog.key import short
 from catalog.project import ProjectRef
 from workflow.account import HaltFields
 from workflow.order import Instance
@@ -23,18 +24,19 @@ class Scope:
     project: ProjectRef | None
     member: str | None
 
-    @property
-    def words(self) -> str:
-        """It, for people."""
+    def words(self, name: Callable[[str], str]) -> str:
+        """It, for people, who know members by what ``name`` gives for a root key."""
         if self.project is not None:
             return f"the project «{self.project.name}»"
-        return f"everything of the member …{self.member[-8:]}" if self.member is not None else "everything"
+        return f"everything of {name(self.member)}" if self.member is not None else "everything"
 
 
 class Halts:
     """What stands halted. Fed with the audit log's bodies of the kinds ``halt`` and ``resume``, in order."""
 
     def __init__(self) -> None:
+        self.name: Callable[[str], str] = short
+        """What a member is called, by its root key."""
         self._standing: dict[Scope, str] = {}
         self._statements: set[Cid] = set()
         self.delivered: set[Instance] = set()
@@ -71,13 +73,18 @@ class Halts:
         """Whether a steward's signed word was written down here before: it counts once."""
         return Cid.of(statement) in self._statements
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What is halted, and why, a line each for people."""
+        return tuple(f"{scope.words(self.name)}: {reason}" for scope, reason in self._standing.items())
+
     def refusal(self, project: ProjectRef | None, members: Iterable[str]) -> str:
         """Why nothing may be done for ``project`` and ``members``; empty if it may."""
         about = set(members)
         for scope, reason in self._standing.items():
             everything = scope.project is None and scope.member is None
             if everything or (scope.project is not None and scope.project == project) or scope.member in about:
-                return f"this site is halted for {scope.words}: {reason}"
+                return f"this site is halted for {scope.words(self.name)}: {reason}"
         return ""
 
     def closed_to(self, member: str) -> bool:

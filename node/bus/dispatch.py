@@ -15,7 +15,7 @@ from catalog.key import UNSIGNED, Signer, check, signed
 from catalog.label import Label
 from node.bus.journal import WAITING, Journal, Refusal
 from node.message import Outcome, Place, Proof, question_bytes, read_reply
-from node.ports import Clock, Control, Receiving
+from node.ports import Clock, Control, Halting, Receiving
 from privacy.label import effective_readers
 from workflow.argument import Argument, Data, pieces_in
 from workflow.evidence import Evidence
@@ -67,16 +67,27 @@ class Reached:
 
 
 class Dispatcher:
-    """Sends orders for the submissions of this site and waits for their receipts."""
+    """Sends orders for the submissions of this site and waits for their receipts.
+
+    While the site is halted for what an instance concerns, no order is made or sent for it and no receipt is taken.
+    """
 
     def __init__(
-        self, signer: Signer, index: Index, journal: Journal, control: Control, received: Receiving, clock: Clock
+        self,
+        signer: Signer,
+        index: Index,
+        journal: Journal,
+        control: Control,
+        received: Receiving,
+        halts: Halting,
+        clock: Clock,
     ) -> None:
         self._signer = signer
         self._index = index
         self._journal = journal
         self._control = control
         self._received = received
+        self._halts = halts
         self._clock = clock
         self.epoch = 0
         """The consortium's epoch, which orders name."""
@@ -100,6 +111,8 @@ class Dispatcher:
                     if reached.order
                     else Reached(task, orders[0] if orders else None, None, LATE, "unreachable")
                 )
+            if attempt > len(orders):
+                await self._resumed(submission, task.site)
             order = orders[attempt - 1] if attempt <= len(orders) else self._order(submission, task, attempt)
             if attempt > len(orders):
                 await self._journal.ordered(order)
@@ -114,6 +127,11 @@ class Dispatcher:
             if reached.receipt is None or reached.receipt.status is not Status.FAILED:
                 return reached
         return reached
+
+    async def _resumed(self, submission: Submission, site: str) -> None:
+        """Come back once this site is not, or no more, halted for ``submission`` or for ``site``, which carries it."""
+        while self._halts.refusal(submission.project, concerned(submission, site)):
+            await self._clock.sleep(AGAIN_SECONDS)
 
     def _order(self, submission: Submission, task: Task, attempt: int) -> Order:
         order = Order(
@@ -149,8 +167,10 @@ class Dispatcher:
         question: Place | Outcome = message
         failures = 0
         while True:
+            await self._resumed(submission, order.site)
             try:
                 answer = await self._control.ask(order.site, question_bytes(question), WAIT_SECONDS + 10)
+                await self._resumed(submission, order.site)
                 receipt = self._checked(task, order, read_reply(Receipt, answer))
             except (Conflict, Denied, Unreachable) as error:
                 # A refusal without a receipt is not a policy's: the site may be a moment behind the others' catalogs,
@@ -225,6 +245,11 @@ class Dispatcher:
                 raise VerificationFailed(
                     f"its receipt says «done», and «{name}» is not released to whom the order names"
                 )
+
+
+def concerned(submission: Submission, *sites: str) -> tuple[str, ...]:
+    """The members whose halt pauses ``submission``, or what it has to do with ``sites``."""
+    return submission.site, submission.project.site, *sites
 
 
 def _label_of(evidence: Evidence, data: Data, order: Order, name: str) -> Label:

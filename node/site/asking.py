@@ -32,7 +32,7 @@ async def ask_all(site: Site, person: str, request: schema.AskWho) -> AsyncGener
         raise VerificationFailed("the question is by another person than who sent it")
     check(who, person)
     consorting(site)
-    members = site.membership.names
+    members = site.membership.members
     asked = request.sites or tuple(members)
     if not set(asked) <= set(members):
         raise BadInput("a site is asked that is no member; see «comity consortium members»")
@@ -74,7 +74,7 @@ def _rows(site: Site, root: str, answer: WhoAnswer | ComityError) -> schema.Site
     return schema.SiteRows(
         site=root,
         site_name=membership.names.get(root, root),
-        node=membership.nodes[root],
+        node=site.node.did if root == site.root else membership.nodes.get(root),
         answer=None if isinstance(answer, ComityError) else encode(answer),
         absent="" if refusal is None else str(refusal),
         denied=isinstance(refusal, Denied),

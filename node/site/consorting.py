@@ -76,7 +76,9 @@ async def consort(site: Site) -> None:
     follower = Follower(site.root, membership, replicator)
     questions = _questions(site, orders, judge, attests, follower)
     control = LocalFirst(site.root, questions.answer, site.reach)
-    dispatcher = Dispatcher(site.node.key, site.index, site.journal, control, site.received, site.clock)
+    dispatcher = Dispatcher(
+        site.node.key, site.index, site.journal, control, site.received, site.book.halts, site.clock
+    )
     bus = Bus(site.root, site.index, site.journal, dispatcher, site.documents, site.steps, side_by_side, site.clock)
     epochs = Epochs(
         membership,
@@ -87,6 +89,8 @@ async def consort(site: Site) -> None:
         dispatcher,
         replicator,
         site.writer.index_anew,
+        site.reach,
+        lambda: not site.network.connected(),
     )
     site.consorting = Consorting(
         automator, bus, follower, questions, control, attests.witness, attests.witnessing, judge, projects, orders

@@ -16,6 +16,7 @@ from catalog.dagcbor import encode
 from catalog.entry import Entry
 from catalog.error import Denied, Unreachable, VerificationFailed
 from catalog.index import Index
+from catalog.key import short
 from catalog.keyring import Charter
 from catalog.member import Epoch, KeyFields
 from node.admission import Announcement, announced, as_known, check_new
@@ -31,10 +32,15 @@ MAX_REPLY = 64 << 10
 
 
 class Nodes(dict[str, str]):
-    """The node key of each member, by root key. A member that has none now is one that cannot be reached."""
+    """The node key of each of the members ``of``, by root key. One that has none now cannot be reached."""
+
+    def __init__(self, of: Mapping[str, Founder]) -> None:
+        super().__init__()
+        self._of = of
 
     def __missing__(self, root: str) -> str:
-        raise Unreachable(f"no node key of the site …{root[-8:]} counts now; it must enrol one with its root key")
+        name = self._of[root].member.site if root in self._of else f"the site {short(root)}"
+        raise Unreachable(f"no node key of {name} counts now; it must enrol one with its root key")
 
 
 class Directory:
@@ -43,7 +49,7 @@ class Directory:
     def __init__(self, me: Announcement, facts: Facts, bulk: BulkClient, index: Index) -> None:
         self.me = me
         self.founders: dict[str, Founder] = {}
-        self.nodes: dict[str, str] = Nodes()
+        self.nodes: dict[str, str] = Nodes(self.founders)
         self._facts = facts
         self._bulk = bulk
         self._index = index

@@ -13,13 +13,14 @@ from catalog.epoch import EpochSignatureFields, check_next, needed, signers
 from catalog.error import BadInput, Conflict, NotFound, VerificationFailed
 from catalog.member import Epoch, KeyFields, Role, content_cid
 from node.api import schema
+from node.api.epochs import CandidateView, EpochsView, PendingView
 from node.founding import node_of
 from node.rotation import is_ready
 from node.site.site import Site
 from privacy.policy import Policy
 
 
-def epochs(site: Site) -> schema.EpochsView:
+def epochs(site: Site) -> EpochsView:
     """The epoch of now, what may follow it, who waits to be admitted.
 
     Raises:
@@ -32,17 +33,17 @@ def epochs(site: Site) -> schema.EpochsView:
     signed = membership.signed(epoch)
     documents = {content_cid(each.document): each.document for each in signed.values()}
     candidates = sorted(membership.candidates.values(), key=lambda each: each.member.site)
-    return schema.EpochsView(
+    return EpochsView(
         epoch=epoch,
         consortium=consortium,
         pending=tuple(_pending(site, epoch, document, signed) for document in documents.values()),
-        candidates=tuple(schema.CandidateView(member=each.member, node=node_of(each)) for each in candidates),
+        candidates=tuple(CandidateView(member=each.member, node=node_of(each)) for each in candidates),
         twice=_twice(site, epoch),
         sizes={member.root: site.index.site(member.root).size for member in epoch.members},
     )
 
 
-def _pending(site: Site, now: Epoch, document: Epoch, signed: dict[str, EpochSignatureFields]) -> schema.PendingView:
+def _pending(site: Site, now: Epoch, document: Epoch, signed: dict[str, EpochSignatureFields]) -> PendingView:
     same = {root: each.signature for root, each in signed.items() if each.document == document}
     found = signers(now, document, same)
     try:
@@ -51,7 +52,7 @@ def _pending(site: Site, now: Epoch, document: Epoch, signed: dict[str, EpochSig
     except VerificationFailed as error:
         fault = str(error)
     names = {member.root: member.site for member in now.members}
-    return schema.PendingView(
+    return PendingView(
         document=document,
         signed=tuple(sorted(names[root] for root in found)),
         needed=needed(now),

@@ -33,10 +33,10 @@ async def halt(site: Site, did: str, request: schema.HaltRequest) -> schema.Writ
         raise VerificationFailed("the word is another person's, or for another site")
     if abs(site.clock.now() - word.at) > FRESH_MILLIS or site.book.halts.used(request.statement):
         raise Denied("this word was given before, or more than ten minutes ago; give it anew")
-    scope = Scope(word.project, word.member)
+    scope, name = Scope(word.project, word.member), site.book.halts.name
     if word.resume and scope not in site.book.halts.standing:
-        standing = ", ".join(each.words for each in site.book.halts.standing) or "nothing"
-        raise Conflict(f"{scope.words} is not halted by itself; halted is: {standing}")
+        standing = ", ".join(each.words(name) for each in site.book.halts.standing) or "nothing"
+        raise Conflict(f"{scope.words(name)} is not halted by itself; halted is: {standing}")
 
     def fields(chain: Chain, _index: int) -> HaltFields:
         return HaltFields(
@@ -49,8 +49,11 @@ async def halt(site: Site, did: str, request: schema.HaltRequest) -> schema.Writ
 
     kind = "resume" if word.resume else "halt"
     index = await site.book.write([Line(kind, (), fields, (site.root,))])
+    site.notify()
     if not word.resume and site.consorting is not None:
-        site.consorting.orders.stop(partial(_concerns, site), f"this site was halted for {scope.words}: {word.reason}")
+        site.consorting.orders.stop(
+            partial(_concerns, site), f"this site was halted for {scope.words(name)}: {word.reason}"
+        )
     return schema.Written(index=index)
 
 

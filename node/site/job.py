@@ -9,6 +9,7 @@ from catalog.cid import Cid
 from catalog.dataset import DatasetFields
 from catalog.error import BadInput
 from catalog.index import Index
+from privacy.trust import has_left
 from workflow.argument import Argument, Data, Literal, Many
 
 SCHEME = "comity:"
@@ -59,6 +60,10 @@ def _data(name: str, value: Mapping[str, object], index: Index) -> Data:
         for root, site in index.sites.items()
         if (fields := site.typed(DatasetFields, "dataset", str(cid))) is not None and not fields.withdrawn
     }
+    offered = {root: fields for root, fields in found.items() if not has_left(index, root)}
+    if found and not offered:
+        raise BadInput(f"input «{name}»: the dataset {cid} is not offered any more: its site left the consortium")
+    found = offered
     if not found:
         raise BadInput(f"input «{name}»: no dataset {cid} stands in the catalog; see «comity dataset list»")
     if cid.is_keyed and len(found) > 1:

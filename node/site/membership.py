@@ -7,22 +7,24 @@ member yet (``POST /join``, in ``node/site/entrance.py``), and a member whose no
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import trio
 
 from catalog.cid import Cid
 from catalog.dagcbor import decode
 from catalog.epoch import KIND, EpochSignatureFields, charters, successor
-from catalog.error import BadInput, Conflict, Denied, VerificationFailed
+from catalog.error import BadInput, Conflict, Denied, NotFound, VerificationFailed
 from catalog.index import Index
 from catalog.member import Epoch, Member, consortium_cid
-from node.admission import Announcement, announced, as_known, extended
+from node.admission import Announcement, Standing, announced, as_known, extended, part
 from node.founding import Founder, Founding
 from node.message import Done, reply_bytes
 from node.network.bulk import BulkClient
 from node.site.directory import Directory
 from node.storage.facts import Fact, Facts, Kept
+
+EPOCHS_PATH = "/epochs"
 
 
 class Membership:
@@ -40,6 +42,10 @@ class Membership:
         self.candidates: dict[str, Founder] = {}
         self.consortium: Cid | None = None
         self.epoch: Epoch | None = None
+        self.former: Mapping[str, int] = {}
+        """The sites that left, by root key, each with the number of the first epoch without it."""
+        self.names: dict[str, str] = {}
+        """The names for people, by root key, of all who are members or were."""
         self.founders = self.directory.founders
         self.nodes = self.directory.nodes
 
@@ -67,9 +73,16 @@ class Membership:
         return self.directory.me.founder
 
     @property
-    def names(self) -> dict[str, str]:
-        """The members' names for people, by root key."""
-        return {root: founder.member.site for root, founder in self.founders.items()}
+    def members(self) -> dict[str, str]:
+        """The members' names for people, by root key; once this site left, its own and what it knew last."""
+        if self.left is None or self.epoch is None:
+            return {root: self.names[root] for root in self.founders}
+        return {root: self.names[root] for root in (self._me.member.root, *self.epoch.roots())}
+
+    @property
+    def left(self) -> int | None:
+        """The number of the first epoch in which this site is no member any more; none if it did not leave."""
+        return self.former.get(self._me.member.root)
 
     @property
     def witness_only(self) -> bool:
@@ -121,6 +134,35 @@ class Membership:
             await self.directory.keep_up()
         return adopted
 
+    async def hear(self, epochs: Iterable[Epoch]) -> bool:
+        """Adopt the epochs that a member told of, behind those that stand; whether there were any.
+
+        Raises:
+            VerificationFailed: one does not follow, or lacks signatures of more than half.
+        """
+        async with self.changing:
+            if self.consortium is None:
+                return False
+            chain = extended(self.chain, epochs, self.consortium)
+            longer = len(chain) > len(self.chain)
+            if longer:
+                await self.adopt(chain, ())
+        return longer
+
+    def told(self, node: str, since: int) -> Standing:
+        """The epochs from number ``since`` on, for a member's node, or up to its end for that of a site that left.
+
+        Raises:
+            NotFound: no such node. Strangers are told as much.
+        """
+        chain = self.chain
+        if self.site_of(node) is None:
+            ends = [end for root, end in self.former.items() if node in self.directory.keys_of(root)]
+            if not ends:
+                raise NotFound("not for strangers")
+            chain = chain[: max(ends) + 1]
+        return Standing(epochs=part(chain, since), members=())
+
     def signed(self, epoch: Epoch) -> dict[str, EpochSignatureFields]:
         """What the members of ``epoch`` signed to follow it, by root key, as their logs say."""
         found = {}
@@ -140,6 +182,8 @@ class Membership:
         last = chain[-1]
         if self._me.member.root in last.roots() or self.epoch is not None:
             self.epoch, self.consortium = last, consortium_cid(chain[0])
+            self.names = {member.root: member.site for epoch in chain for member in epoch.members}
+            self.former = {root: epoch.number for epoch in reversed(chain) for root in epoch.left}
         for root in known:
             self._stop(root, last)
         if self.epoch is not None:
@@ -150,7 +194,8 @@ class Membership:
         index, member = self._index.site(root), epoch.member(root)
         index.resume("epoch")
         if member is None:
-            index.stop(f"it is no member since epoch {epoch.number}", "epoch")
+            ended = next(each.number for each in self.chain if root in each.left)
+            index.stop(f"it left the consortium in epoch {ended}", "epoch")
         elif member.suspended:
             index.stop(f"its members suspended it in epoch {epoch.number}", "epoch")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mimetypes
 import os
 import shutil
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from catalog.block import BlockFields, EndorseFields
 from catalog.body import Body
 from catalog.cid import Cid
 from catalog.claim import ClaimFields
+from catalog.dagcbor import Value
 from catalog.dataset import DatasetFields, Level
 from catalog.entry import KINDS, Entry, read_entry
 from catalog.error import BadInput, Denied, NotFound
@@ -22,7 +24,7 @@ from catalog.grant import GrantFields
 from catalog.httpsig import SignedRequest
 from catalog.member import Role
 from catalog.policy import PolicyFields
-from catalog.project import ProjectFields
+from catalog.project import ProjectFields, ProjectRef
 from catalog.revoke import RevokeFields
 from node.api import schema
 from node.automator.book import Line
@@ -33,7 +35,7 @@ from node.site.views import entry_view
 from privacy.label import may_hold
 from privacy.policy import Policy
 from privacy.purpose import checked, checked_undertaking, checked_use
-from privacy.trust import Person, blocks_at, person_at
+from privacy.trust import Person, blocks_at, has_left, person_at
 from workflow.account import Chain, FetchFields
 from workflow.parse import parse_tool
 from workflow.tool import Tool
@@ -51,6 +53,16 @@ def member_of(site: Site, did: str, *roles: Role) -> Person:
     if roles and person.role not in roles:
         raise Denied(f"{person.name} is a {person.role} here; this is for {' or '.join(roles)}")
     return person
+
+
+def check_halted(site: Site, project: ProjectRef | None, members: Iterable[str]) -> None:
+    """Check that this site is not halted for what one of its own people asks.
+
+    Raises:
+        Denied: it is, with the reason.
+    """
+    if halted := site.book.halts.refusal(project, members):
+        raise Denied(f"{halted}; nothing of it is begun or given out before a steward resumes it")
 
 
 async def check_content(site: Site, body: Body) -> None:
@@ -95,7 +107,11 @@ def _check_approval(site: Site, approval: ApproveFields) -> None:
 async def _check_dataset(site: Site, dataset: DatasetFields) -> None:
     for term in dataset.purposes:
         checked_use(term, site.diseases)
-    if dataset.level is Level.RESIDENT:
+    if dataset.withdrawn:
+        # Its data may be gone: what a restored site had published since its backup has no key here any more.
+        if site.index.site(site.root).latest("dataset", str(dataset.cid)) is None:
+            raise NotFound(f"this site publishes no dataset {dataset.cid}; there is nothing to withdraw")
+    elif dataset.level is Level.RESIDENT:
         if set(dataset.label.owners) != {site.root} or dataset.label.owners[site.root] != (site.root,):
             raise BadInput("resident data are read by their owner alone; their label must say so")
         if await site.residents.find(dataset.cid) is None:
@@ -206,8 +222,29 @@ async def show_block(site: Site, did: str, cid: Cid) -> schema.BlockView:
 def _block(site: Site, cid: Cid) -> Entry:
     entries = blocks_at(site.index, cid, site.root)
     if not entries:
-        raise nothing_named(cid)
+        raise _departed(cid) if _published(site, cid) else nothing_named(cid)
     return entries[0]
+
+
+def _published(site: Site, cid: Cid) -> list[Entry]:
+    """What stands in the catalogs under ``cid`` for this site to read; that of sites that left behind the others."""
+    found = [
+        entry
+        for index in site.index.sites.values()
+        for kind in ("dataset", "block")
+        if (entry := index.latest(kind, str(cid))) is not None and _readable(entry.fields, site.root)
+    ]
+    return sorted(found, key=lambda entry: entry.site != site.root and has_left(site.index, entry.site))
+
+
+def _readable(fields: Value, site: str) -> bool:
+    if isinstance(fields, DatasetFields):
+        return not fields.withdrawn and may_hold(fields.label, site)
+    return isinstance(fields, BlockFields) and may_hold(fields.label, site)
+
+
+def _departed(cid: Cid) -> NotFound:
+    return NotFound(f"{cid} is not offered any more: its site left the consortium")
 
 
 def nothing_named(cid: Cid) -> NotFound:
@@ -219,20 +256,21 @@ async def fetch_file(site: Site, did: str, signed: SignedRequest, cid: Cid, path
     """A file of open data or of a block, fetched from its holder if need be; written down before it is given.
 
     Raises:
-        NotFound: nothing of that name, or nothing that this site may see.
+        NotFound: nothing of that name, or nothing that this site may see. Denied: this site is halted.
         BadInput: a folder, or larger than 16 MiB.
     """
     person = member_of(site, did)
-    entry = site.index.by_subject("dataset", str(cid)) or site.index.by_subject("block", str(cid))
-    fields = entry.fields if entry is not None else None
-    if entry is None or cid.is_keyed or not isinstance(fields, (DatasetFields, BlockFields)):
+    found = [] if cid.is_keyed else _published(site, cid)
+    if not found:
         raise nothing_named(cid)
-    if not may_hold(fields.label, site.root) or (isinstance(fields, DatasetFields) and fields.withdrawn):
-        raise nothing_named(cid)
+    entry = found[0]
+    if entry.site != site.root and has_left(site.index, entry.site):
+        raise _departed(cid)
+    check_halted(site, None, (site.root, entry.site))
     if overdue := site.freshness.refusal("fetch", {entry.site}):
         raise Denied(overdue)
     await site.materials.bring(entry.site, cid)
-    if isinstance(fields, DatasetFields):
+    if isinstance(entry.fields, DatasetFields):
 
         def account(chain: Chain, _index: int) -> FetchFields:
             return FetchFields(root=cid, site=site.root, person=person.did, chain=chain, request=signed)

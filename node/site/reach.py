@@ -46,6 +46,10 @@ class Reach:
 
     def _founder(self, site: str) -> Founder:
         founder = self._membership.founders.get(site)
+        if founder is None and self._membership.left is not None:
+            raise NotFound("this site left the consortium; its members answer it no more")
+        if founder is None and site in self._membership.former:
+            raise NotFound(f"{self._membership.names[site]} left the consortium")
         if founder is None:
             raise NotFound("no member has that root key; see «comity consortium members»")
         return founder

@@ -20,6 +20,7 @@ from catalog.error import Denied, Infeasible, Unreachable
 from catalog.key import Signer
 from catalog.note import parse_note
 from catalog.origin import LogName, number_of
+from catalog.plural import counted
 from node.automator.recovery import halting, next_epoch, remembered
 from node.config import Folder
 from node.keyfile import read_identity
@@ -171,5 +172,5 @@ async def _halt(folder: Folder, start: int | None, tell: Tell) -> None:
     finally:
         await site.aclose()
     if delivered:
-        tell(f"{len(delivered)} instances were delivered that the log no longer has: they are not delivered again.")
+        tell(f"The log has lost {counted(len(delivered), 'delivered step')}, which will not be delivered again.")
     tell("The site is halted. Start it, look at what is missing, and then: comity site resume --as STEWARD")

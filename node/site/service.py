@@ -15,6 +15,7 @@ from catalog.httpsig import SignedRequest
 from catalog.member import epoch_message
 from catalog.offer import OfferFields
 from node.api import schema
+from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.founding import Invite
 from node.site import asking, governing, halting, publishing, searching, submitting
@@ -49,13 +50,19 @@ class SiteService:
             runner=site.steps.runner,
             runner_fault=site.steps.fault,
             recovered=tuple(site.recovered),
-            halted=tuple(f"{scope.words}: {reason}" for scope, reason in site.book.halts.standing.items()),
+            halted=site.book.halts.told,
+            left=site.membership.left,
+            former=tuple(
+                schema.FormerView(name=site.membership.names[root], site=root, epoch=epoch)
+                for root, epoch in site.membership.former.items()
+                if root != site.root
+            ),
         )
 
     def _names(self) -> list[tuple[str, str]]:
         """The members by root key and name: this site first, then in the order of their names."""
         site = self._site
-        return sorted(site.membership.names.items(), key=lambda each: (each[0] != site.root, each[1].casefold()))
+        return sorted(site.membership.members.items(), key=lambda each: (each[0] != site.root, each[1].casefold()))
 
     async def _member(self, root: str, name: str) -> schema.MemberView:
         site = self._site
@@ -67,7 +74,7 @@ class SiteService:
         return schema.MemberView(
             name=name,
             site=root,
-            node=node,
+            node=site.node.did if here else node,
             keys=index.nodes(),
             here=here,
             connected=here or node in site.network.connected(),
@@ -164,7 +171,7 @@ class SiteService:
         await self._site.entrance.sign(request.signature)
         return self._founding()
 
-    async def epochs(self) -> schema.EpochsView:
+    async def epochs(self) -> EpochsView:
         """The epoch of now and what may follow it."""
         return governing.epochs(self._site)
 
@@ -189,7 +196,8 @@ class SiteService:
         site = self._site
         publishing.member_of(site, person)
         names = site.membership.names | {site.root: site.config.name}
-        return tuple(entry_view(entry, names) for entry in site.index.entries(kind))
+        left = site.membership.former.keys() - {site.root}
+        return tuple(entry_view(entry, names, left) for entry in site.index.entries(kind))
 
     async def faults(self, person: str, site: str) -> FaultsView:
         """What does not count of a member's catalog."""

@@ -21,7 +21,7 @@ from node.network.blob import Blob, BulkRequest, blob_of
 from node.site.catalogshelf import CatalogShelf
 from node.site.directory import KEY_PATH
 from node.site.entrance import JOIN_PATH, Entrance
-from node.site.membership import Membership
+from node.site.membership import EPOCHS_PATH, Membership
 from node.site.recollection import SEEN_PATH, Recollection
 from node.site.replicas import Replicas
 from node.storage.disk import DiskBlobs
@@ -70,6 +70,8 @@ class Shelf:
             return blob_of(await self._entrance.answer_knock(request.asker, request.body))
         asker = self._membership.site_of(request.asker)
         parts = request.path.removeprefix("/").split("/")
+        if request.path.startswith(f"{EPOCHS_PATH}/") and not request.query:
+            return blob_of(encode(self._membership.told(request.asker, _start_of(parts[1:]))))
         if asker is None or request.query:
             raise NotFound("not for strangers")
         if parts[0] == "log" and len(parts) > 3 and parts[2] == LogName.CATALOG:

@@ -20,7 +20,7 @@ from privacy.grant import Logs, chain_of
 from privacy.label import effective_readers, person_at
 from privacy.policy import Policy, decide
 from privacy.request import BlockRef, DatasetRef, PersonAsker, See
-from privacy.trust import Person
+from privacy.trust import Person, has_left
 
 
 class Recency(Protocol):
@@ -90,8 +90,11 @@ def sight_of(
     askers = {
         root: PersonAsker(person.did, person.site, roles, claim_facts(home, owner, person.did, now))
         for root, owner in index.sites.items()
+        if root == person.site or not has_left(index, root)
     }
-    unheard = frozenset(root for root in index.sites if recency.refusal("see", [root]))
+    # Who left hears nobody any more: what it holds stays readable to it.
+    apart = has_left(index, person.site)
+    unheard = frozenset(root for root in index.sites if not apart and recency.refusal("see", [root]))
     granted = frozenset(
         (grant.site, str(dataset))
         for cid, grant in grants.items()

@@ -13,6 +13,7 @@ from catalog.cid import Cid
 from catalog.dagcbor import encode
 from catalog.entry import Entry
 from catalog.error import Unreachable, VerificationFailed
+from catalog.key import short
 from catalog.member import Member
 from catalog.origin import LogName
 from node.admission import Announcement
@@ -79,11 +80,12 @@ class Site:
         self.holdings = Holdings(self.blobs.named)
         self.residents = Residents(state.database)
         self.brought = Brought(state.database)
-        self.journal = SubmissionJournal(state.database, self._notify)
+        self.journal = SubmissionJournal(state.database, self.notify)
         self.releases = WaitingReleases(state.facts)
         self.received = Received(self.root, self.book)
         self.bulk = BulkClient(self.node.key, self.clock, self.random)
         self.membership = Membership(self._me(), state.facts, self.bulk, self.index)
+        self.book.halts.name = lambda root: self.membership.names.get(root, short(root))
         self.entrance = Entrance(
             self.membership, self.node, state.facts, self.bulk, self.clock, self.random, self.index
         )
@@ -237,7 +239,7 @@ class Site:
             if root != self.root
         }
 
-    def _notify(self) -> None:
-        """Something about a submission changed: wake whoever watches."""
+    def notify(self) -> None:
+        """Something about submissions changed: wake whoever watches."""
         self.changed.set()
         self.changed = trio.Event()

@@ -13,10 +13,11 @@ from catalog.key import UNSIGNED, check
 from catalog.project import ProjectRef
 from node.api import schema
 from node.automator.book import Line
+from node.bus.dispatch import concerned
 from node.bus.journal import Record, State
 from node.site.consorting import Consorting
 from node.site.job import read_job
-from node.site.publishing import MAX_FILE, member_of
+from node.site.publishing import MAX_FILE, check_halted, member_of
 from node.site.site import Site
 from node.site.views import plan_view, submission_view
 from privacy.trust import Person, project_of
@@ -46,13 +47,25 @@ def consorting(site: Site) -> Consorting:
     return site.consorting
 
 
+def _acting(site: Site) -> Consorting:
+    """What the site has as a member that others still answer.
+
+    Raises:
+        Conflict: it is in no consortium yet, or left.
+    """
+    if (epoch := site.membership.left) is not None:
+        raise Conflict(f"this site left the consortium in epoch {epoch}: nobody carries out a step for it any more")
+    return consorting(site)
+
+
 async def prepare(site: Site, did: str, request: schema.PlanRequest) -> schema.Prepared:
     """Plan a workflow and write the submission that would carry it out, for the person to sign.
 
     Raises:
         Infeasible: budget or deadline cannot be kept. Denied: no standing in the project. BadInput: what was given.
+        Conflict: the site is no member.
     """
-    member = consorting(site)
+    member = _acting(site)
     person = member_of(site, did)
     ref = ProjectRef(site=request.project_site, name=request.project)
     now = site.clock.now()
@@ -106,9 +119,10 @@ async def submit(site: Site, did: str, request: schema.Submit) -> Cid:
 
     Raises:
         VerificationFailed: not signed by the person, or not of this site, consortium or workflow.
-        Infeasible: budget or deadline cannot be kept. Denied: no standing in the project.
+        Infeasible: budget or deadline cannot be kept. Denied: no standing in the project, or this site is halted.
+        Conflict: the site is no member.
     """
-    member = consorting(site)
+    member = _acting(site)
     submission = decode(Submission, request.submission, MAX_SUBMISSION)
     person = member_of(site, did)
     if (submission.person, submission.site) != (person.did, site.root):
@@ -122,6 +136,7 @@ async def submit(site: Site, did: str, request: schema.Submit) -> Cid:
     project_of(site.index, submission.project, person, now)
     _, plan = await member.bus.plan(request.workflow, submission.inputs, site.membership.names)
     check_limits(plan, now=now, deadline=submission.deadline, budget=submission.budget)
+    check_halted(site, submission.project, concerned(submission, *(each.site for each in plan.steps)))
     await site.journal.begin(submission, request.workflow, now)
     site.start(member.bus.carry, cid_of(submission), site.membership.names)
     return cid_of(submission)
@@ -131,19 +146,26 @@ async def view(site: Site, record: Record) -> schema.SubmissionView:
     """A submission as its person sees it."""
     plan: Plan | None = None
     results: list[schema.ResultView] = []
+    paused = _paused(site, record)
     try:
-        workflow, plan = await consorting(site).bus.plan(
-            record.workflow, record.submission.inputs, site.membership.names
-        )
+        workflow = await site.documents.workflow(record.workflow)
         if record.state is State.DONE:
             results = [
                 schema.ResultView(name=name, file=output.name, cid=cid, size=output.size or 0)
                 for name, output, cid, _ in _results(workflow, record)
             ]
-    except ComityError as error:
-        if record.state is State.RUNNING:
-            raise ComityError(f"the submission cannot be planned any more: {error}") from error
-    return submission_view(record, plan, results, site.membership.names)
+        _, plan = await consorting(site).bus.plan(record.workflow, record.submission.inputs, site.membership.names)
+    except ComityError as error:  # what it was planned with may be gone by now; what has been delivered is not
+        paused = paused or f"it cannot be planned any more: {error}"
+    return submission_view(record, plan, results, site.membership.names, paused)
+
+
+def _paused(site: Site, record: Record) -> str:
+    """Why nothing goes on of a submission that runs; empty if all of it does."""
+    asked, ended = record.submission, {receipt.order for receipt in record.receipts}
+    waits = (order.site for order in record.orders if cid_of(order) not in ended)
+    halted = site.book.halts.refusal(asked.project, concerned(asked, *waits)) if record.state is State.RUNNING else ""
+    return halted and f"paused, {halted}"
 
 
 def _results(workflow: Workflow, record: Record) -> list[tuple[str, Output, Cid, str]]:
@@ -183,11 +205,12 @@ async def wait(site: Site, did: str, submission: Cid, seconds: float) -> Record:
     before = await find(site, did, submission)
     if before.ended:
         return before
+    paused = _paused(site, before)
     with trio.move_on_after(seconds):
         while True:
             changed = site.changed
             now = await find(site, did, submission)
-            if _progress(now) != _progress(before):
+            if _progress(now) != _progress(before) or _paused(site, now) != paused:
                 break
             await changed.wait()
     return await find(site, did, submission)
@@ -201,7 +224,8 @@ async def result(site: Site, did: str, signed: SignedRequest, submission: Cid, n
     """A result's bytes, for the person who submitted; written down, with the signed request, before they are given.
 
     Raises:
-        NotFound: no such submission or output. Conflict: it has not ended. Denied: its project has ended.
+        NotFound: no such submission or output. Conflict: it has not ended.
+        Denied: its project has ended, or this site is halted.
     """
     record = await find(site, did, submission)
     if record.state is State.RUNNING:
@@ -211,6 +235,7 @@ async def result(site: Site, did: str, signed: SignedRequest, submission: Cid, n
     if name not in found:
         raise NotFound(f"the submission has no result «{name}»; it has: {', '.join(found) or 'none'}")
     cid, holder = found[name]
+    check_halted(site, record.submission.project, concerned(record.submission, holder))
     project_of(site.index, record.submission.project, member_of(site, did), site.clock.now())
     ref = record.submission.project
     site.holdings.account(cid, datasets_made_from(site, record, cid, holder), ref)
@@ -221,6 +246,7 @@ async def result(site: Site, did: str, signed: SignedRequest, submission: Cid, n
         # Its project ended meanwhile, and what came just now came after the copies were destroyed.
         consorting(site).projects.litter()
         raise
+    check_halted(site, record.submission.project, concerned(record.submission, holder))
 
     def account(chain: Chain, _index: int) -> FetchFields:
         return FetchFields(root=cid, site=site.root, person=did, chain=chain, request=signed, project=ref)

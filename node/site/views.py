@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -22,8 +22,8 @@ from workflow.receipt import Receipt, Status
 from workflow.submission import Submission
 
 
-def entry_view(entry: Entry, names: Mapping[str, str]) -> schema.EntryView:
-    """An entry with its site's name."""
+def entry_view(entry: Entry, names: Mapping[str, str], left: Collection[str] = ()) -> schema.EntryView:
+    """An entry with its site's name, and whether that is one of those that ``left``."""
     body = entry.body
     return schema.EntryView(
         site=entry.site,
@@ -35,6 +35,7 @@ def entry_view(entry: Entry, names: Mapping[str, str]) -> schema.EntryView:
         at=body.at,
         audience=body.audience,
         fields=msgspec.Raw(to_json(entry.fields)),
+        left=entry.site in left,
     )
 
 
@@ -100,9 +101,12 @@ def _planned(each: Planned, names: Mapping[str, str]) -> schema.PlannedView:
 
 
 def submission_view(
-    record: Record, plan: Plan | None, results: Sequence[schema.ResultView], names: Mapping[str, str]
+    record: Record, plan: Plan | None, results: Sequence[schema.ResultView], names: Mapping[str, str], paused: str
 ) -> schema.SubmissionView:
-    """A submission with every instance that is planned or was ordered, the newest attempt at each."""
+    """A submission with every instance that is planned or was ordered, the newest attempt at each.
+
+    ``paused`` is why it does not go on, if it runs.
+    """
     instances = _instances(record, plan, names)
     scattered = {i.step for i in instances if i.shard > 0}
     asked = [i for i in instances if i.step in scattered] or instances
@@ -112,7 +116,7 @@ def submission_view(
         project=record.submission.project.name,
         person=record.submission.person,
         state=str(record.state),
-        reason=record.reason,
+        reason=record.reason if record.ended else paused,
         began=record.began,
         ended=record.ended or None,
         deadline=record.submission.deadline,

@@ -99,6 +99,7 @@ class Hospital:
             self.mallory.root.did: self.mallory.node.did,
             self.other.root.did: self.other.node.did,
         }
+        site.membership.names = {member.root.did: member.name for member in (self.mallory, self.other)}
         for member in (self.mallory, self.other):
             site.membership.founders[member.root.did] = Founder(
                 member=Member(site=member.name, root=member.root.did),

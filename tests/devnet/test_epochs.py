@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from catalog.error import ComityError, Unreachable
 from devnet import faults
 from devnet.launch import await_node, free_ports, start_node
 from devnet.patience import eventually
@@ -23,6 +22,7 @@ from node.api.schema import StatusView
 from node.config import Address
 from node.rootkey import Passphrase, read_passphrase
 from node.setup import init_site
+from privacy.purpose import GRU
 from tests.devnet.consortium import comity, processes_of
 
 NEWCOMER = Institution("eichen", "Eichen Clinic", "0.20", True)
@@ -129,11 +129,23 @@ def test_a_newcomer_is_admitted_by_the_members_and_follows_them_and_a_removed_on
             steward.set_offer("0.10")
             with net.node(nordstad) as other:
                 eventually(lambda: _member(other, made.root).price or None, "the newcomer's offer at another member")
+        data = net.path / "births.csv"
+        data.write_text("year,births\n2025,12\n")
+        with net.steward(NEWCOMER) as steward:
+            left_behind = steward.publish_dataset(data, "births", level="open", purposes=(GRU,))
+        with net.steward(anna) as other:
+            eventually(lambda: left_behind.cid in [each.fields.cid for each in other.datasets()] or None, "the dataset")
+        # It is put out while its node does not run, and so hears of it from nobody's log.
+        end([process])
         net.decide(("remove", NEWCOMER.name), nordstad, institute, anna, number=2)
         with net.node(anna) as node:
             assert made.root not in {each.site for each in node.members()}
-        with net.steward(NEWCOMER) as steward:
-            eventually(lambda: _cut_off(steward, net.root(anna)) or None, "that nobody talks to the one that left")
+        _is_offered_no_more(net, anna, str(left_behind.cid))
+        process = start_node(net.places, NEWCOMER)
+        await_node(net.places, NEWCOMER, process)
+        with net.node(NEWCOMER) as node:
+            eventually(lambda: node.status().left == 2 or None, "that the one that left has heard of it")
+        _is_told_that_it_left(net, str(left_behind.cid))
         with net.node(institute) as node:
             eventually(lambda: all(m.here or m.connected for m in node.members()) or None, "the others' connections")
     finally:
@@ -198,11 +210,33 @@ def _sizes(node: Node, least: dict[str, int]) -> bool:
     return all(found.get(site, 0) >= size for site, size in least.items())
 
 
-def _cut_off(node: Node, root: str) -> bool:
-    try:
-        return all(not each.connected for each in node.members() if each.site == root)
-    except (Unreachable, ComityError):
-        return False
+def _is_offered_no_more(net: Net, at: Institution, cid: str) -> None:
+    """What the one that left published stands in no list, and whoever names it is told why."""
+    gone = f"left the consortium: what was published by {NEWCOMER.name} (since epoch 2)\n"
+    for words in (("dataset", "list"), ("block", "list"), ("catalog", "search", "births")):
+        told = net.act(at, *words, "--as", at.steward)
+        assert (told.returncode, told.stdout.endswith(gone), cid in told.stdout) == (0, True, False), told.stdout
+    for words in (("dataset", "show", "births"), ("dataset", "fetch", cid)):
+        told = net.act(at, *words, "--as", at.steward)
+        assert told.returncode == 1
+        assert "is not offered any more: its site" in told.stderr
+        assert "left the consortium" in told.stderr
+
+
+def _is_told_that_it_left(net: Net, cid: str) -> None:
+    """The one that left says so, asks nobody any more, and reads what it has."""
+    status = net.act(NEWCOMER, "site", "status").stdout
+    assert "LEFT" in status
+    assert "this site is no member of" in status
+    for words in (("dataset", "list"), ("catalog", "search", "births")):
+        told = net.act(NEWCOMER, *words, "--as", NEWCOMER.steward)
+        assert (told.returncode, cid in told.stdout) == (0, True), told.stdout + told.stderr
+    with net.steward(NEWCOMER) as steward:
+        assert {each.fields.name for each in steward.datasets()} == {"births"} | {
+            each.dataset for each in net.members if each.hospital
+        }
+    log = net.places.log(NEWCOMER).read_text()
+    assert log.count("this site left «") == 1
 
 
 def _reached(net: Net, changed: Institution, others: tuple[Institution, ...], key: str) -> None:

@@ -119,7 +119,7 @@ def test_a_site_that_comes_back_from_a_backup_signs_no_second_history(net: Net) 
     assert restored.returncode == 0, restored.stderr
     assert "entries came back" in restored.stdout
     assert "epoch 1" in restored.stdout
-    assert "1 instances were delivered that the log no longer has" in restored.stdout
+    assert "The log has lost 1 delivered step, which will not be delivered again." in restored.stdout
 
     net.start()
     with as_steward(net.places, net.anna) as node:

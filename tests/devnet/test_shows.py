@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from catalog.error import Denied
 from catalog.tiles import WIDTH
 from devnet import faults
 from devnet.patience import eventually
@@ -234,3 +235,44 @@ def test_a_steward_halts_the_site_from_the_terminal_and_lets_it_go_on(consortium
         assert "halted is: nothing" in told(consortium, "site", "resume")
     with consortium.researcher() as mara:
         assert consortium.small.name in run(mara, consortium.workflow, [dataset]).check().took_part
+
+
+def delivered(consortium: Consortium, hospital: Institution) -> int:
+    """How many steps over its dataset a hospital has delivered, by its own audit log."""
+    with consortium.steward(hospital) as there:
+        rows = there.audit(hospital.dataset).rows
+    return sum((row.kind, row.site_name) == ("result", hospital.name) for row in rows)
+
+
+def test_a_halt_at_the_home_of_who_asks_stops_what_she_asked_for_until_it_is_resumed(consortium: Consortium) -> None:
+    """Lost: a site that was halted goes on to order steps at others, to take what they deliver, and to pay."""
+    small, mark = consortium.small, secrets.token_hex(8)
+    workflow = publish_workflow(consortium.places, consortium.known, mark, long=0)
+    before = delivered(consortium, small)
+    with consortium.researcher() as mara, consortium.steward(consortium.known.institute) as steward:
+        tables = {"tables": [mara.dataset(small.dataset)]}
+        plan = mara.plan(workflow, tables, project=PROJECT, deadline="10m", budget="5")
+        submission = mara.submit(plan)
+        eventually(lambda: marked(mark, "python3") or None, "the step's process")
+        steward.halt("a doubt about the project")
+        try:
+            go_on(mark)
+            eventually(lambda: delivered(consortium, small) > before or None, "the hospital's result")
+            paused = mara.run(submission, 2)
+            assert (paused.state, paused.view.spent, len(paused.view.instances)) == ("running", 0, 2)
+            assert paused.reason.startswith("paused, this site is halted for everything: a doubt about the project")
+            again = mara.plan(workflow, tables, project=PROJECT, deadline="10m", budget="5")
+            with pytest.raises(Denied, match="this site is halted for everything: a doubt about the project"):
+                mara.submit(again)
+            assert [each.submission for each in mara.runs() if not each.done] == [submission]
+        finally:
+            steward.halt("it was none", resume=True)
+        ended = mara.wait(submission, SECONDS).check()
+        assert small.name in ended.took_part
+        steward.halt("another doubt")
+        try:
+            with pytest.raises(Denied, match="another doubt"):
+                mara.result(submission)
+        finally:
+            steward.halt("it was none", resume=True)
+        assert b"mean" in mara.result(submission)

@@ -249,7 +249,9 @@ class Node:
             site.did, consortium, means, self.witness, self.freshness, self.index, self._replicas, feeding
         )
         self.replicator._quota = SmallQuota(self.clock.now)
-        dispatcher = Dispatcher(key, self.index, site.disk.journal, self.control, SimulatedReceiving(), self.clock)
+        dispatcher = Dispatcher(
+            key, self.index, site.disk.journal, self.control, SimulatedReceiving(), self.book.halts, self.clock
+        )
         self.bus = self.bus_class(
             site.did,
             self.index,

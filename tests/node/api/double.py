@@ -25,6 +25,7 @@ from catalog.multiproof import prove_many
 from catalog.origin import LogName, origin_of
 from catalog.project import ProjectRef
 from node.api import schema
+from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.keyfile import Identity
 from node.message import Halt, Opening, Row, Who, WhoAnswer
@@ -135,7 +136,7 @@ class MemorySite:
     async def sign_epoch(self, request: schema.SignEpoch) -> schema.FoundingView:
         raise Denied("this double signs nothing")
 
-    async def epochs(self) -> schema.EpochsView:
+    async def epochs(self) -> EpochsView:
         members = (Member(site=self.name, root=self.root.did), Member(site="Away", root=AWAY.did))
         epoch = Epoch(
             consortium="Test",
@@ -148,7 +149,7 @@ class MemorySite:
             protocol=(1, 1),
             signatures={},
         )
-        return schema.EpochsView(
+        return EpochsView(
             epoch=epoch,
             consortium=CONSORTIUM,
             pending=(),

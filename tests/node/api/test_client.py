@@ -16,7 +16,7 @@ import pytest
 
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
-from catalog.error import BadInput, Denied, NotFound, Unreachable, VerificationFailed
+from catalog.error import BadInput, Conflict, Denied, NotFound, Unreachable, VerificationFailed
 from catalog.key import check
 from node.api.client import Node
 from node.api.quantity import micros, moment, money
@@ -52,13 +52,37 @@ def project(anna: Node) -> Cid:
 
 def test_a_dataset_is_signed_by_the_steward_and_replaces_its_own_version(anna: Node, running: Running) -> None:
     first = anna.publish_dataset("/data/table.csv", "Table", description="first")
-    second = anna.publish_dataset("/data/table.csv", "Table", description="second")
-    assert first.cid == second.cid
     assert first.cid.is_keyed
-    assert running.site.bodies[second.index].previous == first.index
+    index = anna.change_dataset("Table", description="second")
+    assert running.site.bodies[index].previous == first.index
     (listing,) = anna.datasets()
-    assert listing.fields.description == "second"
+    assert (listing.fields.name, listing.fields.purposes, listing.fields.description) == ("Table", (HMB,), "second")
     assert list(listing.fields.label.owners) == [running.site.root.did]
+    with pytest.raises(BadInput, match="nothing of «Table» would change"):
+        anna.change_dataset("Table", purposes=(HMB,))
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"purposes": ("DUO:0000042",)}, "purposes: «DUO:0000006», not «DUO:0000042»"),
+        ({"name": "Other"}, "name: «Table», not «Other»"),
+        ({"description": "others"}, "description: «», not «others»"),
+    ],
+)
+def test_publishing_the_same_data_again_changes_nothing_that_was_said_of_them(
+    anna: Node, running: Running, changed: dict[str, str], told: str
+) -> None:
+    """Lost: who publishes a file anew, and leaves a --purpose out, lets everybody use it for something else."""
+    first = anna.publish_dataset("/data/table.csv", "Table")
+    before = len(running.site.bodies)
+    again = anna.publish_dataset("/data/table.csv", "Table")
+    assert again == first
+    with pytest.raises(Conflict, match="nothing was changed") as refused:
+        anna.publish_dataset("/data/table.csv", **({"name": "Table"} | changed))  # type: ignore[arg-type]
+    assert told in str(refused.value)
+    assert f"comity dataset change {first.cid}" in str(refused.value)
+    assert len(running.site.bodies) == before
 
 
 def test_open_data_have_an_open_label(anna: Node) -> None:

@@ -558,13 +558,59 @@ def test_an_epoch_is_adopted_with_more_than_half_is_durable_and_puts_who_left_ou
         assert anna.member.epoch is not None
         assert anna.member.epoch.number == 1
         assert anna.member.site_of(dora.node.did) is None
-        assert "no member" in anna.index.site(dora.root.did).stale
+        assert anna.index.site(dora.root.did).stale == "it left the consortium in epoch 1"
         assert await dora.member.advance()
         assert dora.member.nodes == {}
         await anna.restart()
         assert anna.member.epoch.number == 1
         assert anna.member.site_of(dora.node.did) is None
         assert anna.member.site_of(bruno.node.did) == bruno.root.did
+
+    play(story)
+
+
+def test_who_was_put_out_learns_it_from_any_member_by_the_signatures_and_nothing_after_it(play):
+    """Lost: a site that was cut off before it had read the signatures asks for ever, and calls the others unreachable.
+
+    Or a single member makes it believe that it was put out; or who left goes on hearing what the members decide.
+    """
+
+    async def story(town: Town) -> None:
+        sites = await founded(town, "Anna", "Bruno", "Clara", "Dora")
+        anna, bruno, clara, dora = sites
+        first = anna.member.epoch
+        assert first is not None
+        left = [member for member in first.members if member.root != dora.root.did]
+        document = next_epoch(first, left, gone={dora.root.did: 1})
+        alone = structs.replace(document, signatures={anna.root.did: anna.root.sign(epoch_message(document))})
+        with pytest.raises(VerificationFailed, match="signed by 1 member;"):
+            await dora.member.hear([alone])
+        assert not await dora.member.hear(anna.member.told(dora.node.did, 1).epochs)
+        assert dora.member.left is None
+        for by in (anna, bruno, clara):
+            proposes([anna], by, document)
+        assert await anna.member.advance()
+        second = anna.member.epoch
+        assert second is not None
+        for by in (anna, bruno):
+            proposes([anna], by, next_epoch(second, second.members, floor="forbid(principal, action, resource);"))
+        assert await anna.member.advance()
+        assert anna.member.former == {dora.root.did: 1}
+        assert anna.index.site(dora.root.did).stale == "it left the consortium in epoch 1"
+        assert anna.member.names[dora.root.did] == "Dora"
+        assert dora.root.did not in anna.member.members
+        assert [each.number for each in anna.member.told(bruno.node.did, 1).epochs] == [1, 2]
+        told = anna.member.told(dora.node.did, 1)
+        assert ([each.number for each in told.epochs], told.members) == ([1], ())
+        with pytest.raises(NotFound):
+            anna.member.told(town.site("Eve").node.did, 0)
+        assert await dora.member.hear(told.epochs)
+        for restarted in (False, True):
+            if restarted:
+                await dora.restart()
+            assert (dora.member.left, dora.member.nodes) == (1, {})
+            assert dora.member.members == {each.root.did: each.name for each in sites}
+        assert anna.member.told(dora.node.did, 2).epochs == ()
 
     play(story)
 
