@@ -1,20 +1,21 @@
 """Reading one leaf and its body, by themselves: what they say before anybody asks whether it counts.
 
 That a body is canonical and signed by its actor is most of what indexing costs and depends on nothing else. So it is
-apart (:func:`prove`), and may be done elsewhere, for many bodies at once, before :func:`read_leaf`.
+apart, and may be done by another process of this node, for many leaves at once (:func:`pack`, :func:`unpack`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
-from catalog.body import MAX_BODY, Body, message_in, read_body
-from catalog.dagcbor import convert, encode, glance
-from catalog.entry import Entry, read_entry
+from catalog.body import Body, fields_of, message_in, read_body
+from catalog.cid import Cid
+from catalog.dagcbor import encode
+from catalog.entry import KINDS, Entry, read_entry
 from catalog.error import VerificationFailed
 from catalog.key import check, verify
 from catalog.leaf import kind_in
@@ -25,13 +26,6 @@ DIGEST_BYTES: Final = 16
 def digest_of(body: bytes) -> bytes:
     """By which the bytes of a body are known again that were read and counted: 16 bytes."""
     return sha256(body).digest()[:DIGEST_BYTES]
-
-
-class Proof(NamedTuple):
-    """What is wrong with a body by itself: nothing if ``fault`` is empty; ``readable`` if it is a body at all."""
-
-    readable: bool = True
-    fault: str = ""
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
@@ -51,45 +45,32 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     digest: bytes = b""
 
 
-def prove(data: bytes) -> Proof:
-    """Whether these bytes are a body in its canonical form, signed by the actor that it names."""
-    try:
-        body = read_body(data)
-    except VerificationFailed as error:
-        return Proof(readable=False, fault=str(error))
-    try:
-        verify(body.actor, message_in(data), body.sig)
-    except VerificationFailed as error:
-        return Proof(fault=str(error))
-    return Proof()
+def read_leaf(site: str, index: int, leaf: bytes, data: bytes | None) -> Reading:
+    """Read leaf ``index`` of the catalog of ``site`` and the bytes of its body, if they are here.
 
-
-def read_leaf(site: str, index: int, leaf: bytes, body: bytes | None, proof: Proof) -> Reading:
-    """Read leaf ``index`` of the catalog of ``site``, of whose body ``proof`` is what :func:`prove` said.
-
-    What does not decode is a fault, and never an error.
+    What does not decode, or is not signed by the actor that it names, is a fault, and never an error.
     """
     try:
         kind = kind_in(leaf)
     except VerificationFailed as error:
         return Reading(index, "", fault=str(error), unread=True)
-    if body is None or proof.fault:
-        return Reading(index, kind, fault=proof.fault, unread=body is None or not proof.readable)
+    if data is None:
+        return Reading(index, kind, unread=True)
     try:
-        entry = read_entry(site, index, kind, convert(Body, glance(body, MAX_BODY)))
+        body = read_body(data)
+    except VerificationFailed as error:
+        return Reading(index, kind, fault=str(error), unread=True)
+    try:
+        verify(body.actor, message_in(data), body.sig)
+        entry = read_entry(site, index, kind, body)
     except VerificationFailed as error:
         return Reading(index, kind, fault=str(error))
-    return Reading(index, kind, entry, digest=digest_of(body))
+    return Reading(index, kind, entry, digest=digest_of(data))
 
 
-def read_leaves(
-    site: str, start: int, rows: Sequence[tuple[bytes, bytes | None]], proofs: Sequence[Proof]
-) -> list[Reading]:
+def read_leaves(site: str, start: int, rows: Sequence[tuple[bytes, bytes | None]]) -> list[Reading]:
     """Read consecutive leaves with their bodies, from leaf ``start`` on."""
-    return [
-        read_leaf(site, start + offset, leaf, body, proof)
-        for offset, ((leaf, body), proof) in enumerate(zip(rows, proofs, strict=True))
-    ]
+    return [read_leaf(site, index, leaf, body) for index, (leaf, body) in enumerate(rows, start)]
 
 
 def read_signed(site: str, index: int, kind: str, body: Body) -> Reading:
@@ -100,3 +81,80 @@ def read_signed(site: str, index: int, kind: str, body: Body) -> Reading:
     except VerificationFailed as error:
         return Reading(index, kind, fault=str(error))
     return Reading(index, kind, entry, digest=digest_of(encode(body)))
+
+
+# --- from one process of this node to another ------------------------------------------------------------------------
+
+
+class _PackedEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What differs between entries of one log and one kind."""
+
+    actor: str
+    audience: tuple[str, ...] | None
+    previous: int | None
+    at: int
+    fields: dict[str, Any]
+    sig: bytes
+    subject: str
+
+
+class _Packed(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A :class:`Reading` without its place."""
+
+    kind: str
+    entry: _PackedEntry | None
+    fault: str
+    unread: bool
+    digest: bytes
+
+
+def pack(readings: Sequence[Reading]) -> bytes:
+    """Consecutive readings of one log as bytes, for another process of the same node alone: nobody verifies them."""
+    return _PACKER.encode([_packed(reading) for reading in readings])
+
+
+def unpack(site: str, start: int, data: bytes) -> list[Reading]:
+    """What one :func:`pack` made of the readings from leaf ``start`` of the log of ``site`` on."""
+    return [_unpacked(site, index, packed) for index, packed in enumerate(_UNPACKER.decode(data), start)]
+
+
+def _packed(reading: Reading) -> _Packed:
+    entry = reading.entry
+    packed = None
+    if entry is not None:
+        body = entry.body
+        packed = _PackedEntry(body.actor, body.audience, body.previous, body.at, body.fields, body.sig, entry.subject)
+    return _Packed(reading.kind, packed, reading.fault, reading.unread, reading.digest)
+
+
+def _unpacked(site: str, index: int, packed: _Packed) -> Reading:
+    kind, told = packed.kind, packed.entry
+    if told is None:
+        return Reading(index, kind, fault=packed.fault, unread=packed.unread)
+    body = Body(
+        kind=kind,
+        site=site,
+        actor=told.actor,
+        audience=told.audience,
+        previous=told.previous,
+        at=told.at,
+        fields=told.fields,
+        sig=told.sig,
+    )
+    entry = Entry(site, index, body, fields_of(body, KINDS[kind].fields), told.subject)
+    return Reading(index, kind, entry, digest=packed.digest)
+
+
+def _write_link(value: object) -> msgspec.msgpack.Ext:
+    if isinstance(value, Cid):
+        return msgspec.msgpack.Ext(_LINK, bytes(value))
+    raise TypeError(f"a {type(value).__name__} stands in no body")
+
+
+def _read_link(_code: int, data: memoryview) -> Cid:
+    return Cid.from_bytes(bytes(data))
+
+
+_LINK: Final = 1
+_PACKER: Final = msgspec.msgpack.Encoder(enc_hook=_write_link)
+_UNPACKER: Final = msgspec.msgpack.Decoder(list[_Packed], ext_hook=_read_link)

@@ -1,4 +1,4 @@
-"""The process behind :mod:`node.site.provers`: lists of bodies in, what is wrong with each out, until its input ends.
+"""The process behind :mod:`node.site.provers`: leaves with their bodies in, what they say out, until its input ends.
 
 It knows no key and opens no file, so a body that some decoder stumbles over does no more than end it.
 """
@@ -10,9 +10,10 @@ from typing import IO, Final
 
 import msgspec
 
-from catalog.reading import prove
+from catalog.reading import pack, read_leaves
 
 _HEAD: Final = 4
+_ASKED: Final = msgspec.msgpack.Decoder(tuple[str, int, list[tuple[bytes, bytes | None]]])
 
 
 def write_frame(file: IO[bytes], data: bytes) -> None:
@@ -32,8 +33,8 @@ def read_frame(file: IO[bytes]) -> bytes | None:
 def serve(source: IO[bytes], target: IO[bytes]) -> None:
     """Answer until ``source`` ends."""
     while (data := read_frame(source)) is not None:
-        bodies = msgspec.msgpack.decode(data, type=list[bytes])
-        write_frame(target, msgspec.msgpack.encode([prove(body) for body in bodies]))
+        site, start, rows = _ASKED.decode(data)
+        write_frame(target, pack(read_leaves(site, start, rows)))
 
 
 if __name__ == "__main__":

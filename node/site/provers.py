@@ -1,4 +1,4 @@
-"""Processes that check whether bodies are canonical and signed, which is most of what indexing a catalog costs.
+"""Processes that read leaves and check whether their bodies are canonical and signed, most of what indexing costs.
 
 In threads the checks would wait for each other and for everything else that this node computes, since a thread that
 verifies gives up the interpreter and gets it back late. The processes are :mod:`node.site.prover`.
@@ -16,7 +16,7 @@ import msgspec
 import trio
 
 from catalog.error import ComityError
-from catalog.reading import Proof, Reading, prove, read_leaves
+from catalog.reading import Reading, read_leaves, unpack
 from node.site.prover import read_frame, write_frame
 from node.site.together import aside
 
@@ -24,7 +24,7 @@ MOST: Final = 4
 """Processes at most; as many as there are processors, if those are fewer."""
 
 PART: Final = 256
-"""Bodies that one process checks at once, some 20 ms. Fewer are checked in a thread."""
+"""Leaves that one process reads at once, some 20 ms. Fewer are read in a thread."""
 
 IDLE_SECONDS: Final = 10.0
 """How long processes that have nothing to do are kept."""
@@ -38,18 +38,18 @@ class _Prover:
             [sys.executable, "-m", "node.site.prover"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
-    def prove(self, bodies: Sequence[bytes]) -> list[Proof]:
+    def read(self, asked: bytes) -> bytes:
         if self._process.stdin is None or self._process.stdout is None:
             raise ComityError("a process that checks signatures has no pipes")
         try:
-            write_frame(self._process.stdin, msgspec.msgpack.encode(bodies))
+            write_frame(self._process.stdin, asked)
             answer = read_frame(self._process.stdout)
         except OSError:
             answer = None
         if answer is None:
             self.close()
             raise ComityError("a process that checks signatures ended by itself; see how much memory is left here")
-        return msgspec.msgpack.decode(answer, type=list[Proof])
+        return answer
 
     def close(self) -> None:
         """Let the process end by closing its input, which also ends it when this node is killed."""
@@ -70,10 +70,27 @@ class Provers:
         Raises:
             ComityError: a process that was checking ended.
         """
-        bodies = [body for _, body in rows if body is not None]
-        found = iter(await self._prove(bodies))
-        proofs = [Proof() if body is None else next(found) for _, body in rows]
-        return await aside(lambda: read_leaves(site, start, rows, proofs))
+        if len(rows) < PART:
+            return await aside(lambda: read_leaves(site, start, rows))
+        parts = range(0, len(rows), PART)
+        found: dict[int, list[Reading]] = {}
+        failed: list[ComityError] = []
+
+        async def one(first: int) -> None:
+            asked = msgspec.msgpack.encode((site, start + first, rows[first : first + PART]))
+            try:
+                answer = await self._ask(asked)
+            except ComityError as error:
+                failed.append(error)
+            else:
+                found[first] = await aside(lambda: unpack(site, start + first, answer))
+
+        async with trio.open_nursery() as nursery:
+            for first in parts:
+                nursery.start_soon(one, first)
+        if failed:
+            raise failed[0]
+        return [reading for first in parts for reading in found[first]]
 
     async def run(self) -> None:
         """End processes that are not needed any more; until cancelled."""
@@ -88,32 +105,12 @@ class Provers:
         for prover in idle:
             await trio.to_thread.run_sync(prover.close)
 
-    async def _prove(self, bodies: Sequence[bytes]) -> list[Proof]:
-        if len(bodies) < PART:
-            return await aside(lambda: [prove(body) for body in bodies])
-        parts = [bodies[start : start + PART] for start in range(0, len(bodies), PART)]
-        found: dict[int, list[Proof]] = {}
-        failed: list[ComityError] = []
-
-        async def one(place: int) -> None:
-            try:
-                found[place] = await self._prove_part(parts[place])
-            except ComityError as error:
-                failed.append(error)
-
-        async with trio.open_nursery() as nursery:
-            for place in range(len(parts)):
-                nursery.start_soon(one, place)
-        if failed:
-            raise failed[0]
-        return [proof for place in range(len(parts)) for proof in found[place]]
-
-    async def _prove_part(self, bodies: Sequence[bytes]) -> list[Proof]:
+    async def _ask(self, asked: bytes) -> bytes:
         async with self._turns:
             prover = self._idle.pop() if self._idle else await trio.to_thread.run_sync(_Prover)
             # Not to be cancelled in the middle: the next part's answer would be this one's.
             with trio.CancelScope(shield=True):
-                proofs = await trio.to_thread.run_sync(prover.prove, bodies)
+                answer = await trio.to_thread.run_sync(prover.read, asked)
             self._idle.append(prover)
             self._used = trio.current_time()
-            return proofs
+            return answer

@@ -21,7 +21,7 @@ from catalog.member import KeyFields, Role
 from catalog.offer import OfferFields
 from catalog.policy import PolicyFields
 from catalog.project import ProjectRef
-from catalog.reading import Proof, prove, read_leaf
+from catalog.reading import read_leaf
 from catalog.revoke import RevokeFields, subject_of
 from catalog.versions import HeldVersions, Versions
 from catalog.withdraw import WithdrawFields
@@ -37,7 +37,7 @@ ISSUERS = st.sampled_from((STEWARD, SECOND, RESEARCHER))
 PERSONS = st.sampled_from((SECOND, RESEARCHER))
 HANDS = st.sampled_from((STEWARD, STEWARD, RESEARCHER, RESEARCHER, *KEYS))
 
-proven = lru_cache(maxsize=4096)(prove)
+read = lru_cache(maxsize=4096)(read_leaf)
 
 
 @cache
@@ -92,7 +92,7 @@ class LogMachine(RuleBasedStateMachine):
         leaf = encode_leaf(seal(ORIGIN, 1, kind, data, SALT))
         index = len(self.log)
         self.log.append((leaf, data))
-        entry = self.index.take(read_leaf(ROOT.did, index, leaf, data, proven(data)))
+        entry = self.index.take(read(ROOT.did, index, leaf, data))
         self.judge(entry, kind, fields, by, place, right)
 
     def is_written(self, entry: Entry) -> bool:
@@ -189,7 +189,7 @@ class LogMachine(RuleBasedStateMachine):
         """Feed an index the log from leaf ``start`` on, ``without`` the bodies at some places."""
         for place, (leaf, data) in enumerate(self.log[start:], start):
             body = None if place in without else data
-            index.take(read_leaf(ROOT.did, place, leaf, body, Proof() if body is None else proven(body)))
+            index.take(read(ROOT.did, place, leaf, body))
 
 
 class IndexMachine(LogMachine):
@@ -242,7 +242,7 @@ class IndexMachine(LogMachine):
         leaf = data if len(data) % 2 else encode_leaf(seal(ORIGIN, 1, "policy", data, SALT))
         self.log.append((leaf, data))
         self.unread.add(index)
-        assert self.index.take(read_leaf(ROOT.did, index, leaf, data, proven(data))) is None
+        assert self.index.take(read(ROOT.did, index, leaf, data)) is None
         assert self.index.faults[index]
 
 

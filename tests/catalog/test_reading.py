@@ -10,9 +10,10 @@ from catalog.dagcbor import encode
 from catalog.key import PrivateKey, message_of, signed
 from catalog.leaf import encode_leaf, seal
 from catalog.policy import PolicyFields
-from catalog.reading import Proof, prove, read_leaf
+from catalog.reading import pack, read_leaf, unpack
 
 ROOT, STEWARD, OTHER = (PrivateKey(bytes([number]) * 32) for number in (1, 2, 3))
+LEAF = encode_leaf(seal("x", 0, "policy", b"", bytes(32)))
 
 
 def body(**changes: object):
@@ -25,7 +26,9 @@ def test_what_is_cut_out_of_a_body_is_what_was_signed(at, previous, text):
     """Lost: a signature that holds over other bytes than the body's."""
     made = body(at=at, previous=previous, fields={"text": text})
     assert message_in(encode(made)) == message_of(made)
-    assert prove(encode(made)) == Proof()
+    reading = read_leaf(ROOT.did, 0, LEAF, encode(made))
+    assert (reading.fault, reading.unread, reading.entry and reading.entry.body) == ("", False, made)
+    assert unpack(ROOT.did, 0, pack([reading])) == [reading]
 
 
 @pytest.mark.parametrize("at", [0, 23, 24, 255, 256, 65_535, 65_536, (1 << 32) - 1, 1 << 32, (1 << 63) - 1])
@@ -38,16 +41,15 @@ def test_what_is_no_body_and_what_is_not_signed_are_told_apart():
     """Lost: a later version is refused because the one before it could not be read, or counts over a forged one."""
     good = encode(body())
     for data in (b"", b"\xff", good[:-1], good + b"\0", encode({"at": 1})):
-        assert prove(data).readable is False
+        reading = read_leaf(ROOT.did, 0, LEAF, data)
+        assert (reading.entry, bool(reading.fault), reading.unread) == (None, True, True)
     for forged in (structs.replace(body(), at=2), structs.replace(body(), actor=OTHER.did)):
-        proof = prove(encode(forged))
-        assert (proof.readable, bool(proof.fault)) == (True, True)
-    leaf = encode_leaf(seal("x", 0, "policy", good, bytes(32)))
-    assert read_leaf(ROOT.did, 0, leaf, good, Proof()).entry is not None
-    assert read_leaf(ROOT.did, 0, leaf, good, Proof(fault="forged")).entry is None
-    assert read_leaf(OTHER.did, 0, leaf, good, Proof()).fault == "entry 0 was written for another site's log"
-    assert read_leaf(ROOT.did, 0, b"x", good, Proof()).unread
-    assert read_leaf(ROOT.did, 0, leaf, None, Proof()).unread
+        reading = read_leaf(ROOT.did, 0, LEAF, encode(forged))
+        assert (reading.entry, bool(reading.fault), reading.unread) == (None, True, False)
+    assert read_leaf(ROOT.did, 0, LEAF, good).entry is not None
+    assert read_leaf(OTHER.did, 0, LEAF, good).fault == "entry 0 was written for another site's log"
+    assert read_leaf(ROOT.did, 0, b"x", good).unread
+    assert read_leaf(ROOT.did, 0, LEAF, None).unread
 
 
 @given(st.binary(max_size=80))

@@ -21,7 +21,7 @@ from catalog.member import KeyFields
 from catalog.note import parse_line, parse_note
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields
-from catalog.reading import Proof, Reading, prove, read_leaf
+from catalog.reading import Reading, read_leaf
 from node.message import MAX_MESSAGE, AddCheckpoint, Added, Reply, read_question
 from privacy.decision import Action
 from tests.simulation.consortium import CIDS, Consortium, Site, Stance
@@ -90,8 +90,7 @@ class Readings:
     def read(self, site: str, index: int, leaf: bytes, body: bytes | None) -> Reading:
         key = (site, index, leaf, body)
         if key not in self._known:
-            proof = Proof() if body is None else prove(body)
-            self._known[key] = read_leaf(site, index, leaf, body, proof)
+            self._known[key] = read_leaf(site, index, leaf, body)
         return self._known[key]
 
 
