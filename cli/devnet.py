@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from catalog.error import ComityError
 from catalog.plural import counted
 from cli.output import say, show, table, working
 from cli.session import Session, Verbs, pass_session
@@ -55,8 +56,19 @@ def status(session: Session) -> None:
     show(session, view, lambda: _tell(view))
 
 
+def _handles(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """The devnet's sites, for completion in a shell; none where no devnet is up."""
+    from devnet import command
+
+    try:
+        found = command.status().sites
+    except ComityError:
+        return []
+    return [each.handle for each in found if each.handle.startswith(begun)]
+
+
 @group.command()
-@click.argument("name")
+@click.argument("name", shell_complete=_handles)
 @pass_session
 def env(session: Session, name: str) -> None:
     """Print the exports for a shell that is to act at a site, for eval "$(comity devnet env NAME)"."""
@@ -68,7 +80,7 @@ def env(session: Session, name: str) -> None:
 
 @group.command()
 @click.argument("what", type=click.Choice(["kill", "stop", "resume"]))
-@click.argument("name")
+@click.argument("name", shell_complete=_handles)
 @pass_session
 def fault(session: Session, what: str, name: str) -> None:
     """Kill the node of the site NAME, stop it cleanly, or start it again (resume)."""

@@ -12,7 +12,8 @@ from typing import Final
 import click
 
 from catalog.error import ComityError
-from cli.session import Session, Verb
+from cli.output import show
+from cli.session import Session, Verb, pass_session, persons_here
 
 INTERRUPTED: Final = 130
 """What the command ends with after Ctrl-C, as a shell reports it."""
@@ -61,7 +62,14 @@ class Root(click.Group):
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--site", metavar="DIR|URL", envvar="COMITY_SITE", help="The site's folder, or its node's address.")
-@click.option("--as", "person", metavar="PERSON", envvar="COMITY_PERSON", help="Whose key signs.")
+@click.option(
+    "--as",
+    "person",
+    metavar="PERSON",
+    envvar="COMITY_PERSON",
+    help="Whose key signs.",
+    shell_complete=persons_here,
+)
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @click.version_option(package_name="comity", message="%(prog)s %(version)s")
 @click.pass_obj
@@ -79,7 +87,8 @@ def root(session: Session, site: str | None, person: str | None, as_json: bool) 
 
 @root.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
+@pass_session
+def completion(session: Session, shell: str) -> None:
     """Print the completion script of a shell.
 
     For bash: comity completion bash > ~/.local/share/bash-completion/completions/comity
@@ -91,7 +100,8 @@ def completion(shell: str) -> None:
         raise click.UsageError(f"no completion for {shell}")
     # The script itself: click's own `source` would start the shell to ask its version.
     made = found(root, {}, "comity", "_COMITY_COMPLETE")
-    print(made.source_template % made.source_vars())
+    script = made.source_template % made.source_vars()
+    show(session, {"shell": shell, "script": script}, lambda: print(script))
 
 
 def run(arguments: Sequence[str]) -> int:

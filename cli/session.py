@@ -55,6 +55,13 @@ pass_session = click.make_pass_decorator(Session)
 """Gives a verb its session as first argument."""
 
 
+def persons_here(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """The names of people whose keys lie here, for completion in a shell."""
+    from node.api.person import Persons
+
+    return [name for name in Persons.here().names() if name.startswith(begun)]
+
+
 class Verb(click.Command):
     """A verb: every one takes the options of ``comity`` itself, after it as well as before."""
 
@@ -64,10 +71,10 @@ class Verb(click.Command):
             click.Option(["--json"], is_flag=True, expose_value=False, callback=_wants_json, help="Answer in JSON.")
         )
         self.params += [
-            click.Option([name], hidden=True, expose_value=False, callback=callback, help=told)
-            for name, callback, told in (
-                ("--site", _wants_site, "The site's folder, or its node's address."),
-                ("--as", _wants_person, "Whose key signs."),
+            click.Option([name], hidden=True, expose_value=False, callback=callback, help=told, shell_complete=complete)
+            for name, callback, told, complete in (
+                ("--site", _wants_site, "The site's folder, or its node's address.", None),
+                ("--as", _wants_person, "Whose key signs.", persons_here),
             )
         ]
 

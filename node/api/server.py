@@ -228,13 +228,14 @@ def _config() -> Config:
 
 
 async def _listen(address: Address) -> Sequence[trio.SocketListener]:
-    where = f"{address.host} port {address.port}"
     try:
         return await trio.open_tcp_listeners(address.port, host=address.host)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise Conflict(f"{where} is in use; stop what uses it, or set another port under [api]") from error
-        raise BadInput(f"cannot listen on {where}: {error.strerror}; set another address under [api]") from error
+            told = f"port {address.port} on {address.host} is in use; stop what uses it, or set another under [api]"
+            raise Conflict(told) from error
+        told = f"cannot listen on {address.host} port {address.port}: {error.strerror}; set another under [api]"
+        raise BadInput(told) from error
 
 
 def _now() -> int:

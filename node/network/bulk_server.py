@@ -91,8 +91,10 @@ async def _listen(host: str, port: int) -> Sequence[trio.SocketListener]:
         return await trio.open_tcp_listeners(port, host=host)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise Conflict(f"port {port} on {host} is in use; stop what uses it, or set another port") from error
-        raise BadInput(f"cannot listen on {host} port {port}: {error.strerror}; set another address") from error
+            raise Conflict(
+                f"port {port} on {host} is in use; stop what uses it, or set another under [bulk]"
+            ) from error
+        raise BadInput(f"cannot listen on {host} port {port}: {error.strerror}; set another under [bulk]") from error
 
 
 async def _shake_hands(tls: trio.SSLStream) -> bool:

@@ -181,7 +181,8 @@ class ControlNetwork:
             if error.errno == errno.EADDRINUSE:
                 raise Conflict(f"port {where} is in use; stop what uses it, or set another under [control]") from error
             raise BadInput(
-                f"cannot listen for control connections on port {where}: {error.strerror or error}"
+                f"cannot listen on {self._settings.host} port {self._settings.port}: {error.strerror or error};"
+                " set another under [control]"
             ) from error
 
     async def _run(self, listeners: Sequence[trio.SocketListener], started: trio.Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -347,7 +348,22 @@ def test_a_workflow_is_checked_without_a_node(tmp_path: Path, capsys: pytest.Cap
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script_for_each_shell(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["completion", shell]) == 0
-    assert "_COMITY_COMPLETE" in capsys.readouterr().out
+    script = capsys.readouterr().out
+    assert "_COMITY_COMPLETE" in script
+    assert answer(capsys, "completion", shell) == {"shell": shell, "script": script.removesuffix("\n")}
+
+
+@pytest.mark.parametrize("words", ["comity --as Sis", "comity dataset list --as Sis"])
+def test_completion_knows_the_people_whose_keys_lie_here(anna: list[str], words: str) -> None:
+    """Lost: whoever acts for several people types their names, and signs as the wrong one."""
+    assert anna
+    given = words.split()
+    environment = {"_COMITY_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(given) - 1)}
+    told = subprocess.run(
+        [sys.executable, "-c", "from cli.main import root; root.main(prog_name='comity')"],
+        env={**os.environ, **environment}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert told.stdout.splitlines() == ["plain,Sister Agnes"], told.stderr
 
 
 def test_the_invitation_is_a_secret_file(anna: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
