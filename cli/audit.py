@@ -21,7 +21,11 @@ def group() -> None:
 
 def _asking(verb: Callable[..., None]) -> Callable[..., None]:
     """The options of everything that asks audit logs."""
-    strict = click.option("--strict", is_flag=True, help="Fail if a site gave no answer, or a row has no counterpart.")
+    strict = click.option(
+        "--strict",
+        is_flag=True,
+        help="Read all rows, whatever times they have; fail if a site gave no answer, or a row has no counterpart.",
+    )
     since = click.option("--since", metavar="TIME", help="Only what is not older: 2026-01-31, or 30d for 30 days ago.")
     until = click.option("--until", metavar="TIME", help="Only what is not newer.")
     return strict(since(until(verb)))
@@ -34,7 +38,8 @@ def _asking(verb: Callable[..., None]) -> Callable[..., None]:
 def who(session: Session, dataset: str, strict: bool, since: str | None, until: str | None) -> None:
     """Ask every member who accessed DATASET; each row is printed once its proof is verified."""
     with session.node() as node:
-        tell_rows(session, node, {"dataset": dataset}, node.audit_who(dataset, since=since, until=until), strict)
+        told = node.audit_who(dataset, since=since, until=until, whole=strict)
+        tell_rows(session, node, {"dataset": dataset}, told, strict)
 
 
 @group.command()
@@ -44,7 +49,8 @@ def who(session: Session, dataset: str, strict: bool, since: str | None, until: 
 def by(session: Session, person: str, strict: bool, since: str | None, until: str | None) -> None:
     """Ask every member what PERSON (a name, NAME@SITE or a key) did there."""
     with session.node() as node:
-        tell_rows(session, node, {"person": person}, node.audit_by(person, since=since, until=until), strict)
+        told = node.audit_by(person, since=since, until=until, whole=strict)
+        tell_rows(session, node, {"person": person}, told, strict)
 
 
 @group.command("log")
@@ -59,7 +65,7 @@ def whole_log(
     with session.node() as node:
         members = node.members()
         asked = [each.name for each in members] if everywhere else sites
-        told = node.audit_log(asked, since=since, until=until)
+        told = node.audit_log(asked, since=since, until=until, whole=strict)
         here = [each.name for each in members if each.here]
         tell_rows(session, node, {"sites": list(asked)}, told, strict, asked or here)
 

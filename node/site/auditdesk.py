@@ -38,6 +38,9 @@ FRESH_MILLIS = 10 * 60_000
 EVERYTHING = "*"
 """As which trail policy decides about rows that are about no dataset, and about reading a whole log."""
 
+LOOKED_THROUGH = 1000
+"""Rows at most that are looked at for one that the asker is shown."""
+
 MAX_OPEN = 256
 """Questions that are being answered at once; the one that was asked first is closed for one more."""
 
@@ -155,21 +158,29 @@ class AuditDesk:
         """From which row to which: one further at either end than what is asked for, so that none is missed."""
         ledger = self._book.ledger
         if who.subject is None:
-            return (self._last_before(who.since, upto) if who.since else 0), upto
+            return (self._last_before(who, asked, upto) if who.since else 0), upto
         older = ledger.older(who.subject, who.since, upto) if who.since else iter(())
         newer = ledger.newer(who.subject, who.until, upto) if who.until is not None else iter(())
         start = next((index for index in older if self._is_for(who, asked, self._log.peek(index))), 0)
         stop = next((index + 1 for index in newer if self._is_for(who, asked, self._log.peek(index))), upto)
         return start, stop
 
-    def _last_before(self, since: int, upto: int) -> int:
-        """The last row of the whole log that is older than ``since``, found by halving; erased ones count as older."""
+    def _last_before(self, who: Who, asked: _Asked, upto: int) -> int:
+        """The last row of the whole log that is older than what is asked for, and shown; the first if there is none.
+
+        It is found by halving, for times never fall. Of an erased row nobody knows the time: it is taken for older,
+        and if that was wrong, or no row with a body is near, the answer begins at the first row.
+        """
         low, high = 0, upto
         while high - low > 1:
             middle = (low + high) // 2
             data = self._log.peek(middle)
-            low, high = (middle, high) if data is None or read_body(data).at < since else (low, middle)
-        return low
+            low, high = (middle, high) if data is None or read_body(data).at < who.since else (low, middle)
+        for index in range(low, max(low - LOOKED_THROUGH, 0), -1):
+            data = self._log.peek(index)
+            if data is not None and self._is_for(who, asked, data):
+                return index if read_body(data).at < who.since else 0
+        return 0
 
     # --- who may ask what --------------------------------------------------------------------------------------------
 

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from catalog.cid import Cid
+from catalog.dagcbor import decode
 from cli.main import run
 from node.api import schema
 from node.api.person import Persons
 from node.keyfile import Identity
+from node.message import Who
 from tests.node.api.double import AWAY
 from tests.node.api.serving import Running
 
@@ -95,6 +97,25 @@ def test_whoever_must_know_all_is_told_whether_it_helps_to_ask_again(
     assert run([*asks, "--strict"]) == 3
     assert "Away refused, so the list may lack rows: it does not answer" in capsys.readouterr().err
     assert run(asks) == 0
+
+
+def test_whoever_must_know_all_asks_for_all_and_cuts_what_came(
+    running: Running, asks: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: rows that a site hides behind one of a false time, though its reader said that none may be missing."""
+    real, questions = running.site.answers, list[Who]()
+
+    def answers(person: str, request: schema.AskWho) -> AsyncGenerator[schema.SiteRows, None]:
+        questions.append(decode(Who, request.question))
+        return real(person, request)
+
+    running.site.answers = answers
+    assert run([*asks, "--since", "1h"]) == 0
+    assert run([*asks, "--since", "1h", "--strict"]) == 4
+    assert run([*asks, "--until", "2001-01-01", "--strict"]) == 4
+    assert [each.since > 0 for each in questions] == [True, False, False]
+    assert questions[2].until is None
+    assert "0 rows, each verified" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("quorum", "below"), [(1, ""), (2, "2 of them stand under checkpoints that fewer members")])
