@@ -180,7 +180,7 @@ class Trail:
     def _step(self, account: Account) -> _Step | None:
         match account.fields:
             case AccessFields() as access:
-                step = _Step(access.home, access.block, access.project, access.purpose)
+                step = _Step(access.home, access.block, access.project, access.purpose or "")
                 self._orders[account.site, access.order] = step
                 return step
             case ResultFields(order=order) | ReleaseFields(order=order):
