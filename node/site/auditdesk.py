@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import trio
 
@@ -26,6 +27,7 @@ from node.automator.book import AuditBook, Line
 from node.automator.decide import Judge
 from node.message import Opening, Row, Rows, Who, WhoAnswer
 from node.ports import Clock
+from node.quota import Bound, Quota
 from node.storage.stored import StoredLog
 from privacy.policy import decide
 from privacy.request import AuditRef, PersonAsker, See
@@ -37,6 +39,10 @@ PAGE_ROWS = 1000
 FRESH_MILLIS = 10 * 60_000
 EVERYTHING = "*"
 """As which trail policy decides about rows that are about no dataset, and about reading a whole log."""
+
+BY_PERSON: Final = Bound(500, 2_000, "more than {a_day} audit questions a day by one person; ask again in {wait}")
+BY_SITE: Final = Bound(2_000, 10_000, "more than {a_day} audit questions a day from one site; ask again in {wait}")
+"""Each question leaves two rows, some 2 KB: 20 MB a day from a member whose people do nothing but ask."""
 
 LOOKED_THROUGH = 1000
 """Rows at most that are looked at for one that the asker is shown."""
@@ -84,6 +90,7 @@ class AuditDesk:
         self._clock = clock
         self._covered = covered or self._at_hand
         self._open: OrderedDict[Cid, _Asked] = OrderedDict()
+        self._quota = Quota(clock.now)
 
     async def answer(self, question: Rows, asker: str) -> WhoAnswer:
         """The next page of rows, oldest first, for the person whose home site ``asker`` is.
@@ -93,7 +100,8 @@ class AuditDesk:
 
         Raises:
             Denied: the person may not ask this here. VerificationFailed: the question is not the person's, is old, or
-                was answered before. NotFound: it was not asked from its beginning since this node started.
+                was answered before. Denied, with how long to wait: the person, or all of their site, asked too much
+                of late. NotFound: it was not asked from its beginning since this node started.
         """
         who = question.who
         if who.site != asker:
@@ -110,6 +118,9 @@ class AuditDesk:
         person = self._check_asker(who)
         if self._book.ledger.asked(name):
             raise VerificationFailed("this question was answered already; ask anew")
+        self._quota.take(who.person, BY_PERSON)
+        if who.site != self._site:  # whoever looks after this log is not kept from it by others of their site
+            self._quota.take(who.site, BY_SITE)
         datasets = [who.dataset] if who.dataset is not None else []
         people = [each for each in (who.person, who.about) if each is not None]
         made: list[HeadMap] = []
