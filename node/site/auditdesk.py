@@ -40,9 +40,9 @@ FRESH_MILLIS = 10 * 60_000
 EVERYTHING = "*"
 """As which trail policy decides about rows that are about no dataset, and about reading a whole log."""
 
-BY_PERSON: Final = Bound(500, 2_000, "more than {a_day} audit questions a day by one person; ask again in {wait}")
-BY_SITE: Final = Bound(2_000, 10_000, "more than {a_day} audit questions a day from one site; ask again in {wait}")
-"""Each question leaves two rows, some 2 KB: 20 MB a day from a member whose people do nothing but ask."""
+BY_PERSON: Final = Bound(200, 1_000, "more than {a_day} audit questions a day by one person; ask again in {wait}")
+BY_SITE: Final = Bound(1_000, 5_000, "more than {a_day} audit questions a day from one site; ask again in {wait}")
+"""Each question leaves two rows, some 2 KB: 10 MB a day from a member whose people do nothing but ask."""
 
 LOOKED_THROUGH = 1000
 """Rows at most that are looked at for one that the asker is shown."""
