@@ -166,7 +166,7 @@ def prune(session: Session, directory: str | None) -> None:
 
 def _beside(unchecked: int, absent: int, erased: int) -> str:
     told = [
-        (unchecked, "cosignature", "by keys that are not known here"),
+        (unchecked, "cosignature", "by keys that are not known here, or were stolen"),
         (absent, "body", "not for this site"),
         (erased, "body", "erased"),
     ]

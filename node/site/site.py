@@ -33,7 +33,7 @@ from node.site.documents import ParsedDocuments
 from node.site.entrance import Entrance
 from node.site.materials import Materials
 from node.site.membership import Membership
-from node.site.reach import Reach
+from node.site.reach import Introducing, Reach
 from node.site.recollection import Recollection
 from node.site.replicas import Replicas
 from node.site.shelf import Shelf
@@ -188,7 +188,8 @@ class Site:
     async def hear(self, seconds: float = ASK_SECONDS) -> Heard:
         """Ask the members what they have seen of this site's logs."""
         others = [root for root in self.membership.nodes if root != self.root]
-        return await ask_members(self.reach, self.root, others, list(self.logs.values()), self.enough, seconds)
+        bulk = Introducing(self.reach, self.membership.directory)
+        return await ask_members(bulk, self.root, others, list(self.logs.values()), self.enough, seconds)
 
     @property
     def enough(self) -> int:
