@@ -9,7 +9,7 @@ import click
 
 from catalog.error import BadInput, VerificationFailed
 from catalog.plural import counted
-from cli.answer import tell_rows
+from cli.answer import Missing, asked_of, tell_rows
 from cli.output import pairs, say, show
 from cli.session import Session, Verbs, pass_session
 
@@ -55,7 +55,7 @@ def by(session: Session, person: str, strict: bool, since: str | None, until: st
 
 @group.command("log")
 @click.option("--of", "sites", multiple=True, metavar="SITE", help="Another member's log; may be given several times.")
-@click.option("--all", "everywhere", is_flag=True, help="The logs of all members.")
+@click.option("--all", "everywhere", is_flag=True, help="The logs of all members but those that only witness.")
 @_asking
 @pass_session
 def whole_log(
@@ -64,7 +64,7 @@ def whole_log(
     """Read all rows of this site's audit log, or of other members' as far as they allow it."""
     with session.node() as node:
         members = node.members()
-        asked = [each.name for each in members] if everywhere else sites
+        asked = asked_of(node) if everywhere else sites
         told = node.audit_log(asked, since=since, until=until, whole=strict)
         here = [each.name for each in members if each.here]
         tell_rows(session, node, {"sites": list(asked)}, told, strict, asked or here)
@@ -115,8 +115,7 @@ def verify(session: Session, directory: Path, root: str | None) -> None:
 @click.option("--csv", "table", type=click.Path(path_type=Path), metavar="FILE", help="A table.")
 @click.option("--who", "dataset", metavar="DATASET", help="Of all members, who accessed DATASET.")
 @click.option("--by", "person", metavar="PERSON", help="Of all members, what PERSON did.")
-@click.option("--since", metavar="TIME", help="Only what is not older.")
-@click.option("--until", metavar="TIME", help="Only what is not newer.")
+@_asking
 @pass_session
 def export(
     session: Session,
@@ -124,6 +123,7 @@ def export(
     table: Path | None,
     dataset: str | None,
     person: str | None,
+    strict: bool,
     since: str | None,
     until: str | None,
 ) -> None:
@@ -135,14 +135,16 @@ def export(
         raise BadInput("say where: either --fhir PLACE or --csv FILE; and at most one of --who and --by")
     sink = FhirFiles(fhir) if fhir is not None else Csv(table or Path())
     with session.node() as node:
-        done = write(node.audit_export(dataset=dataset, person=person, since=since, until=until), sink)
+        missing = Missing(asked_of(node) if dataset or person else [each.name for each in node.members() if each.here])
+        told = node.audit_export(dataset=dataset, person=person, since=since, until=until, whole=strict)
+        rows = write(told, sink, missing)
 
     def tell() -> None:
-        say(f"{counted(done.rows, 'row')} verified and written to {fhir or table}")
-        for each in done.lacking:
-            say(f"not in it: {each}")
+        say(f"{counted(rows, 'row')} verified and written to {fhir or table}; {missing.answered}.")
+        missing.say()
 
-    show(session, {"rows": done.rows, "lacking": done.lacking}, tell)
+    show(session, {"rows": rows, **missing.found}, tell)
+    missing.check(rows, strict)
 
 
 @group.command()

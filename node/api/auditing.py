@@ -36,7 +36,8 @@ class Auditor(Publisher):
     def audit_who(
         self, dataset: Cid | str, *, since: Moment | None = None, until: Moment | None = None, whole: bool = False
     ) -> Iterator[Told]:
-        """Who accessed a dataset: every member is asked, and its rows come oldest first, each once it is verified.
+        """Who accessed a dataset: every member is asked but those that only witness logs and hold no data; their rows
+        come oldest first, each once it is verified.
 
         ``since`` and ``until`` are times, or how long ago. What is outside is not asked for, and that nothing inside
         is missing then rests on the times in the rows, which are each site's own word. Where that is too little, the
@@ -46,13 +47,13 @@ class Auditor(Publisher):
             VerificationFailed: a row is not what it claims to be, or is left out; the message names site and place.
             NotFound: no such dataset for this person.
         """
-        return self._ask(self._dataset(dataset), None, _Range(since, until, whole), ())
+        return self._ask(self._dataset(dataset), None, _Range(since, until, whole), self.holding())
 
     def audit_by(
         self, person: str, *, since: Moment | None = None, until: Moment | None = None, whole: bool = False
     ) -> Iterator[Told]:
         """What a person (by name, ``NAME@SITE`` or key) did at every member, as :meth:`audit_who`."""
-        return self._ask(None, self._person(person), _Range(since, until, whole), ())
+        return self._ask(None, self._person(person), _Range(since, until, whole), self.holding())
 
     def audit_log(
         self,
@@ -74,6 +75,10 @@ class Auditor(Publisher):
         blanks = tuple(each for each in told if isinstance(each, Blanks))
         lone = tuple(each for each in told if isinstance(each, Lone))
         return AuditTable(self._dataset(dataset), tuple(rows), away, blanks, lone)
+
+    def holding(self) -> tuple[str, ...]:
+        """The root keys of the members that may hold data, whose audit logs are asked after these."""
+        return tuple(each.site for each in self.members() if not each.witness_only)
 
     def _dataset(self, name: Cid | str) -> Cid:
         """A dataset that is published, or by its CID one that no longer is."""
@@ -112,7 +117,8 @@ class Auditor(Publisher):
         did = None if person is None else self._person(person)
         cid = None if dataset is None else self._dataset(dataset)
         question, trail = self._trail(cid, did, _Range(since, until, whole), proofs=True)
-        for answer in self.answers(question, () if dataset is not None or did is not None else (self.site,)):
+        everywhere = dataset is not None or did is not None
+        for answer in self.answers(question, self.holding() if everywhere else (self.site,)):
             yield from trail.verified(answer)
         yield from ((told, None) for told in trail.rest())
 
