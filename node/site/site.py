@@ -17,6 +17,7 @@ from catalog.member import Member
 from catalog.origin import LogName
 from node.admission import Announcement
 from node.automator.counterpart import Received
+from node.automator.decide import Judge
 from node.automator.hold import Holdings
 from node.config import Folder, site_diseases
 from node.execute.sandbox import Sandbox
@@ -102,6 +103,7 @@ class Site:
             lambda owner: quorum_of(self.membership, owner),
             lambda root: self.membership.names.get(root, root),
         )
+        self.judge = Judge(self.index.site(self.root), self.index, self.config.name, "", self.freshness, self.diseases)
         self.shelf = Shelf(
             self.root,
             self.membership,
@@ -111,6 +113,7 @@ class Site:
             self.blobs,
             self.holdings,
             self.book,
+            self.judge,
             Recollection(self.witness_memory, self.reopened, self.replicas, self.journal),
         )
         self.network = ControlNetwork(
@@ -139,6 +142,8 @@ class Site:
         clock = SystemClock()
         site = cls(await read_state(folder, clock), clock)
         await site.membership.load()
+        if site.membership.epoch is not None:
+            site.judge.govern(site.membership.epoch.floor)
         await site.entrance.load()
         own = site.index.site(site.root)
         for entry in (*own.entries("dataset"), *own.entries("block")):

@@ -341,6 +341,7 @@ def test_blobs_under_roots_that_are_not_for_the_asker(tmp_path: Path) -> None:
 
     async def test(there: Hospital) -> None:
         site, mallory = there.site, there.mallory
+        await there.policy(HOSPITAL)
         held, named, plain = [await site.blobs.add(text) for text in (b"held", b"for other", b"open")]
         site.holdings.hold(held, resident(site.root), [])
         site.holdings.hold(named, shared(site.root, [there.other.root.did]), [])

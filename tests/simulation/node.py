@@ -207,7 +207,7 @@ class Node:
             consortium.names.__getitem__,
             self._pace.bounds,
         )
-        judge = self.judge_class(self.index.site(site.did), self.index, site.name, "", self.freshness)
+        judge = self.judge = self.judge_class(self.index.site(site.did), self.index, site.name, "", self.freshness)
         self.vitals = Vitals(
             site,
             consortium,
@@ -462,7 +462,9 @@ class Node:
         halts = self.book.halts
         if halts.closed_to(asker):
             raise NotFound("nothing is handed out")
-        self.holdings.for_site(root, asker, halts.projects())
+        project = self.holdings.for_site(root, asker, halts.projects())
+        if not self.judge.fetch(root, asker, self.holdings.owners(root), project).allowed:
+            raise NotFound("not by this site's policy")
 
         def fields(chain: Chain, _index: int) -> FetchFields:
             return FetchFields(root=root, site=asker, person=None, chain=chain)
