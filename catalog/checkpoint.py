@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -151,6 +151,15 @@ def cosigners(note: str, witnesses: Mapping[str, str]) -> dict[str, int]:
     Checkpoint.parse(parsed.text)
     times = ((name, _cosigned_at(parsed, name, did)) for name, did in witnesses.items())
     return {name: seconds for name, seconds in times if seconds is not None}
+
+
+def cosignatures(note: str, witnesses: Mapping[str, Iterable[str]]) -> set[tuple[str, str]]:
+    """The witness and the key of each cosignature by a key that one of ``witnesses`` (key name → dids) has or had.
+
+    Raises:
+        VerificationFailed: as :func:`cosigners`.
+    """
+    return {(name, did) for name, dids in witnesses.items() for did in dids if cosigners(note, {name: did})}
 
 
 def merge_cosignatures(kept: str | None, note: str, dids: Sequence[str], witnesses: Mapping[str, str]) -> str:

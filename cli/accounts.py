@@ -38,6 +38,7 @@ from workflow.account import (
 class Accounts:
     """What the bodies of the audit log of ``site`` said so far; ``indexes`` are the catalogs that are here, by root.
 
+    ``newest`` are the time and the place of the body that came last; times never fall along the log.
     ``unread`` are bodies that are erased, damaged or not here; ``releases`` the places where this site released;
     ``mistaken`` those that note another entry than stands in the catalog, since its root last began that anew.
     """
@@ -46,6 +47,7 @@ class Accounts:
     indexes: Mapping[str, SiteIndex]
     intents: dict[int, Cid] = field(default_factory=dict)
     heads: dict[str, Link] = field(default_factory=dict)
+    newest: tuple[int, int] = (0, -1)
     unread: set[int] = field(default_factory=set)
     releases: list[int] = field(default_factory=list)
     mistaken: list[tuple[int, str]] = field(default_factory=list)
@@ -75,8 +77,10 @@ class Accounts:
         """Check one body against those before it, and remember it.
 
         Raises:
-            VerificationFailed: a result without its intent, false heads, a grant that does not stand, a gap.
+            VerificationFailed: a result without its intent, false heads, a grant that does not stand, a gap, a time
+                before that of the body before it.
         """
+        fall, self.newest = self._fall(body.at), max(self.newest, (body.at, at))
         before = dict(self.heads) if isinstance(fields, HeadsFields) else self.heads
         gaps = [self._gap(subject, link, before.get(subject)) for subject, link in fields.chain.items()]
         self.heads.update({subject: Link(before=at, count=link.count) for subject, link in fields.chain.items()})
@@ -100,8 +104,8 @@ class Accounts:
                 self.grants.noted.clear()
             case _:
                 pass
-        if any(gaps):
-            raise VerificationFailed(next(filter(None, gaps)))
+        if any((fall, *gaps)):
+            raise VerificationFailed(next(filter(None, (fall, *gaps))))
 
     def _nodes(self, site: str) -> tuple[str, ...]:
         known = self.indexes.get(site)
@@ -115,6 +119,10 @@ class Accounts:
         between = link.before is not None and link.before in self.unread and (last is None or link.before > last)
         short = subject if len(subject) < 24 else "…" + subject[-12:]
         return "" if between else f"it says that leaf {link.before} was the last about {short}; that was {last}"
+
+    def _fall(self, at: int) -> str:
+        newest, last = self.newest
+        return f"it is dated before leaf {last}, which stands before it" if at < newest else ""
 
     def _check_intent(self, result: ResultFields) -> None:
         if result.intent not in self.unread and self.intents.get(result.intent) != result.order:

@@ -20,32 +20,51 @@ _HEAD = ("when", "site", "who", "what", "project", "block", "purpose", "proof", 
 
 
 @dataclass(slots=True)
-class Answer:
-    """What came, by its kind: rows, and what is missing."""
+class Missing:
+    """What an answer of the sites ``asked`` (by name) lacks, by its kind."""
 
     asked: Sequence[str]
-    rows: list[AuditRow] = field(default_factory=list)
     absent: list[Absent] = field(default_factory=list)
     blanks: list[Blanks] = field(default_factory=list)
     lone: list[Lone] = field(default_factory=list)
 
-    def say(self) -> None:
-        """What stands below the rows."""
+    def take(self, told: Absent | Blanks | Lone) -> None:
+        """Take one thing that is missing."""
+        from node.api.view import Absent, Blanks
+
+        match told:
+            case Absent():
+                self.absent.append(told)
+            case Blanks():
+                self.blanks.append(told)
+            case _:
+                self.lone.append(told)
+
+    @property
+    def found(self) -> dict[str, object]:
+        """All of it, for JSON."""
+        return {"absent": self.absent, "blanks": self.blanks, "lone": self.lone}
+
+    @property
+    def answered(self) -> str:
+        """How many of the sites answered."""
         answered = len(self.asked) - len({each.site for each in self.absent})
-        sites = f"{answered} of {counted(len(self.asked), 'site')} answered"
-        say(f"{counted(len(self.rows), 'row')}, each verified against its site's log; {sites}.")
-        below = sum(len(each.cosigners) < each.quorum for each in self.rows)
-        if below:
-            say(f"{below} of them stand under checkpoints that fewer members than the quorum have cosigned")
+        return f"{answered} of {counted(len(self.asked), 'site')} answered"
+
+    def say(self) -> None:
+        """What stands below the rows; sites that say the same are told of together."""
+        alike: dict[tuple[bool, str], list[str]] = {}
         for away in self.absent:
-            say(f"{away.site_name} {'refused' if away.denied else 'gave no answer'}: {away.reason}")
+            alike.setdefault((away.denied, away.reason), []).append(away.site_name)
+        for (denied, reason), names in alike.items():
+            say(f"{', '.join(names)} {'refused' if denied else 'gave no answer'}: {reason}")
         for held in self.blanks:
             say(f"{held.site_name}: {counted(held.count, 'further row')}, erased or not for you")
         for odd in self.lone:
             say(f"no counterpart: {odd}")
 
-    def check(self, strict: bool) -> None:
-        """Fail where nothing is known, or, if ``strict``, where anything is missing.
+    def check(self, rows: int, strict: bool) -> None:
+        """Fail where nobody answered and no ``rows`` came, or, if ``strict``, where anything is missing.
 
         Raises:
             Denied: whoever gave no answer refuses one. Unreachable: some may give one later.
@@ -53,7 +72,7 @@ class Answer:
         """
         away = ", ".join(dict.fromkeys(each.site_name for each in self.absent))
         refused = all(each.denied for each in self.absent)
-        if not self.rows and len({each.site for each in self.absent}) == len(self.asked):
+        if not rows and self.absent and len({each.site for each in self.absent}) == len(self.asked):
             if refused:
                 raise Denied(f"no site lets you ask that, so nothing is known: {self.absent[0].reason}")
             raise Unreachable("no site gave an answer, so nothing is known; ask again later")
@@ -67,6 +86,11 @@ class Answer:
             )
 
 
+def asked_of(node: Node) -> list[str]:
+    """The names of the members that are asked who did what: those that only witness logs hold no data."""
+    return [each.name for each in node.members() if not each.witness_only]
+
+
 def tell_rows(
     session: Session,
     node: Node,
@@ -77,14 +101,15 @@ def tell_rows(
 ) -> None:
     """Print each row as it comes, then what is missing: sites, rows that are not shown, rows without a counterpart.
 
-    On a screen a line below says which of the sites that were ``asked`` (all members, if none are named) still owe an
-    answer.
+    On a screen a line below says which of the sites that were ``asked`` (all that may hold data, if none are named)
+    still owe an answer.
     """
-    from node.api.view import Absent, Answered, AuditRow, Blanks
+    from node.api.view import Absent, Answered, AuditRow
 
-    members = [each.name for each in node.members()]
-    answer, waiting = Answer(asked or members), dict.fromkeys(asked or members)
-    widths = () if session.json else _widths(node, members)
+    asked = asked or asked_of(node)
+    rows: list[AuditRow] = []
+    missing, waiting = Missing(asked), dict.fromkeys(asked)
+    widths = () if session.json else _widths(node, [each.name for each in node.members()])
     with footer() as foot:
         foot.show(_waiting_for(waiting))
         for each in told:
@@ -92,21 +117,25 @@ def tell_rows(
                 case AuditRow():
                     if not session.json:
                         with foot.cleared():
-                            _print(each, widths, first=not answer.rows)
-                    answer.rows.append(each)
+                            _print(each, widths, first=not rows)
+                    rows.append(each)
                 case Answered(site_name=name):
                     waiting.pop(name, None)
-                case Absent(site_name=name):
-                    waiting.pop(name, None)
-                    answer.absent.append(each)
-                case Blanks():
-                    answer.blanks.append(each)
                 case _:
-                    answer.lone.append(each)
+                    if isinstance(each, Absent):
+                        waiting.pop(each.site_name, None)
+                    missing.take(each)
             foot.show(_waiting_for(waiting))
-    found = {"rows": answer.rows, "absent": answer.absent, "blanks": answer.blanks, "lone": answer.lone}
-    show(session, {**about, **found}, answer.say)
-    answer.check(strict)
+    show(session, {**about, "rows": rows, **missing.found}, lambda: _below(rows, missing))
+    missing.check(len(rows), strict)
+
+
+def _below(rows: Sequence[AuditRow], missing: Missing) -> None:
+    say(f"{counted(len(rows), 'row')}, each verified against its site's log; {missing.answered}.")
+    below = sum(len(each.cosigners) < each.quorum for each in rows)
+    if below:
+        say(f"{below} of them stand under checkpoints that fewer members than the quorum have cosigned")
+    missing.say()
 
 
 def _waiting_for(sites: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ import click
 
 from catalog.error import BadInput, VerificationFailed
 from catalog.plural import counted
-from cli.answer import tell_rows
+from cli.answer import Missing, asked_of, tell_rows
 from cli.output import pairs, say, show
 from cli.session import Session, Verbs, pass_session
 
@@ -21,7 +21,11 @@ def group() -> None:
 
 def _asking(verb: Callable[..., None]) -> Callable[..., None]:
     """The options of everything that asks audit logs."""
-    strict = click.option("--strict", is_flag=True, help="Fail if a site gave no answer, or a row has no counterpart.")
+    strict = click.option(
+        "--strict",
+        is_flag=True,
+        help="Read all rows, whatever times they have; fail if a site gave no answer, or a row has no counterpart.",
+    )
     since = click.option("--since", metavar="TIME", help="Only what is not older: 2026-01-31, or 30d for 30 days ago.")
     until = click.option("--until", metavar="TIME", help="Only what is not newer.")
     return strict(since(until(verb)))
@@ -34,7 +38,8 @@ def _asking(verb: Callable[..., None]) -> Callable[..., None]:
 def who(session: Session, dataset: str, strict: bool, since: str | None, until: str | None) -> None:
     """Ask every member who accessed DATASET; each row is printed once its proof is verified."""
     with session.node() as node:
-        tell_rows(session, node, {"dataset": dataset}, node.audit_who(dataset, since=since, until=until), strict)
+        told = node.audit_who(dataset, since=since, until=until, whole=strict)
+        tell_rows(session, node, {"dataset": dataset}, told, strict)
 
 
 @group.command()
@@ -44,12 +49,13 @@ def who(session: Session, dataset: str, strict: bool, since: str | None, until: 
 def by(session: Session, person: str, strict: bool, since: str | None, until: str | None) -> None:
     """Ask every member what PERSON (a name, NAME@SITE or a key) did there."""
     with session.node() as node:
-        tell_rows(session, node, {"person": person}, node.audit_by(person, since=since, until=until), strict)
+        told = node.audit_by(person, since=since, until=until, whole=strict)
+        tell_rows(session, node, {"person": person}, told, strict)
 
 
 @group.command("log")
 @click.option("--of", "sites", multiple=True, metavar="SITE", help="Another member's log; may be given several times.")
-@click.option("--all", "everywhere", is_flag=True, help="The logs of all members.")
+@click.option("--all", "everywhere", is_flag=True, help="The logs of all members but those that only witness.")
 @_asking
 @pass_session
 def whole_log(
@@ -58,8 +64,8 @@ def whole_log(
     """Read all rows of this site's audit log, or of other members' as far as they allow it."""
     with session.node() as node:
         members = node.members()
-        asked = [each.name for each in members] if everywhere else sites
-        told = node.audit_log(asked, since=since, until=until)
+        asked = asked_of(node) if everywhere else sites
+        told = node.audit_log(asked, since=since, until=until, whole=strict)
         here = [each.name for each in members if each.here]
         tell_rows(session, node, {"sites": list(asked)}, told, strict, asked or here)
 
@@ -109,8 +115,7 @@ def verify(session: Session, directory: Path, root: str | None) -> None:
 @click.option("--csv", "table", type=click.Path(path_type=Path), metavar="FILE", help="A table.")
 @click.option("--who", "dataset", metavar="DATASET", help="Of all members, who accessed DATASET.")
 @click.option("--by", "person", metavar="PERSON", help="Of all members, what PERSON did.")
-@click.option("--since", metavar="TIME", help="Only what is not older.")
-@click.option("--until", metavar="TIME", help="Only what is not newer.")
+@_asking
 @pass_session
 def export(
     session: Session,
@@ -118,6 +123,7 @@ def export(
     table: Path | None,
     dataset: str | None,
     person: str | None,
+    strict: bool,
     since: str | None,
     until: str | None,
 ) -> None:
@@ -129,14 +135,16 @@ def export(
         raise BadInput("say where: either --fhir PLACE or --csv FILE; and at most one of --who and --by")
     sink = FhirFiles(fhir) if fhir is not None else Csv(table or Path())
     with session.node() as node:
-        done = write(node.audit_export(dataset=dataset, person=person, since=since, until=until), sink)
+        missing = Missing(asked_of(node) if dataset or person else [each.name for each in node.members() if each.here])
+        told = node.audit_export(dataset=dataset, person=person, since=since, until=until, whole=strict)
+        rows = write(told, sink, missing)
 
     def tell() -> None:
-        say(f"{counted(done.rows, 'row')} verified and written to {fhir or table}")
-        for each in done.lacking:
-            say(f"not in it: {each}")
+        say(f"{counted(rows, 'row')} verified and written to {fhir or table}; {missing.answered}.")
+        missing.say()
 
-    show(session, {"rows": done.rows, "lacking": done.lacking}, tell)
+    show(session, {"rows": rows, **missing.found}, tell)
+    missing.check(rows, strict)
 
 
 @group.command()
@@ -160,7 +168,7 @@ def prune(session: Session, directory: str | None) -> None:
 
 def _beside(unchecked: int, absent: int, erased: int) -> str:
     told = [
-        (unchecked, "cosignature", "by keys that are not known here"),
+        (unchecked, "cosignature", "by keys that are not known here, or were stolen"),
         (absent, "body", "not for this site"),
         (erased, "body", "erased"),
     ]

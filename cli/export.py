@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from catalog.error import BadInput, Infeasible, VerificationFailed
 
 if TYPE_CHECKING:
+    from cli.answer import Missing
     from node.api.audit import Account
     from node.api.trail import Told
     from node.api.view import AuditRow
@@ -20,14 +20,6 @@ _COLUMNS = (
     "at", "site", "index", "kind", "person", "who", "home", "project", "project_site", "purpose", "block", "grant",
     "allowed", "rules", "reason", "leaves", "cosigned_by", "quorum",
 )  # fmt: skip
-
-
-@dataclass(slots=True)
-class Exported:
-    """What was written, and what could not be: sites that were away, rows that are not shown, rows without a pair."""
-
-    rows: int = 0
-    lacking: list[Told] = field(default_factory=list)
 
 
 class Sink(Protocol):
@@ -40,25 +32,29 @@ class Sink(Protocol):
         """No further row comes."""
 
 
-def export(told: Iterable[tuple[Told, Account | None]], sink: Sink) -> Exported:
-    """Write the verified rows, and return what else was told.
+def export(told: Iterable[tuple[Told, Account | None]], sink: Sink, missing: Missing) -> int:
+    """Write the verified rows, and say how many; ``missing`` takes what could not be written.
 
     Raises:
         VerificationFailed: a row is false, or its event is no valid AuditEvent; what was written before stays.
     """
     from node.api.view import Answered, AuditRow
 
-    done = Exported()
+    rows = 0
     try:
         for each, account in told:
-            if isinstance(each, AuditRow) and account is not None:
-                sink.put(each, account)
-                done.rows += 1
-            elif not isinstance(each, Answered):
-                done.lacking.append(each)
+            match each:
+                case AuditRow():
+                    if account is not None:
+                        sink.put(each, account)
+                        rows += 1
+                case Answered():
+                    pass
+                case _:
+                    missing.take(each)
     finally:
         sink.close()
-    return done
+    return rows
 
 
 class FhirFiles:

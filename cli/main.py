@@ -116,8 +116,8 @@ def run(arguments: Sequence[str]) -> int:
             f"; see: {error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
         )
         return _failed(session, "BadInput", error.format_message().rstrip(".") + help_line, 2)
-    except (click.Abort, KeyboardInterrupt):
-        return _failed(session, "ComityError", "interrupted", INTERRUPTED)
+    except (click.Abort, KeyboardInterrupt) as stop:
+        return _failed(session, "ComityError", str(stop) or "interrupted", INTERRUPTED)
     except ModuleNotFoundError as error:
         told = f"this needs «{error.name}», which comes with the node's packages; install Comity with its extra «node»"
         return _failed(session, "BadInput", told, 2)

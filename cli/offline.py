@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalog.body import read_body
-from catalog.checkpoint import Checkpoint, cosigners
+from catalog.checkpoint import Checkpoint, cosignatures
 from catalog.epoch import charters
 from catalog.error import ComityError, NotFound, VerificationFailed
 from catalog.index import SiteIndex
@@ -119,12 +119,13 @@ def verify_site(directory: Path, root: str | None = None) -> SiteReport:
     if node is None:
         raise VerificationFailed(_keyless(directory, folder.catalog, site))
     members = epochs[-1].roots() if epochs else frozenset(indexes)
-    keys = {root: found.node() for root, (found, _) in indexes.items() if root in members}
+    keys = {root: _cosigning(found) for root, (found, _) in indexes.items()}
     checked = _Checked(
         directory,
         folder.replicas,
         {member.root: member.site for epoch in epochs for member in epoch.members},
-        {root: key for root, key in keys.items() if key is not None},
+        keys,
+        members,
         epochs[-1].quorum if epochs else 0,
         {root: index for root, (index, _) in indexes.items()},
         read_accepted(folder.state),
@@ -164,12 +165,15 @@ def _replicas(folder: Path) -> Iterator[tuple[str, Path]]:
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """What the logs are held against: the members' node keys, how many must cosign, and their catalogs' indexes."""
+    """What the logs are held against: all sites' node keys, the earlier ones too, which of these sites are members, how
+    many of them must cosign, and their catalogs' indexes.
+    """
 
     directory: Path
     replicas: Path
     names: Mapping[str, str]
-    nodes: Mapping[str, str]
+    nodes: Mapping[str, Sequence[str]]
+    members: frozenset[str]
     quorum: int
     indexes: Mapping[str, SiteIndex]
     reopenings: Sequence[Reopening]
@@ -183,9 +187,9 @@ class _Checked:
 
 def _check(checked: _Checked, log: _Log, signatures: int) -> tuple[LogReport, list[str], list[str]]:
     name = log.path.relative_to(checked.directory).as_posix()
-    others = {site: node for site, node in checked.nodes.items() if site != log.site}
+    others = {site: keys for site, keys in checked.nodes.items() if site != log.site}
     origin = origin_in(log.path, log.site, log.name)
-    report = check_folder(log.path, origin, log.node, others)
+    report = check_folder(log.path, origin, log.node, others, _earlier(checked.indexes[log.site], log))
     wrong: list[tuple[int | None, str]] = []
     roots = [did for _, did in checked.indexes[log.site].keys.charter.roots]
     unproven = unopened(log.path, origin, checked.opened(log), roots)
@@ -195,7 +199,8 @@ def _check(checked: _Checked, log: _Log, signatures: int) -> tuple[LogReport, li
     else:
         accounts = Accounts(log.site, checked.indexes)
         signatures, wrong = _accounts(accounts, log)
-        covered = _covered(log, others, checked.quorum)
+        witnesses = {site: keys for site, keys in others.items() if site in checked.members}
+        covered = _covered(log, witnesses, checked.quorum)
         late = [
             f"{name}: the release at leaf {at} waits for cosignatures of {counted(checked.quorum, 'member')}"
             for at in accounts.releases
@@ -221,14 +226,30 @@ def _check(checked: _Checked, log: _Log, signatures: int) -> tuple[LogReport, li
     return told, faults, late
 
 
-def _covered(log: _Log, others: Mapping[str, str], quorum: int) -> int:
+def _earlier(site: SiteIndex, log: _Log) -> dict[str, int]:
+    """The keys that signed a log before, and up to how many leaves of it what each signed counts."""
+    limits = (
+        (did, key.until if log.name is LogName.CATALOG else key.audit_until) for did, key in site.keys.nodes.items()
+    )
+    return {did: most for did, most in limits if most is not None}
+
+
+def _cosigning(site: SiteIndex) -> tuple[str, ...]:
+    """The keys whose cosignatures count as a site's: those that it has or had, but for stolen ones.
+
+    Cosignatures name no place in their witness's log, so a thief could have made any of them.
+    """
+    return tuple(did for did in site.nodes() if did not in site.keys.stolen)
+
+
+def _covered(log: _Log, others: Mapping[str, Sequence[str]], quorum: int) -> int:
     """How many leaves of a log the quorum has cosigned; all of them where none is needed."""
     if not quorum:
         return 1 << 62
     try:
         with closing(read_only(log.path / FILE)) as database:
             for size, note in database.execute("SELECT size, note FROM cosigned ORDER BY size DESC"):
-                if isinstance(size, int) and len(cosigners(str(note), others)) >= quorum:
+                if isinstance(size, int) and len({name for name, _ in cosignatures(str(note), others)}) >= quorum:
                     return size
     except (ComityError, sqlite3.DatabaseError):
         return 0  # what is wrong with it is named by the check of the log itself

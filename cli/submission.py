@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +61,7 @@ def show_(session: Session, submission: str) -> None:
 @pass_session
 def watch(session: Session, submission: str) -> None:
     """Follow SUBMISSION until it has ended; fails as it failed."""
-    with session.node() as node:
+    with session.node() as node, carried_on(submission):
         run = _watched(session, node, submission)
     if not session.json:
         tell_run(run)
@@ -81,6 +83,20 @@ def result(session: Session, submission: str, name: str | None, out: Path | None
         node.run(submission).check()
         data = node.result(submission, name)
     write_out(session, data, out)
+
+
+@contextmanager
+def carried_on(submission: str) -> Iterator[None]:
+    """Whoever stops waiting for a submission is told that nothing else stops.
+
+    Raises:
+        click.Abort: they did.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        again = f"comity submission watch {submission}"
+        raise click.Abort(f"interrupted; the node carries on with it; look again with: {again}") from stop
 
 
 def _watched(session: Session, node: Node, submission: str) -> Run:

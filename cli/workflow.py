@@ -125,9 +125,9 @@ def submit(
         if not wait:
             show(session, {"submission": str(cid)}, lambda: _submitted(str(cid)))
             return
-        from cli.submission import tell_run
+        from cli.submission import carried_on, tell_run
 
-        with working(f"running {cid} …"):
+        with carried_on(str(cid)), working(f"running {cid} …"):
             run = node.wait(cid)
     show(session, run.view, lambda: tell_run(run))
     run.check()

@@ -31,6 +31,9 @@ from workflow.submission import Count
 MAX_REQUEST: Final = 32 << 10
 """Bytes of a person's signed request in an audit body."""
 
+NOT_ASKED: Final = ""
+"""The version of the policy in a decision that rests on none: the order was refused before."""
+
 Request = Annotated[bytes, msgspec.Meta(min_length=1, max_length=MAX_REQUEST)]
 """The canonical bytes of a value that a person signed."""
 
@@ -72,6 +75,9 @@ class AccessFields(Value, frozen=True, kw_only=True):
     signed value that the person asked with: a node cannot invent an access. ``copies`` are the roots of other sites'
     values that the step has brought here: they go when the project ends. ``granted`` names, for each dataset that a
     grant let in, that grant: what is made of it leaves only while a cited grant stands.
+
+    Of an order that was refused before policy was asked the decision names the reason, no policy (:data:`NOT_ASKED`)
+    and no facts; there is no ``purpose`` if its project is not known here.
     """
 
     order: Cid
@@ -80,7 +86,7 @@ class AccessFields(Value, frozen=True, kw_only=True):
     person: Did
     home: Did
     project: ProjectRef
-    purpose: DuoTerm
+    purpose: DuoTerm | None
     block: Cid
     decision: Decision
     shown: Decision
@@ -89,6 +95,11 @@ class AccessFields(Value, frozen=True, kw_only=True):
     chain: Chain
     copies: Annotated[tuple[Cid, ...], msgspec.Meta(max_length=512)] = ()
     granted: Granted = msgspec.field(default_factory=dict)
+
+    @property
+    def judged(self) -> bool:
+        """Whether policy was asked: what was refused before begins no attempt, and may be asked for again."""
+        return self.decision.policy != NOT_ASKED
 
 
 class Kept(Value, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ For each row: its leaf is in the log under the site's signed checkpoint, opens t
 site's node and about what was asked, and what it says of a person or another site was signed by them. And no row is
 left out: an answer begins with the heads of all chains, written down beside the very question, so that the last row
 and the number of rows are known before the first one comes; each row names the one before it and its own number.
+Times never fall along a log, so that what is older than a row that is too old is too old itself.
 """
 
 from __future__ import annotations
@@ -81,6 +82,8 @@ class Reading:
         self._head: Head | None = None
         self._begun = False
         self._last: tuple[int, int] | None = None  # index and number of the row that came last
+        self._dated: tuple[int, int] = (0, -1)  # time and index of the newest row with a body
+        self._asked_at = 0
         self.done = False
 
     def take(self, data: bytes) -> Iterator[Account | Blank]:
@@ -132,6 +135,7 @@ class Reading:
             raise VerificationFailed("it wrote something down between the heads of its chains and the question")
         if asked.question != encode(self._question):
             raise VerificationFailed("it answers another question than was asked")
+        self._asked_at = self._body(opening.heads, self._leaf(opening.heads)).at
         subject = self._question.subject
         if subject is None:
             self._head = Head(subject=bytes(32), index=heads.upto - 1, count=heads.upto) if heads.upto else None
@@ -173,18 +177,29 @@ class Reading:
             if self._question.subject is None and index != last + 1:
                 raise VerificationFailed(f"the answer leaves out what follows row {last}")
             self._last = index, number + 1
-        self._newest = at if at is not None else self._newest
+        self._date(index, at)
 
     def _first(self, index: int, link: Link | None, at: int | None) -> None:
-        """The first row is number one, unless older ones were not asked for; then it is itself too old, or blank."""
+        """The first row is number one, unless older ones were not asked for; then it is itself too old."""
         number = link.count if link is not None else 1
         if link is None and self._question.subject is None:
             number = index + 1
-        if number > 1 and not (self._question.since and (at is None or at < self._question.since)):
+        if number > 1 and (at is None or at >= self._question.since):
             raise VerificationFailed(f"the answer leaves out the {number - 1} rows before it")
         if (number == 1) is not (link is None or link.before is None) and self._question.subject is not None:
             raise VerificationFailed("it is the first of its chain and names one before it")
         self._last = index, number
+
+    def _date(self, index: int, at: int | None) -> None:
+        """No row is dated before one that stands before it; the question came behind all of them."""
+        newest, last = self._dated
+        if at is None:
+            return
+        if at < newest:
+            raise VerificationFailed(f"it is dated before row {last}, which stands before it: its times cannot be true")
+        if at > self._asked_at:
+            raise VerificationFailed("it is dated after the question behind it: its times cannot be true")
+        self._dated = at, index
 
     def _end(self) -> None:
         """The last row is the head; or it is newer than what was asked for."""
@@ -194,15 +209,13 @@ class Reading:
         if self._head is None or self._last == (self._head.index, self._head.count):
             return
         until = self._question.until
-        if until is not None and self._newest is not None and self._newest > until:
+        if until is not None and self._dated[0] > until:
             return
         seen = 0 if self._last is None else self._last[1]
         raise VerificationFailed(
             f"its log commits to {self._head.count} rows, the last of them row {self._head.index}; the answer ends"
             f" {'with' if seen else 'before'} number {seen or 1}"
         )
-
-    _newest: int | None = None
 
     def _link(self, index: int, fields: AccountFields) -> Link:
         subject = self._question.subject

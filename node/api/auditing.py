@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from nacl.utils import random
 
@@ -15,37 +16,56 @@ from node.api.audit import Account
 from node.api.publish import Publisher, now
 from node.api.quantity import Moment, past
 from node.api.schema import AskWho, SiteRows
-from node.api.trail import Names, Told, Trail
+from node.api.trail import Names, Span, Told, Trail
 from node.api.view import Absent, AuditRow, AuditTable, Blanks, Lone
 from node.message import Who
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """Of which times rows are wanted; if ``whole``, all are asked for."""
+
+    since: Moment | None
+    until: Moment | None
+    whole: bool
 
 
 class Auditor(Publisher):
     """What a person may ask of the members' audit logs; each row is verified before it is given."""
 
     def audit_who(
-        self, dataset: Cid | str, *, since: Moment | None = None, until: Moment | None = None
+        self, dataset: Cid | str, *, since: Moment | None = None, until: Moment | None = None, whole: bool = False
     ) -> Iterator[Told]:
-        """Who accessed a dataset: every member is asked, and its rows come oldest first, each once it is verified.
+        """Who accessed a dataset: every member is asked but those that only witness logs and hold no data; their rows
+        come oldest first, each once it is verified.
 
-        ``since`` and ``until`` are times, or how long ago.
+        ``since`` and ``until`` are times, or how long ago. What is outside is not asked for, and that nothing inside
+        is missing then rests on the times in the rows, which are each site's own word. Where that is too little, the
+        ``whole`` is asked for, held against the other side of each transfer, and cut here.
 
         Raises:
             VerificationFailed: a row is not what it claims to be, or is left out; the message names site and place.
             NotFound: no such dataset for this person.
         """
-        return self._ask(self._dataset(dataset), None, since, until, ())
+        return self._ask(self._dataset(dataset), None, _Range(since, until, whole), self.holding())
 
-    def audit_by(self, person: str, *, since: Moment | None = None, until: Moment | None = None) -> Iterator[Told]:
+    def audit_by(
+        self, person: str, *, since: Moment | None = None, until: Moment | None = None, whole: bool = False
+    ) -> Iterator[Told]:
         """What a person (by name, ``NAME@SITE`` or key) did at every member, as :meth:`audit_who`."""
-        return self._ask(None, self._person(person), since, until, ())
+        return self._ask(None, self._person(person), _Range(since, until, whole), self.holding())
 
     def audit_log(
-        self, sites: Sequence[str] = (), *, since: Moment | None = None, until: Moment | None = None
+        self,
+        sites: Sequence[str] = (),
+        *,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        whole: bool = False,
     ) -> Iterator[Told]:
         """All rows of the audit logs of ``sites`` (by name), or of this node's own, as :meth:`audit_who`."""
         asked = [self.member(each).site for each in sites] or [self.site]
-        return self._ask(None, None, since, until, asked)
+        return self._ask(None, None, _Range(since, until, whole), asked)
 
     def audit(self, dataset: Cid | str) -> AuditTable:
         """All that the sites answer about a dataset, verified, oldest first."""
@@ -56,6 +76,10 @@ class Auditor(Publisher):
         lone = tuple(each for each in told if isinstance(each, Lone))
         return AuditTable(self._dataset(dataset), tuple(rows), away, blanks, lone)
 
+    def holding(self) -> tuple[str, ...]:
+        """The root keys of the members that may hold data, whose audit logs are asked after these."""
+        return tuple(each.site for each in self.members() if not each.witness_only)
+
     def _dataset(self, name: Cid | str) -> Cid:
         """A dataset that is published, or by its CID one that no longer is."""
         if isinstance(name, Cid):
@@ -64,15 +88,21 @@ class Auditor(Publisher):
             return Cid.parse(name)
         return self.dataset(name).fields.cid
 
-    def _ask(
-        self, dataset: Cid | None, about: str | None, since: Moment | None, until: Moment | None, sites: Sequence[str]
-    ) -> Iterator[Told]:
-        question = self.question(dataset, about, since, until)
-        status = self.status()
-        trail = Trail(question, status.members, status.quorum, self.names())
+    def _ask(self, dataset: Cid | None, about: str | None, wanted: _Range, sites: Sequence[str]) -> Iterator[Told]:
+        question, trail = self._trail(dataset, about, wanted)
         for answer in self.answers(question, sites):
             yield from trail.rows(answer)
         yield from trail.rest()
+
+    def _trail(
+        self, dataset: Cid | None, about: str | None, wanted: _Range, *, proofs: bool = False
+    ) -> tuple[Who, Trail]:
+        """A signed question, and what reads the answers to it."""
+        cut = self.question(dataset, about, wanted.since, wanted.until)
+        question = self.question(dataset, about) if wanted.whole else cut
+        status = self.status()
+        span = Span(cut.since, cut.until)
+        return question, Trail(question, status.members, status.quorum, self.names(), span, proofs=proofs)
 
     def audit_export(
         self,
@@ -81,13 +111,14 @@ class Auditor(Publisher):
         person: str | None = None,
         since: Moment | None = None,
         until: Moment | None = None,
+        whole: bool = False,
     ) -> Iterator[tuple[Told, Account | None]]:
         """As :meth:`audit_who` or :meth:`audit_by`, or all of this node's log; each with what shows it to others."""
         did = None if person is None else self._person(person)
-        question = self.question(None if dataset is None else self._dataset(dataset), did, since, until)
-        status = self.status()
-        trail = Trail(question, status.members, status.quorum, self.names(), proofs=True)
-        for answer in self.answers(question, () if dataset is not None or did is not None else (self.site,)):
+        cid = None if dataset is None else self._dataset(dataset)
+        question, trail = self._trail(cid, did, _Range(since, until, whole), proofs=True)
+        everywhere = dataset is not None or did is not None
+        for answer in self.answers(question, self.holding() if everywhere else (self.site,)):
             yield from trail.verified(answer)
         yield from ((told, None) for told in trail.rest())
 

@@ -67,6 +67,9 @@ def moment(when: Moment, now: int) -> int:
         raise BadInput(f"«{when}» is no time; write 90s, 10m, 2h, 7d or 2026-12-01T12:00") from error
 
 
+_LAST: Final = int(datetime(9998, 12, 31, tzinfo=UTC).timestamp() * 1000)
+
+
 def past(when: Moment, now: int) -> int:
     """A time in Unix milliseconds; text without a zone is local time, a span counts back from ``now``.
 
@@ -79,7 +82,9 @@ def past(when: Moment, now: int) -> int:
 
 
 def clock_text(millis: int) -> str:
-    """A time as people read it, in local time to the second."""
+    """A time as people read it, in local time to the second; what others wrote may lie beyond every calendar."""
+    if millis > _LAST:
+        return "after the year 9998"
     return datetime.fromtimestamp(millis / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 

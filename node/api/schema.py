@@ -19,6 +19,7 @@ class MemberView(Value, frozen=True, kw_only=True):
     ``keys`` are all node keys that it ever had, ``node`` the one that it has. ``stopped`` is why nothing is decided on
     its word, ``refuses`` why it does not cosign; both empty as a rule. ``heard`` is how many milliseconds old what is
     known of it is, by its beats; none if nothing is. ``faults`` entries of it do not count, for ``fault`` the first.
+    One that is ``witness_only`` holds no data: it cosigns logs and takes no orders.
     """
 
     name: str
@@ -37,6 +38,7 @@ class MemberView(Value, frozen=True, kw_only=True):
     refuses: str = ""
     faults: int = 0
     fault: str = ""
+    witness_only: bool = False
 
 
 class LogView(Value, frozen=True, kw_only=True):

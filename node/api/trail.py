@@ -49,13 +49,35 @@ class Names:
     blocks: Mapping[Cid, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From when to when, both included, in Unix milliseconds; 0 and none for no end."""
+
+    since: int = 0
+    until: int | None = None
+
+    def __contains__(self, at: int) -> bool:
+        return self.since <= at and (self.until is None or at <= self.until)
+
+
 class Trail:
-    """Turns the sites' answers to ``question`` into rows as they come; ``quorum`` is how many members must cosign."""
+    """Turns the sites' answers to ``question`` into rows as they come; ``quorum`` is how many members must cosign.
+
+    Of all rows, which are verified one as the other, those in ``span`` are given.
+    """
 
     def __init__(
-        self, question: Who, members: Sequence[MemberView], quorum: int, names: Names, *, proofs: bool = False
+        self,
+        question: Who,
+        members: Sequence[MemberView],
+        quorum: int,
+        names: Names,
+        span: Span | None = None,
+        *,
+        proofs: bool = False,
     ) -> None:
         self._question = question
+        self._span = Span(question.since, question.until) if span is None else span
         self._members = {each.site: each for each in members}
         self._keys = {each.site: Member(each.node, each.keys or (each.node,)) for each in members if each.node}
         self._quorum = quorum
@@ -96,7 +118,7 @@ class Trail:
                     continue
                 self._counterparts.take(each)
                 row = self._row(each)
-                if self._in_range(row.at):
+                if row.at in self._span:
                     yield row, each
         except VerificationFailed as error:
             raise VerificationFailed(f"{member.name}: {error}") from error
@@ -119,9 +141,6 @@ class Trail:
     def _away(self, site: str, reason: str, *, denied: bool = False) -> Absent:
         self._absent.add(site)
         return Absent(site, self._name(site), reason, denied)
-
-    def _in_range(self, at: int) -> bool:
-        return self._question.since <= at and (self._question.until is None or at <= self._question.until)
 
     def _name(self, site: str) -> str:
         member = self._members.get(site)
@@ -161,7 +180,7 @@ class Trail:
     def _step(self, account: Account) -> _Step | None:
         match account.fields:
             case AccessFields() as access:
-                step = _Step(access.home, access.block, access.project, access.purpose)
+                step = _Step(access.home, access.block, access.project, access.purpose or "")
                 self._orders[account.site, access.order] = step
                 return step
             case ResultFields(order=order) | ReleaseFields(order=order):

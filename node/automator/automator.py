@@ -14,13 +14,14 @@ from msgspec import structs
 
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
-from catalog.error import ComityError, Conflict, Damaged, Denied, Unreachable, VerificationFailed
+from catalog.error import ComityError, Conflict, Damaged, Denied, NotFound, Unreachable, VerificationFailed
 from catalog.key import Signer, signed
 from node.automator.book import AuditBook, Line
 from node.automator.decide import Judge, Verdict
 from node.automator.hold import Holdings
 from node.automator.ledger import Attempt
 from node.automator.receipt import receipt_of
+from node.automator.refusal import Refusals
 from node.automator.release import FURTHER, Candidate, Ruling, keep, rule
 from node.automator.verify import Verified, Verifier
 from node.automator.waiting import ReleaseMemory, Waiting
@@ -63,6 +64,7 @@ class Automator:
         self._book = book
         self._steps = steps
         self._holdings = holdings
+        self._refusals = Refusals(book, verifier, clock.now)
         self._waiting = Waiting(verifier, judge, book, covering, memory, clock, self._hold)
         self._clock = clock
         self._random = random
@@ -101,20 +103,28 @@ class Automator:
 
         Raises:
             VerificationFailed: the order, its submission or a proof is not what it claims to be; nothing was run.
-            Denied: who signed it has no standing here; nothing was run.
+            Denied: who signed it has no standing here; nothing was run. What its person asked for and was refused is
+                written down.
+            NotFound: its block is not to be had; nothing was run.
             Conflict: the instance was delivered before, or another attempt at it is still under way.
             Unreachable: this very order is being written down right now; its receipt stands in a moment.
         """
         standing = self.standing(cid_of(message.order))
         if standing is not None:
             return standing
-        verified = await self._verifier.verify(message, asker, self._clock.now())
-        standing = self.standing(verified.order_cid)
-        if standing is not None:  # the same message came twice, and its twin was verified first
-            return standing
-        self._check_instance(verified)
-        self._check_halted(verified)
-        verified = replace(verified, case=replace(verified.case, granted=self._granted(message.proofs)))
+        person = self._verifier.person(message, asker)
+        try:
+            verified = await self._verifier.verify(message, asker, person, self._clock.now())
+            standing = self.standing(verified.order_cid)
+            if standing is not None:  # the same message came twice, and its twin was verified first
+                return standing
+            self._check_instance(verified)
+            self._check_halted(verified)
+            granted = self._granted(message.proofs)
+        except (Denied, NotFound, VerificationFailed) as error:
+            await self._refusals.write(message, error)
+            raise
+        verified = replace(verified, case=replace(verified.case, granted=granted))
         verdict = self._judge.compute(verified.case, self._clock.now())
         attempt = await self._open(verified, verdict)
         if verdict.allowed:

@@ -3,6 +3,9 @@
 The ledger takes a body when its place is known, which is before it is durable: what it says of places from
 :attr:`AuditBook.durable` on may keep this site from acting twice, and may not be told to anybody. If a write fails,
 nothing that the ledger says may be relied on any more, and the book stays closed until the node starts again.
+
+Times never fall along the log: a row takes the time of the one before it where the clock was set back behind that.
+Else one row of a wrong time would end a search for what is older than some time, and hide what stands before it.
 """
 
 from __future__ import annotations
@@ -114,14 +117,16 @@ class AuditBook:
     def _bodies(self, lines: Sequence[Line]) -> list[Body]:
         """The bodies of all lines as they will be read back, before the ledger takes the first of them."""
         last: Chain = {}
-        bodies = []
+        bodies: list[Body] = []
+        at = self.ledger.newest
         for index, line in enumerate(lines, self._next):
             chain = {
                 subject: Link(before=last[subject].before, count=last[subject].count + 1) if subject in last else link
                 for subject, link in self.ledger.chain(line.subjects).items()
             }
             fields = line.fields(chain, index)
-            body = write_body(line.kind, fields, site=self._site, at=self._clock.now(), by=self._signer, audience=())
+            at = max(at, self._clock.now())
+            body = write_body(line.kind, fields, site=self._site, at=at, by=self._signer, audience=())
             bodies.append(read_body(encode(body)))
             fields_of(bodies[-1], ACCOUNTS[line.kind])
             last.update({subject: Link(before=index, count=link.count) for subject, link in chain.items()})

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from catalog.cid import Cid
 from catalog.dagcbor import decode
+from catalog.error import VerificationFailed
 from catalog.project import ProjectFields, ProjectRef
 from privacy.trust import Person
 from workflow.account import MAX_REQUEST, AccessFields
@@ -73,7 +74,13 @@ class Reliance:
 
     @classmethod
     def of(cls, access: AccessFields, readers: Iterable[str]) -> Reliance:
-        """What an intent in the audit log rests on, now that its outputs shall have ``readers``."""
+        """What an intent in the audit log rests on, now that its outputs shall have ``readers``.
+
+        Raises:
+            VerificationFailed: it is no intent, which has a purpose.
+        """
+        if access.purpose is None:
+            raise VerificationFailed("a step without a purpose was written down as begun")
         submission = decode(Submission, access.submission, MAX_REQUEST)
         return cls(
             consortium=submission.consortium,

@@ -16,6 +16,7 @@ from catalog.grant import Action
 from catalog.index import Index, SiteIndex
 from catalog.label import Label
 from catalog.policy import PolicyFields
+from catalog.project import ProjectFields, ProjectRef
 from node.automator.case import Case, Reliance
 from privacy import decision as deciding
 from privacy.claim import claim_facts
@@ -26,7 +27,17 @@ from privacy.label import may_hold
 from privacy.modifier import Use
 from privacy.policy import Policy, decide, told
 from privacy.purpose import mismatch
-from privacy.request import Compute, DatasetRef, PersonAsker, Release, Request, ValueRef
+from privacy.request import (
+    BlockRef,
+    Compute,
+    DatasetRef,
+    Fetch,
+    PersonAsker,
+    Release,
+    Request,
+    SiteAsker,
+    ValueRef,
+)
 from privacy.trust import Person
 from workflow.argument import Data
 
@@ -131,6 +142,38 @@ class Judge:
             sites |= {held[0].grant.site, *chain.logs}
         overdue = self.recency.refusal(action, sites)
         return Lapse(overdue, for_good=False) if overdue else None
+
+    def fetch(self, root: Cid, asker: str, owners: frozenset[str], project: ProjectRef | None) -> Decision:
+        """May the node of the site ``asker`` have the bytes under ``root``, whose label names it?
+
+        ``owners`` are the sites that own a part of it, ``project`` is the one that it is held for; none if the catalog
+        here publishes it. A node that asks for itself has no grant, and no purpose but the project's.
+        """
+        published = self._here.typed(DatasetFields, "dataset", str(root)) if project is None else None
+        unfit = "it is fetched for no project" if published is not None and published.purposes else ""
+        overdue = self.recency.refusal("fetch", {asker, *owners})
+        runs = self._index.sites.get(project.site) if project is not None else None
+        terms = runs.typed(ProjectFields, "project", project.name) if runs is not None and project is not None else None
+        request = Fetch(
+            asker=SiteAsker(asker),
+            here=self._here.root,
+            granted=False,
+            fresh=not overdue,
+            resource=self._fetched(root, published, owners, project),
+            reader=True,
+            project=project.name if project is not None else "",
+            purpose=terms.purpose if terms is not None else "",
+            purpose_matches=not unfit,
+            mismatch=unfit,
+        )
+        return self._verdict(request, overdue).decision
+
+    def _fetched(
+        self, root: Cid, published: DatasetFields | None, owners: frozenset[str], project: ProjectRef | None
+    ) -> DatasetRef | BlockRef | ValueRef:
+        if published is not None:
+            return DatasetRef(str(root), self._here.root, str(published.level), published.purposes)
+        return BlockRef(str(root), self._here.root) if project is None else ValueRef(str(root), owners, "")
 
     def release(self, case: Case, label: Label, handle: str, output_type: str, now: int) -> Verdict:
         """May the output gain the readers that the order wants?"""

@@ -99,6 +99,14 @@ class Holdings:
                 return project
         raise NotFound("there is nothing of that name here that you may see")
 
+    def owners(self, root: Cid) -> frozenset[str]:
+        """The sites that own a part of ``root``, by every label that it has here."""
+        held = (label for labels in self._held.get(root, {}).values() for label in labels)
+        published = self._published.get(root)
+        return frozenset(
+            owner for label in (*held, *([published] if published is not None else ())) for owner in label.owners
+        )
+
     def needed_for(self, root: Cid) -> ProjectRef | None:
         """The project that ``root`` was asked for here last; none if for none."""
         return self._needed.get(root)

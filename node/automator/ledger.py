@@ -112,6 +112,10 @@ class Projection(Protocol):
         """Up to which place the entries of this site's catalog were noted here, that place included; -1 for none."""
 
     @property
+    def newest(self) -> int:
+        """The time of the newest row, Unix milliseconds; 0 for none, or if its body is gone."""
+
+    @property
     def traces(self) -> Left:
         """What the projects have left at this site."""
 
@@ -127,6 +131,7 @@ class Ledger:
         self._questions: set[Cid] = set()
         self._received: set[Cid] = set()
         self._noted = -1
+        self._newest = 0
         self._traces = Traces()
 
     def take(self, index: int, body: Body) -> None:
@@ -135,6 +140,7 @@ class Ledger:
         Raises:
             VerificationFailed: it is not of its kind's shape.
         """
+        self._newest = max(self._newest, body.at)
         kind = ACCOUNTS.get(body.kind)
         if kind is None:
             return
@@ -143,7 +149,7 @@ class Ledger:
             self._rows.setdefault(subject, []).append((index, body.at))
             self._counts[subject] = link.count
         match fields:
-            case AccessFields():
+            case AccessFields() if fields.judged:
                 self._orders[fields.order] = Attempt(index, body.at, fields)
                 self._instances.setdefault(fields.instance, []).append(fields.order)
                 self._traces.add(fields.project, fields.copies, map(str, datasets_of(fields.chain)))
@@ -219,6 +225,11 @@ class Ledger:
     def noted(self) -> int:
         """Up to which place the entries of this site's catalog were noted here, that place included; -1 for none."""
         return self._noted
+
+    @property
+    def newest(self) -> int:
+        """The time of the newest row, Unix milliseconds; 0 for none, or if its body is gone."""
+        return self._newest
 
     @property
     def traces(self) -> Left:

@@ -20,7 +20,7 @@ from node.automator.case import Case
 from node.message import Place
 from node.step import Documents, Steps
 from privacy.label import may_hold
-from privacy.trust import approved, blocks_at, person_at, project_of
+from privacy.trust import Person, approved, blocks_at, person_at, project_of
 from workflow.account import MAX_REQUEST, AccessFields, datasets_of
 from workflow.argument import pieces_in
 from workflow.evidence import Evidence
@@ -77,8 +77,20 @@ class Verifier:
         self._documents = documents
         self._steps = steps
 
-    async def verify(self, message: Place, asker: str, now: int) -> Verified:
-        """Check an order that the node of the site ``asker`` sent.
+    def person(self, message: Place, asker: str) -> Person:
+        """Whose order the node of the site ``asker`` sent: they signed the submission, which names that bus node.
+
+        Raises:
+            VerificationFailed: a signature is not what it claims to be, or the order is for another site or epoch.
+            Denied: they are no member's person, or this site takes no orders. NotFound: their site is no member.
+            Conflict, Unreachable: the two sites go by different epochs.
+        """
+        order, submission = message.order, message.submission
+        self._check_signatures(order, submission, asker)
+        return person_at(self._index, submission.person, submission.site)
+
+    async def verify(self, message: Place, asker: str, person: Person, now: int) -> Verified:
+        """Check an order of :meth:`person`, sent by the node of the site ``asker``.
 
         Raises:
             VerificationFailed: something is not what it claims to be.
@@ -86,9 +98,7 @@ class Verifier:
             NotFound, Unreachable: the block is not shared with this site, or cannot be fetched now.
         """
         order, submission = message.order, message.submission
-        self._check_signatures(order, submission, asker)
         self._check_times(order, submission, now)
-        person = person_at(self._index, submission.person, submission.site)
         project = project_of(self._index, submission.project, person, now)
         if Cid.of(message.workflow.encode()) != submission.workflow:
             raise VerificationFailed("the workflow beside the order is not the one that was signed for")
@@ -134,11 +144,24 @@ class Verifier:
             owners=owners,
         )
 
+    def named(self, order: Order) -> list[Cid]:
+        """The published datasets that an order names itself, sorted; of what its other inputs were made is not said."""
+        cids = {item.cid for item in pieces_in(order.inputs)}
+        return sorted(cid for cid in cids if self._index.by_subject("dataset", str(cid)) is not None)
+
+    def purpose(self, project: ProjectRef) -> str | None:
+        """What a project is for; none if it is not known here."""
+        fields = self._project(project)
+        return fields.purpose if fields is not None else None
+
     def ended(self, project: ProjectRef, now: int) -> bool:
         """Whether a project is known to be over."""
-        site = self._index.sites.get(project.site)
-        fields = site.typed(ProjectFields, "project", project.name) if site is not None else None
+        fields = self._project(project)
         return fields is not None and fields.over(now)
+
+    def _project(self, project: ProjectRef) -> ProjectFields | None:
+        site = self._index.sites.get(project.site)
+        return site.typed(ProjectFields, "project", project.name) if site is not None else None
 
     def over(self, access: AccessFields, owners: Collection[str], now: int) -> str:
         """Why a step that was verified once may deliver nothing any more; empty if it may.

@@ -15,13 +15,14 @@ from catalog.origin import LogName
 from node.log import PeerLog
 from node.message import Heads, HeadsAnswer, Row, question_bytes, read_reply
 from node.ports import Aside, Bulk, Clock, Control, Together
+from node.quota import Quota
 from node.replicate.catchup import Came, Sender, fetch_bodies, fetch_leaves
 from node.replicate.cosign import Witness
 from node.replicate.freshness import Freshness
 from node.replicate.holders import ASIDE_ROUNDS, AWAY_ROUNDS, Holders
 from node.replicate.indexing import ALONE, Feeding, index_anew, index_log
 from node.replicate.news import going_on
-from node.replicate.quota import BODIES, BODY_BYTES, LEAVES, Quota
+from node.replicate.quota import BODIES, BODY_BYTES, LEAVES
 from node.replication import Replicas
 
 FAILURES: Final = (Unreachable, NotFound, VerificationFailed, BadInput)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import trio
 
@@ -26,6 +27,7 @@ from node.automator.book import AuditBook, Line
 from node.automator.decide import Judge
 from node.message import Opening, Row, Rows, Who, WhoAnswer
 from node.ports import Clock
+from node.quota import Bound, Quota
 from node.storage.stored import StoredLog
 from privacy.policy import decide
 from privacy.request import AuditRef, PersonAsker, See
@@ -37,6 +39,13 @@ PAGE_ROWS = 1000
 FRESH_MILLIS = 10 * 60_000
 EVERYTHING = "*"
 """As which trail policy decides about rows that are about no dataset, and about reading a whole log."""
+
+BY_PERSON: Final = Bound(200, 1_000, "more than {a_day} audit questions a day by one person; ask again in {wait}")
+BY_SITE: Final = Bound(1_000, 5_000, "more than {a_day} audit questions a day from one site; ask again in {wait}")
+"""Each question leaves two rows, some 2 KB: 10 MB a day from a member whose people do nothing but ask."""
+
+LOOKED_THROUGH = 1000
+"""Rows at most that are looked at for one that the asker is shown."""
 
 MAX_OPEN = 256
 """Questions that are being answered at once; the one that was asked first is closed for one more."""
@@ -81,6 +90,7 @@ class AuditDesk:
         self._clock = clock
         self._covered = covered or self._at_hand
         self._open: OrderedDict[Cid, _Asked] = OrderedDict()
+        self._quota = Quota(clock.now)
 
     async def answer(self, question: Rows, asker: str) -> WhoAnswer:
         """The next page of rows, oldest first, for the person whose home site ``asker`` is.
@@ -90,7 +100,8 @@ class AuditDesk:
 
         Raises:
             Denied: the person may not ask this here. VerificationFailed: the question is not the person's, is old, or
-                was answered before. NotFound: it was not asked from its beginning since this node started.
+                was answered before. Denied, with how long to wait: the person, or all of their site, asked too much
+                of late. NotFound: it was not asked from its beginning since this node started.
         """
         who = question.who
         if who.site != asker:
@@ -107,6 +118,9 @@ class AuditDesk:
         person = self._check_asker(who)
         if self._book.ledger.asked(name):
             raise VerificationFailed("this question was answered already; ask anew")
+        self._quota.take(who.person, BY_PERSON)
+        if who.site != self._site:  # whoever looks after this log is not kept from it by others of their site
+            self._quota.take(who.site, BY_SITE)
         datasets = [who.dataset] if who.dataset is not None else []
         people = [each for each in (who.person, who.about) if each is not None]
         made: list[HeadMap] = []
@@ -155,21 +169,29 @@ class AuditDesk:
         """From which row to which: one further at either end than what is asked for, so that none is missed."""
         ledger = self._book.ledger
         if who.subject is None:
-            return (self._last_before(who.since, upto) if who.since else 0), upto
+            return (self._last_before(who, asked, upto) if who.since else 0), upto
         older = ledger.older(who.subject, who.since, upto) if who.since else iter(())
         newer = ledger.newer(who.subject, who.until, upto) if who.until is not None else iter(())
         start = next((index for index in older if self._is_for(who, asked, self._log.peek(index))), 0)
         stop = next((index + 1 for index in newer if self._is_for(who, asked, self._log.peek(index))), upto)
         return start, stop
 
-    def _last_before(self, since: int, upto: int) -> int:
-        """The last row of the whole log that is older than ``since``, found by halving; erased ones count as older."""
+    def _last_before(self, who: Who, asked: _Asked, upto: int) -> int:
+        """The last row of the whole log that is older than what is asked for, and shown; the first if there is none.
+
+        It is found by halving, for times never fall. Of an erased row nobody knows the time: it is taken for older,
+        and if that was wrong, or no row with a body is near, the answer begins at the first row.
+        """
         low, high = 0, upto
         while high - low > 1:
             middle = (low + high) // 2
             data = self._log.peek(middle)
-            low, high = (middle, high) if data is None or read_body(data).at < since else (low, middle)
-        return low
+            low, high = (middle, high) if data is None or read_body(data).at < who.since else (low, middle)
+        for index in range(low, max(low - LOOKED_THROUGH, 0), -1):
+            data = self._log.peek(index)
+            if data is not None and self._is_for(who, asked, data):
+                return index if read_body(data).at < who.since else 0
+        return 0
 
     # --- who may ask what --------------------------------------------------------------------------------------------
 

@@ -63,7 +63,8 @@ async def consort(site: Site) -> None:
     attests = attesting(site, lambda: orders.wake())
     await attests.load()
     await site.freshness.load()
-    judge = _judge(site, membership.epoch.floor)
+    judge = site.judge
+    judge.govern(membership.epoch.floor)
     consortium = Consortium(membership.consortium, membership.epoch.number)
     verifier = Verifier(site.root, consortium, site.index, site.documents, site.steps)
     automator = _automator(site, verifier, judge, attests.witnessing)
@@ -120,11 +121,6 @@ async def open_replicas(site: Site) -> None:
             if index.due:
                 await index_anew(replica, site.index, root, feeding)
             await site.finding.renew(root)
-
-
-def _judge(site: Site, floor: str) -> Judge:
-    own = site.index.site(site.root)
-    return Judge(own, site.index, site.config.name, floor, site.freshness, site.diseases)
 
 
 def _automator(site: Site, verifier: Verifier, judge: Judge, witnessing: Witnessing) -> Automator:

@@ -90,6 +90,12 @@ class Membership:
         member = self.epoch.member(self._me.member.root) if self.epoch is not None else None
         return (member or self._me.member).witness_only
 
+    @property
+    def witnesses(self) -> frozenset[str]:
+        """The members, by root key, that only witness the others' logs."""
+        members = self.epoch.members if self.epoch is not None else ()
+        return frozenset(member.root for member in members if member.witness_only)
+
     def site_of(self, node: str) -> str | None:
         """The member whose node key is ``node``."""
         return next((root for root, did in self.nodes.items() if did == node), None)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from catalog.error import NotFound, Unreachable
+from contextlib import suppress
+
+from catalog.error import Denied, NotFound, Unreachable, VerificationFailed
 from node.founding import Founder
 from node.network.bulk import BulkClient
 from node.network.control import ControlNetwork
+from node.site.directory import Directory
 from node.site.membership import Membership
 
 
@@ -53,3 +56,18 @@ class Reach:
         if founder is None:
             raise NotFound("no member has that root key; see «comity consortium members»")
         return founder
+
+
+class Introducing:
+    """The ``Bulk`` port of a node that just started: whoever may not know its key yet is told first whose it is."""
+
+    def __init__(self, reach: Reach, directory: Directory) -> None:
+        self._reach = reach
+        self._directory = directory
+
+    async def get(self, site: str, path: str, limit: int) -> bytes:
+        """As :meth:`Reach.get`."""
+        if site in self._directory.untold():
+            with suppress(Denied, VerificationFailed):  # then it does not answer this node either, and says why
+                await self._directory.tell(site)
+        return await self._reach.get(site, path, limit)

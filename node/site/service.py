@@ -88,6 +88,7 @@ class SiteService:
             refuses=site.consorting.witnessing.refused.get(root, "") if site.consorting else "",
             faults=index.versions.faulty,
             fault=first_fault(index),
+            witness_only=root in site.membership.witnesses,
         )
 
     async def _log(self, log: StoredLog) -> schema.LogView:

@@ -1,6 +1,7 @@
 """What the bulk server hands out: tiles and bodies of catalogs to members, blobs to their readers.
 
-Whatever is unknown or forbidden is ``NotFound``, and the server answers both with the same bytes.
+Whatever is unknown or forbidden is ``NotFound``, and the server answers both with the same bytes. A blob goes to whom
+its root's label names, if this site's policy lets them fetch it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from catalog.httpsig import SignedRequest
 from catalog.origin import LogName
 from catalog.project import ProjectRef
 from node.automator.book import AuditBook, Line
+from node.automator.decide import Judge
 from node.automator.hold import Holdings
 from node.automator.recovery import RECEIPTS_PATH
 from node.network.blob import Blob, BulkRequest, blob_of
@@ -44,6 +46,7 @@ class Shelf:
         blobs: DiskBlobs,
         holdings: Holdings,
         book: AuditBook,
+        judge: Judge,
         recollection: Recollection | None = None,
     ) -> None:
         self._membership = membership
@@ -52,6 +55,7 @@ class Shelf:
         self._blobs = blobs
         self._holdings = holdings
         self._book = book
+        self._judge = judge
         self._recollection = recollection
         self._reachable: OrderedDict[Cid, frozenset[Cid]] = OrderedDict()
         self._recorded: OrderedDict[tuple[Cid, str], None] = OrderedDict()
@@ -90,6 +94,8 @@ class Shelf:
         if halts.closed_to(asker):
             raise NotFound("nothing is handed out")
         project = self._holdings.for_site(root, asker, halts.projects())
+        if not self._judge.fetch(root, asker, self._holdings.owners(root), project).allowed:
+            raise NotFound("there is nothing of that name here that you may see")
         names = self._reachable.get(root)
         if names is None or cid not in names:
             names = self._reachable[root] = await self._blobs.names(root)

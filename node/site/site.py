@@ -18,6 +18,7 @@ from catalog.member import Member
 from catalog.origin import LogName
 from node.admission import Announcement
 from node.automator.counterpart import Received
+from node.automator.decide import Judge
 from node.automator.hold import Holdings
 from node.config import Folder, site_diseases
 from node.execute.sandbox import Sandbox
@@ -34,7 +35,7 @@ from node.site.documents import ParsedDocuments
 from node.site.entrance import Entrance
 from node.site.materials import Materials
 from node.site.membership import Membership
-from node.site.reach import Reach
+from node.site.reach import Introducing, Reach
 from node.site.recollection import Recollection
 from node.site.replicas import Replicas
 from node.site.shelf import Shelf
@@ -104,6 +105,7 @@ class Site:
             lambda owner: quorum_of(self.membership, owner),
             lambda root: self.membership.names.get(root, root),
         )
+        self.judge = Judge(self.index.site(self.root), self.index, self.config.name, "", self.freshness, self.diseases)
         self.shelf = Shelf(
             self.root,
             self.membership,
@@ -113,6 +115,7 @@ class Site:
             self.blobs,
             self.holdings,
             self.book,
+            self.judge,
             Recollection(self.witness_memory, self.reopened, self.replicas, self.journal),
         )
         self.network = ControlNetwork(
@@ -141,6 +144,8 @@ class Site:
         clock = SystemClock()
         site = cls(await read_state(folder, clock), clock)
         await site.membership.load()
+        if site.membership.epoch is not None:
+            site.judge.govern(site.membership.epoch.floor)
         await site.entrance.load()
         own = site.index.site(site.root)
         for entry in (*own.entries("dataset"), *own.entries("block")):
@@ -190,7 +195,8 @@ class Site:
     async def hear(self, seconds: float = ASK_SECONDS) -> Heard:
         """Ask the members what they have seen of this site's logs."""
         others = [root for root in self.membership.nodes if root != self.root]
-        return await ask_members(self.reach, self.root, others, list(self.logs.values()), self.enough, seconds)
+        bulk = Introducing(self.reach, self.membership.directory)
+        return await ask_members(bulk, self.root, others, list(self.logs.values()), self.enough, seconds)
 
     @property
     def enough(self) -> int:

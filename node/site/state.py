@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import trio
 
@@ -30,6 +31,9 @@ from node.storage.replica import ReplicaLog
 from node.storage.search import SearchStore
 from node.storage.versionstore import VersionStore
 from node.system import SystemRandom
+
+_CLOCKS: Final = 60_000
+"""Milliseconds that a clock may have been set back without a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,8 @@ async def read_state(folder: Folder, clock: Clock) -> State:
     ledger = await DiskLedger.open(folder.ledger, audit)
     if ledger.recovered:
         recovered.append(ledger.recovered)
+    if ahead := _ahead(ledger.newest, clock.now()):
+        recovered.append(ahead)
     book = AuditBook(config.root, node.key, audit, ledger, clock)
     await _read_halts(book, config.root, audit, ledger)
     reopened = Reopened(AcceptedReopenings(facts), lambda site: [did for _, did in index.site(site).keys.charter.roots])
@@ -156,6 +162,17 @@ async def _find_in(folder: Folder, index: Index, root: str, recovered: list[str]
     finding = Finding(index, store, recovered.append)
     await finding.renew(root)
     return finding
+
+
+def _ahead(newest: int, now: int) -> str:
+    """What is told of an audit log whose newest row is of a time that the clock has not reached; empty if it has."""
+    if newest <= now + _CLOCKS:
+        return ""
+    hours = (newest - now) / 3_600_000
+    return (
+        f"the newest row of the audit log is dated {hours:,.1f} h ahead of this machine's clock: every row takes that"
+        " time until the clock has passed it, for times never fall; see that the clock is right"
+    )
 
 
 async def _read_halts(book: AuditBook, root: str, audit: DiskLog, ledger: DiskLedger) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from catalog.checkpoint import Checkpoint, cosigners, open_checkpoint
+from catalog.checkpoint import Checkpoint, cosignatures, open_checkpoint
 from catalog.error import ComityError, NotFound, VerificationFailed
 from catalog.leaf import decode_leaf, opens
 from catalog.merkle import leaf_hash, root_of
@@ -69,7 +69,22 @@ class Account:
         return self.rows is None or root_of(size, subtree_of(size, self.read_tile)) == root
 
 
-def check_database(folder: Path, account: Account, did: str, witnesses: Mapping[str, str], blame: Blame) -> Kept:
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Whose signatures count: the log's key ``did``, its ``earlier`` ones with the leaves up to which each may have
+    signed, and those of the ``witnesses`` by their names.
+    """
+
+    did: str
+    earlier: Mapping[str, int]
+    witnesses: Mapping[str, Iterable[str]]
+
+    def at(self, size: int) -> tuple[str, ...]:
+        """The keys that may have signed a checkpoint of ``size`` leaves."""
+        return (self.did, *(did for did, most in self.earlier.items() if size <= most))
+
+
+def check_database(folder: Path, account: Account, keys: Keys, blame: Blame) -> Kept:
     """Check every body and every cosigned checkpoint in the database of the log's ``folder``.
 
     Raises:
@@ -87,7 +102,7 @@ def check_database(folder: Path, account: Account, did: str, witnesses: Mapping[
                 if problem != b"ok":
                     blame(FILE, None, " ".join(problem.decode(errors="replace").split()))
             _check_bodies(database, account, blame, kept)
-            last = _check_cosigned(database, account, did, witnesses, blame, kept)
+            last = _check_cosigned(database, account, keys, blame, kept)
         _check_published(folder, last, blame)
     except (sqlite3.DatabaseError, OverflowError) as error:
         blame(FILE, None, f"it is damaged: {error}")
@@ -162,8 +177,7 @@ class _Leaves:
 def _check_cosigned(
     database: sqlite3.Connection,
     account: Account,
-    did: str,
-    witnesses: Mapping[str, str],
+    keys: Keys,
     blame: Blame,
     kept: Kept,
 ) -> str | None:
@@ -173,7 +187,7 @@ def _check_cosigned(
     for size, note, count in database.execute(_NOTES):
         try:
             last = _text(note)
-            opened = open_checkpoint(last, checkpoint.origin, did)
+            opened = open_checkpoint(last, checkpoint.origin, *keys.at(size))
             lines = len(parse_note(last).signatures) - 1
             if (opened.size, lines) != (size, count):
                 raise VerificationFailed("it is not the checkpoint that its row names")
@@ -181,7 +195,7 @@ def _check_cosigned(
                 raise VerificationFailed(f"it has {size} leaves, and the log here has {checkpoint.size}")
             if not account.is_root(size, opened.root):
                 raise VerificationFailed("its root is not that of the leaves here")
-            verified = len(cosigners(last, witnesses))
+            verified = len(cosignatures(last, keys.witnesses))
             kept.cosignatures += verified
             kept.unchecked += lines - verified
         except ComityError as error:

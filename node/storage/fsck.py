@@ -6,7 +6,7 @@ files that disagree is wrong is told by the root that the checkpoint's signature
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -17,12 +17,13 @@ from catalog.error import ComityError, VerificationFailed
 from catalog.merkle import EMPTY_ROOT, Frontier, leaf_hash
 from catalog.note import parse_note
 from catalog.tiles import ENTRIES, HEIGHT, MAX_TILE, WIDTH, Tile, split_hashes, tile_at
-from node.storage.bodycheck import Account, check_database
+from node.storage.bodycheck import Account, Keys, check_database
 from node.storage.durable import ASIDE
 from node.storage.logfolder import CHECKPOINT, read_note
 from node.storage.tilefolder import TileFolder
 
-NO_WITNESSES: Final[Mapping[str, str]] = MappingProxyType({})
+NO_KEYS: Final[Mapping[str, int]] = MappingProxyType({})
+NO_WITNESSES: Final[Mapping[str, Iterable[str]]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,17 @@ class Findings:
         self.faults.append(Fault(file, index, reason))
 
 
-def check_folder(folder: Path, origin: str, did: str, witnesses: Mapping[str, str] = NO_WITNESSES) -> Report:
-    """Check the log ``origin``, whose key is ``did``, in ``folder``; ``witnesses`` are key names and their dids.
+def check_folder(
+    folder: Path,
+    origin: str,
+    did: str,
+    witnesses: Mapping[str, Iterable[str]] = NO_WITNESSES,
+    earlier: Mapping[str, int] = NO_KEYS,
+) -> Report:
+    """Check the log ``origin``, whose key is ``did``, in ``folder``.
+
+    ``witnesses`` are key names and their dids, those of before too; ``earlier`` are the log's own keys of before, and
+    of how many leaves each may have signed a checkpoint.
 
     What is damaged is in the report; nothing is raised for it.
 
@@ -92,7 +102,7 @@ def check_folder(folder: Path, origin: str, did: str, witnesses: Mapping[str, st
     _check_upper(files, rows, found)
     _check_strays(files, checkpoint.size, found)
     account = Account(files, checkpoint, found.from_bundles, rows, frozenset(found.suspect))
-    kept = check_database(folder, account, did, witnesses, found.fault)
+    kept = check_database(folder, account, Keys(did, earlier, witnesses), found.fault)
     return Report(
         origin=origin,
         size=checkpoint.size,

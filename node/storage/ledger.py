@@ -45,7 +45,7 @@ from workflow.account import (
 )
 from workflow.order import Instance
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _COMMIT_EVERY: Final = 1000
 _RECENT: Final = 1024
 _FEED: Final = 4096
@@ -99,6 +99,7 @@ class DiskLedger:
         self._recent: OrderedDict[Cid, Attempt] = OrderedDict()
         self._pending = 0
         self._upto = 0
+        self._newest = 0
         self._last = b""
         self.path = path
         self.recovered = ""
@@ -150,7 +151,7 @@ class DiskLedger:
         return stored is None or hashlib.sha256(stored[1]).digest() == self._state("last")
 
     async def _feed(self) -> None:
-        start = self._number("upto", 0)
+        start, self._newest = self._number("upto", 0), self._number("newest", 0)
         for first in range(start, self._log.size, _FEED):
             stop = min(first + _FEED, self._log.size)
             bodies = [None if each is None else each[1] for _, each in await self._log.read(first, stop)]
@@ -186,6 +187,7 @@ class DiskLedger:
         if not self._pending:
             self._write("BEGIN")
         self._pending += 1
+        self._newest = max(self._newest, body.at)
         if kind is not None:
             fields: AccountFields = fields_of(body, kind)
             self._link(index, body.at, fields)
@@ -199,7 +201,7 @@ class DiskLedger:
 
     def _remember(self, index: int, body: Body, fields: AccountFields) -> None:
         match fields:
-            case AccessFields():
+            case AccessFields() if fields.judged:
                 denied = not fields.decision.allowed
                 values = (bytes(fields.order), _key(fields.instance), index, denied)
                 self._trace(fields.project, fields.copies, datasets_of(fields.chain))
@@ -319,6 +321,11 @@ class DiskLedger:
         return self._number("noted", -1)
 
     @property
+    def newest(self) -> int:
+        """The time of the newest row, Unix milliseconds; 0 for none, or if its body is gone."""
+        return self._newest
+
+    @property
     def traces(self) -> DiskTraces:
         """What the projects have left at this site."""
         return DiskTraces(self._all)
@@ -384,6 +391,7 @@ class DiskLedger:
             self._write("BEGIN")
         self._set("version", _VERSION)
         self._set("upto", self._upto if upto is None else upto)
+        self._set("newest", self._newest)
         self._write("INSERT OR REPLACE INTO state VALUES ('origin', ?)", (self._log.origin.encode(),))
         last = hashlib.sha256(self._last).digest()
         self._write("INSERT OR REPLACE INTO state VALUES ('last', ?)", (last,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ from node.message import (
 )
 from node.network.blob import BulkRequest
 from node.ports import Bulk
+from node.site import auditdesk
 from node.site.auditdesk import AuditDesk
 from node.site.job import read_job
 from node.site.materials import Materials
@@ -65,6 +67,35 @@ async def ask(there: Hospital, asker: str, question: object, kind: type[Value] =
 
 
 # --- who accessed which data -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bound", ["BY_PERSON", "BY_SITE"])
+def test_questions_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    """Else a member's steward, who may always ask after their own people, fills another's audit log and its disk."""
+    monkeypatch.setattr(auditdesk, bound, replace(getattr(auditdesk, bound), most=3, a_day=48))
+
+    async def test(there: Hospital) -> None:
+        await there.policy(HOSPITAL)
+        home, numbers = there.other.root.did, iter(range(99))
+
+        def question(by: PrivateKey, site: str) -> Rows:
+            return Rows(who=who(there, by, site, nonce=next(numbers).to_bytes(16, "big")), after=None)
+
+        before = there.site.audit.size
+        for _ in range(3):
+            await ask(there, home, question(there.other.person, home))
+        for _ in range(3):
+            with pytest.raises(Denied, match=r"more than 48 audit questions a day .*; ask again in (29|30|31) min"):
+                await ask(there, home, question(there.other.person, home))
+        assert there.site.audit.size == before + 6
+        mallory = there.mallory.root.did
+        assert await ask(there, mallory, question(there.mallory.person, mallory)), "others are not kept from asking"
+        for _ in range(3):
+            assert await ask(there, there.site.root, question(there.steward, there.site.root))
+        if bound == "BY_SITE":
+            assert await ask(there, there.site.root, question(there.steward, there.site.root)), "it is their own log"
+
+    at_a_hospital(tmp_path, test)
 
 
 def test_a_question_passed_on_by_another_site(tmp_path: Path) -> None:
@@ -310,6 +341,7 @@ def test_blobs_under_roots_that_are_not_for_the_asker(tmp_path: Path) -> None:
 
     async def test(there: Hospital) -> None:
         site, mallory = there.site, there.mallory
+        await there.policy(HOSPITAL)
         held, named, plain = [await site.blobs.add(text) for text in (b"held", b"for other", b"open")]
         site.holdings.hold(held, resident(site.root), [])
         site.holdings.hold(named, shared(site.root, [there.other.root.did]), [])

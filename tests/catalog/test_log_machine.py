@@ -158,7 +158,7 @@ class LogMachine(RuleBasedStateMachine):
     def check(self) -> None:
         leaves = trio.run(self.log.leaves, 0, self.log.size)
         assert Frontier().extend(map(leaf_hash, leaves)).root == self.log.root
-        report = check_folder(self.folder / "log", ORIGIN, KEY.did, {"w": WITNESS.did})
+        report = check_folder(self.folder / "log", ORIGIN, KEY.did, {"w": [WITNESS.did]})
         assert report.ok, report.faults
         assert not report.leftovers
         assert (report.erased, report.cosignatures) == (self.bodies.count(None), len(self.first_cosigned))

@@ -24,6 +24,7 @@ from catalog.error import (
 )
 from catalog.reading import read_leaf
 from cli.main import GROUPS, root, run
+from node.api.client import Node
 from node.api.person import Persons
 from node.keyfile import Identity
 from tests.node.api.double import AWAY
@@ -259,6 +260,30 @@ def test_a_submission_that_was_denied_ends_with_3(
     told = capsys.readouterr()
     assert "no-export" in told.err
     assert "St. Anna" in told.out
+
+
+def test_whoever_stops_waiting_for_a_submission_is_told_that_it_goes_on(
+    anna: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost: a researcher believes that Ctrl-C ended the computation, and submits it again."""
+    run([*anna, "dataset", "add", "/data/table.csv", "--name", "Table"])
+    run([*anna, "project", "new", "pooling", "--person", "Mara", "--purpose", "DUO:0000006", "--until", "30d"])
+    workflow = tmp_path / "flow.cwl"
+    workflow.write_text("class: Workflow\n")
+    asked = ["--data", "t=Table", "--project", "pooling", "--deadline", "10m", "--budget", "1", "--wait"]
+    mara = [*anna[:2], "--as", "Mara"]
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Node, "wait", stopped)
+    monkeypatch.setattr(Node, "watch", stopped)
+    for verb in (["workflow", "submit", str(workflow), *asked], ["submission", "watch", "bafy"]):
+        capsys.readouterr()
+        assert run([*mara, *verb]) == 130
+        told = capsys.readouterr().err
+        assert told.startswith("error: interrupted; the node carries on with it; look again with: comity submission wa")
+        assert told.count("\n") == 1
 
 
 def test_audit_who_names_who_is_away_and_fails_for_it_when_asked_to(

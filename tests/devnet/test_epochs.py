@@ -167,12 +167,21 @@ def test_a_node_gets_a_new_key_while_it_runs_and_after_it_was_lost(net: Net) -> 
     faults.strike(net.places, "resume", anna.handle)
     _reached(net, anna, (nordstad, institute), keys[-1])
     assert len(set(keys)) == 3
+    log = net.places.log(anna).read_text(encoding="utf-8")
+    assert "the node has a new key" in log
+    assert "started without having asked" not in log, "members are told of the key before they are asked"
     with net.steward(anna) as steward:
         steward.set_offer("0.42")
         for each in (nordstad, institute):
             with net.node(each) as node:
                 eventually(lambda: _member(node, steward.site).price == 420_000 or None, "an entry under the new key")
         eventually(lambda: all(log.cosigned_size == log.size for log in steward.status().logs) or None, "cosignatures")
+    # What the two others' logs were cosigned with before is told from what nobody's key signed.
+    for each in net.members:
+        told = json.loads(net.act(each, "audit", "verify", str(net.places.site(each).path), "--json").stdout)
+        assert told["faults"] == []
+        assert sum(one["cosignatures"] for one in told["logs"]) > 0
+        assert sum(one["unchecked"] for one in told["logs"]) == 0
 
 
 def test_a_suspended_member_is_relied_on_no_more_and_comes_back_and_a_stolen_root_is_replaced(net: Net) -> None:

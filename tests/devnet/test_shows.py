@@ -121,7 +121,7 @@ def test_a_site_that_is_down_is_named_and_what_the_others_release_goes_on(
     """Lost: an answer that lacks a site passes for a whole one; or one site that is away holds up all others."""
     dataset = consortium.small.dataset
     answer = told(consortium, "audit", "who", dataset)
-    assert "4 of 5 sites answered" in answer
+    assert "3 of 4 sites answered" in answer
     assert f"{away.name} gave no answer" in answer
     assert f"{away.name} gave no answer" in told(consortium, "audit", "who", dataset, "--strict", code=4)
     with consortium.researcher() as mara:
@@ -177,7 +177,8 @@ def test_a_question_that_no_site_answers_for_this_person_is_denied(consortium: C
     asked = consortium.command("audit", "log", "--all")
     assert asked.returncode == 3, asked.stdout + asked.stderr
     assert "error: no site lets you ask that, so nothing is known" in asked.stderr
-    assert asked.stdout.count(" refused: ") == 5
+    (line,) = [line for line in asked.stdout.splitlines() if " refused: " in line]
+    assert line.count(",") == 3, "four sites, and the one reason once"
 
 
 def test_the_audit_log_is_read_and_exported_from_the_terminal(consortium: Consortium, tmp_path: Path) -> None:
@@ -185,7 +186,7 @@ def test_the_audit_log_is_read_and_exported_from_the_terminal(consortium: Consor
     shown = told(consortium, "audit", "log")
     assert "  policy  " in shown
     assert "1 of 1 site answered" in shown
-    assert "5 sites answered" in told(consortium, "audit", "log", "--all")
+    assert "4 of 4 sites answered" in told(consortium, "audit", "log", "--all")
     table = tmp_path / "log.csv"
     assert str(table) in told(consortium, "audit", "export", "--csv", str(table))
     with table.open(newline="") as file:

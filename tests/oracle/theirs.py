@@ -84,7 +84,9 @@ class Reader:
         check_tiles(opened.size, opened.root, self.tile)
 
     def check_fsck(self) -> int:
-        report = check_folder(self.folder, self.log.origin, self.did, self.witnesses)
+        report = check_folder(
+            self.folder, self.log.origin, self.did, {name: [did] for name, did in self.witnesses.items()}
+        )
         # The cosigned checkpoint came from elsewhere: the empty database of bodies does not have it.
         faults = [fault for fault in report.faults if fault.file != COSIGNED]
         if faults:

@@ -19,6 +19,7 @@ from catalog.leaf import decode_leaf, opens
 from catalog.merkle import prove_inclusion, verify_inclusion
 from catalog.note import parse_note
 from node.bus.journal import Record, State
+from node.replicate.quota import LEAVES
 from node.replication import Seen
 from tests.simulation.consortium import DAY, EPOCH_BEGAN, Consortium, Site, compute
 from tests.simulation.disk import StoredLog
@@ -245,7 +246,7 @@ class Ending:
         liar, seen = self._consortium.liar, self._watch.seen
         if liar is None or seen["clock set"]:  # a clock that is set forward fills the stores
             return
-        entries = SMALL["entries"]
+        entries = SMALL[LEAVES]
         days = (self._watch.now() - EPOCH_BEGAN) / DAY
         most = entries.most * (1 + seen["killed"] + seen["restored"]) + entries.a_day * days
         if len(site.disk.replicas[liar.did].leaves) > most:

@@ -6,6 +6,7 @@ A :class:`Node` lives until it is killed; what the next one knows, it knows from
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -36,11 +37,12 @@ from node.message import (
     read_question,
     reply_bytes,
 )
+from node.quota import Bound, Quota
 from node.replicate.catchup import BodiesAnswer
 from node.replicate.cosign import Witness
 from node.replicate.freshness import Freshness
 from node.replicate.indexing import Feeding, at_once, index_log
-from node.replicate.quota import Bound, Quota
+from node.replicate.quota import BODIES, BODY_BYTES, LEAVES
 from node.replicate.reopened import Reopened
 from node.replicate.replicator import Means, Replicator
 from node.site.recollection import SEEN_PATH, Recollection
@@ -65,12 +67,9 @@ T = TypeVar("T")
 ROUND_MILLIS = 15_000
 LOOK_MILLIS = 1_000
 SMALL = {
-    bound.what: bound
-    for bound in (
-        Bound("entries", 300, 60 * 24 * 20),
-        Bound("bodies", 300, 60 * 24 * 20),
-        Bound("bytes of bodies", 1 << 20, 1 << 30),
-    )
+    LEAVES: replace(LEAVES, most=300, a_day=60 * 24 * 20),
+    BODIES: replace(BODIES, most=300, a_day=60 * 24 * 20),
+    BODY_BYTES: replace(BODY_BYTES, most=1 << 20, a_day=1 << 30),
 }
 """Of entries and bodies 300 at once, and 20 more each minute."""
 
@@ -78,8 +77,8 @@ SMALL = {
 class SmallQuota(Quota):
     """What may come from each member, as little as suits a world of minutes."""
 
-    def take(self, site: str, bound: Bound, count: int) -> None:
-        super().take(site, SMALL[bound.what], count)
+    def take(self, whom: str, bound: Bound, count: int = 1) -> None:
+        super().take(whom, SMALL[bound], count)
 
 
 class _UnderWay:
@@ -208,7 +207,7 @@ class Node:
             consortium.names.__getitem__,
             self._pace.bounds,
         )
-        judge = self.judge_class(self.index.site(site.did), self.index, site.name, "", self.freshness)
+        judge = self.judge = self.judge_class(self.index.site(site.did), self.index, site.name, "", self.freshness)
         self.vitals = Vitals(
             site,
             consortium,
@@ -465,7 +464,9 @@ class Node:
         halts = self.book.halts
         if halts.closed_to(asker):
             raise NotFound("nothing is handed out")
-        self.holdings.for_site(root, asker, halts.projects())
+        project = self.holdings.for_site(root, asker, halts.projects())
+        if not self.judge.fetch(root, asker, self.holdings.owners(root), project).allowed:
+            raise NotFound("not by this site's policy")
 
         def fields(chain: Chain, _index: int) -> FetchFields:
             return FetchFields(root=root, site=asker, person=None, chain=chain)

@@ -26,10 +26,10 @@ from node.bus.bus import Bus
 from node.bus.dispatch import Reached
 from node.log import PeerLog
 from node.message import AddCheckpoint, Added, Proof, Row
+from node.quota import Quota
 from node.replicate.cosign import Witness
 from node.replicate.freshness import Freshness
 from node.replicate.news import going_on
-from node.replicate.quota import Quota
 from node.replicate.replicator import Replicator
 from node.replication import Seen
 from node.step import Finished

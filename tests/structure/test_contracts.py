@@ -21,6 +21,7 @@ PURE = {
     "node.log",
     "node.message",
     "node.ports",
+    "node.quota",
     "node.replicate",
     "node.replication",
     "node.step",

@@ -59,6 +59,7 @@ class MemorySite:
         self.fault: Exception | None = None
         self.after_rows: Exception | None = None
         self.quorum = 0
+        self.witnesses: frozenset[str] = frozenset()
         self.answers = self._answers
         self.added = b""
         self.state = "done"
@@ -119,6 +120,7 @@ class MemorySite:
             behind="",
             price=100_000,
             runner="sandbox",
+            witness_only=site in self.witnesses,
         )
 
     async def founding(self) -> schema.FoundingView:

@@ -1,6 +1,7 @@
 """What goes with a checkpoint: what is new, no more than its reader may see; and what of it is taken, and when not."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from msgspec import structs
@@ -225,7 +226,7 @@ def test_another_history_that_is_shown_is_a_fork():
 
 def test_a_flood_that_is_pushed_is_left_to_a_round_which_refuses_it(monkeypatch):
     """Lost: the bound of what a member may send, since it pushes instead of being asked."""
-    monkeypatch.setattr("node.replicate.replicator.LEAVES", quota.Bound("entries", 10, 1))
+    monkeypatch.setattr("node.replicate.replicator.LEAVES", replace(quota.LEAVES, most=10, a_day=1))
     peer, site = met()
     peer.grow(5)
     show(site, peer, 3)

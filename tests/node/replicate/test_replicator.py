@@ -1,5 +1,7 @@
 """Rounds with a member: what is true is taken, from whoever has it; a lie is refused, named, and stops nothing else."""
 
+from dataclasses import replace
+
 import pytest
 from msgspec import structs
 
@@ -15,6 +17,7 @@ from catalog.offer import OfferFields
 from catalog.origin import LogName, origin_of
 from catalog.policy import PolicyFields
 from node.message import HeadsAnswer, read_reply, reply_bytes
+from node.quota import DAY
 from node.replicate import quota
 from node.replicate.catchup import MAX_BATCH, MAX_BATCH_ANSWER, BodiesAnswer
 from node.replicate.replicator import ANEW_AT_ONCE, ANEW_ROUNDS
@@ -430,23 +433,23 @@ def test_a_member_that_floods_is_taken_no_more_from_until_time_has_passed(monkey
     """Lost: one member fills every other one's disk."""
     peer = Peer()
     site = Following(peer)
-    monkeypatch.setattr("node.replicate.replicator.LEAVES", quota.Bound("entries", 10, 24))
+    monkeypatch.setattr("node.replicate.replicator.LEAVES", replace(quota.LEAVES, most=10, a_day=24))
     peer.grow(5)
     assert site.round() == (7, 7)
     peer.grow(5)
     assert "24 entries a day" in refused(site, Denied)
     assert site.replica.size == 7
     site.round(HOLDER)
-    site.clock.time -= quota.DAY
+    site.clock.time -= DAY
     refused(site, Denied)
-    site.clock.time += quota.DAY + 2 * 3_600_000
+    site.clock.time += DAY + 2 * 3_600_000
     assert site.round() == (5, 5)
 
 
 def test_too_many_bytes_of_bodies_pause_and_what_came_stays(monkeypatch):
     peer = Peer()
     site = Following(peer)
-    monkeypatch.setattr("node.replicate.replicator.BODY_BYTES", quota.Bound("bytes of bodies", 100, 24))
+    monkeypatch.setattr("node.replicate.replicator.BODY_BYTES", replace(quota.BODY_BYTES, most=100, a_day=24))
     peer.grow(5)
     refused(site, Denied)
     assert (site.replica.size, site.index.site(ROOT.did).size) == (7, 0)

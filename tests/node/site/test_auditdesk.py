@@ -297,6 +297,77 @@ def test_a_time_range_is_answered_with_what_stands_at_its_ends(tmp_path, since, 
     play(tmp_path, story)
 
 
+def test_a_clock_that_is_set_back_hides_nothing(tmp_path):
+    """Lost: one row of a wrong time ends the search for what is older, and with it goes all that stands before it."""
+
+    async def story(house: House) -> None:
+        await fetched(house, BRUNO)
+        for time, by in ((1, CLARA), (NOW + 5, BRUNO)):
+            house.clock.time = time
+            await fetched(house, by)
+        assert [body.at for body in await house.audited()] == [NOW, NOW, NOW + 5]
+        for about in ({}, {"dataset": None}):
+            rows = await ask(house, who(STEWARD, ANNA, since=NOW - 1000, **about), ANNA)
+            assert [row.index for row in rows][:3] == [0, 1, 2]
+        rows = await ask(house, who(STEWARD, ANNA, since=NOW + 5), ANNA)
+        assert [row.index for row in rows][:2] == [1, 2]
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize("about", [{}, {"dataset": None}])
+def test_a_time_that_falls_is_named(tmp_path, monkeypatch, about):
+    """Lost: a site gives a row a false time, and cuts off what stands before it unseen even where all is asked for."""
+
+    async def story(house: House) -> None:
+        await fetched(house, BRUNO)
+        house.clock.time = NOW - 2000
+        newest = house.ledger.newest
+        monkeypatch.setattr(type(house.ledger), "newest", property(lambda _: 0))
+        await fetched(house, CLARA)
+        monkeypatch.setattr(type(house.ledger), "newest", property(lambda _: newest))
+        house.clock.time = NOW
+        await fetched(house, BRUNO)
+        with pytest.raises(VerificationFailed, match="row 1 of its audit log: it is dated before row 0"):
+            await ask(house, who(STEWARD, ANNA, **about), ANNA)
+
+    play(tmp_path, story)
+
+
+def test_a_range_among_pruned_rows_is_answered_from_the_first(tmp_path):
+    """Lost: a row that outlived its neighbours is hidden, for of these nobody knows the times any more."""
+
+    async def story(house: House) -> None:
+        for time in (1, 2, 3, 4, 5, 6, 7, 8):
+            house.clock.time = time
+            await fetched(house, BRUNO)
+        house.clock.time = NOW
+        for index in (0, 2, 3, 4, 5):
+            await house.audit.erase(index)
+        rows = await ask(house, who(STEWARD, ANNA, dataset=None, since=2), ANNA)
+        assert [row.index for row in rows if isinstance(row, Account)] == [1, 6, 7]
+        rows = await ask(house, who(STEWARD, ANNA, dataset=None, since=8), ANNA)
+        assert [row.index for row in rows][:2] == [6, 7]
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize("about", [{}, {"dataset": None}])
+def test_a_cut_does_not_begin_with_a_blank(tmp_path, monkeypatch, about):
+    """Lost: a site blanks a row in the middle and leaves out, uncounted, what stands before it."""
+
+    async def story(house: House) -> None:
+        for _ in range(4):
+            await fetched(house, BRUNO)
+        question = who(STEWARD, ANNA, since=NOW - 1000, **about)
+        monkeypatch.setattr(AuditDesk, "_span", lambda _self, _who, _asked, upto: (2, upto))
+        monkeypatch.setattr(AuditDesk, "_is_for", lambda _self, _who, _asked, body: body and read_body(body).at > NOW)
+        with pytest.raises(VerificationFailed, match=r"leaves out the 2 rows|commits to 4 rows"):
+            await ask(house, question, ANNA)
+
+    play(tmp_path, story)
+
+
 def test_erased_rows_are_blanks_and_pages_of_them_do_not_end_the_answer(tmp_path, monkeypatch):
     """Lost: what was erased hides what comes after it."""
     monkeypatch.setattr(auditdesk, "PAGE_ROWS", 2)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from msgspec import structs
 
 from catalog.body import read_body, write_body
 from catalog.certificate import NOT_COVERED, CertificateFields
@@ -48,6 +49,7 @@ from privacy.label import resident
 from tests.node.site.house import BRUNO, NODES, NOW, RESEARCHER, STEWARDS, Clock, Recent
 from tests.node.site.test_auditdesk import pages, who
 from workflow.account import (
+    NOT_ASKED,
     AccessFields,
     Chain,
     EntryFields,
@@ -150,27 +152,23 @@ class Anna:
 
         return trio.run(main)
 
+    def refused(self, ref: ProjectRef) -> None:
+        """An order for a project that was refused before policy was asked."""
+        decision = structs.replace(DECISION, allowed=False, rules=(), reason="no such project", policy=NOT_ASKED)
+        fields = structs.replace(access(ref, DATA), purpose=None, decision=decision, shown=decision)
+
+        def linked(chain: Chain, _index: int) -> AccessFields:
+            return structs.replace(fields, chain=chain)
+
+        self.write(Line("decision", [DATA], linked, (RESEARCHER.did,)))
+
     def step(self, ref: ProjectRef, data: Cid = DATA, at: int = NOW) -> Cid:
         """A step that ran for a project; the order."""
-        order = Cid.of(f"{ref.name} {data}".encode())
-        instance = Instance(submission=Cid.of(ref.name.encode()), step="count", shard=0)
+        begun = access(ref, data)
+        order, instance = begun.order, begun.instance
 
-        def access(chain: Chain, _index: int) -> AccessFields:
-            return AccessFields(
-                order=order,
-                instance=instance,
-                attempt=1,
-                person=RESEARCHER.did,
-                home=BRUNO.did,
-                project=ref,
-                purpose="DUO:0000006",
-                block=DATA,
-                decision=DECISION,
-                shown=DECISION,
-                max_cost=0,
-                submission=b"signed",
-                chain=chain,
-            )
+        def linked(chain: Chain, _index: int) -> AccessFields:
+            return structs.replace(begun, chain=chain)
 
         def result(chain: Chain, index: int) -> ResultFields:
             shown = Output(handle=HANDLE, type="table", name="", cid=None, size=None, release=None, reason="")
@@ -189,7 +187,7 @@ class Anna:
             )
 
         people = (RESEARCHER.did,)
-        self.write(Line("intent", [data], access, people), Line("result", [data], result, people), at=at)
+        self.write(Line("intent", [data], linked, people), Line("result", [data], result, people), at=at)
         return order
 
     def halt(self, reason: str, *, resume: bool = False, delivered: Sequence[Instance] = ()) -> None:
@@ -235,6 +233,25 @@ class Anna:
 
 
 HANDLE = f"held:{BRUNO.did}/{bytes(16).hex()}"
+
+
+def access(ref: ProjectRef, data: Cid) -> AccessFields:
+    """What is written down of an order, without its chain."""
+    return AccessFields(
+        order=Cid.of(f"{ref.name} {data}".encode()),
+        instance=Instance(submission=Cid.of(ref.name.encode()), step="count", shard=0),
+        attempt=1,
+        person=RESEARCHER.did,
+        home=BRUNO.did,
+        project=ref,
+        purpose="DUO:0000006",
+        block=DATA,
+        decision=DECISION,
+        shown=DECISION,
+        max_cost=0,
+        submission=b"signed",
+        chain={},
+    )
 
 
 def made_for(ref: ProjectRef) -> Cid:
@@ -337,6 +354,20 @@ def test_what_projects_that_are_not_over_left_is_kept_until_they_are(anna: Anna)
         assert {each.access.order for each in state.ledger.ended()} == set(orders.values())
 
     anna.starts(check)
+
+
+def test_a_refused_order_is_no_attempt_and_outlives_no_retention(anna: Anna) -> None:
+    """Lost: an order that was refused for a moment is refused for good after a restart; or its row stays for ever."""
+    for ref in (anna.running, ProjectRef(site=BRUNO.did, name="nobody knows it")):
+        anna.refused(ref)
+
+    async def check(state: State) -> None:
+        assert state.ledger.attempt(access(anna.running, DATA).order) is None
+        assert list(state.ledger.traces.projects()) == []
+        assert state.ledger.chain([RESEARCHER.did])[RESEARCHER.did].count == 3
+
+    anna.starts(check)
+    assert anna.prune() == Pruned(erased=2, kept=0)
 
 
 def test_what_came_for_a_project_that_is_not_over_is_not_written_down_again(anna: Anna) -> None:

@@ -1,5 +1,6 @@
 """What the bulk server hands out, and to whom: forbidden and unknown alike, and no byte before it is written down."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -10,19 +11,33 @@ from catalog.error import BadInput, ComityError, NotFound
 from catalog.origin import LogName
 from catalog.policy import PolicyFields
 from catalog.project import ProjectRef
+from node.automator.decide import Judge, Recency
 from node.network.blob import Blob, BulkRequest
 from node.site.replicas import Replicas
 from node.site.shelf import Shelf
 from node.storage.disk import DiskBlobs
+from privacy.decision import Action
 from privacy.label import shared
-from tests.node.site.house import ANNA, BRUNO, CLARA, NODES, STRANGER, House, dataset, play
+from privacy.starters import HOSPITAL
+from tests.node.site.house import ANNA, BRUNO, CLARA, NODES, STRANGER, House, Recent, dataset, play
 from workflow.account import FetchFields
 
 
-def shelf(house: House) -> Shelf:
+def shelf(house: House, recency: Recency | None = None) -> Shelf:
+    """Anna's shelf, under the policy for hospitals unless she has another."""
     members: object = house.members
     none = Replicas(Path("nowhere"), lambda _site: [])
-    return Shelf(ANNA.did, members, members, house.catalog, none, house.blobs, house.holdings, house.book)  # type: ignore[arg-type]
+    if house.index.site(ANNA.did).latest("policy", "") is None:
+        house.entry(ANNA, "policy", PolicyFields(text=HOSPITAL))
+    judge = Judge(house.index.site(ANNA.did), house.index, "St. Anna", "", recency or Recent())
+    return Shelf(ANNA.did, members, members, house.catalog, none, house.blobs, house.holdings, house.book, judge)  # type: ignore[arg-type]
+
+
+class Old:
+    """Nobody was heard for too long."""
+
+    def refusal(self, action: Action, sites: Iterable[str]) -> str:
+        return f"{action} needs newer word of {sorted(sites)}"
 
 
 async def ask(shelf: Shelf, asker: str, path: str, **changes: object) -> bytes:
@@ -68,6 +83,48 @@ def test_a_reader_gets_the_bytes_and_anybody_else_cannot_tell_them_from_nothing(
         assert {(type(each), str(each)) for each in refused} == {(NotFound, str(refused[0]))}
         assert touched == []
         assert len(await house.audited()) == 1
+
+    play(tmp_path, story)
+
+
+READERS = '@id("a") permit (principal, action == Action::"fetch", resource) when { context.reader };'
+NOT_CLARA = READERS + f'@id("b") forbid (principal == Site::"{CLARA.did}", action, resource);'
+NO_TABLES = READERS + '@id("b") forbid (principal, action == Action::"fetch", resource is Dataset);'
+
+
+@pytest.mark.parametrize(
+    ("text", "let"),
+    [(HOSPITAL, "BC"), (READERS, "BC"), (NOT_CLARA, "B"), (NO_TABLES, ""), ("", "")],
+    ids=["starter", "readers", "not Clara", "no tables", "none"],
+)
+def test_a_reader_whom_policy_does_not_let_fetch_gets_what_nobody_gets(tmp_path: Path, text: str, let: str) -> None:
+    """Lost: a steward forbids it, and the bytes go to whom the label names all the same."""
+
+    async def story(house: House) -> None:
+        cid = await house.blobs.add(b"births")
+        hold(house, cid, BRUNO.did, CLARA.did)
+        house.entry(ANNA, "policy", PolicyFields(text=text))
+        at, told = shelf(house), set[str]()
+        for name, node in (("B", BRUNO_NODE), ("C", CLARA_NODE)):
+            if name in let:
+                assert await ask(at, node, f"/blob/{cid}/{cid}") == b"births"
+            else:
+                told.add(str(await refusal(at, node, f"/blob/{cid}/{cid}")))
+        unknown = Cid.of(b"no such thing")
+        if text[-6:] != "forbid":
+            assert told <= {str(await refusal(at, BRUNO_NODE, f"/blob/{unknown}/{unknown}"))}
+        assert len(await house.audited()) == len(let)
+
+    play(tmp_path, story)
+
+
+def test_whoever_was_not_heard_for_too_long_fetches_nothing(tmp_path: Path) -> None:
+    """Lost: a member whose key was taken back while this site was cut off goes on fetching."""
+
+    async def story(house: House) -> None:
+        cid = await house.blobs.add(b"births")
+        hold(house, cid, BRUNO.did)
+        assert isinstance(await refusal(shelf(house, Old()), BRUNO_NODE, f"/blob/{cid}/{cid}"), NotFound)
 
     play(tmp_path, story)
 

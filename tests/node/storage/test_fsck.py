@@ -56,7 +56,7 @@ def flip(path, at, bit=1):
 
 
 def check(folder):
-    return check_folder(folder, ORIGIN, KEY.did, WITNESSES)
+    return check_folder(folder, ORIGIN, KEY.did, {name: [did] for name, did in WITNESSES.items()})
 
 
 def test_a_sound_log_is_found_sound_and_counted(log):

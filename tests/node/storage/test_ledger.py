@@ -38,6 +38,7 @@ async def same(house: House, ledger: DiskLedger) -> None:
     subjects = [str(DATA), str(OTHER), BRUNO.did, "did:key:nobody"]
     assert ledger.chain(subjects) == memory.chain(subjects)
     assert ledger.heads() == memory.heads()
+    assert ledger.newest == memory.newest
     for subject in subjects:
         assert ledger.rows(subject, 2, 7, 3) == memory.rows(subject, 2, 7, 3)
         for at in range(house.clock.time - 9, house.clock.time):

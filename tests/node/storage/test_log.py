@@ -272,7 +272,7 @@ def test_the_first_cosignature_of_each_witness_is_kept_and_the_newest_note_publi
             assert await log.last_cosigned() == newer == (tmp_path / "log" / "checkpoint.cosigned").read_text()
         async with await reopen(tmp_path / "log") as log:
             assert await log.last_cosigned() == newer
-        report = check_folder(tmp_path / "log", ORIGIN, KEY.did, witnesses)
+        report = check_folder(tmp_path / "log", ORIGIN, KEY.did, {name: [did] for name, did in witnesses.items()})
         assert report.ok
         assert (report.cosignatures, report.unchecked) == (3, 0)
         assert check_folder(tmp_path / "log", ORIGIN, KEY.did).unchecked == 3
