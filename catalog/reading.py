@@ -28,9 +28,8 @@ def digest_of(body: bytes) -> bytes:
 
 
 class Proof(NamedTuple):
-    """What is wrong with a body by itself: nothing if ``fault`` is empty; ``readable`` if it is a body at all."""
+    """What is wrong with a body by itself; nothing if ``fault`` is empty."""
 
-    readable: bool = True
     fault: str = ""
 
 
@@ -38,8 +37,7 @@ class Reading(msgspec.Struct, frozen=True):
     """What leaf ``index`` says.
 
     ``kind`` is the leaf's, empty if the leaf is none. ``entry`` is there if its body is here, well-formed and signed
-    by its actor; else ``fault`` says what is wrong, or is empty where the body is not here. ``unread`` means that the
-    body's content is not known: a later version may name it as the one that it replaces. ``digest`` is that of the
+    by its actor; else ``fault`` says what is wrong, or is empty where the body is not here. ``digest`` is that of the
     bytes of ``entry``'s body.
     """
 
@@ -47,7 +45,6 @@ class Reading(msgspec.Struct, frozen=True):
     kind: str
     entry: Entry | None = None
     fault: str = ""
-    unread: bool = False
     digest: bytes = b""
 
 
@@ -56,11 +53,11 @@ def prove(data: bytes) -> Proof:
     try:
         body = read_body(data)
     except VerificationFailed as error:
-        return Proof(readable=False, fault=str(error))
+        return Proof(str(error))
     try:
         verify(body.actor, message_in(data), body.sig)
     except VerificationFailed as error:
-        return Proof(fault=str(error))
+        return Proof(str(error))
     return Proof()
 
 
@@ -72,9 +69,9 @@ def read_leaf(site: str, index: int, leaf: bytes, body: bytes | None, proof: Pro
     try:
         kind = kind_in(leaf)
     except VerificationFailed as error:
-        return Reading(index, "", fault=str(error), unread=True)
+        return Reading(index, "", fault=str(error))
     if body is None or proof.fault:
-        return Reading(index, kind, fault=proof.fault, unread=body is None or not proof.readable)
+        return Reading(index, kind, fault=proof.fault)
     try:
         entry = read_entry(site, index, kind, convert(Body, glance(body, MAX_BODY)))
     except VerificationFailed as error:

@@ -65,6 +65,17 @@ class Reads(Protocol):
         """What the (leaf, body) pairs of consecutive leaves of the catalog of ``site``, from ``start`` on, say."""
 
 
+class Turns(Protocol):
+    """Sees to it that nobody waits for long, whatever there is to compute in line."""
+
+    @property
+    def over(self) -> bool:
+        """Whether this turn has lasted for long enough."""
+
+    async def next(self) -> None:
+        """Let others have theirs, and begin another."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """The newest checkpoint of a log that this site cosigned: ``note`` as its key signed it, ``at`` in Unix seconds."""

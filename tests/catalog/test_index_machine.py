@@ -114,9 +114,8 @@ class LogMachine(RuleBasedStateMachine):
         assert (entry is None) == (index in self.index.faults)
         if entry is None:
             return
-        # What cannot be read here might be a version that is newer than the latest that can.
-        beyond = place in self.unread and place > (-1 if right is None else right)
-        assert place == right or beyond, "a version counts that does not replace the latest one"
+        newer = right is not None and (place is None or place < right)
+        assert not newer, "a version counts that was written before the latest one was"
         assert by is ROOT or by.did not in self.removed, "a key that was removed still writes what counts"
         assert by is not STRANGER, "a key that nobody enrolled writes what counts"
         self.counted[index] = (kind, fields)
