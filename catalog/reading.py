@@ -7,6 +7,7 @@ apart (:func:`prove`), and may be done elsewhere, for many bodies at once, befor
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -17,7 +18,8 @@ from catalog.dagcbor import convert, encode, glance
 from catalog.entry import Entry, read_entry
 from catalog.error import VerificationFailed
 from catalog.key import check, verify
-from catalog.leaf import kind_in
+from catalog.leaf import kind_in, log_id
+from catalog.origin import earlier, site_of
 
 DIGEST_BYTES: Final = 16
 
@@ -61,32 +63,38 @@ def prove(data: bytes) -> Proof:
     return Proof()
 
 
-def read_leaf(site: str, index: int, leaf: bytes, body: bytes | None, proof: Proof) -> Reading:
-    """Read leaf ``index`` of the catalog of ``site``, of whose body ``proof`` is what :func:`prove` said.
+def read_leaf(origin: str, index: int, leaf: bytes, body: bytes | None, proof: Proof) -> Reading:
+    """Read leaf ``index`` of the catalog ``origin``, of whose body ``proof`` is what :func:`prove` said.
 
-    What does not decode is a fault, and never an error.
+    What does not decode, or was written for another log, is a fault, and never an error.
     """
     try:
-        kind = kind_in(leaf)
+        kind = kind_in(leaf, _logs(origin))
     except VerificationFailed as error:
         return Reading(index, "", fault=str(error))
     if body is None or proof.fault:
         return Reading(index, kind, fault=proof.fault)
     try:
-        entry = read_entry(site, index, kind, convert(Body, glance(body, MAX_BODY)))
+        entry = read_entry(site_of(origin), index, kind, convert(Body, glance(body, MAX_BODY)))
     except VerificationFailed as error:
         return Reading(index, kind, fault=str(error))
     return Reading(index, kind, entry, digest=digest_of(body))
 
 
 def read_leaves(
-    site: str, start: int, rows: Sequence[tuple[bytes, bytes | None]], proofs: Sequence[Proof]
+    origin: str, start: int, rows: Sequence[tuple[bytes, bytes | None]], proofs: Sequence[Proof]
 ) -> list[Reading]:
     """Read consecutive leaves with their bodies, from leaf ``start`` on."""
     return [
-        read_leaf(site, start + offset, leaf, body, proof)
+        read_leaf(origin, start + offset, leaf, body, proof)
         for offset, ((leaf, body), proof) in enumerate(zip(rows, proofs, strict=True))
     ]
+
+
+@lru_cache(maxsize=256)
+def _logs(origin: str) -> frozenset[bytes]:
+    """What leaves of a log say of theirs: a new epoch of a log takes over those of the epochs before."""
+    return frozenset(log_id(each) for each in earlier(origin))
 
 
 def read_signed(site: str, index: int, kind: str, body: Body) -> Reading:

@@ -61,8 +61,8 @@ class Keeps(Protocol):
 class Reads(Protocol):
     """Reads leaves with their bodies and checks the bodies' signatures, where it holds up nobody else."""
 
-    async def __call__(self, site: str, start: int, rows: Sequence[tuple[bytes, bytes | None]]) -> list[Reading]:
-        """What the (leaf, body) pairs of consecutive leaves of the catalog of ``site``, from ``start`` on, say."""
+    async def __call__(self, origin: str, start: int, rows: Sequence[tuple[bytes, bytes | None]]) -> list[Reading]:
+        """What the (leaf, body) pairs of consecutive leaves of the catalog ``origin``, from ``start`` on, say."""
 
 
 class Turns(Protocol):

@@ -32,10 +32,10 @@ async def at_once(work: Callable[[], T]) -> T:
     return work()
 
 
-async def read_here(site: str, start: int, rows: Sequence[tuple[bytes, bytes | None]]) -> list[Reading]:
+async def read_here(origin: str, start: int, rows: Sequence[tuple[bytes, bytes | None]]) -> list[Reading]:
     """Read leaves here and now: the port ``Reads`` where nobody else waits."""
     proofs = [Proof() if body is None else prove(body) for _, body in rows]
-    return read_leaves(site, start, rows, proofs)
+    return read_leaves(origin, start, rows, proofs)
 
 
 class Nowhere:
@@ -124,7 +124,7 @@ async def index_anew(log: Log, indexes: Index, site: str, feeding: Feeding = ALO
 
 async def _feed(log: Log, index: SiteIndex, feeding: Feeding, end: int) -> None:
     while index.size < end:
-        readings = await _read(log, index.root, index.size, min(index.size + CHUNK, end), feeding.read)
+        readings = await _read(log, index.size, min(index.size + CHUNK, end), feeding.read)
         await feeding.keeps.look_ahead(index, readings)
         left = deque(readings)
         while left:
@@ -147,12 +147,12 @@ def _take(index: SiteIndex, left: deque[Reading], turns: Turns) -> list[Entry]:
     return entries
 
 
-async def _read(log: Log, site: str, start: int, stop: int, read: Reads) -> list[Reading]:
+async def _read(log: Log, start: int, stop: int, read: Reads) -> list[Reading]:
     try:
         rows = await log.read(start, stop)
     except VerificationFailed as error:
         if stop - start == 1:
             return [Reading(start, "", fault=str(error))]
         # Something of it is damaged on our own disk: what is not is read all the same.
-        return [reading for index in range(start, stop) for reading in await _read(log, site, index, index + 1, read)]
-    return await read(site, start, [(leaf, stored and stored[1]) for leaf, stored in rows])
+        return [reading for index in range(start, stop) for reading in await _read(log, index, index + 1, read)]
+    return await read(log.origin, start, [(leaf, stored and stored[1]) for leaf, stored in rows])

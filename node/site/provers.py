@@ -64,7 +64,7 @@ class Provers:
         self._idle: list[_Prover] = []
         self._used = 0.0
 
-    async def __call__(self, site: str, start: int, rows: Sequence[tuple[bytes, bytes | None]]) -> list[Reading]:
+    async def __call__(self, origin: str, start: int, rows: Sequence[tuple[bytes, bytes | None]]) -> list[Reading]:
         """What leaves and their bodies say.
 
         Raises:
@@ -73,7 +73,7 @@ class Provers:
         bodies = [body for _, body in rows if body is not None]
         found = iter(await self._prove(bodies))
         proofs = [Proof() if body is None else next(found) for _, body in rows]
-        return await aside(lambda: read_leaves(site, start, rows, proofs))
+        return await aside(lambda: read_leaves(origin, start, rows, proofs))
 
     async def run(self) -> None:
         """End processes that are not needed any more; until cancelled."""

@@ -73,7 +73,7 @@ class Reader:
         for place in range(index.size, len(self.log.leaves)):
             body = self.log.bodies[place]
             proof = Proof() if body is None else proven(body)
-            index.take(read_leaf(ROOT.did, place, self.log.leaves[place], body, proof))
+            index.take(read_leaf(ORIGIN, place, self.log.leaves[place], body, proof))
 
     def says(self) -> tuple[object, ...]:
         """All that decisions rest on."""

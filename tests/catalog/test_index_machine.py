@@ -92,7 +92,7 @@ class LogMachine(RuleBasedStateMachine):
         leaf = encode_leaf(seal(ORIGIN, 1, kind, data, SALT))
         index = len(self.log)
         self.log.append((leaf, data))
-        entry = self.index.take(read_leaf(ROOT.did, index, leaf, data, proven(data)))
+        entry = self.index.take(read_leaf(ORIGIN, index, leaf, data, proven(data)))
         self.judge(entry, kind, fields, by, place, right)
 
     def is_written(self, entry: Entry) -> bool:
@@ -188,7 +188,7 @@ class LogMachine(RuleBasedStateMachine):
         """Feed an index the log from leaf ``start`` on, ``without`` the bodies at some places."""
         for place, (leaf, data) in enumerate(self.log[start:], start):
             body = None if place in without else data
-            index.take(read_leaf(ROOT.did, place, leaf, body, Proof() if body is None else proven(body)))
+            index.take(read_leaf(ORIGIN, place, leaf, body, Proof() if body is None else proven(body)))
 
 
 class IndexMachine(LogMachine):
@@ -241,7 +241,7 @@ class IndexMachine(LogMachine):
         leaf = data if len(data) % 2 else encode_leaf(seal(ORIGIN, 1, "policy", data, SALT))
         self.log.append((leaf, data))
         self.unread.add(index)
-        assert self.index.take(read_leaf(ROOT.did, index, leaf, data, proven(data))) is None
+        assert self.index.take(read_leaf(ORIGIN, index, leaf, data, proven(data))) is None
         assert self.index.faults[index]
 
 

@@ -161,7 +161,7 @@ def _read_reading(data: bytes) -> Any:
     leaf, body = data[:120], data[120:]
     proof = prove(body)
     assert (not proof.fault) == _is_signed(body), proof
-    return read_leaf(KEY.did, 0, leaf, body, proof)
+    return read_leaf(ORIGIN, 0, leaf, body, proof)
 
 
 def _is_signed(data: bytes) -> bool:
