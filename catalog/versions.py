@@ -129,8 +129,11 @@ class Versions(Protocol):
     def faulty(self) -> int:
         """How many places do not count; none of them is looked at."""
 
-    def blamed(self, most: int) -> Sequence[tuple[int, str]]:
-        """The first ``most`` places that do not count, ascending, each with the reason."""
+    def blamed(self, most: int, kind: str = "") -> Sequence[tuple[int, str]]:
+        """The first ``most`` places that do not count, ascending, each with the reason.
+
+        With ``kind`` those of such entries that were refused for what stands before them, and not for who signed them.
+        """
 
     def anew(self) -> Versions:
         """Nothing yet, for another reading of the same log."""
@@ -236,9 +239,12 @@ class HeldVersions:
         """See :class:`Versions`."""
         return len(self.faults)
 
-    def blamed(self, most: int) -> Sequence[tuple[int, str]]:
+    def blamed(self, most: int, kind: str = "") -> Sequence[tuple[int, str]]:
         """See :class:`Versions`."""
-        return nsmallest(most, self.faults.items())
+        if not kind:
+            return nsmallest(most, self.faults.items())
+        places = (place for place, each in self._refused.items() if each.kind == kind and each.subject is not None)
+        return [(place, self.faults[place]) for place in nsmallest(most, places)]
 
     def anew(self) -> HeldVersions:
         """See :class:`Versions`."""

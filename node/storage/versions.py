@@ -43,6 +43,10 @@ SELECT it.place FROM json_each(?2) CROSS JOIN refused AS it ON it.reading = ?1 A
   AND it.subject = value ->> 1 AND it.place > value ->> 2 AND it.place < ifnull(value ->> 3, it.place + 1)
   ORDER BY it.place LIMIT ?3
 """
+_BLAMED: Final = """
+SELECT place, reason FROM refused JOIN fault USING (reading, place)
+  WHERE reading = ?1 AND kind = ?2 AND subject IS NOT NULL ORDER BY place LIMIT ?3
+"""
 _SIGNED: Final = """
 SELECT place FROM counted WHERE reading = ?1 AND signer IN (SELECT value FROM json_each(?2))
   UNION ALL SELECT place FROM refused WHERE reading = ?1 AND signer IN (SELECT value FROM json_each(?2))
@@ -197,8 +201,11 @@ class StoredVersions:
         """See :class:`catalog.versions.Versions`."""
         return self._faulty
 
-    def blamed(self, most: int) -> Sequence[tuple[int, str]]:
+    def blamed(self, most: int, kind: str = "") -> Sequence[tuple[int, str]]:
         """See :class:`catalog.versions.Versions`."""
+        if kind:
+            self._settle()
+            return [(row[0], row[1]) for row in self._store.rows(_BLAMED, self.reading, kind, most)]
         sql = "SELECT place, reason FROM fault WHERE reading = ? ORDER BY place LIMIT ?"
         taken = nsmallest(most, self._faults.items())
         return [*((row[0], row[1]) for row in self._store.rows(sql, self.reading, most)), *taken][:most]

@@ -78,7 +78,8 @@ class Reader:
     def says(self) -> tuple[object, ...]:
         """All that decisions rest on."""
         entries = {kind: [(each.index, each.subject) for each in self.index.entries(kind)] for kind in COMPARED}
-        return entries, dict(self.index.faults), self.index.nodes(), self.index.keys.stolen, self.index.stale
+        faults = self.index.faults, *(self.index.versions.blamed(3, kind) for kind in COMPARED)
+        return entries, faults, self.index.nodes(), self.index.keys.stolen, self.index.stale
 
 
 class LyingMachine(RuleBasedStateMachine):

@@ -61,7 +61,7 @@ def leaf_of(origin, data, kind="policy"):
 @pytest.mark.parametrize("here", [True, False])
 @pytest.mark.parametrize("kind", ["policy", "telepathy"])
 def test_a_leaf_of_another_log_is_named_and_its_body_does_not_count(here, kind):
-    """Lost: what was said in one log is said in another one too; or such a leaf ends the site's authority, or stalls."""
+    """Lost: what was said in one log is said in another one too; or such a leaf ends the site's authority."""
     data = encode(body())
     wrong = (OTHER.did, LogName.CATALOG, 0), (ROOT.did, LogName.AUDIT, 0), (ROOT.did, LogName.CATALOG, 2)
     for origin in ("x", *(origin_of(*each) for each in wrong)):
