@@ -253,6 +253,7 @@ class WrittenMachine(LogMachine):
 
     def __init__(self) -> None:
         self.hidden: set[int] = set()
+        self.beside = SiteIndex(ROOT.did, self.versions())
         super().__init__()
         for person in (SECOND, RESEARCHER):
             self.write("key", _enrolment(person, Role.RESEARCHER), STEWARD)
@@ -310,11 +311,13 @@ class WrittenMachine(LogMachine):
     @invariant()
     def is_no_fault_for_who_may_not_see_all(self) -> None:
         """Lost: a member that is not shown a grant takes its revocation for forged."""
-        outside = SiteIndex(ROOT.did, self.versions())
-        self.read(outside, without=self.unread | self.hidden)
-        assert not outside.faults
-        for kind in ("key", "offer", "revoke", "withdraw"):
-            assert list(outside.entries(kind)) == list(self.index.entries(kind))
+        later = SiteIndex(ROOT.did, self.versions())
+        self.read(later, without=self.unread | self.hidden)
+        self.read(self.beside, self.beside.size, without=self.hidden)
+        for outside in (later, self.beside):
+            assert not outside.faults
+            for kind in ("key", "offer", "revoke", "withdraw"):
+                assert list(outside.entries(kind)) == list(self.index.entries(kind))
 
 
 def _enrolment(key: PrivateKey, role: Role, removed: bool = False) -> KeyFields:

@@ -65,9 +65,13 @@ class Stored(LogMachine):
         past = self.store.past(ROOT.did)
         if past is not None:
             self.index.reload(past.index, past.versions)
+        self.begin_again()
         self.read(self.index, self.index.size)
         assert dict(self.index.faults) == faults
         assert [list(self.index.entries(kind)) for kind in COMPARED] == entries
+
+    def begin_again(self) -> None:
+        """What other readers had in the file is gone with it."""
 
     def teardown(self) -> None:
         self.store.close()
@@ -80,6 +84,9 @@ class StoredMachine(Stored, IndexMachine):
 
 class StoredWrittenMachine(Stored, WrittenMachine):
     """What honest people have a node write."""
+
+    def begin_again(self) -> None:
+        self.beside = SiteIndex(ROOT.did, self.versions())
 
 
 StoredMachine.TestCase.settings = runs(20, 20)
