@@ -311,7 +311,7 @@ def test_what_does_not_count_in_a_catalog_is_listed_with_its_place(
     assert (before["faults"], before["faulty"]) == ([], 0)
     index = running.site.index
     place = index.size
-    index.take(read_leaf(running.site.catalog.origin, place, b"no leaf", b"", Proof()))
+    index.take(read_leaf(f"{running.site.root.did}/catalog/0", place, b"no leaf", b"", Proof()))
     assert run([*anna, "catalog", "log"]) == 0
     told = capsys.readouterr().out
     assert "why it does not count" in told
