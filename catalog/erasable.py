@@ -1,15 +1,17 @@
-"""Which places of a catalog log a ``withdraw`` entry may name: nothing may come back to life by being forgotten.
+"""Which places of a catalog log a ``withdraw`` entry may name: what is forgotten changes nothing else.
 
-Whoever reads the log later reads it without the erased bodies, and must come to the same: so the newest version of a
-subject is erased only together with all before it, and a revocation only together with the grant that it revoked.
-The entries about a key go only together, and with all that it signed. Somebody's revocation of what they passed on
-themselves may go once that grant is gone, for it names who signed it; a steward's stays then, for it may end a grant
-that stands in another log.
+Whoever reads the log later reads it without the erased bodies, and must come to the same, whatever its owner writes.
+So the newest version of a subject is erased only together with all before it, and a revocation only together with the
+grant that it revoked. The entries about a key go only together, and with all that it signed. And what was refused
+because of what is erased goes with it, else it would count for those who read the log without that.
+
+Somebody's revocation of what they passed on themselves may go once that grant is gone, for it names who signed it; a
+steward's stays then, for it may end a grant that stands in another log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -17,11 +19,13 @@ from catalog.entry import KINDS, Entry
 from catalog.error import VerificationFailed
 from catalog.member import KeyFields, Role
 from catalog.revoke import RevokeFields
-from catalog.versions import Counted, Versions, subject_key
+from catalog.versions import Counted, Refused, Span, Version, Versions, subject_key
 from catalog.withdraw import WithdrawFields
 
 _BOUND: Final = frozenset({"withdraw", "certificate", "epoch-signature", "accuse"})
 _BY_PERSONS: Final = frozenset(name for name, kind in KINDS.items() if Role.RESEARCHER in kind.signers)
+_WITHDRAWALS: Final = subject_key("")
+"""All withdrawals that were refused are about the same: any may count once something is forgotten."""
 _signer: Final = lru_cache(maxsize=1024)(subject_key)
 
 
@@ -32,6 +36,15 @@ def as_counted(entry: Entry) -> Counted:
     grant = subject_key(str(fields.grant)) if isinstance(fields, RevokeFields) else None
     signer = _signer(entry.body.actor) if kind in _BY_PERSONS else None
     return Counted(kind, subject_key(entry.subject), by_root or kind in _BOUND, grant, signer)
+
+
+def as_refused(entry: Entry, authorised: bool) -> Refused:
+    """What is remembered of an entry that does not count; ``authorised`` if whoever signed it might have.
+
+    What was refused for its signer's sake alone stays so, as long as that key's entries stay.
+    """
+    subject = _WITHDRAWALS if entry.body.kind == "withdraw" else subject_key(entry.subject)
+    return Refused(entry.body.kind, subject if authorised else None, _signer(entry.body.actor))
 
 
 def check_withdrawal(withdrawal: Entry, versions: Versions) -> None:
@@ -46,34 +59,49 @@ def check_withdrawal(withdrawal: Entry, versions: Versions) -> None:
     named = frozenset(places)
     if list(places) != sorted(named) or places[-1] >= withdrawal.index:
         raise VerificationFailed("a «withdraw» entry names places before its own, each once and in order")
-    found = {place: counted for place in places if (counted := versions.counted(place)) is not None}
-    for place, counted in found.items():
-        _check_place(place, counted, named, versions)
-    for key in {counted.subject for counted in found.values() if counted.kind == "key"}:
-        _check_key(key, named, versions)
+    found = versions.found(places)
+    for place, version in found.items():
+        if version.counted.bound:
+            raise VerificationFailed(f"entry {place} is not to be withdrawn: others rely on its being there")
+    _check_versions(found, named)
+    _check_revocations(found, named, versions)
+    _check_keys(found, named, versions)
+    spans = [Span(each.counted.kind, each.counted.subject, place, each.after) for place, each in found.items()]
+    left = _left(versions.refused([*spans, Span("withdraw", _WITHDRAWALS, -1, None)], len(named) + 1), named)
+    if left is not None:
+        raise VerificationFailed(f"entry {left}, which does not count, might without these, and is not named with them")
 
 
-def _check_place(place: int, counted: Counted, named: frozenset[int], versions: Versions) -> None:
-    if counted.bound:
-        raise VerificationFailed(f"entry {place} is not to be withdrawn: others rely on its being there")
-    if counted.grant is not None:
-        _check_revocation(place, counted, versions.newest("grant", counted.grant), named)
-    if versions.newest(counted.kind, counted.subject) == place:
-        if counted.kind == "project":
+def _check_versions(found: Mapping[int, Version], named: frozenset[int]) -> None:
+    newest = {_about(each) for each in found.values() if each.after is None}
+    for place, version in found.items():
+        if version.after is None and version.counted.kind == "project":
             raise VerificationFailed(f"the project at {place} stands: only versions before it are withdrawn")
-        before = _left(versions.places(counted.kind, counted.subject, len(named) + 1), named)
-        if before is not None:
-            raise VerificationFailed(f"entry {place} replaced {before}, which would count again without it")
+        if _about(version) in newest and version.before is not None and version.before not in named:
+            raise VerificationFailed(f"entry {place} replaced {version.before}, which would count again without it")
 
 
-def _check_revocation(place: int, counted: Counted, grant: int | None, named: frozenset[int]) -> None:
-    of_issuer = counted.subject != counted.grant
-    if grant not in named and not (of_issuer and grant is None):
-        raise VerificationFailed(f"the revocation at {place} is withdrawn only together with its grant")
+def _about(version: Version) -> tuple[str, bytes]:
+    return version.counted.kind, version.counted.subject
 
 
-def _check_key(key: bytes, named: frozenset[int], versions: Versions) -> None:
-    left = _left([*versions.places("key", key, len(named) + 1), *versions.signed(key, len(named) + 1)], named)
+def _check_revocations(found: Mapping[int, Version], named: frozenset[int], versions: Versions) -> None:
+    grants = {each.counted.grant for each in found.values() if each.counted.grant is not None}
+    newest = versions.newest("grant", grants) if grants else {}
+    for place, (counted, _, _) in found.items():
+        if counted.grant is None or newest.get(counted.grant) in named:
+            continue
+        of_issuer = counted.subject != counted.grant
+        # A grant that this reader was not given is, for all it knows, at the place that it lacks.
+        if counted.grant in newest or not (of_issuer or versions.lacks(named)):
+            raise VerificationFailed(f"the revocation at {place} is withdrawn only together with its grant")
+
+
+def _check_keys(found: Mapping[int, Version], named: frozenset[int], versions: Versions) -> None:
+    keys = [each for each in found.values() if each.counted.kind == "key"]
+    around = [place for each in keys for place in (each.before, each.after) if place is not None]
+    signers = {each.counted.subject for each in keys}
+    left = _left([*around, *(versions.signed(signers, len(named) + 1) if signers else ())], named)
     if left is not None:
         raise VerificationFailed(
             f"a key is withdrawn with all that was said of it and that it signed: entry {left} is not named"

@@ -1,7 +1,7 @@
 """The index of a site's catalog: a state holder that is fed one leaf after another and holds what counts now.
 
-A body counts only if, at its place in the log, its actor's key was enrolled for it and it replaces the version
-that was the latest. What does not count is kept as a fault with its reason; it never stops the log.
+A body counts only if, at its place in the log, its actor's key was enrolled for it and it replaces no version older
+than the latest. What does not count is kept as a fault with its reason; it never stops the log.
 
     index = SiteIndex(root)
     for position, (leaf_kind, body) in enumerate(log):
@@ -19,7 +19,7 @@ from catalog.body import Body
 from catalog.dagcbor import Value
 from catalog.entry import KINDS, WITNESS_KINDS, Entry
 from catalog.epoch import EpochSignatureFields
-from catalog.erasable import as_counted, check_withdrawal
+from catalog.erasable import as_counted, as_refused, check_withdrawal
 from catalog.error import NotFound, VerificationFailed
 from catalog.grant import Grant, GrantFields
 from catalog.key import check
@@ -35,7 +35,10 @@ from catalog.withdraw import WithdrawFields
 
 T = TypeVar("T", bound=Value)
 
-_READING: Final = 2
+_OF_ROOT: Final = (Role.NODE, Role.STEWARD)
+_MAY_NOT_SIGN: Final = "a «{}» entry is signed by a key that may not sign it at this site"
+
+_READING: Final = 3
 """Raised when this module, or what it asks, judges otherwise than before what counts."""
 
 RULES: Final = f"{_READING} {' '.join(sorted(KINDS))}"
@@ -69,8 +72,7 @@ class SiteIndex:
         Raises:
             ValueError: leaves were skipped, which is a fault of the caller.
         """
-        unseen = Reading(index, leaf_kind, unread=True)
-        return self.take(unseen if body is None else read_signed(self.root, index, leaf_kind, body))
+        return self.take(Reading(index, leaf_kind) if body is None else read_signed(self.root, index, leaf_kind, body))
 
     def take(self, reading: Reading) -> Entry | None:
         """Take the next leaf as it was read; return the entry if it counts.
@@ -84,32 +86,32 @@ class SiteIndex:
         self.size += 1
         if kind and kind not in KINDS and is_critical(kind):
             self.stop(f"this version does not know the kind «{kind}» of its entry {index}; update this node")
-        if reading.unread:
-            self.versions.hide(index, lacking=not reading.fault)
-        if reading.entry is None:
+        entry, authorised = reading.entry, False
+        if entry is None:
             if reading.fault:
                 self.versions.blame(index, reading.fault)
+            else:
+                self.versions.lack(index)
             return None
         try:
-            self._check_counts(reading.entry)
+            self._check_authority(entry)
+            authorised = True
+            self._check_succession(entry)
         except VerificationFailed as error:
-            if self.keys.cut(reading.entry.body.actor, index):
-                self.versions.hide(
-                    index, lacking=False
-                )  # honest versions after it may have named it as what they replace
-            self.versions.blame(index, str(error))
+            self.versions.blame(index, str(error), as_refused(entry, authorised))
             return None
-        self.versions.count(reading.entry, reading.digest, as_counted(reading.entry))
-        if isinstance(reading.entry.fields, KeyFields):
-            self.keys.take(index, reading.entry.fields)
-        elif isinstance(reading.entry.fields, WithdrawFields):
-            self._forget(reading.entry.fields.places)
-        return reading.entry
+        self.versions.count(entry, reading.digest, as_counted(entry))
+        if isinstance(entry.fields, KeyFields):
+            self.keys.take(index, entry.fields)
+        elif isinstance(entry.fields, WithdrawFields):
+            self._forget(entry.fields.places)
+        return entry
 
     def _forget(self, places: Sequence[int]) -> None:
-        found = (self.versions.counted(place) for place in places)
-        keys = {each.subject for each in found if each is not None and each.kind == "key"}
-        self.keys.forget([did for did in self.keys.stolen if subject_key(did) in keys])
+        if self.keys.stolen:
+            found = self.versions.found(places).values()
+            keys = {each.counted.subject for each in found if each.counted.kind == "key"}
+            self.keys.forget([did for did in self.keys.stolen if subject_key(did) in keys])
         self.versions.forget(places)
 
     def authorise(self, entry: Entry) -> None:
@@ -119,9 +121,11 @@ class SiteIndex:
             VerificationFailed: wrong signature, a key without that authority, or not the next version.
         """
         check(entry.body, entry.body.actor)
-        self._check_counts(entry)
+        self._check_authority(entry)
+        self._check_succession(entry)
 
-    def _check_counts(self, entry: Entry) -> None:
+    def _check_authority(self, entry: Entry) -> None:
+        """By keys alone, and not by what else stands in the log."""
         body = entry.body
         if self.keys.over(entry.index):
             raise VerificationFailed("it was written after this site had left the consortium")
@@ -129,47 +133,53 @@ class SiteIndex:
             raise VerificationFailed(f"a member that only witnesses logs publishes no «{body.kind}»")
         if self.keys.cut(body.actor, entry.index):
             raise VerificationFailed(f"a «{body.kind}» entry is signed by a key that was taken back up to this place")
+        if not self._may_sign(entry):
+            raise VerificationFailed(_MAY_NOT_SIGN.format(body.kind))
+
+    def _check_succession(self, entry: Entry) -> None:
+        """By what stands before it of its subject."""
+        body = entry.body
         latest = self.latest(body.kind, entry.subject)
-        if not self._may_sign(entry, latest):
-            raise VerificationFailed(f"a «{body.kind}» entry is signed by a key that may not sign it at this site")
+        if not self._may_replace(entry, latest):
+            raise VerificationFailed(_MAY_NOT_SIGN.format(body.kind))
         if isinstance(entry.fields, EpochSignatureFields):
             _check_epoch_signature(entry, latest)
-        expected = latest.index if latest else None
-        if body.previous != expected and not self._may_follow(body.previous, expected):
+        if not _follows(body.previous, latest, entry.index):
             raise VerificationFailed(f"a «{body.kind}» entry does not follow the latest version of its subject")
         if latest and _reopened(latest.fields, entry.fields):
             raise VerificationFailed(f"the project «{entry.subject}» has ended and is not opened again")
         check_withdrawal(entry, self.versions)
 
-    def _may_follow(self, previous: int | None, expected: int | None) -> bool:
-        """Whether ``previous`` may be a version newer than ``expected`` that cannot be read here."""
-        return (
-            previous is not None
-            and previous > (-1 if expected is None else expected)
-            and (self.versions.is_hidden(previous))
-        )
-
-    def _may_sign(self, entry: Entry, latest: Entry | None) -> bool:
+    def _may_sign(self, entry: Entry) -> bool:
         body = entry.body
         fields = entry.fields
-        if isinstance(fields, KeyFields) and not fields.removed and self.keys.was_cut(fields.did):
-            return False  # whoever stole it has it still
         if body.actor == self.keys.root_at(entry.index):
             return isinstance(fields, EpochSignatureFields) or (
-                isinstance(fields, KeyFields) and (fields.role in (Role.NODE, Role.STEWARD) or fields.removed)
+                isinstance(fields, KeyFields) and (fields.role in _OF_ROOT or fields.removed)
             )
-        versions = [entry.fields, latest.fields] if latest is not None else [entry.fields]
-        if any(isinstance(each, KeyFields) and each.role in (Role.NODE, Role.STEWARD) for each in versions):
-            return False  # enrolled by the root alone, and so changed by nobody else
+        if isinstance(fields, KeyFields) and fields.role in _OF_ROOT:
+            return False
         key = self.key(body.actor)
         if key is None or key.role not in KINDS[body.kind].signers:
             return False
-        if isinstance(entry.fields, BlockFields) and key.role is Role.RESEARCHER and latest is not None:
-            return latest.body.actor == body.actor  # a researcher shares on only what is the researcher's own
-        if isinstance(entry.fields, GrantFields):
-            return self._may_grant(entry.fields.grant, body.actor, key.role)
-        if isinstance(entry.fields, RevokeFields):
-            return key.role is Role.STEWARD if entry.fields.issuer is None else entry.fields.issuer == body.actor
+        if isinstance(fields, GrantFields):
+            return self._may_grant(fields.grant, body.actor, key.role)
+        if isinstance(fields, RevokeFields):
+            return key.role is Role.STEWARD if fields.issuer is None else fields.issuer == body.actor
+        return True
+
+    def _may_replace(self, entry: Entry, latest: Entry | None) -> bool:
+        fields, actor = entry.fields, entry.body.actor
+        if isinstance(fields, KeyFields):
+            if not fields.removed and self.keys.was_cut(fields.did):
+                return False  # whoever stole it has it still
+            before = latest.fields if latest is not None else None
+            if isinstance(before, KeyFields) and before.role in _OF_ROOT:
+                # Enrolled by the root alone, and so changed by nobody else; and what it signed is nobody else's later.
+                return actor == self.keys.root_at(entry.index) and fields.role == before.role
+        if isinstance(fields, BlockFields) and latest is not None and latest.body.actor != actor:
+            key = self.key(actor)
+            return key is not None and key.role is not Role.RESEARCHER  # who shares on only what is their own
         return True
 
     def _may_grant(self, grant: Grant, actor: str, role: Role) -> bool:
@@ -268,6 +278,16 @@ class KeptIndex(Value, frozen=True, kw_only=True):
     size: int
     keys: KeptKeys
     stop: str
+
+
+def _follows(previous: int | None, latest: Entry | None, place: int) -> bool:
+    """Whether nothing newer counts of the subject than what ``previous`` names.
+
+    What stands there nobody asks, for not all may see it, and it may be erased.
+    """
+    if previous is None:
+        return latest is None
+    return (0 if latest is None else latest.index) <= previous < place
 
 
 def _reopened(before: Value, after: Value) -> bool:

@@ -40,6 +40,10 @@ class Charter:
     witness_only: bool = False
 
 
+Taking = tuple[int, int]
+"""From which place on a stolen key counts no more, and the place of the entry that says so."""
+
+
 class KeptNode(Value, frozen=True, kw_only=True):
     """A :class:`NodeKey` as it is kept."""
 
@@ -55,8 +59,9 @@ class KeptKeys(Value, frozen=True, kw_only=True):
     left: int | None
     witness_only: bool
     nodes: tuple[KeptNode, ...]
-    known: dict[str, int]
-    found: dict[str, int]
+    given: dict[str, Taking]
+    own: dict[str, int]
+    found: dict[str, Taking]
     horizon: int
     reading: int
     rechartered: bool
@@ -66,13 +71,16 @@ class Keyring:
     """Fed every key entry that counts, in order; asked whether a key may still act at a place."""
 
     def __init__(
-        self, charter: Charter, known: dict[str, int] | None = None, horizon: int = 0, reading: int = 1
+        self, charter: Charter, given: dict[str, Taking] | None = None, horizon: int = 0, reading: int = 1
     ) -> None:
         self.charter = charter
         self.nodes: dict[str, NodeKey] = {}
         """Every node key that was ever enrolled, the one whose latest entry is newest last."""
-        self._known = dict(known or {})
-        self._found: dict[str, int] = {}
+        self._given = dict(given or {})
+        """What an earlier reading found, which this one goes by from its first leaf on."""
+        self._own: dict[str, int] = {}
+        """What this one found and goes by from there on, for it touches nothing that counted already."""
+        self._found: dict[str, Taking] = {}
         self._horizon = horizon
         self._reading = reading
         self._rechartered = False
@@ -81,9 +89,9 @@ class Keyring:
     def of(cls, kept: KeptKeys) -> Keyring:
         """The ring that :meth:`kept` wrote down."""
         charter = Charter(kept.roots, kept.left, kept.witness_only)
-        ring = cls(charter, kept.known, kept.horizon, kept.reading)
+        ring = cls(charter, kept.given, kept.horizon, kept.reading)
         ring.nodes = {node.did: NodeKey(node.until, node.audit_until) for node in kept.nodes}
-        ring._found, ring._rechartered = dict(kept.found), kept.rechartered
+        ring._own, ring._found, ring._rechartered = dict(kept.own), dict(kept.found), kept.rechartered
         return ring
 
     def kept(self) -> KeptKeys:
@@ -95,7 +103,8 @@ class Keyring:
             nodes=tuple(
                 KeptNode(did=did, until=key.until, audit_until=key.audit_until) for did, key in self.nodes.items()
             ),
-            known=self._known,
+            given=self._given,
+            own=self._own,
             found=self._found,
             horizon=self._horizon,
             reading=self._reading,
@@ -115,7 +124,8 @@ class Keyring:
 
     def cut(self, did: str, place: int) -> bool:
         """Whether what ``did`` signed at ``place`` was taken back."""
-        return place >= self._known.get(did, place + 1)
+        given = self._given.get(did)
+        return (given is not None and place >= given[0]) or place >= self._own.get(did, place + 1)
 
     def was_cut(self, did: str) -> bool:
         """Whether the key was taken back as stolen: such a key is never enrolled again."""
@@ -131,9 +141,9 @@ class Keyring:
             if place >= self._horizon:
                 self._reading = 1  # nothing that was read again for before
             first = min(fields.until, place)
-            self._found[fields.did] = min(first, self._found.get(fields.did, first))
+            self._found[fields.did] = min((first, place), self._found.get(fields.did, (first, place)))
             if first == place:  # nothing that counted already is touched
-                self._known[fields.did] = min(first, self._known.get(fields.did, first))
+                self._own[fields.did] = min(first, self._own.get(fields.did, first))
         before = self.nodes.pop(fields.did, None)
         if fields.role is Role.NODE and not fields.removed:
             self.nodes[fields.did] = NodeKey()  # last, as the newest
@@ -144,13 +154,17 @@ class Keyring:
     @property
     def stolen(self) -> frozenset[str]:
         """The keys that were taken back as stolen."""
-        return frozenset((*self._known, *self._found))
+        return frozenset((*self._given, *self._own, *self._found))
 
     def forget(self, keys: Iterable[str]) -> None:
-        """All entries about these keys were erased: it is as if there had never been any."""
+        """All entries about these keys were erased: it is as if there had never been any.
+
+        What an earlier reading found, and this one did not, stays: it is of a later place, or the log is read again.
+        """
         for did in keys:
-            self._known.pop(did, None)
-            self._found.pop(did, None)
+            if self._given.get(did) == self._found.pop(did, None):
+                self._given.pop(did, None)
+            self._own.pop(did, None)
 
     def signs(self, did: str, log: LogName, place: int) -> bool:
         """Whether ``did`` was this site's node key, and what it signed at ``place`` of ``log`` counts."""
@@ -172,8 +186,8 @@ class Keyring:
             return True
         if self._reading > MAX_READINGS:
             return False
-        lower = any(place < self._known.get(did, place + 1) for did, place in self._found.items())
-        gone = size >= self._horizon and any(self._found.get(did) != place for did, place in self._known.items())
+        lower = any(not self.cut(did, first) for did, (first, _) in self._found.items())
+        gone = size >= self._horizon and any(self._found.get(did) != given for did, given in self._given.items())
         return lower or gone
 
     def anew(self, size: int) -> Keyring:

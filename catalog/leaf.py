@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections.abc import Container
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -119,13 +120,16 @@ def decode_leaf(data: bytes) -> Leaf:
     return Leaf(log=log, kind=kind, epoch=epoch, commitment=commitment)
 
 
-def kind_in(data: bytes) -> str:
-    """The kind that a leaf says, as text.
+def kind_in(data: bytes, logs: Container[bytes]) -> str:
+    """The kind that a leaf says, as text; the leaf was written for one of ``logs`` (:func:`log_id`).
 
     Raises:
-        VerificationFailed: as for :func:`decode_leaf`.
+        VerificationFailed: as for :func:`decode_leaf`; or it was written for another log.
     """
-    return _parts(data)[1].rstrip(b"\0").decode("ascii")
+    log, kind, _, _ = _parts(data)
+    if log not in logs:
+        raise VerificationFailed("a leaf was refused: it was written for another log")
+    return kind.rstrip(b"\0").decode("ascii")
 
 
 def _parts(data: bytes) -> tuple[bytes, bytes, bytes, bytes]:

@@ -33,6 +33,11 @@ def log_of(origin: str, site: str) -> LogName | None:
     return named if _NUMBER.fullmatch(number) else None
 
 
+def site_of(origin: str) -> str:
+    """The site whose log an origin names."""
+    return origin.rpartition("/")[0].rpartition("/")[0]
+
+
 def number_of(origin: str) -> int:
     """The epoch of the log that an origin names; 0 for what is no origin of a site's log."""
     number = origin.rpartition("/")[2]

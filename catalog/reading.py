@@ -7,6 +7,7 @@ apart, and may be done by another process of this node, for many leaves at once 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
 
@@ -18,7 +19,8 @@ from catalog.dagcbor import encode
 from catalog.entry import KINDS, Entry, read_entry
 from catalog.error import VerificationFailed
 from catalog.key import check, verify
-from catalog.leaf import kind_in
+from catalog.leaf import kind_in, log_id
+from catalog.origin import earlier, site_of
 
 DIGEST_BYTES: Final = 16
 
@@ -32,8 +34,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     """What leaf ``index`` says.
 
     ``kind`` is the leaf's, empty if the leaf is none. ``entry`` is there if its body is here, well-formed and signed
-    by its actor; else ``fault`` says what is wrong, or is empty where the body is not here. ``unread`` means that the
-    body's content is not known: a later version may name it as the one that it replaces. ``digest`` is that of the
+    by its actor; else ``fault`` says what is wrong, or is empty where the body is not here. ``digest`` is that of the
     bytes of ``entry``'s body.
     """
 
@@ -41,36 +42,39 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     kind: str
     entry: Entry | None = None
     fault: str = ""
-    unread: bool = False
     digest: bytes = b""
 
 
-def read_leaf(site: str, index: int, leaf: bytes, data: bytes | None) -> Reading:
-    """Read leaf ``index`` of the catalog of ``site`` and the bytes of its body, if they are here.
+def read_leaf(origin: str, index: int, leaf: bytes, data: bytes | None) -> Reading:
+    """Read leaf ``index`` of the catalog ``origin`` and the bytes of its body, if they are here.
 
-    What does not decode, or is not signed by the actor that it names, is a fault, and never an error.
+    What does not decode, was written for another log, or is not signed by the actor that it names, is a fault, and
+    never an error.
     """
     try:
-        kind = kind_in(leaf)
+        kind = kind_in(leaf, _logs(origin))
     except VerificationFailed as error:
-        return Reading(index, "", fault=str(error), unread=True)
+        return Reading(index, "", fault=str(error))
     if data is None:
-        return Reading(index, kind, unread=True)
+        return Reading(index, kind)
     try:
         body = read_body(data)
-    except VerificationFailed as error:
-        return Reading(index, kind, fault=str(error), unread=True)
-    try:
         verify(body.actor, message_in(data), body.sig)
-        entry = read_entry(site, index, kind, body)
+        entry = read_entry(site_of(origin), index, kind, body)
     except VerificationFailed as error:
         return Reading(index, kind, fault=str(error))
     return Reading(index, kind, entry, digest=digest_of(data))
 
 
-def read_leaves(site: str, start: int, rows: Sequence[tuple[bytes, bytes | None]]) -> list[Reading]:
+def read_leaves(origin: str, start: int, rows: Sequence[tuple[bytes, bytes | None]]) -> list[Reading]:
     """Read consecutive leaves with their bodies, from leaf ``start`` on."""
-    return [read_leaf(site, index, leaf, body) for index, (leaf, body) in enumerate(rows, start)]
+    return [read_leaf(origin, index, leaf, body) for index, (leaf, body) in enumerate(rows, start)]
+
+
+@lru_cache(maxsize=256)
+def _logs(origin: str) -> frozenset[bytes]:
+    """What leaves of a log say of theirs: a new epoch of a log takes over those of the epochs before."""
+    return frozenset(log_id(each) for each in earlier(origin))
 
 
 def read_signed(site: str, index: int, kind: str, body: Body) -> Reading:
@@ -104,7 +108,6 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     kind: str
     entry: _PackedEntry | None
     fault: str
-    unread: bool
     digest: bytes
 
 
@@ -124,13 +127,13 @@ def _packed(reading: Reading) -> _Packed:
     if entry is not None:
         body = entry.body
         packed = _PackedEntry(body.actor, body.audience, body.previous, body.at, body.fields, body.sig, entry.subject)
-    return _Packed(reading.kind, packed, reading.fault, reading.unread, reading.digest)
+    return _Packed(reading.kind, packed, reading.fault, reading.digest)
 
 
 def _unpacked(site: str, index: int, packed: _Packed) -> Reading:
     kind, told = packed.kind, packed.entry
     if told is None:
-        return Reading(index, kind, fault=packed.fault, unread=packed.unread)
+        return Reading(index, kind, fault=packed.fault)
     body = Body(
         kind=kind,
         site=site,

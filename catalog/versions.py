@@ -6,11 +6,12 @@ not lie in memory. :class:`HeldVersions` keeps them there, for whoever reads a l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from heapq import nsmallest
-from itertools import islice
-from typing import Final, Protocol
+from itertools import chain
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -38,6 +39,34 @@ class Counted(msgspec.Struct, frozen=True, gc=False):
     signer: bytes | None = None
 
 
+class Refused(msgspec.Struct, frozen=True):
+    """What an entry that does not count would have been about, and who signed it, as in :class:`Counted`.
+
+    ``subject`` is there if it was refused for what stands before it of that subject, and not for who signed it.
+    """
+
+    kind: str
+    subject: bytes | None
+    signer: bytes
+
+
+class Version(NamedTuple):
+    """An entry that counted, and the places of those of its subject that counted next to it."""
+
+    counted: Counted
+    before: int | None
+    after: int | None
+
+
+class Span(NamedTuple):
+    """The places between ``after`` and ``before``, neither of them included, of what is about one subject."""
+
+    kind: str
+    subject: bytes
+    after: int
+    before: int | None
+
+
 class Versions(Protocol):
     """What was read of one site's log, from its first leaf on.
 
@@ -55,14 +84,20 @@ class Versions(Protocol):
             VerificationFailed: its body is not what it was when it was read.
         """
 
-    def newest(self, kind: str, subject: bytes) -> int | None:
-        """The place of the newest entry of a subject."""
+    def newest(self, kind: str, subjects: Collection[bytes]) -> Mapping[bytes, int]:
+        """The place of the newest entry of each of these subjects that has one."""
 
-    def places(self, kind: str, subject: bytes, most: int) -> Iterable[int]:
-        """The places of the first ``most`` entries of a subject that counted, ascending."""
+    def found(self, places: Collection[int]) -> Mapping[int, Version]:
+        """What counted at those of ``places`` where something did, even if it was replaced since."""
 
-    def signed(self, signer: bytes, most: int) -> Iterable[int]:
-        """The places of ``most`` entries that counted and have this ``signer`` (:class:`Counted`), or of all."""
+    def refused(self, spans: Sequence[Span], most: int) -> Sequence[int]:
+        """The first ``most`` places in any of ``spans`` of what was refused for what stands before it."""
+
+    def signed(self, signers: Collection[bytes], most: int) -> Sequence[int]:
+        """The first ``most`` places of what was signed by any of ``signers``, whether it counted or not.
+
+        Of what counted, that by people who can be forgotten is known alone (:class:`Counted`).
+        """
 
     def entries(self, kind: str, start: int = 0) -> Iterator[Entry]:
         """The newest entry of each subject, those from the place ``start`` on, in the order of their places.
@@ -71,26 +106,20 @@ class Versions(Protocol):
             VerificationFailed: a body is not what it was when it was read.
         """
 
-    def counted(self, place: int) -> Counted | None:
-        """What counted at ``place``, even if something replaced it since."""
-
     def count(self, entry: Entry, digest: bytes, counted: Counted) -> None:
         """Take the next entry that counts, and what is remembered of it once something replaced it."""
 
-    def hide(self, place: int, lacking: bool) -> None:
-        """What stands at ``place`` could not be read here: it may be a version of anything.
+    def lack(self, place: int) -> None:
+        """The body at ``place`` is not here, and may still come."""
 
-        ``lacking`` says that its body is not here, and may still come.
-        """
-
-    def is_hidden(self, place: int) -> bool:
-        """Whether it is not known what stands at ``place``."""
+    def lacks(self, places: Iterable[int]) -> bool:
+        """Whether the body at one of ``places`` is not here, and nothing says that it is gone for good."""
 
     def forget(self, places: Iterable[int]) -> None:
         """From now on all is as if what stands at ``places`` had never been read."""
 
-    def blame(self, place: int, reason: str) -> None:
-        """What stands at ``place`` does not count, because of ``reason``."""
+    def blame(self, place: int, reason: str, refused: Refused | None = None) -> None:
+        """What stands at ``place`` does not count, because of ``reason``; ``refused`` if it is an entry at all."""
 
     @property
     def faults(self) -> Mapping[int, str]:
@@ -100,11 +129,17 @@ class Versions(Protocol):
     def faulty(self) -> int:
         """How many places do not count; none of them is looked at."""
 
-    def blamed(self, most: int) -> Sequence[tuple[int, str]]:
-        """The first ``most`` places that do not count, ascending, each with the reason."""
+    def blamed(self, most: int, kind: str = "") -> Sequence[tuple[int, str]]:
+        """The first ``most`` places that do not count, ascending, each with the reason.
+
+        With ``kind`` those of such entries that were refused for what stands before them, and not for who signed them.
+        """
 
     def anew(self) -> Versions:
         """Nothing yet, for another reading of the same log."""
+
+    def discard(self) -> None:
+        """This reading was given up, or another has taken its place: nothing of it is asked for any more."""
 
 
 class HeldVersions:
@@ -116,36 +151,46 @@ class HeldVersions:
         self._places: dict[tuple[str, bytes], list[int]] = {}
         self._entries: dict[int, Entry] = {}
         self._counted: dict[int, Counted] = {}
+        self._refused: dict[int, Refused] = {}
         self._signed: dict[bytes, set[int]] = {}
-        self._hidden: set[int] = set()
+        self._lacking: set[int] = set()
         self.faults: dict[int, str] = {}
 
     def latest(self, kind: str, subject: str) -> Entry | None:
         """See :class:`Versions`."""
-        place = self.newest(kind, subject_key(subject))
-        return None if place is None else self._entries[place]
+        places = self._places.get((kind, subject_key(subject)))
+        return self._entries[places[-1]] if places else None
 
-    def newest(self, kind: str, subject: bytes) -> int | None:
+    def newest(self, kind: str, subjects: Collection[bytes]) -> Mapping[bytes, int]:
         """See :class:`Versions`."""
-        places = self._places.get((kind, subject))
-        return places[-1] if places else None
+        return {subject: found[-1] for subject in subjects if (found := self._places.get((kind, subject)))}
 
-    def places(self, kind: str, subject: bytes, most: int) -> Iterable[int]:
+    def found(self, places: Collection[int]) -> Mapping[int, Version]:
         """See :class:`Versions`."""
-        return self._places.get((kind, subject), [])[:most]
+        return {place: self._version(place, counted) for place in places if (counted := self._counted.get(place))}
 
-    def signed(self, signer: bytes, most: int) -> Iterable[int]:
+    def _version(self, place: int, counted: Counted) -> Version:
+        places = self._places[counted.kind, counted.subject]
+        at = bisect_left(places, place)
+        return Version(counted, places[at - 1] if at else None, places[at + 1] if at + 1 < len(places) else None)
+
+    def refused(self, spans: Sequence[Span], most: int) -> Sequence[int]:
         """See :class:`Versions`."""
-        return tuple(islice(self._signed.get(signer, ()), most))
+        return sorted(place for place in self._refused if any(self._is_in(place, each) for each in spans))[:most]
+
+    def _is_in(self, place: int, span: Span) -> bool:
+        refused = self._refused[place]
+        about = (refused.kind, refused.subject) == (span.kind, span.subject)
+        return about and span.after < place and (span.before is None or place < span.before)
+
+    def signed(self, signers: Collection[bytes], most: int) -> Sequence[int]:
+        """See :class:`Versions`."""
+        return sorted(chain.from_iterable(self._signed.get(signer, ()) for signer in signers))[:most]
 
     def entries(self, kind: str, start: int = 0) -> Iterator[Entry]:
         """See :class:`Versions`."""
         newest = (places[-1] for (each, _), places in self._places.items() if each == kind)
         return iter([self._entries[place] for place in sorted(place for place in newest if place >= start)])
-
-    def counted(self, place: int) -> Counted | None:
-        """See :class:`Versions`."""
-        return self._counted.get(place)
 
     def count(self, entry: Entry, digest: bytes, counted: Counted) -> None:  # noqa: ARG002
         """See :class:`Versions`."""
@@ -158,45 +203,55 @@ class HeldVersions:
         if counted.signer is not None:
             self._signed.setdefault(counted.signer, set()).add(entry.index)
 
-    def hide(self, place: int, lacking: bool) -> None:  # noqa: ARG002
+    def lack(self, place: int) -> None:
         """See :class:`Versions`."""
-        self._hidden.add(place)
+        self._lacking.add(place)
 
-    def is_hidden(self, place: int) -> bool:
+    def lacks(self, places: Iterable[int]) -> bool:
         """See :class:`Versions`."""
-        return place in self._hidden
+        return not self._lacking.isdisjoint(places)
 
     def forget(self, places: Iterable[int]) -> None:
         """See :class:`Versions`."""
-        for place in places:
-            self._hidden.add(place)
+        named = frozenset(places)
+        self._lacking -= named
+        for place in named:
             self.faults.pop(place, None)
             self._entries.pop(place, None)
-            counted = self._counted.pop(place, None)
-            if counted is not None:
-                kept = self._places[counted.kind, counted.subject]
-                kept.remove(place)
-                if not kept:
-                    del self._places[counted.kind, counted.subject]
-                if counted.signer is not None:
-                    self._signed[counted.signer].remove(place)
+            gone: Counted | Refused | None = self._refused.pop(place, None) or self._counted.get(place)
+            if gone is not None and gone.signer is not None:
+                self._signed[gone.signer].discard(place)
+        counted = [each for place in named if (each := self._counted.pop(place, None)) is not None]
+        for subject in {(each.kind, each.subject) for each in counted}:
+            kept = [place for place in self._places.pop(subject) if place not in named]
+            if kept:
+                self._places[subject] = kept
 
-    def blame(self, place: int, reason: str) -> None:
+    def blame(self, place: int, reason: str, refused: Refused | None = None) -> None:
         """See :class:`Versions`."""
         self.faults[place] = reason
+        if refused is not None:
+            self._refused[place] = refused
+            self._signed.setdefault(refused.signer, set()).add(place)
 
     @property
     def faulty(self) -> int:
         """See :class:`Versions`."""
         return len(self.faults)
 
-    def blamed(self, most: int) -> Sequence[tuple[int, str]]:
+    def blamed(self, most: int, kind: str = "") -> Sequence[tuple[int, str]]:
         """See :class:`Versions`."""
-        return nsmallest(most, self.faults.items())
+        if not kind:
+            return nsmallest(most, self.faults.items())
+        places = (place for place, each in self._refused.items() if each.kind == kind and each.subject is not None)
+        return [(place, self.faults[place]) for place in nsmallest(most, places)]
 
     def anew(self) -> HeldVersions:
         """See :class:`Versions`."""
         return HeldVersions()
+
+    def discard(self) -> None:
+        """See :class:`Versions`."""
 
 
 def held(_site: str) -> Versions:

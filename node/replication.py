@@ -61,8 +61,19 @@ class Keeps(Protocol):
 class Reads(Protocol):
     """Reads leaves with their bodies and checks the bodies' signatures, where it holds up nobody else."""
 
-    async def __call__(self, site: str, start: int, rows: Sequence[tuple[bytes, bytes | None]]) -> list[Reading]:
-        """What the (leaf, body) pairs of consecutive leaves of the catalog of ``site``, from ``start`` on, say."""
+    async def __call__(self, origin: str, start: int, rows: Sequence[tuple[bytes, bytes | None]]) -> list[Reading]:
+        """What the (leaf, body) pairs of consecutive leaves of the catalog ``origin``, from ``start`` on, say."""
+
+
+class Turns(Protocol):
+    """Sees to it that nobody waits for long, whatever there is to compute in line."""
+
+    @property
+    def over(self) -> bool:
+        """Whether this turn has lasted for long enough."""
+
+    async def next(self) -> None:
+        """Let others have theirs, and begin another."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from msgspec import structs
 
 from catalog.cid import Cid
-from catalog.error import BadInput, Denied, NotFound
+from catalog.error import Denied, NotFound
 from catalog.key import Did
 from catalog.member import Role
 from catalog.withdraw import WithdrawFields
@@ -17,6 +17,7 @@ from node.api.publish import Publisher
 from node.api.schema import Mentions, MentionView
 
 AT_ONCE = 4096
+"""Places that one withdrawal names at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Forgetter(Publisher):
         if not erase:
             return self._write("dataset", structs.replace(found.fields, withdrawn=True))
         entries = [
-            each.index
+            each
             for each in self._mentions(bytes(found.fields.cid))
             if each.site == self.site and (each.kind, each.subject) == ("dataset", str(found.fields.cid))
         ]
@@ -103,7 +104,7 @@ class Forgetter(Publisher):
             if place.counts:
                 self._write_anew(place, person)
         # What a project says now names the person no more, and stays; all that did, goes.
-        self._withdraw([each.index for each in self.mentions(person).places])
+        self._withdraw(self.mentions(person).places)
         return found
 
     def _write_anew(self, place: MentionView, person: Did) -> None:
@@ -119,13 +120,20 @@ class Forgetter(Publisher):
     def _mentions(self, needle: bytes) -> Sequence[MentionView]:
         return self._connection.ask(operation.MENTIONS, Mentions(needle=needle))
 
-    def _withdraw(self, places: Iterable[int]) -> int:
-        ordered = sorted(places)
-        if not ordered:
+    def _withdraw(self, mentions: Iterable[MentionView]) -> int:
+        """Take entries back, in as many withdrawals as that needs; the index of the last one.
+
+        A revocation goes with its grant or after it, a key only when nothing is left that it signed.
+        """
+        places = [each.index for each in sorted(mentions, key=_turn)]
+        if not places:
             raise NotFound("nothing of that is left to take back")
-        if len(ordered) > AT_ONCE:
-            raise BadInput(f"{len(ordered):,} entries cannot be taken back at once; the most is {AT_ONCE:,}")
-        return self._write("withdraw", WithdrawFields(places=tuple(ordered)))
+        parts = [places[start : start + AT_ONCE] for start in range(0, len(places), AT_ONCE)]
+        return [self._write("withdraw", WithdrawFields(places=tuple(sorted(part)))) for part in parts][-1]
+
+
+def _turn(mention: MentionView) -> tuple[int, int]:
+    return {"revoke": 1, "key": 2}.get(mention.kind, 0), mention.index
 
 
 _OF_ROOT = (Role.STEWARD, Role.NODE)

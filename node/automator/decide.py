@@ -200,7 +200,7 @@ class Judge:
             block=str(case.block),
             block_signer=self._signer(case.block),
             endorsed=endorsed,
-            endorsements=self._endorsements(case.block, {output_type}),
+            endorsements=self.endorsements(case.block, {output_type}),
             readers=case.readers,
             runner=case.runner,
         )
@@ -221,6 +221,11 @@ class Judge:
         """Whether a steward of this site (or of ``by``) endorsed ``block`` for all of these output types."""
         endorsement = (by or self._here).typed(EndorseFields, "endorse", str(block))
         return endorsement is not None and not endorsement.withdrawn and set(types) <= set(endorsement.output_types)
+
+    def endorsements(self, block: Cid, types: Iterable[str]) -> int:
+        """How many sites' stewards endorsed it, of those on which a decision may rely now: no former member is one."""
+        wanted = set(types)
+        return sum(self.endorsed(block, wanted, site) for site in self._index.sites.values() if not site.stale)
 
     def _granting(self, rests: Reliance, data: Data | None, now: int) -> tuple[Chain | None, str]:
         """The grant that lets ``data`` in, which count from its owner alone, or why none does."""
@@ -247,7 +252,7 @@ class Judge:
             block=str(case.block),
             block_signer=self._signer(case.block),
             endorsed=self.endorsed(case.block, case.output_types),
-            endorsements=self._endorsements(case.block, case.output_types),
+            endorsements=self.endorsements(case.block, case.output_types),
             readers=case.readers,
             runner=case.runner,
             output_types=case.output_types,
@@ -314,10 +319,6 @@ class Judge:
     def _signer(self, block: Cid) -> str:
         entry = self._index.by_subject("block", str(block))
         return entry.site if entry is not None and isinstance(entry.fields, BlockFields) else ""
-
-    def _endorsements(self, block: Cid, types: Iterable[str]) -> int:
-        wanted = set(types)
-        return sum(self.endorsed(block, wanted, site) for site in self._index.sites.values())
 
 
 def _relied(case: Case, data: Iterable[Data], chains: Iterable[Chain | None]) -> set[str]:

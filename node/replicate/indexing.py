@@ -5,15 +5,17 @@ Reading leaves and checking signatures is done aside, in chunks; only what depen
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from catalog.entry import Entry
 from catalog.error import VerificationFailed
 from catalog.index import Index, SiteIndex
 from catalog.reading import Reading, read_leaves
 from node.log import Log
-from node.replication import Counting, Keeps, Reads
+from node.replication import Counting, Keeps, Reads, Turns
 
 T = TypeVar("T")
 
@@ -30,9 +32,9 @@ async def at_once(work: Callable[[], T]) -> T:
     return work()
 
 
-async def read_here(site: str, start: int, rows: Sequence[tuple[bytes, bytes | None]]) -> list[Reading]:
+async def read_here(origin: str, start: int, rows: Sequence[tuple[bytes, bytes | None]]) -> list[Reading]:
     """Read leaves here and now: the port ``Reads`` where nobody else waits."""
-    return read_leaves(site, start, rows)
+    return read_leaves(origin, start, rows)
 
 
 class Nowhere:
@@ -51,13 +53,32 @@ class Nowhere:
 NOWHERE: Final = Nowhere()
 
 
+class OneTurn:
+    """Takes all the time that it needs: the port ``Turns`` where nobody else waits."""
+
+    @property
+    def over(self) -> bool:
+        """See the port."""
+        return False
+
+    async def next(self) -> None:
+        """See the port."""
+
+
+ONE_TURN: Final = OneTurn()
+
+
 @dataclass(frozen=True, slots=True)
 class Feeding:
-    """What feeding an index works with: who reads leaves, where what was read goes, and who hears of what counts."""
+    """What feeding an index works with: who reads leaves, where what was read goes, who hears of what counts.
+
+    ``turns`` says when others are to have theirs.
+    """
 
     read: Reads = read_here
     keeps: Keeps = NOWHERE
     told: Counting | None = None
+    turns: Turns = ONE_TURN
 
 
 ALONE: Final = Feeding()
@@ -84,31 +105,53 @@ async def index_anew(log: Log, indexes: Index, site: str, feeding: Feeding = ALO
     once, and decisions are taken meanwhile. Until then the old one is what is kept.
     """
     current = anew = indexes.site(site)
-    while anew is current or anew.due:  # a removal of a key that reaches back is known only once it was read
-        anew = anew.anew()
-        if feeding.told is not None:
-            await feeding.told.begin(site)
-        await _feed(log, anew, feeding, log.size)
-    current.become(anew)
+    readings = [current.versions]
+    try:
+        while anew is current or anew.due:  # a removal of a key that reaches back is known only once it was read
+            anew = anew.anew()
+            readings.append(anew.versions)
+            if feeding.told is not None:
+                await feeding.told.begin(site)
+            await _feed(log, anew, feeding, log.size)
+        current.become(anew)
+    finally:
+        for reading in readings:
+            if reading is not current.versions:
+                reading.discard()
     await feeding.keeps.keep(log, current)
 
 
 async def _feed(log: Log, index: SiteIndex, feeding: Feeding, end: int) -> None:
     while index.size < end:
-        readings = await _read(log, index.root, index.size, min(index.size + CHUNK, end), feeding.read)
+        readings = await _read(log, index.size, min(index.size + CHUNK, end), feeding.read)
         await feeding.keeps.look_ahead(index, readings)
-        entries = [entry for reading in readings if (entry := index.take(reading)) is not None]
-        if feeding.told is not None and entries:
-            await feeding.told.counted(index.root, entries)
+        left = deque(readings)
+        while left:
+            await feeding.turns.next()
+            entries = _take(index, left, feeding.turns)
+            if feeding.told is not None and entries:
+                await feeding.told.counted(index.root, entries)
         await feeding.keeps.spill(index)
 
 
-async def _read(log: Log, site: str, start: int, stop: int, read: Reads) -> list[Reading]:
+def _take(index: SiteIndex, left: deque[Reading], turns: Turns) -> list[Entry]:
+    """Take readings out of ``left`` until the turn is over; those that count."""
+    entries = []
+    while left:
+        entry = index.take(left.popleft())
+        if entry is not None:
+            entries.append(entry)
+        if turns.over:
+            break
+    return entries
+
+
+async def _read(log: Log, start: int, stop: int, read: Reads) -> list[Reading]:
     try:
         rows = await log.read(start, stop)
     except VerificationFailed as error:
         if stop - start == 1:
-            return [Reading(start, "", fault=str(error), unread=True)]
+            return [Reading(start, "", fault=str(error))]
         # Something of it is damaged on our own disk: what is not is read all the same.
-        return [reading for index in range(start, stop) for reading in await _read(log, site, index, index + 1, read)]
-    return await read(site, start, [(leaf, stored and stored[1]) for leaf, stored in rows])
+        return [reading for index in range(start, stop) for reading in await _read(log, index, index + 1, read)]
+    return await read(log.origin, start, [(leaf, stored and stored[1]) for leaf, stored in rows])

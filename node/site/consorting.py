@@ -23,7 +23,7 @@ from node.site.local import LocalFirst
 from node.site.orders import Orders
 from node.site.projects import Ending, Projects
 from node.site.questions import Questions
-from node.site.together import aside, side_by_side
+from node.site.together import Turns, aside, side_by_side
 from node.site.witnessing import Witnessing
 from node.storage.reopened import read_reopenings
 
@@ -115,7 +115,7 @@ async def open_replicas(site: Site) -> None:
     for root in site.index.sites.keys() - {site.root}:
         if site.membership.directory.keys_of(root):
             replica = await site.replicas.of(root)
-            index, feeding = site.index.admit(root), Feeding(site.provers, site.keeping)
+            index, feeding = site.index.admit(root), Feeding(site.provers, site.keeping, turns=Turns())
             await site.keeping.take_up(replica, index)
             await index_log(replica, index, feeding)
             if index.due:

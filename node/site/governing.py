@@ -19,6 +19,9 @@ from node.rotation import is_ready
 from node.site.site import Site
 from privacy.policy import Policy
 
+MOST_TWICE = 16
+"""Signatures of an epoch that a member gave beside its first one: so many are shown of each."""
+
 
 def epochs(site: Site) -> EpochsView:
     """The epoch of now, what may follow it, who waits to be admitted.
@@ -63,7 +66,7 @@ def _pending(site: Site, now: Epoch, document: Epoch, signed: dict[str, EpochSig
 
 def _twice(site: Site, epoch: Epoch) -> dict[str, tuple[str, ...]]:
     found = {
-        member.site: tuple(f"entry {at}: {told}" for at, told in index.faults.items() if "signed epoch" in told)
+        member.site: tuple(f"entry {at}: {told}" for at, told in index.versions.blamed(MOST_TWICE, "epoch-signature"))
         for member in epoch.members
         for index in (site.index.site(member.root),)
     }

@@ -33,8 +33,8 @@ def read_frame(file: IO[bytes]) -> bytes | None:
 def serve(source: IO[bytes], target: IO[bytes]) -> None:
     """Answer until ``source`` ends."""
     while (data := read_frame(source)) is not None:
-        site, start, rows = _ASKED.decode(data)
-        write_frame(target, pack(read_leaves(site, start, rows)))
+        origin, start, rows = _ASKED.decode(data)
+        write_frame(target, pack(read_leaves(origin, start, rows)))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import msgspec
 import trio
 
 from catalog.error import ComityError
+from catalog.origin import site_of
 from catalog.reading import Reading, read_leaves, unpack
 from node.site.prover import read_frame, write_frame
 from node.site.together import aside
@@ -64,26 +65,26 @@ class Provers:
         self._idle: list[_Prover] = []
         self._used = 0.0
 
-    async def __call__(self, site: str, start: int, rows: Sequence[tuple[bytes, bytes | None]]) -> list[Reading]:
+    async def __call__(self, origin: str, start: int, rows: Sequence[tuple[bytes, bytes | None]]) -> list[Reading]:
         """What leaves and their bodies say.
 
         Raises:
             ComityError: a process that was checking ended.
         """
         if len(rows) < PART:
-            return await aside(lambda: read_leaves(site, start, rows))
+            return await aside(lambda: read_leaves(origin, start, rows))
         parts = range(0, len(rows), PART)
         found: dict[int, list[Reading]] = {}
         failed: list[ComityError] = []
 
         async def one(first: int) -> None:
-            asked = msgspec.msgpack.encode((site, start + first, rows[first : first + PART]))
+            asked = msgspec.msgpack.encode((origin, start + first, rows[first : first + PART]))
             try:
                 answer = await self._ask(asked)
             except ComityError as error:
                 failed.append(error)
             else:
-                found[first] = await aside(lambda: unpack(site, start + first, answer))
+                found[first] = await aside(lambda: unpack(site_of(origin), start + first, answer))
 
         async with trio.open_nursery() as nursery:
             for first in parts:

@@ -41,6 +41,7 @@ from node.site.replicas import Replicas
 from node.site.shelf import Shelf
 from node.site.standing import ASK_SECONDS, Heard, ask_members
 from node.site.state import State, read_state
+from node.site.together import Turns
 from node.site.told import Told
 from node.site.writing import Writer
 from node.step import Limits
@@ -75,7 +76,7 @@ class Site:
         self.consorting: Consorting | None = None
         self.told = Told()
         self.told.parts.append(self.finding)
-        self.feeding = Feeding(self.provers, self.keeping, self.told)
+        self.feeding = Feeding(self.provers, self.keeping, self.told, Turns())
         self.diseases = site_diseases(self.folder)
         self.blobs = DiskBlobs(self.folder.blobs)
         self.holdings = Holdings(self.blobs.named)

@@ -22,6 +22,7 @@ from node.rotation import charter_of
 from node.site.finding import Finding
 from node.site.keeping import Keeping
 from node.site.provers import Provers
+from node.site.together import Turns
 from node.storage.database import Database
 from node.storage.facts import Facts
 from node.storage.ledger import DiskLedger
@@ -146,7 +147,7 @@ async def _index_own(
     catalog: DiskLog, index: Index, root: str, facts: Facts, keeping: Keeping, provers: Provers
 ) -> None:
     """What counts of the site's own catalog, by what its members said of its root key."""
-    own, feeding = index.site(root), Feeding(provers, keeping)
+    own, feeding = index.site(root), Feeding(provers, keeping, turns=Turns())
     own.govern((await charter_of(facts, root))[0])
     await keeping.take_up(catalog, own)
     await index_log(catalog, own, feeding)

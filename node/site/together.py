@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -11,6 +12,8 @@ AT_ONCE = 64
 
 COMPUTING = trio.CapacityLimiter(1)
 """One thread at a time only computes: two would not be faster, and whoever waits for bytes would wait for both."""
+
+TURN_SECONDS = 0.005
 
 T = TypeVar("T")
 
@@ -33,3 +36,20 @@ async def side_by_side(jobs: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
 async def aside(work: Callable[[], T]) -> T:
     """What ``work`` returns, computed in a thread."""
     return await trio.to_thread.run_sync(work, limiter=COMPUTING)
+
+
+class Turns:
+    """Gives the event loop back after some milliseconds (the port ``Turns``)."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+
+    @property
+    def over(self) -> bool:
+        """Whether this turn has lasted for long enough."""
+        return time.perf_counter() - self._began >= TURN_SECONDS
+
+    async def next(self) -> None:
+        """Let other tasks run, and begin another turn."""
+        await trio.lowlevel.checkpoint()
+        self._began = time.perf_counter()

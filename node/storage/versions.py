@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from heapq import merge, nsmallest
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +10,7 @@ import msgspec
 from msgspec import json
 
 from catalog.entry import Entry
-from catalog.versions import Counted, subject_key
+from catalog.versions import Counted, Refused, Span, Version, subject_key
 
 if TYPE_CHECKING:
     from node.storage.versionstore import VersionStore
@@ -25,6 +25,35 @@ INSERT OR REPLACE INTO counted (reading, place, kind, subject, bound, of_grant, 
   SELECT ?1, value ->> 0, value ->> 1, substr(?2, 32 * key + 1, 16), value ->> 2, value ->> 3,
   value ->> 4, substr(?2, 32 * key + 17, 16) FROM json_each(?3)
 """
+_SPILL_REFUSED: Final = """
+INSERT OR REPLACE INTO refused SELECT ?, value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)
+"""
+_NEWEST: Final = """
+SELECT value, (SELECT max(place) FROM counted WHERE reading = ?1 AND kind = ?2
+  AND subject = substr(?3, 16 * value + 1, 16)) FROM json_each(?4)
+"""
+_FOUND: Final = """
+SELECT it.place, it.kind, it.subject, it.bound, it.of_grant, it.signer,
+  (SELECT max(place) FROM counted WHERE reading = ?1 AND kind = it.kind AND subject = it.subject AND place < it.place),
+  (SELECT min(place) FROM counted WHERE reading = ?1 AND kind = it.kind AND subject = it.subject AND place > it.place)
+  FROM json_each(?2) CROSS JOIN counted AS it ON it.reading = ?1 AND it.place = value
+"""
+_REFUSED: Final = """
+SELECT it.place FROM json_each(?2) CROSS JOIN refused AS it ON it.reading = ?1 AND it.kind = value ->> 0
+  AND it.subject = value ->> 1 AND it.place > value ->> 2 AND it.place < ifnull(value ->> 3, it.place + 1)
+  ORDER BY it.place LIMIT ?3
+"""
+_BLAMED: Final = """
+SELECT place, reason FROM refused JOIN fault USING (reading, place)
+  WHERE reading = ?1 AND kind = ?2 AND subject IS NOT NULL ORDER BY place LIMIT ?3
+"""
+_SIGNED: Final = """
+SELECT place FROM counted WHERE reading = ?1 AND signer IN (SELECT value FROM json_each(?2))
+  UNION ALL SELECT place FROM refused WHERE reading = ?1 AND signer IN (SELECT value FROM json_each(?2))
+  ORDER BY place LIMIT ?3
+"""
+_OF_PLACES: Final = ("counted", "refused", "lacking")
+"""The tables that say something of a place, beside that of faults, which are counted."""
 
 
 class StoredVersions:
@@ -41,7 +70,8 @@ class StoredVersions:
         self._name = name
         self._taken: dict[int, _Taken] = {}
         self._places: dict[tuple[str, bytes], list[int]] = {}
-        self._hidden: dict[int, bool] = {}
+        self._refused: dict[int, Refused] = {}
+        self._lacking: set[int] = set()
         self._faults: dict[int, str] = {}
         self._faulty = faulty
         self._ahead: dict[tuple[str, bytes], int | None] = {}
@@ -54,22 +84,21 @@ class StoredVersions:
     @property
     def taken(self) -> int:
         """How many entries are in memory."""
-        return len(self._taken) + len(self._hidden) + len(self._faults)
+        return len(self._taken) + len(self._lacking) + len(self._faults)
 
     def latest(self, kind: str, subject: str) -> Entry | None:
         """See :class:`catalog.versions.Versions`."""
         found = self._store.recall(self.reading, kind, subject)
         if found is not None:
             return found
-        place = self.newest(kind, subject_key(subject))
+        place = self._newest(kind, subject_key(subject))
         if place is None:
             return None
         entry = self._entry(kind, place)
         self._store.remember(self.reading, entry)
         return entry
 
-    def newest(self, kind: str, subject: bytes) -> int | None:
-        """See :class:`catalog.versions.Versions`."""
+    def _newest(self, kind: str, subject: bytes) -> int | None:
         taken = self._places.get((kind, subject))
         if taken:
             return taken[-1]
@@ -79,17 +108,35 @@ class StoredVersions:
         row = self._store.row(sql, self.reading, kind, subject)
         return None if row is None else row[0]
 
-    def places(self, kind: str, subject: bytes, most: int) -> Iterable[int]:
+    def newest(self, kind: str, subjects: Collection[bytes]) -> Mapping[bytes, int]:
         """See :class:`catalog.versions.Versions`."""
-        sql = "SELECT place FROM counted WHERE reading = ? AND kind = ? AND subject = ? ORDER BY place LIMIT ?"
-        stored = self._store.places(sql, self.reading, kind, subject, most)
-        return [*stored, *self._places.get((kind, subject), ())][:most]
+        self._settle()
+        wanted = list(subjects)
+        rows = self._store.rows(_NEWEST, self.reading, kind, b"".join(wanted), _json(range(len(wanted))))
+        return {wanted[number]: place for number, place in rows if place is not None}
 
-    def signed(self, signer: bytes, most: int) -> Iterable[int]:
+    def found(self, places: Collection[int]) -> Mapping[int, Version]:
         """See :class:`catalog.versions.Versions`."""
-        sql = "SELECT place FROM counted WHERE reading = ? AND signer = ? LIMIT ?"
-        taken = [place for place, each in self._taken.items() if each.counted.signer == signer]
-        return [*self._store.places(sql, self.reading, signer.hex(), most), *taken][:most]
+        self._settle()
+        return {row[0]: _version(*row[1:]) for row in self._store.rows(_FOUND, self.reading, _json(places))}
+
+    def refused(self, spans: Sequence[Span], most: int) -> Sequence[int]:
+        """See :class:`catalog.versions.Versions`."""
+        self._settle()
+        if self._store.row("SELECT 1 FROM refused WHERE reading = ? LIMIT 1", self.reading) is None:
+            return ()
+        told = _json([(each.kind, each.subject.hex(), each.after, each.before) for each in spans])
+        return self._store.places(_REFUSED, self.reading, told, most)
+
+    def signed(self, signers: Collection[bytes], most: int) -> Sequence[int]:
+        """See :class:`catalog.versions.Versions`."""
+        self._settle()
+        return self._store.places(_SIGNED, self.reading, _json([signer.hex() for signer in signers]), most)
+
+    def _settle(self) -> None:
+        """Bring what is in memory to where a statement for many entries finds it."""
+        if self.taken:
+            self.spill()
 
     def entries(self, kind: str, start: int = 0) -> Iterator[Entry]:
         """See :class:`catalog.versions.Versions`. May be gone through in another thread."""
@@ -100,21 +147,13 @@ class StoredVersions:
         replaced -= {(place,) for place in taken.values()}  # a spill under way has it in both already
         last = -1
         for place in merge(stored, sorted(taken.values())):
-            if place > last and place >= start and (place,) not in replaced and self.counted(place) is not None:
+            if place > last and place >= start and (place,) not in replaced and self._stands(place):
                 yield self._entry(kind, place)  # else it was forgotten since this began
             last = place
 
-    def counted(self, place: int) -> Counted | None:
-        """See :class:`catalog.versions.Versions`."""
-        taken = self._taken.get(place)
-        if taken is not None:
-            return taken.counted
-        sql = "SELECT kind, subject, bound, of_grant, signer FROM counted WHERE reading = ? AND place = ?"
-        row = self._store.row(sql, self.reading, place)
-        if row is None:
-            return None
-        grant, signer = (None if each is None else bytes.fromhex(each) for each in row[3:])
-        return Counted(row[0], row[1], bool(row[2]), grant, signer)
+    def _stands(self, place: int) -> bool:
+        sql = "SELECT 1 FROM counted WHERE reading = ? AND place = ?"
+        return place in self._taken or self._store.row(sql, self.reading, place) is not None
 
     def count(self, entry: Entry, digest: bytes, counted: Counted) -> None:
         """See :class:`catalog.versions.Versions`."""
@@ -122,31 +161,34 @@ class StoredVersions:
         self._places.setdefault((counted.kind, counted.subject), []).append(entry.index)
         self._store.remember(self.reading, entry)
 
-    def hide(self, place: int, lacking: bool) -> None:
+    def lack(self, place: int) -> None:
         """See :class:`catalog.versions.Versions`."""
-        self._hidden[place] = lacking
+        self._lacking.add(place)
 
-    def is_hidden(self, place: int) -> bool:
+    def lacks(self, places: Iterable[int]) -> bool:
         """See :class:`catalog.versions.Versions`."""
-        sql = "SELECT 1 FROM hidden WHERE reading = ? AND place = ?"
-        return place in self._hidden or self._store.row(sql, self.reading, place) is not None
+        self._settle()
+        sql = "SELECT 1 FROM lacking WHERE reading = ? AND place IN (SELECT value FROM json_each(?)) LIMIT 1"
+        return self._store.row(sql, self.reading, _json(places)) is not None
 
     def forget(self, places: Iterable[int]) -> None:
         """See :class:`catalog.versions.Versions`."""
         named = frozenset(places)
-        self.spill()
-        told = json.encode(sorted(named)).decode()
+        self._settle()
+        told = _json(sorted(named))
         here = "WHERE reading = ? AND place IN (SELECT value FROM json_each(?))"
-        self._store.write(f"DELETE FROM counted {here}", self.reading, told)  # noqa: S608
+        for table in _OF_PLACES:
+            self._store.write(f"DELETE FROM {table} {here}", self.reading, told)  # noqa: S608
         self._faulty -= len(self._store.rows(f"DELETE FROM fault {here} RETURNING place", self.reading, told))  # noqa: S608
-        sql = "INSERT OR REPLACE INTO hidden SELECT ?, value, 0 FROM json_each(?)"
-        self._store.write(sql, self.reading, told)
+        self._ahead = {}
         self._store.forget(self.reading, named)
 
-    def blame(self, place: int, reason: str) -> None:
+    def blame(self, place: int, reason: str, refused: Refused | None = None) -> None:
         """See :class:`catalog.versions.Versions`."""
         self._faulty += place not in self._faults
         self._faults[place] = reason
+        if refused is not None:
+            self._refused[place] = refused
 
     @property
     def faults(self) -> Mapping[int, str]:
@@ -159,8 +201,11 @@ class StoredVersions:
         """See :class:`catalog.versions.Versions`."""
         return self._faulty
 
-    def blamed(self, most: int) -> Sequence[tuple[int, str]]:
+    def blamed(self, most: int, kind: str = "") -> Sequence[tuple[int, str]]:
         """See :class:`catalog.versions.Versions`."""
+        if kind:
+            self._settle()
+            return [(row[0], row[1]) for row in self._store.rows(_BLAMED, self.reading, kind, most)]
         sql = "SELECT place, reason FROM fault WHERE reading = ? ORDER BY place LIMIT ?"
         taken = nsmallest(most, self._faults.items())
         return [*((row[0], row[1]) for row in self._store.rows(sql, self.reading, most)), *taken][:most]
@@ -169,15 +214,19 @@ class StoredVersions:
         """See :class:`catalog.versions.Versions`."""
         return self._store.begin(self.site)
 
+    def discard(self) -> None:
+        """See :class:`catalog.versions.Versions`."""
+        self._store.discard(self.reading)
+
     def unread(self) -> Sequence[int]:
-        """The places of which nothing could be read when they were taken, ascending. Blocks."""
-        sql = "SELECT place FROM hidden WHERE reading = ? AND unread ORDER BY place"
+        """The places whose bodies were not here when they were taken, ascending. Blocks."""
+        sql = "SELECT place FROM lacking WHERE reading = ? ORDER BY place"
         return self._store.places(sql, self.reading)
 
     def look_ahead(self, entries: Iterable[Entry]) -> None:
         """Look up at once what entries to come would replace. Blocks; to be called before they are taken."""
         subjects = list({(entry.body.kind, subject_key(entry.subject)) for entry in entries})
-        kinds = json.encode([kind for kind, _ in subjects]).decode()
+        kinds = _json([kind for kind, _ in subjects])
         row = self._store.row(_LOOK_AHEAD, self.reading, b"".join(subject for _, subject in subjects), kinds)
         found = json.decode(row[0], type=dict[int, int]) if row is not None else {}
         self._ahead = {subject: found.get(number) for number, subject in enumerate(subjects)}
@@ -185,17 +234,18 @@ class StoredVersions:
     def spill(self) -> None:
         """Move what was taken from memory into the file. Blocks; nothing is to be taken meanwhile."""
         taken = self._taken
-        rows = json.encode([(place, *_row(each.counted)) for place, each in taken.items()]).decode()
+        rows = _json([(place, *_row(each.counted)) for place, each in taken.items()])
         hashes = b"".join(each.counted.subject + each.digest for each in taken.values())
         self._store.write(_SPILL, self.reading, hashes, rows)
-        hidden = json.encode(list(self._hidden.items())).decode()
-        sql = "INSERT OR REPLACE INTO hidden SELECT ?, value ->> 0, value ->> 1 FROM json_each(?)"
-        self._store.write(sql, self.reading, hidden)
-        faults = json.encode(list(self._faults.items())).decode()
+        sql = "INSERT OR REPLACE INTO lacking SELECT ?, value FROM json_each(?)"
+        self._store.write(sql, self.reading, _json(self._lacking))
         sql = "INSERT OR REPLACE INTO fault SELECT ?, value ->> 0, value ->> 1 FROM json_each(?)"
-        self._store.write(sql, self.reading, faults)
+        self._store.write(sql, self.reading, _json(self._faults.items()))
+        refused = [(place, each.kind, _hex(each.subject), each.signer.hex()) for place, each in self._refused.items()]
+        self._store.write(_SPILL_REFUSED, self.reading, _json(refused))
         # Not before: whoever asks meanwhile finds it in the one place or in the other.
-        self._taken, self._places, self._ahead, self._hidden, self._faults = {}, {}, {}, {}, {}
+        self._taken, self._places, self._ahead, self._faults, self._refused = {}, {}, {}, {}, {}
+        self._lacking = set()
 
     def _entry(self, kind: str, place: int) -> Entry:
         taken = self._taken.get(place)
@@ -206,8 +256,22 @@ class StoredVersions:
 
 
 def _row(counted: Counted) -> tuple[str, bool, str | None, str | None]:
-    grant, signer = (None if each is None else each.hex() for each in (counted.grant, counted.signer))
-    return counted.kind, counted.bound, grant, signer
+    return counted.kind, counted.bound, _hex(counted.grant), _hex(counted.signer)
+
+
+def _version(
+    kind: str, subject: bytes, bound: int, grant: str | None, signer: str | None, before: int | None, after: int | None
+) -> Version:
+    of_grant, by = (None if each is None else bytes.fromhex(each) for each in (grant, signer))
+    return Version(Counted(kind, subject, bool(bound), of_grant, by), before, after)
+
+
+def _hex(hashed: bytes | None) -> str | None:
+    return None if hashed is None else hashed.hex()
+
+
+def _json(value: Iterable[object]) -> str:
+    return json.encode(list(value)).decode()
 
 
 class _Taken(msgspec.Struct, frozen=True):

@@ -26,7 +26,6 @@ from catalog.dagcbor import Value, convert, decode, encode, glance
 from catalog.entry import Entry, read_entry
 from catalog.error import ComityError, Conflict, Damaged, VerificationFailed
 from catalog.index import RULES, KeptIndex
-from catalog.keyring import Keyring
 from catalog.reading import digest_of
 from node.storage.projection import connect, failure, remove
 from node.storage.versions import StoredVersions
@@ -36,7 +35,7 @@ T = TypeVar("T")
 REMEMBERED: Final = 4096
 """Entries that are kept as they were read, those that were asked for last."""
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 # NORMAL: what a crash of the machine leaves is what some ``keep`` wrote, or a later one.
 _SETTINGS: Final = (
     "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-8192; PRAGMA busy_timeout=0;"
@@ -52,12 +51,15 @@ CREATE TABLE IF NOT EXISTS counted (reading INTEGER, place INTEGER, kind TEXT NO
   PRIMARY KEY (reading, place)) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS of_subject ON counted (reading, kind, subject, place);
 CREATE INDEX IF NOT EXISTS of_signer ON counted (reading, signer) WHERE signer IS NOT NULL;
-CREATE TABLE IF NOT EXISTS hidden (reading INTEGER, place INTEGER, unread INTEGER NOT NULL,
-  PRIMARY KEY (reading, place)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS refused (reading INTEGER, place INTEGER, kind TEXT NOT NULL, subject TEXT,
+  signer TEXT NOT NULL, PRIMARY KEY (reading, place)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS refused_of_subject ON refused (reading, kind, subject, place) WHERE subject IS NOT NULL;
+CREATE INDEX IF NOT EXISTS refused_of_signer ON refused (reading, signer);
+CREATE TABLE IF NOT EXISTS lacking (reading INTEGER, place INTEGER, PRIMARY KEY (reading, place)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS fault (reading INTEGER, place INTEGER, reason TEXT NOT NULL,
   PRIMARY KEY (reading, place)) STRICT, WITHOUT ROWID;
 """
-_OF_READING: Final = ("counted", "hidden", "fault")
+_OF_READING: Final = ("counted", "refused", "lacking", "fault")
 
 log = logging.getLogger("comity.storage")
 
@@ -96,6 +98,7 @@ class VersionStore:
         self._connection = connect(path, _VERSION, _SETTINGS, _TABLES)
         self._recent: OrderedDict[tuple[int, str, str], Entry] = OrderedDict()
         self._whole = False
+        self._discarded: set[int] = set()
         self._next = self._swept()
         self._connection.execute("BEGIN")
         self._whole = True
@@ -147,14 +150,12 @@ class VersionStore:
         versions.spill()
         kept = encode(_Kept(rules=RULES, mark=mark, index=index))
         others = self.rows("SELECT id FROM reading WHERE site = ? AND id != ?", versions.site, versions.reading)
+        self._discarded |= {row[0] for row in others}
         self.write("DELETE FROM reading WHERE site = ?", versions.site)
         sql = "INSERT INTO reading (id, site, name, kept) VALUES (?, ?, ?, ?)"
         self.write(sql, versions.reading, versions.site, versions.name, kept)
         self._commit()
-        for other in others:
-            self._drop(other[0])
-        if others:
-            self._commit()
+        self._drop_discarded()
         try:
             # By another connection: whoever looks something up meanwhile does not wait for the disk.
             with closing(sqlite3.connect(self._path, timeout=0)) as connection:
@@ -175,9 +176,20 @@ class VersionStore:
         row = self.row("SELECT kept FROM reading WHERE site = ?", site)
         if row is not None and not _stolen(row[0]) <= stolen:
             self.write("DELETE FROM reading WHERE site = ?", site)
+        self._drop_discarded()
         busy = self._commit("PRAGMA wal_checkpoint(TRUNCATE)")
         if busy is not None and busy[0]:
             raise Conflict(f"{self._path} is being read by another process; end that, then what was erased goes")
+
+    def discard(self, reading: int) -> None:
+        """What was read goes from the file when something is kept, or expunged, the next time."""
+        self._discarded.add(reading)
+
+    def _drop_discarded(self) -> None:
+        for reading in sorted(self._discarded):
+            self._drop(reading)
+            self._discarded.discard(reading)
+            self._commit()
 
     def _drop(self, reading: int) -> None:
         """Forget all of a reading, a part at a time: whoever looks something up meanwhile waits for one alone."""
@@ -278,6 +290,7 @@ class VersionStore:
 def _stolen(kept: bytes) -> frozenset[str]:
     """The keys that were taken back by what was kept; none of what cannot be read and so is not taken up."""
     try:
-        return frozenset(Keyring.of(decode(_Kept, kept).index.keys).stolen)
+        keys = decode(_Kept, kept).index.keys
+        return frozenset((*keys.given, *keys.own, *keys.found))
     except VerificationFailed:
         return frozenset()

@@ -24,7 +24,7 @@ def garbage(there: Hospital) -> None:
     forged = encode(write_body("policy", PolicyFields(text=""), site=site, at=NOW, by=there.mara))
     for kind, body in (("", b""), ("policy", b"no body"), ("policy", forged), ("telepathy", b"who knows")):
         leaf = encode_leaf(seal(origin, 0, kind, body, salt)) if kind else b"no leaf"
-        index.take(read_leaf(site, index.size, leaf, body))
+        index.take(read_leaf(origin, index.size, leaf, body))
 
 
 def test_what_does_not_count_is_named_with_its_site_and_its_place(tmp_path: Path) -> None:

@@ -141,8 +141,8 @@ def test_nothing_that_was_replaced_counts_again_because_its_successor_is_withdra
     loose, _ = log.add("policy", PolicyFields(text="permit (principal, action, resource);"))
     strict, _ = log.add("policy", PolicyFields(text=""))
     removal, _ = log.add("key", key(RESEARCHER, Role.RESEARCHER, removed=True))
-    assert not log.withdraw(strict)
-    assert not log.withdraw(removal)
+    assert log.keeps(strict)
+    assert log.keeps(removal)
     assert log.index.latest("policy", "").index == strict
     assert log.withdraw(2, removal)
     assert log.index.key(RESEARCHER.did) is None
@@ -176,8 +176,8 @@ def test_a_project_that_stands_stays_and_its_earlier_versions_go():
     log = Log()
     first, _ = log.add("project", PROJECT)
     last, _ = log.add("project", structs.replace(PROJECT, people={OTHER.did: bytes(32)}, ended=True))
-    assert not log.withdraw(first, last)
-    assert not log.withdraw(last)
+    assert log.keeps(first, last)
+    assert log.keeps(last)
     assert log.withdraw(first)
     assert counting(log.index) == counting(log.read_again(erased=(first,)))
 

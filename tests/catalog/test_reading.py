@@ -9,11 +9,12 @@ from catalog.body import _FOR_ALL, is_visible, message_in, read_body, write_body
 from catalog.dagcbor import encode
 from catalog.key import PrivateKey, message_of, signed
 from catalog.leaf import encode_leaf, seal
+from catalog.origin import LogName, origin_of
 from catalog.policy import PolicyFields
-from catalog.reading import pack, read_leaf, unpack
+from catalog.reading import Reading, pack, read_leaf, unpack
 
 ROOT, STEWARD, OTHER = (PrivateKey(bytes([number]) * 32) for number in (1, 2, 3))
-LEAF = encode_leaf(seal("x", 0, "policy", b"", bytes(32)))
+ORIGIN = origin_of(ROOT.did, LogName.CATALOG)
 
 
 def body(**changes: object):
@@ -26,8 +27,8 @@ def test_what_is_cut_out_of_a_body_is_what_was_signed(at, previous, text):
     """Lost: a signature that holds over other bytes than the body's."""
     made = body(at=at, previous=previous, fields={"text": text})
     assert message_in(encode(made)) == message_of(made)
-    reading = read_leaf(ROOT.did, 0, LEAF, encode(made))
-    assert (reading.fault, reading.unread, reading.entry and reading.entry.body) == ("", False, made)
+    reading = read_leaf(ORIGIN, 0, leaf_of(ORIGIN, encode(made)), encode(made))
+    assert (reading.fault, reading.entry and reading.entry.body) == ("", made)
     assert unpack(ROOT.did, 0, pack([reading])) == [reading]
 
 
@@ -38,18 +39,45 @@ def test_times_of_every_length(at):
 
 
 def test_what_is_no_body_and_what_is_not_signed_are_told_apart():
-    """Lost: a later version is refused because the one before it could not be read, or counts over a forged one."""
+    """Lost: what nobody signed counts."""
     good = encode(body())
     for data in (b"", b"\xff", good[:-1], good + b"\0", encode({"at": 1})):
-        reading = read_leaf(ROOT.did, 0, LEAF, data)
-        assert (reading.entry, bool(reading.fault), reading.unread) == (None, True, True)
-    for forged in (structs.replace(body(), at=2), structs.replace(body(), actor=OTHER.did)):
-        reading = read_leaf(ROOT.did, 0, LEAF, encode(forged))
-        assert (reading.entry, bool(reading.fault), reading.unread) == (None, True, False)
-    assert read_leaf(ROOT.did, 0, LEAF, good).entry is not None
-    assert read_leaf(OTHER.did, 0, LEAF, good).fault == "entry 0 was written for another site's log"
-    assert read_leaf(ROOT.did, 0, b"x", good).unread
-    assert read_leaf(ROOT.did, 0, LEAF, None).unread
+        reading = read_leaf(ORIGIN, 0, leaf_of(ORIGIN, data), data)
+        assert (reading.entry, bool(reading.fault)) == (None, True)
+    for forged in map(encode, (structs.replace(body(), at=2), structs.replace(body(), actor=OTHER.did))):
+        reading = read_leaf(ORIGIN, 0, leaf_of(ORIGIN, forged), forged)
+        assert (reading.entry, bool(reading.fault)) == (None, True)
+    leaf = leaf_of(ORIGIN, good)
+    assert read_leaf(ORIGIN, 0, leaf, good).entry is not None
+    others = origin_of(OTHER.did, LogName.CATALOG)
+    found = read_leaf(others, 0, leaf_of(others, good), good)
+    assert found.fault == "entry 0 was written for another site's log"
+    assert "every leaf has 120" in read_leaf(ORIGIN, 0, b"x", good).fault
+    assert read_leaf(ORIGIN, 0, leaf, None) == Reading(0, "policy")
+
+
+def leaf_of(origin, data, kind="policy"):
+    return encode_leaf(seal(origin, 0, kind, data, bytes(32)))
+
+
+@pytest.mark.parametrize("here", [True, False])
+@pytest.mark.parametrize("kind", ["policy", "telepathy"])
+def test_a_leaf_of_another_log_is_named_and_its_body_does_not_count(here, kind):
+    """Lost: what was said in one log is said in another one too; or such a leaf ends the site's authority."""
+    data = encode(body())
+    wrong = (OTHER.did, LogName.CATALOG, 0), (ROOT.did, LogName.AUDIT, 0), (ROOT.did, LogName.CATALOG, 2)
+    for origin in ("x", *(origin_of(*each) for each in wrong)):
+        given = data if here else None
+        found = read_leaf(origin_of(ROOT.did, LogName.CATALOG, 1), 3, leaf_of(origin, data, kind), given)
+        assert found == Reading(3, "", fault="a leaf was refused: it was written for another log")
+
+
+def test_a_new_epoch_of_a_log_has_the_leaves_of_those_before():
+    """Lost: all that a site said before its log was begun anew."""
+    data = encode(body())
+    for number in (0, 1, 2):
+        leaf = leaf_of(origin_of(ROOT.did, LogName.CATALOG, number), data)
+        assert read_leaf(origin_of(ROOT.did, LogName.CATALOG, 2), 0, leaf, data).entry is not None
 
 
 @given(st.binary(max_size=80))

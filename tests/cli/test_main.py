@@ -337,7 +337,7 @@ def test_what_does_not_count_in_a_catalog_is_listed_with_its_place(
     assert (before["faults"], before["faulty"]) == ([], 0)
     index = running.site.index
     place = index.size
-    index.take(read_leaf(running.site.root.did, place, b"no leaf", b""))
+    index.take(read_leaf(f"{running.site.root.did}/catalog/0", place, b"no leaf", b""))
     assert run([*anna, "catalog", "log"]) == 0
     told = capsys.readouterr().out
     assert "why it does not count" in told

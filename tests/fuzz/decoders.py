@@ -159,7 +159,7 @@ def _readings() -> list[bytes]:
 def _read_reading(data: bytes) -> Any:
     """A leaf and its body as indexing reads them, and as they are read with no short cut: the two must agree."""
     leaf, body = data[:120], data[120:]
-    reading = read_leaf(KEY.did, 0, leaf, body)
+    reading = read_leaf(ORIGIN, 0, leaf, body)
     assert reading.entry is None or _is_signed(body), reading
     assert unpack(KEY.did, 0, pack([reading])) == [reading]
     return reading

@@ -214,7 +214,7 @@ class Ending:
         for position in range(index.size, len(log.leaves)):
             body = log.bodies[position][1]
             seen = body if is_visible(body, reader) else None
-            index.take(self._watch.readings.read(owner.did, position, log.leaves[position], seen))
+            index.take(self._watch.readings.read(log.origin, position, log.leaves[position], seen))
         return index
 
     def _unstopped(self) -> list[str]:

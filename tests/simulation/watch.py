@@ -84,13 +84,13 @@ class Readings:
     def __init__(self) -> None:
         self._known: dict[tuple[str, int, bytes, bytes | None], Reading] = {}
 
-    async def __call__(self, site: str, start: int, rows: Sequence[tuple[bytes, bytes | None]]) -> list[Reading]:
-        return [self.read(site, index, leaf, body) for index, (leaf, body) in enumerate(rows, start)]
+    async def __call__(self, origin: str, start: int, rows: Sequence[tuple[bytes, bytes | None]]) -> list[Reading]:
+        return [self.read(origin, index, leaf, body) for index, (leaf, body) in enumerate(rows, start)]
 
-    def read(self, site: str, index: int, leaf: bytes, body: bytes | None) -> Reading:
-        key = (site, index, leaf, body)
+    def read(self, origin: str, index: int, leaf: bytes, body: bytes | None) -> Reading:
+        key = (origin, index, leaf, body)
         if key not in self._known:
-            self._known[key] = read_leaf(site, index, leaf, body)
+            self._known[key] = read_leaf(origin, index, leaf, body)
         return self._known[key]
 
 

@@ -17,6 +17,7 @@ from catalog.key import PrivateKey
 from catalog.member import KeyFields, Role
 from catalog.project import ProjectFields, ProjectRef
 from catalog.withdraw import WithdrawFields
+from node.api import forgetting
 from node.api.client import Node
 from node.api.operation import Operation
 from node.api.publish import now
@@ -221,6 +222,25 @@ def test_a_person_is_taken_back_whole_and_what_must_go_on_goes_on(
     assert set(together.people) == {steward.did}
     assert anna.project("alone", ended=True).fields.ended
     assert anna.block_entry(block.cid).actor == steward.did
+
+
+def test_more_than_one_withdrawal_names_is_taken_back_in_several(
+    anna: Node, site: MemorySite, away: Away, researcher: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost: whoever has worked for long cannot be erased any more."""
+    monkeypatch.setattr(forgetting, "AT_ONCE", 3)
+    faked: object = Direct(site, researcher, away.index)
+    for number in range(7):
+        tool = {"tool.cwl": f"class: CommandLineTool # {number}"}
+        Node(faked).publish_block(tool, name=f"count {number}")  # type: ignore[arg-type]
+    anna.forget_person(researcher.did)
+    parts = [entry.fields.places for entry in site.index.entries("withdraw")]  # type: ignore[attr-defined]
+    assert [len(part) for part in parts] == [3, 3, 2]
+    assert sorted(place for part in parts for place in part) == [
+        each.index for each in anna.mentions(researcher.did).places
+    ]
+    assert site.index.key(researcher.did) is None
+    assert site.index.faults == {}
 
 
 def test_a_steward_is_not_erased_under_whose_signature_others_stand(anna: Node, steward: Identity) -> None:

@@ -11,6 +11,7 @@ from catalog.checkpoint import Checkpoint, sign_checkpoint
 from catalog.dagcbor import encode
 from catalog.error import ComityError, Conflict, Denied, NotFound, Unreachable, VerificationFailed
 from catalog.key import PrivateKey, verify
+from catalog.leaf import encode_leaf, seal
 from catalog.member import KeyFields, Role
 from catalog.merkle import EMPTY_ROOT, leaf_hash
 from catalog.offer import OfferFields
@@ -427,6 +428,23 @@ def test_a_leaf_that_does_not_decode_is_kept_as_a_fault_and_the_log_goes_on():
     site.round()
     assert policy_of(site) == "// 1"
     assert "a leaf of 10 bytes" in site.index.site(ROOT.did).faults[at]
+
+
+def test_a_leaf_of_another_log_is_named_and_the_log_goes_on():
+    """Lost: one faulty leaf ends the following of a member; or a body counts under a leaf that names another log."""
+    peer = Peer()
+    site = Following(peer)
+    stored = peer.logs[LogName.CATALOG]
+    at = peer.append("policy", b"x")
+    salt, body = stored.bodies[at]
+    stored.leaves[at] = encode_leaf(seal("of another log", 0, "telepathy", body, salt))
+    stored.hashes[:] = [leaf_hash(leaf) for leaf in stored.leaves]
+    stored.note = sign_checkpoint(Checkpoint(CATALOG, 3, stored.root_at(3)), NODE)
+    peer.grow(2)
+    site.round()
+    assert policy_of(site) == "// 1"
+    assert "for another log" in site.index.site(ROOT.did).faults[at]
+    assert not site.index.site(ROOT.did).stale
 
 
 def test_a_member_that_floods_is_taken_no_more_from_until_time_has_passed(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -190,6 +191,11 @@ def test_a_reading_that_is_begun_anew_replaces_what_was_kept_only_when_it_is_who
         with pytest.raises(Crash):
             await index_anew(log, run.indexes, ROOT.did, Feeding(read, run.keeping))
         assert price(index) == log.size - 1
+        await log.append(offers(log.size, LEAST, log.size - 1))
+        await index_log(log, index, run.feeding)
+        store = sqlite3.connect(tmp_path / "versions.db")
+        assert store.execute("SELECT count(DISTINCT reading), count(*) FROM counted").fetchone() == (1, index.size)
+        store.close()
         run.keeping.close()
         second = Run(tmp_path, log)
         index = await second.start()

@@ -11,6 +11,7 @@ from catalog.dagcbor import encode
 from catalog.error import ComityError
 from catalog.key import PrivateKey
 from catalog.leaf import encode_leaf, seal
+from catalog.origin import LogName, origin_of
 from catalog.policy import PolicyFields
 from node.replicate.indexing import read_here
 from node.site.provers import PART, Provers
@@ -18,12 +19,15 @@ from node.site.provers import PART, Provers
 ROOT, STEWARD = (PrivateKey(bytes([number]) * 32) for number in (1, 2))
 
 
+ORIGIN = origin_of(ROOT.did, LogName.CATALOG)
+
+
 def rows(count: int) -> list[tuple[bytes, bytes | None]]:
     """Leaves with good bodies, forged ones, garbage, and none."""
     body = encode(write_body("policy", PolicyFields(text="x"), site=ROOT.did, at=1, by=STEWARD))
     kinds = [body, body[:-1] + b"\0", b"\xff", b"", None]
     bodies = [kinds[0 if at % 7 else at % 5] for at in range(count)]
-    leaves = [encode_leaf(seal("x", 0, "policy", each or b"", bytes(32))) for each in bodies]
+    leaves = [encode_leaf(seal(ORIGIN, 0, "policy", each or b"", bytes(32))) for each in bodies]
     return list(zip(leaves, bodies, strict=True))
 
 
@@ -34,8 +38,8 @@ def test_they_say_what_is_said_here(count):
     async def main() -> None:
         provers = Provers()
         given = rows(count)
-        found = await provers(ROOT.did, 10, given)
-        assert found == await read_here(ROOT.did, 10, given)
+        found = await provers(ORIGIN, 10, given)
+        assert found == await read_here(ORIGIN, 10, given)
         await provers.aclose()
 
     trio.run(main)
@@ -47,13 +51,13 @@ def test_a_process_that_was_ended_is_an_error_and_the_next_reading_starts_anothe
     async def main() -> None:
         provers = Provers()
         given = rows(2 * PART)
-        await provers(ROOT.did, 0, given)
+        await provers(ORIGIN, 0, given)
         for prover in provers._idle:
             os.kill(prover._process.pid, signal.SIGKILL)
             prover._process.wait()
         with pytest.raises(ComityError, match="ended by itself"):
-            await provers(ROOT.did, 0, given)
-        assert await provers(ROOT.did, 0, given) == await read_here(ROOT.did, 0, given)
+            await provers(ORIGIN, 0, given)
+        assert await provers(ORIGIN, 0, given) == await read_here(ORIGIN, 0, given)
         await provers.aclose()
 
     trio.run(main)

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import strategies as st
 from hypothesis.stateful import rule
 from msgspec import structs
 
@@ -19,6 +20,7 @@ from catalog.versions import Versions, subject_key
 from catalog.withdraw import WithdrawFields
 from node.storage import versionstore as module
 from node.storage.versionstore import Mark, VersionStore
+from tests.catalog.test_erasure_machine import LyingMachine
 from tests.catalog.test_index_machine import (
     COMPARED,
     RESEARCHER,
@@ -63,9 +65,13 @@ class Stored(LogMachine):
         past = self.store.past(ROOT.did)
         if past is not None:
             self.index.reload(past.index, past.versions)
+        self.begin_again()
         self.read(self.index, self.index.size)
         assert dict(self.index.faults) == faults
         assert [list(self.index.entries(kind)) for kind in COMPARED] == entries
+
+    def begin_again(self) -> None:
+        """What other readers had in the file is gone with it."""
 
     def teardown(self) -> None:
         self.store.close()
@@ -79,11 +85,57 @@ class StoredMachine(Stored, IndexMachine):
 class StoredWrittenMachine(Stored, WrittenMachine):
     """What honest people have a node write."""
 
+    def begin_again(self) -> None:
+        self.beside = SiteIndex(ROOT.did, self.versions())
+
 
 StoredMachine.TestCase.settings = runs(20, 20)
 TestStoredMachine = StoredMachine.TestCase
 StoredWrittenMachine.TestCase.settings = runs(20, 20)
 TestStoredWrittenMachine = StoredWrittenMachine.TestCase
+
+
+class StoredLyingMachine(LyingMachine):
+    """An owner that lies and erases; of the readers, one goes on now and then from what was kept."""
+
+    def __init__(self) -> None:
+        self.folder = TemporaryDirectory()
+        self.path = Path(self.folder.name) / "versions.db"
+        self.store, _ = VersionStore.open(self.path, self.body)
+        super().__init__()
+
+    def versions(self) -> Versions:
+        return self.store.begin(ROOT.did)
+
+    def body(self, _site: str, place: int) -> bytes | None:
+        return self.log.bodies[place] if place < len(self.log.bodies) else None
+
+    @rule(which=st.integers(0, 3))
+    def restarts(self, which) -> None:
+        """One reader is kept and begins again from there; what the others read is gone, and they begin anew."""
+        readers = [self.early, *self.slow]
+        chosen = readers[which % len(readers)]
+        self.store.keep(MARK, chosen.index.kept(), chosen.index.versions)
+        charter = chosen.index.keys.charter
+        self.store.close()
+        self.store, damage = VersionStore.open(self.path, self.body)
+        assert damage == ""
+        for reader in readers:
+            reader.index = SiteIndex(ROOT.did, self.store.begin(ROOT.did))
+        past = self.store.past(ROOT.did)
+        assert past is not None
+        chosen.index.govern(charter)
+        chosen.index.reload(past.index, past.versions)
+        self.early.read()
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.store.close()
+        self.folder.cleanup()
+
+
+StoredLyingMachine.TestCase.settings = runs(25, 25)
+TestStoredLyingMachine = StoredLyingMachine.TestCase
 
 
 class Shelf:
@@ -143,7 +195,10 @@ def test_entries_that_are_not_at_hand_are_read_from_the_log(tmp_path: Path, monk
     assert [entry.index for entry in shelf.index.entries("offer")] == [6]
     assert shelf.index.latest("key", STEWARD.did).index == 0
     assert shelf.index.latest("offer", "").index == 6
-    assert list(shelf.index.versions.places("offer", subject_key(""), 9)) == [1, 2, 3, 4, 5, 6]
+    found = shelf.index.versions.found(range(9))
+    assert {place: each[1:] for place, each in found.items() if each.counted.kind == "offer"} == {
+        place: (place - 1 if place > 1 else None, place + 1 if place < 6 else None) for place in range(1, 7)
+    }
     shelf.store.close()
 
 
@@ -274,7 +329,7 @@ def test_what_counts_is_all_there_while_it_moves_to_the_disk(tmp_path: Path, mon
 
     monkeypatch.setattr(shelf.store, "write", between)
     shelf.index.versions.spill()
-    assert len(seen) == 3
+    assert len(seen) == 4
     assert all(each == [0, 2] for each in seen)
     shelf.store.close()
 

@@ -1,0 +1,63 @@
+"""How many sites' stewards endorsed a block, as a floor or a policy may ask for."""
+
+from __future__ import annotations
+
+import pytest
+
+from catalog.block import EndorseFields
+from catalog.body import write_body
+from catalog.cid import Cid
+from catalog.index import Index
+from catalog.key import PrivateKey
+from catalog.keyring import Charter
+from catalog.member import KeyFields, Role
+from node.automator.decide import Judge
+from tests.node.automator.test_lapse import Heard
+
+BLOCK = Cid.of(b"a block")
+ROOTS = tuple(PrivateKey(bytes([number]) * 32) for number in (80, 81, 82))
+STEWARD = PrivateKey(bytes([90]) * 32)
+
+
+@pytest.fixture
+def index() -> Index:
+    """Three sites, whose stewards have all endorsed the block for statistics."""
+    index = Index([root.did for root in ROOTS])
+    for root in ROOTS:
+        site = index.site(root.did)
+        steward = KeyFields(did=STEWARD.did, role=Role.STEWARD, name="A steward", x25519=bytes(32))
+        site.add(0, "key", write_body("key", steward, site=root.did, at=1, by=root))
+        fields = EndorseFields(block=BLOCK, output_types=("statistics",))
+        assert site.add(1, "endorse", write_body("endorse", fields, site=root.did, at=1, by=STEWARD)) is not None
+    return index
+
+
+def counted(index: Index) -> int:
+    judge = Judge(index.site(ROOTS[0].did), index, "the owner", "", Heard())
+    assert judge.endorsements(BLOCK, {"model"}) == 0
+    return judge.endorsements(BLOCK, {"statistics"})
+
+
+def test_a_member_that_is_suspended_or_has_left_endorses_nothing(index: Index) -> None:
+    """Else two sites that the consortium has put out still open what a policy asks two sites for."""
+    assert counted(index) == 3
+    index.site(ROOTS[1].did).stop("its members suspended it in epoch 2", "epoch")
+    assert counted(index) == 2
+    index.site(ROOTS[2].did).stop("it is no member since epoch 2", "epoch")
+    assert counted(index) == 1
+    index.site(ROOTS[1].did).resume("epoch")
+    assert counted(index) == 2
+
+
+def test_what_a_member_signs_after_it_left_counts_for_nothing(index: Index) -> None:
+    """Else a former member endorses on, where nobody has heard yet that it left."""
+    site = index.site(ROOTS[1].did)
+    site.govern(Charter(((0, ROOTS[1].did),), left=1))
+    assert site.due
+    anew = site.anew()
+    steward = KeyFields(did=STEWARD.did, role=Role.STEWARD, name="A steward", x25519=bytes(32))
+    anew.add(0, "key", write_body("key", steward, site=site.root, at=1, by=ROOTS[1]))
+    fields = EndorseFields(block=BLOCK, output_types=("statistics",))
+    assert anew.add(1, "endorse", write_body("endorse", fields, site=site.root, at=1, by=STEWARD)) is None
+    site.become(anew)
+    assert counted(index) == 2
