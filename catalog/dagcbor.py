@@ -94,7 +94,13 @@ def glance(data: bytes, limit: int = MAX_BYTES) -> Any:
 
 def _read(data: bytes) -> Any:
     return cbor2.loads(
-        data, tag_hook=_read_tag, max_depth=MAX_DEPTH, allow_indefinite=False, allow_duplicate_keys=False
+        data,
+        tag_hook=_read_tag,
+        semantic_decoders=_BUILT_IN,
+        max_depth=MAX_DEPTH,
+        allow_indefinite=False,
+        allow_duplicate_keys=False,
+        strict_hashable_types=True,
     )
 
 
@@ -187,6 +193,17 @@ def _read_tag(tag: cbor2.CBORTag, _immutable: bool) -> Cid:
     if tag.tag != LINK or not isinstance(tag.value, bytes) or tag.value[:1] != b"\0":
         raise BadInput("a tag other than 42 in it")
     return Cid.from_bytes(tag.value[1:])
+
+
+def _refuse_tag(*_: object) -> None:
+    raise BadInput("a tag other than 42 in it")
+
+
+_BUILT_IN: Final[dict[int, Callable[..., None]]] = dict.fromkeys(
+    (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 100, 256, 258, 260, 261, 1004, 43000, 55799), _refuse_tag
+)
+"""The tags that cbor2 would read by itself. Some refer to what was read before, which makes a value of few bytes hold
+itself, or be as large as memory; others compile what a peer wrote."""
 
 
 def _check_plain(plain: object) -> None:

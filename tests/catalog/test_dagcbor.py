@@ -12,7 +12,21 @@ from hypothesis import strategies as st
 
 from catalog.body import Body, Index, Millis
 from catalog.cid import Cid
-from catalog.dagcbor import MAX_DEPTH, Value, cid_of, convert, decode, decode_plain, encode, from_json, to_json
+from catalog.dagcbor import (
+    LINK as LINK_TAG,
+)
+from catalog.dagcbor import (
+    MAX_DEPTH,
+    Value,
+    cid_of,
+    convert,
+    decode,
+    decode_plain,
+    encode,
+    from_json,
+    glance,
+    to_json,
+)
 from catalog.error import BadInput, VerificationFailed
 from catalog.leaf import Leaf
 from catalog.member import Epoch
@@ -203,6 +217,35 @@ def test_what_dag_cbor_does_not_know_is_refused(what, data):
         decode_plain(data)
     with pytest.raises(VerificationFailed):
         decode_plain(b"\xa1" + text("a") + data)
+
+
+TAGGED = (b"\x01", b"\x41a", b"\x61a", b"\x81\x01", b"\x82\x01\x02", b"\xa0", b"\x80")
+
+
+@pytest.mark.parametrize("read", [decode_plain, glance])
+def test_no_tag_but_that_of_links_is_read(read):
+    """Lost: the library learns another tag, and what a peer wrote refers to itself, or is compiled."""
+    for tag in (*range(LINK_TAG), *range(LINK_TAG + 1, 70_000), 1 << 20, (1 << 64) - 1):
+        head = bytes([0xC0 + tag]) if tag < 24 else b"\xdb" + tag.to_bytes(8, "big")
+        for held in TAGGED if tag < 2_000 or tag in {43_000, 55_799} else TAGGED[:1]:
+            with pytest.raises(VerificationFailed):
+                read(head + held)
+
+
+@pytest.mark.parametrize("read", [decode_plain, glance])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xd8\x1c\x81\xd8\x1d\x00",  # a list that holds itself
+        b"\xd8\x1c\xa1\x61a\xd8\x1d\x00",  # a map that does
+        b"\xd9\x01\x00\x82\x63aaa\xd8\x19\x00",  # text that is written once and read twice
+        b"\x82\xd8\x1c\x81\x01\xd8\x1d\x00",  # a list that is
+    ],
+)
+def test_what_refers_to_what_was_read_before_is_refused(read, data):
+    """Lost: five bytes of anybody hold a node up for ever, or fill its memory."""
+    with pytest.raises(VerificationFailed):
+        read(data)
 
 
 @pytest.mark.parametrize("head", [b"\x5b", b"\x7b", b"\x9b", b"\xbb"])
