@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from catalog.cid import Cid
+from catalog.error import Infeasible
 from devnet.founding import found
 from devnet.launch import await_node, free_ports, make_sites, start_node, start_nodes
 from devnet.patience import eventually
