@@ -76,14 +76,15 @@ class Missing:
             if refused:
                 raise Denied(f"no site lets you ask that, so nothing is known: {self.absent[0].reason}")
             raise Unreachable("no site gave an answer, so nothing is known; ask again later")
+        if self.lone and strict:
+            raise VerificationFailed(
+                f"{counted(len(self.lone), 'row')} without a counterpart; the first: {self.lone[0]}"
+                + (f"; and {away} gave no answer" if away else "")
+            )
         if away and strict:
             if refused:
                 raise Denied(f"{away} refused, so the list may lack rows: {self.absent[0].reason}")
             raise Unreachable(f"{away} gave no answer, so the list may lack rows; ask again later")
-        if self.lone and strict:
-            raise VerificationFailed(
-                f"{counted(len(self.lone), 'row')} without a counterpart; the first: {self.lone[0]}"
-            )
 
 
 def asked_of(node: Node) -> list[str]:

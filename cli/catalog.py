@@ -33,7 +33,11 @@ def group() -> None:
 @click.argument("words", nargs=-1)
 @click.option("--kind", multiple=True, help="dataset, block or project.")
 @click.option("--of", "sites", multiple=True, help="A member that publishes it, by name or root key.")
-@click.option("--purpose", multiple=True, help="A DUO term that it may be used for, such as DUO:0000006.")
+@click.option(
+    "--purpose",
+    multiple=True,
+    help="A DUO term that it names itself, such as DUO:0000006; wider terms are not looked for.",
+)
 @click.option("--level", multiple=True, help="How it is shared: open, shared or resident.")
 @click.option("--format", "formats", multiple=True, help="Its media type, such as text/csv.")
 @click.option("--duo", multiple=True, help="Any DUO term that it carries, conditions of use among them.")
@@ -98,9 +102,9 @@ def _counts(values: Sequence[FacetView]) -> str:
 
 
 @group.command()
-@click.option("--of", "site", help="A member by name or root key; this site otherwise.")
+@click.option("--of", "member", help="A member by name or root key; this site otherwise.")
 @pass_session
-def log(session: Session, site: str | None) -> None:
+def log(session: Session, member: str | None) -> None:
     """List the entries of a site's catalog log that count now and that you may see, and those that do not count.
 
     Entries that were replaced are not listed. What does not count stands there all the same, and changes nothing.
@@ -109,7 +113,7 @@ def log(session: Session, site: str | None) -> None:
     from node.api.quantity import clock_text
 
     with session.node() as node:
-        root = node.member(site).site if site else node.site
+        root = node.member(member).site if member else node.site
         entries = sorted(
             (entry for kind in KINDS for entry in node.entries(kind) if entry.site == root),
             key=lambda entry: entry.index,

@@ -75,9 +75,9 @@ def list_(session: Session) -> None:
 @click.argument("dataset")
 @pass_session
 def show_(session: Session, dataset: str) -> None:
-    """Show DATASET, by name or CID."""
+    """Show DATASET, by name or CID; also one that is offered no more."""
     with session.node() as node:
-        found = node.dataset(dataset)
+        found = node.dataset_ever(dataset)
 
     def tell() -> None:
         from node.api.quantity import clock_text
@@ -88,6 +88,7 @@ def show_(session: Session, dataset: str) -> None:
                 ("dataset", fields.name),
                 ("CID", str(fields.cid)),
                 ("site", f"{found.site_name} (entry {found.index}, {clock_text(found.at)})"),
+                ("offered", "no: its site left" if found.left else "no: withdrawn" if fields.withdrawn else "yes"),
                 ("level", str(fields.level)),
                 ("purposes", ", ".join(fields.purposes)),
                 ("type", fields.media_type),

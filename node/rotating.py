@@ -7,7 +7,7 @@ from typing import Final
 
 import trio
 
-from catalog.error import Conflict, Denied, NotFound, Unreachable, VerificationFailed
+from catalog.error import BadInput, Conflict, Denied, NotFound, Unreachable, VerificationFailed
 from catalog.key import Signer
 from catalog.member import KeyFields, Role
 from node.api.client import Node
@@ -56,6 +56,9 @@ def _prepare(
     if not old:
         raise NotFound("no node key of this site counts; restore the site from a backup")
     node = Identity.new(old[-1].fields.name)
+    for place, size, what in ((since, known.catalog, "catalog"), (audit_since, known.audit, "audit log")):
+        if place is not None and place >= size:
+            raise BadInput(f"the {what} ends with entry {size - 1}, so nothing would be taken back from {place} on")
     limits = None if since is None else (since, known.audit if audit_since is None else audit_since)
     entries: list[tuple[KeyFields, int | None]] = [
         (removal(each.fields, known.audit, limits), each.index) for each in old

@@ -70,7 +70,7 @@ def check_agreed(asked: Asked, submission: Submission, plan: PlanView, status: S
         "deadline": submission.deadline == asked.deadline == plan.deadline,
         "budget": submission.budget == asked.budget == plan.budget,
         "end": submission.not_after <= asked.deadline + GRACE_MILLIS,
-        "number of sites": submission.min_sites == min(asked.min_sites or _widest(plan), _widest(plan)),
+        "number of sites": submission.min_sites == (asked.min_sites or _widest(plan)),
         "destinations": all(_site_of(reader) in sites for reader in submission.destinations),
         "bus": submission.buses == (status.node,),
         "inputs": set(submission.inputs) == set(asked.job),

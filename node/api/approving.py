@@ -77,7 +77,9 @@ class Approver(Publisher):
 
     def register(self) -> tuple[Registered, ...]:
         """Every project of every member, the ended ones too: who approved it, and who certified its destruction."""
-        names = {each.site: each.name for each in self.members()} | {self.site: self.status().name}
+        status = self.status()
+        left = {each.site: each.name for each in status.former}
+        names = left | {each.site: each.name for each in status.members} | {self.site: status.name}
         approvals = self.listed("approve", ApproveFields)
         certificates = self.listed("certificate", CertificateFields)
         time = now()

@@ -12,6 +12,7 @@ from catalog.cid import Cid
 from catalog.dagcbor import encode
 from catalog.error import BadInput
 from catalog.key import UNSIGNED, signed
+from catalog.member import KeyFields
 from node.api.audit import Account
 from node.api.publish import Publisher, now
 from node.api.quantity import Moment, past
@@ -52,8 +53,13 @@ class Auditor(Publisher):
     def audit_by(
         self, person: str, *, since: Moment | None = None, until: Moment | None = None, whole: bool = False
     ) -> Iterator[Told]:
-        """What a person (by name, ``NAME@SITE`` or key) did at every member, as :meth:`audit_who`."""
-        return self._ask(None, self._person(person), _Range(since, until, whole), self.holding())
+        """What a person (by name, ``NAME@SITE`` or key) did at every member, as :meth:`audit_who`.
+
+        By name it is asked for each key that the person has or had, one after the other.
+        """
+        wanted = _Range(since, until, whole)
+        for key in self._keys(person):
+            yield from self._ask(None, key, wanted, self.holding())
 
     def audit_log(
         self,
@@ -81,12 +87,12 @@ class Auditor(Publisher):
         return tuple(each.site for each in self.members() if not each.witness_only)
 
     def _dataset(self, name: Cid | str) -> Cid:
-        """A dataset that is published, or by its CID one that no longer is."""
+        """A dataset that is or was published; by its CID one of which nothing is known any more too."""
         if isinstance(name, Cid):
             return name
         with suppress(BadInput):
             return Cid.parse(name)
-        return self.dataset(name).fields.cid
+        return self.dataset_ever(name).fields.cid
 
     def _ask(self, dataset: Cid | None, about: str | None, wanted: _Range, sites: Sequence[str]) -> Iterator[Told]:
         question, trail = self._trail(dataset, about, wanted)
@@ -114,17 +120,29 @@ class Auditor(Publisher):
         whole: bool = False,
     ) -> Iterator[tuple[Told, Account | None]]:
         """As :meth:`audit_who` or :meth:`audit_by`, or all of this node's log; each with what shows it to others."""
-        did = None if person is None else self._person(person)
         cid = None if dataset is None else self._dataset(dataset)
-        question, trail = self._trail(cid, did, _Range(since, until, whole), proofs=True)
-        everywhere = dataset is not None or did is not None
-        for answer in self.answers(question, self.holding() if everywhere else (self.site,)):
-            yield from trail.verified(answer)
-        yield from ((told, None) for told in trail.rest())
+        everywhere = dataset is not None or person is not None
+        for did in (None,) if person is None else self._keys(person):
+            question, trail = self._trail(cid, did, _Range(since, until, whole), proofs=True)
+            for answer in self.answers(question, self.holding() if everywhere else (self.site,)):
+                yield from trail.verified(answer)
+            yield from ((told, None) for told in trail.rest())
 
-    def _person(self, person: str) -> str:
-        """A person's key; whoever was removed is asked about by it."""
-        return person if person.startswith("did:key:") else self.enrolled(person).fields.did
+    def _keys(self, person: str) -> Sequence[str]:
+        """The keys that a person has and had, the one of now last; whoever was removed is asked about by the key.
+
+        Raises:
+            NotFound: nobody of that name. BadInput: several.
+        """
+        if person.startswith("did:key:"):
+            return (person,)
+        now = self.enrolled(person)
+        had = (
+            each.fields.did
+            for each in self.listed("key", KeyFields)
+            if each.site == now.site and each.fields.name == now.fields.name and each.fields.removed
+        )
+        return (*had, now.fields.did)
 
     def question(
         self, dataset: Cid | None, about: str | None = None, since: Moment | None = None, until: Moment | None = None
@@ -150,5 +168,5 @@ class Auditor(Publisher):
 
     def names(self) -> Names:
         """The names that this person may know, for showing rows."""
-        people = {each.fields.did: each.fields.name for each in self.people()}
+        people = {each.fields.did: each.fields.name for each in self.listed("key", KeyFields)}
         return Names(people, {each.fields.cid: each.fields.name for each in self.blocks()})

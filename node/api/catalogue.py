@@ -130,6 +130,18 @@ class CatalogClient:
         """
         return _offered(self._published(), f"dataset «{name}»", str(name))
 
+    def dataset_ever(self, name: Cid | str) -> Listing[DatasetFields]:
+        """As :meth:`dataset`, and if there is none, one that was withdrawn or whose site left the consortium.
+
+        Raises:
+            NotFound: none that this person may see. BadInput: several of that name.
+        """
+        known = [each for each in self.listed("dataset", DatasetFields) if str(name) in _names(each)]
+        offered = [each for each in known if not each.left and not each.fields.withdrawn]
+        return _of_those(
+            offered or known, f"dataset «{name}»", str(name), [each.fields.name for each in self.datasets()]
+        )
+
     def block_entry(self, name: Cid | str) -> Listing[BlockFields]:
         """A block's entry by CID, name or ``NAME@SITE``; this site's own one where several sites have it.
 
@@ -202,9 +214,14 @@ def _offered(found: Sequence[Listing[P]], what: str, name: str) -> Listing[P]:
     right = [each for each in right if not each.left]
     if gone and not right:
         raise NotFound(f"the {what} is not offered any more: its site, {' or '.join(gone)}, left the consortium")
+    return _of_those(right, what, name, [each.fields.name for each in found if not each.left])
+
+
+def _of_those(right: list[Listing[P]], what: str, name: str, known: Iterable[str]) -> Listing[P]:
+    """The one that is ``right``; ``known`` are the names that there are."""
     if not right and name.lower().startswith("baf"):
         Cid.parse(name)  # whoever gives a part of a CID is told so, and not that nothing is called like it
-    return _only(right, what, [each.fields.name for each in found if not each.left], _place)
+    return _only(right, what, known, _place)
 
 
 def _names(listed: Listing[DatasetFields] | Listing[BlockFields]) -> tuple[str, str, str]:

@@ -33,14 +33,14 @@ class Forgetter(Publisher):
     """Takes entries back as one steward, who signs that here."""
 
     def withdraw_dataset(self, dataset: Cid | str, *, erase: bool = False) -> int:
-        """Publish a dataset of this site no more; with ``erase``, its entries are erased at every member.
+        """Publish a dataset of this site no more; with ``erase``, its entries are erased at every member, also later.
 
         The index of the entry. The data stay where they lie.
 
         Raises:
             NotFound: no such dataset. Denied: it is another site's.
         """
-        found = self.dataset(dataset)
+        found = self.dataset_ever(dataset) if erase else self.dataset(dataset)
         if found.site != self.site:
             raise Denied(f"the dataset «{found.fields.name}» is {found.site_name}'s, which alone can withdraw it")
         if not erase:

@@ -6,10 +6,11 @@ import trio
 
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of, decode, encode
-from catalog.error import ComityError, Conflict, Denied, NotFound, VerificationFailed
+from catalog.error import BadInput, ComityError, Conflict, Denied, NotFound, VerificationFailed
 from catalog.grant import GrantFields
 from catalog.httpsig import SignedRequest
 from catalog.key import UNSIGNED, check
+from catalog.plural import counted
 from catalog.project import ProjectRef
 from node.api import schema
 from node.automator.book import Line
@@ -73,6 +74,11 @@ async def prepare(site: Site, did: str, request: schema.PlanRequest) -> schema.P
     inputs = read_job(bytes(request.job), site.index)
     _workflow, plan = await member.bus.plan(request.workflow, inputs, site.membership.names)
     shards = max((each.shard for each in plan.steps), default=0) + 1
+    if request.min_sites is not None and request.min_sites > shards:
+        raise BadInput(
+            f"{request.min_sites} shards must deliver, and the data here make {counted(shards, 'shard')}; name more"
+            " datasets, or ask for fewer"
+        )
     submission = Submission(
         consortium=_consortium(site),
         epoch=site.membership.epoch.number if site.membership.epoch is not None else 0,
@@ -85,7 +91,7 @@ async def prepare(site: Site, did: str, request: schema.PlanRequest) -> schema.P
         destinations=(site.root,),
         deadline=request.deadline,
         budget=request.budget,
-        min_sites=min(request.min_sites or shards, shards),
+        min_sites=request.min_sites or shards,
         not_before=now - GRACE_MILLIS,
         not_after=request.deadline,
         buses=(site.node.did,),

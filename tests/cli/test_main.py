@@ -350,6 +350,27 @@ def test_what_does_not_count_in_a_catalog_is_listed_with_its_place(
     assert ([each["index"] for each in after["faults"]], after["faulty"]) == ([place], 1)
 
 
+def test_the_catalog_of_a_member_is_listed_by_its_name(
+    anna: list[str], running: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: the member's name is taken for the site's folder."""
+    assert run([*anna, "catalog", "log", "--of", running.site.name]) == 0
+    assert "entries" in capsys.readouterr().out
+
+
+def test_a_halt_says_what_is_halted_and_how_it_goes_on(
+    anna: list[str], running: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: what is printed does not work, in a bad hour."""
+    name = running.site.name
+    assert run([*anna, "site", "halt", "why"]) == 0
+    assert run([*anna, "site", "halt", "why", "--member", name]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "The site is halted (audit row 7). To go on: comity site resume",
+        f"What concerns {name} is halted (audit row 7). To go on: comity site resume --member '{name}'",
+    ]
+
+
 def test_a_policy_is_checked_without_a_node(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "policy.cedar"
     file.write_text("permit(principal, action, resource)")

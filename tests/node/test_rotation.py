@@ -121,6 +121,14 @@ def test_a_stolen_key_counts_up_to_the_places_given(made):
     assert made.opens(made.site.node) == [False, False]
 
 
+@pytest.mark.parametrize(("since", "audit"), [(999, None), (1, 999)])
+def test_a_place_behind_the_log_takes_nothing_back_and_is_refused(made, since, audit):
+    """Lost: a slip of the pen, and all that a thief signed counts on."""
+    with pytest.raises(BadInput, match="ends with entry"):
+        rotate_node(made.folder, made.root, since=since, audit_since=audit)
+    assert made.opens(made.site.node) == [True, True]
+
+
 @pytest.mark.parametrize("breaks", ["before the first entry", "between the two logs", "at the end"])
 def test_a_crash_at_any_step_is_gone_on_from_and_nothing_is_written_twice(made, monkeypatch, breaks):
     """Lost: a site with two node keys, or with none that anybody knows."""

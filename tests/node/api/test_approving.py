@@ -203,6 +203,28 @@ def test_a_dataset_that_is_withdrawn_is_found_no_more(anna: Node, site: MemorySi
     assert anna.dataset("Other").fields.cid == other.cid
 
 
+def test_what_was_withdrawn_is_shown_asked_about_and_erased_by_its_name(anna: Node, site: MemorySite) -> None:
+    """Lost: whoever withdraws first can never erase, and nobody can ask who had it."""
+    published = anna.publish_dataset("/data/table.csv", "Table")
+    anna.withdraw_dataset("Table")
+    assert anna.dataset_ever("Table").fields.withdrawn
+    assert anna._dataset("Table") == published.cid
+    anna.withdraw_dataset("Table", erase=True)
+    assert site.index.latest("dataset", str(published.cid)) is None
+    with pytest.raises(NotFound):
+        anna.dataset_ever("Table")
+
+
+def test_a_person_is_asked_about_by_every_key_that_the_name_had(anna: Node, researcher: Identity) -> None:
+    """Lost: a key is changed, and nobody is told of what was done with the one before."""
+    old = anna.enrolled(researcher.name).fields
+    fresh = Identity.new(researcher.name)
+    anna.replace_person(old, fresh.did, fresh.x25519, None)
+    assert anna._keys(researcher.name) == (old.did, fresh.did)
+    assert anna._keys(old.did) == (old.did,)
+    assert anna.names().people[old.did] == researcher.name
+
+
 def test_a_person_is_taken_back_whole_and_what_must_go_on_goes_on(
     anna: Node, site: MemorySite, away: Away, researcher: Identity, steward: Identity
 ) -> None:
