@@ -7,6 +7,7 @@ from functools import partial
 from catalog.dagcbor import decode
 from catalog.error import Conflict, Denied, VerificationFailed
 from catalog.key import check
+from catalog.leaf import decode_leaf
 from catalog.member import Role
 from node.api import schema
 from node.automator.book import Line
@@ -17,6 +18,8 @@ from node.site.site import Site
 from workflow.account import MAX_REQUEST, Chain, HaltFields
 
 FRESH_MILLIS = 10 * 60_000
+CHUNK = 1024
+"""Leaves that are looked through at once."""
 
 
 async def halt(site: Site, did: str, request: schema.HaltRequest) -> schema.Written:
@@ -24,7 +27,8 @@ async def halt(site: Site, did: str, request: schema.HaltRequest) -> schema.Writ
 
     Raises:
         Denied: not a steward of this site, or a word that is too old or was given before.
-        VerificationFailed: not signed by whom it says. Conflict: nothing of that kind is halted.
+        VerificationFailed: not signed by whom it says. Conflict: nothing of that kind is halted, or the policy of now
+            is not known here.
     """
     person = member_of(site, did, Role.STEWARD)
     word = decode(Halt, request.statement, MAX_REQUEST)
@@ -37,6 +41,11 @@ async def halt(site: Site, did: str, request: schema.HaltRequest) -> schema.Writ
     if word.resume and scope not in site.book.halts.standing:
         standing = ", ".join(each.words(name) for each in site.book.halts.standing) or "nothing"
         raise Conflict(f"{scope.words(name)} is not halted by itself; halted is: {standing}")
+    if word.resume and scope == Scope(None, None) and (lost := await _lost_policy(site)) is not None:
+        raise Conflict(
+            f"the policy of entry {lost} of the catalog was lost with what a backup lacked, and an older one stands;"
+            " write it anew first: comity policy set FILE"
+        )
 
     def fields(chain: Chain, _index: int) -> HaltFields:
         return HaltFields(
@@ -55,6 +64,22 @@ async def halt(site: Site, did: str, request: schema.HaltRequest) -> schema.Writ
             partial(_concerns, site), f"this site was halted for {scope.words(name)}: {word.reason}"
         )
     return schema.Written(index=index)
+
+
+async def _lost_policy(site: Site) -> int | None:
+    """The place of a policy behind the one that stands of which only the leaf is here, after a restore."""
+    standing = site.index.site(site.root).latest("policy", "")
+    start = 0 if standing is None else standing.index + 1
+    for first in range(start, site.catalog.size, CHUNK):
+        rows = await site.catalog.read(first, min(first + CHUNK, site.catalog.size))
+        lacking = [
+            place
+            for place, (leaf, kept) in enumerate(rows, first)
+            if kept is None and decode_leaf(leaf).kind_name == "policy"
+        ]
+        if lost := await site.catalog.standing(lacking):
+            return lost[-1]
+    return None
 
 
 def _concerns(site: Site, message: Place) -> bool:

@@ -268,6 +268,9 @@ def _anew(net: Net, number: int, members: Sequence[Institution]) -> None:
         eventually(lambda each=each: (net.member(each).stopped == "") or None, f"reliance again at {each.name}")
     assert net.catalog().origin.endswith(f"/catalog/{number}")
     eventually(lambda: net.catalog().covered == net.catalog().size or None, "the quorum")
+    if number == 1:  # the newest policy was for this site alone: it is written anew, or an older one decides unseen
+        assert "of the catalog was lost" in net.act(net.anna, "site", "resume", code=1)
+        net.act(net.anna, "policy", "set", str(net.path / "policy.cedar"))
     assert "halted is: nothing" in net.act(net.anna, "site", "resume")
 
 
