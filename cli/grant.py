@@ -87,7 +87,7 @@ def attenuate(
     blocks: tuple[str, ...],
     destinations: tuple[str, ...],
 ) -> None:
-    """Pass GRANT, which you hold, on to PERSON: as it is, or narrower. The project must have PERSON among its people.
+    """Pass GRANT, which you hold, on to PERSON: as it is, or narrower. It counts once the project has PERSON among its people.
 
     GRANT is its CID, or the last eight or more characters of it.
     """

@@ -134,17 +134,18 @@ def confirmed(yes: bool, question: str) -> None:
     """Come back only if ``yes``, or if a person at the terminal agrees.
 
     Raises:
-        BadInput: nobody is there to be asked.
+        BadInput: nobody is there to be asked, or the answer is no.
     """
     import click
+
+    from catalog.error import BadInput
 
     if yes:
         return
     if not sys.stdin.isatty():
-        from catalog.error import BadInput
-
         raise BadInput("this asks before it is done, and there is no terminal to ask at; give --yes")
-    click.confirm(question, abort=True)
+    if not click.confirm(question):
+        raise BadInput("the answer was no: nothing was changed")
 
 
 def tell_former(status: StatusView) -> None:
