@@ -87,8 +87,9 @@ def attenuate(
     blocks: tuple[str, ...],
     destinations: tuple[str, ...],
 ) -> None:
-    """Pass GRANT, which you hold, on to PERSON: as it is, or narrower. It counts once the project has PERSON among its people.
+    """Pass GRANT, which you hold, on to PERSON: as it is, or narrower.
 
+    It counts once the project has PERSON among its people.
     GRANT is its CID, or the last eight or more characters of it.
     """
     with session.node() as node:

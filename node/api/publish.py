@@ -107,7 +107,7 @@ class Publisher(CatalogClient):
 
         Raises:
             NotFound: no such dataset. Denied: it is another site's.
-            BadInput: an unknown purpose, or nothing would change.
+            BadInput: an unknown purpose, or nothing would change. Conflict: the name is another dataset's here.
         """
         found = self.dataset(dataset)
         return self._write("dataset", self.changed_dataset(found, name, purposes, description))
@@ -123,6 +123,9 @@ class Publisher(CatalogClient):
         if found.site != self.site:
             raise Denied(f"the dataset «{found.fields.name}» is {found.site_name}'s, which alone can change it")
         now = found.fields
+        others = (each.fields for each in self._published() if each.site == self.site and each.fields.cid != now.cid)
+        if name is not None and any(each.name == name for each in others):
+            raise Conflict(f"this site publishes another dataset as «{name}»; take a name that it has not given")
         after = structs.replace(
             now,
             name=now.name if name is None else name,

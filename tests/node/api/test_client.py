@@ -60,6 +60,9 @@ def test_a_dataset_is_signed_by_the_steward_and_replaces_its_own_version(anna: N
     assert list(listing.fields.label.owners) == [running.site.root.did]
     with pytest.raises(BadInput, match="nothing of «Table» would change"):
         anna.change_dataset("Table", purposes=(HMB,))
+    anna.publish_dataset("/data/other.csv", "Other")
+    with pytest.raises(Conflict, match="another dataset as «Other»"):
+        anna.change_dataset("Table", name="Other")
 
 
 @pytest.mark.parametrize(
