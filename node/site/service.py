@@ -249,6 +249,7 @@ class SiteService:
 
     async def submission(self, person: str, submission: Cid, seconds: float) -> schema.SubmissionView:
         """One of the person's own submissions."""
+        publishing.member_of(self._site, person)
         record = await submitting.wait(self._site, person, submission, seconds)
         return await submitting.view(self._site, record)
 

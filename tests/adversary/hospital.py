@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import trio
+from msgspec import structs
 
 from catalog.body import write_body
 from catalog.cid import Cid
@@ -154,6 +155,14 @@ class Hospital:
     async def enrol(self, key: PrivateKey, role: Role = Role.RESEARCHER) -> None:
         """A person of the hospital."""
         await self.write("key", _key(key, role))
+
+    async def remove(self, key: PrivateKey) -> None:
+        """A researcher of the hospital is one no more."""
+        first = self.site.index.site(self.site.root).latest("key", key.did)
+        gone = structs.replace(_key(key, Role.RESEARCHER), removed=True)
+        by = self.steward
+        previous = None if first is None else first.index
+        await self.site.writer.write(write_body("key", gone, site=self.site.root, at=NOW, by=by, previous=previous))
 
     async def policy(self, text: str) -> None:
         """The hospital's first policy."""

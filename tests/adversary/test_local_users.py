@@ -188,6 +188,23 @@ def test_another_researchers_submission_and_result(tmp_path: Path) -> None:
     at_a_hospital(tmp_path, test)
 
 
+def test_a_submission_of_a_person_who_was_removed(tmp_path: Path) -> None:
+    """Else whoever left goes on reading what became of the data."""
+    stage = Stage()
+
+    async def test(there: Hospital) -> None:
+        await there.enrol(there.mara)
+        submission = stage.submission(there.mara, person=there.mara.did, site=there.site.root)
+        await there.site.journal.begin(submission, TEXT, NOW)
+        service = SiteService(there.site)
+        assert (await service.submission(there.mara.did, cid_of(submission), 0)).submission == cid_of(submission)
+        await there.remove(there.mara)
+        with pytest.raises(Denied):
+            await service.submission(there.mara.did, cid_of(submission), 0)
+
+    at_a_hospital(tmp_path, test)
+
+
 def test_a_submission_in_anothers_name(tmp_path: Path) -> None:
     """Else a token, which every local user of the terminal has, is enough to act as anybody."""
     stage = Stage()
