@@ -95,6 +95,11 @@ ATOMS: Final[tuple[Any, ...]] = (
     [[]] * 300,
     {"type": "heads"},
     {"": None},
+    cbor2.CBORTag(2, b"\1" * 9),
+    cbor2.CBORTag(28, [cbor2.CBORTag(29, 0)]),  # a list that holds itself
+    cbor2.CBORTag(35, "(a+)+"),
+    cbor2.CBORTag(256, ["x" * 300, *[cbor2.CBORTag(25, 0)] * 300]),
+    cbor2.CBORTag(258, [0]),
 )
 
 
