@@ -12,28 +12,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from catalog.body import read_body
 from catalog.checkpoint import Checkpoint, cosignatures
 from catalog.epoch import charters
-from catalog.error import ComityError, NotFound, VerificationFailed
+from catalog.error import ComityError, Damaged, NotFound, VerificationFailed
 from catalog.index import SiteIndex
 from catalog.key import public_bytes, short
 from catalog.keyring import Charter
-from catalog.leaf import Leaf, decode_leaf, opens
+from catalog.leaf import decode_leaf, opens
 from catalog.note import parse_note
 from catalog.origin import LogName
 from catalog.plural import counted
+from catalog.reading import read_leaf
 from catalog.reopening import Reopening
-from catalog.tiles import bundles
+from catalog.tiles import WIDTH, bundles
 from cli.accounts import Accounts
 from node.config import Folder, read_config
-from node.storage.bodies import FILE
-from node.storage.consortium import read_accepted, read_epochs, read_only
+from node.storage.bodies import FILE, MOST_COSIGNED, SCHEMA
+from node.storage.consortium import read_accepted, read_epochs
 from node.storage.fsck import check_folder
 from node.storage.logfolder import CHECKPOINT, read_note
+from node.storage.readonly import open_read_only
 from node.storage.reopened import origin_in, read_reopenings, unopened
-from node.storage.tilefolder import TileFolder
+from node.storage.tilefolder import TILES, TileFolder
+
+_COSIGNED: Final = "SELECT size, note FROM cosigned ORDER BY size DESC LIMIT ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +156,12 @@ def _keyless(directory: Path, log: Path, site: str) -> str:
     name = log.relative_to(directory).as_posix()
     # Nothing says who signed its checkpoint; the leaves and the hashes over them can be compared all the same.
     for fault in check_folder(log, origin_in(log, site, LogName.CATALOG), site).faults:
-        if fault.index is not None:
+        if fault.index is not None or fault.file.startswith(TILES):
             return f"{name}/{fault}; so the node key that the root key enrolled cannot be read"
+    try:
+        open_read_only(log / FILE, SCHEMA).close()
+    except (Damaged, sqlite3.DatabaseError) as error:
+        return f"{name}/{FILE}: {error}; so the node key that the root key enrolled cannot be read"
     return f"{name}/{FILE}: no node key is enrolled by the root key {short(site)}; the log is another site's"
 
 
@@ -209,6 +218,7 @@ def _check(checked: _Checked, log: _Log, signatures: int) -> tuple[LogReport, li
     # A body that is not what its leaf commits to is named once, by the check of the log.
     named = {fault.index for fault in report.faults}
     faults = [f"{name}/{fault}" for fault in report.faults]
+    faults += [f"{name}: {counted(report.unlisted, 'fault')} more"] if report.unlisted else []
     faults += [f"{name}/{CHECKPOINT}: {unproven}"] if unproven else []
     faults += [f"{name}/{FILE}: {_at(index)}{reason}" for index, reason in wrong if index not in named or index is None]
     told = LogReport(
@@ -247,8 +257,8 @@ def _covered(log: _Log, others: Mapping[str, Sequence[str]], quorum: int) -> int
     if not quorum:
         return 1 << 62
     try:
-        with closing(read_only(log.path / FILE)) as database:
-            for size, note in database.execute("SELECT size, note FROM cosigned ORDER BY size DESC"):
+        with closing(open_read_only(log.path / FILE, SCHEMA)) as database:
+            for size, note in database.execute(_COSIGNED, (MOST_COSIGNED + 1,)):
                 if isinstance(size, int) and len({name for name, _ in cosignatures(str(note), others)}) >= quorum:
                     return size
     except (ComityError, sqlite3.DatabaseError):
@@ -261,44 +271,32 @@ def _at(index: int | None) -> str:
 
 
 def _index(folder: Path, site: str, charter: Charter | None) -> tuple[SiteIndex, int]:
-    """The index of a catalog log, and how many bodies' signatures and authority held."""
-    index, checked = SiteIndex(site), 0
+    """The index of a catalog log as nodes make it, and how many bodies' signatures and authority held."""
+    index, origin = SiteIndex(site), origin_in(folder, site, LogName.CATALOG)
     if charter is not None:
         index.govern(charter)
-    for at, leaf, data in _entries(folder):
-        try:
-            body = read_body(data) if data is not None else None
-        except VerificationFailed as error:
-            body = None
-            index.versions.blame(at, str(error))
-        checked += index.add(at, leaf.kind_name, body) is not None
-    if index.due:  # a key was removed as of an earlier place: what counted before does not
-        return _index_anew(folder, index)
+    checked = _feed(index, folder, origin)
+    while index.due:  # a key was removed as of an earlier place: what counted before does not
+        index = index.anew()
+        checked = _feed(index, folder, origin)
     return index, checked
 
 
-def _index_anew(folder: Path, stale: SiteIndex) -> tuple[SiteIndex, int]:
-    index, checked = stale.anew(), 0
-    for at, leaf, data in _entries(folder):
-        try:
-            body = read_body(data) if data is not None else None
-        except VerificationFailed:
-            body = None
-        checked += index.add(at, leaf.kind_name, body) is not None
-    return index, checked
+def _feed(index: SiteIndex, folder: Path, origin: str) -> int:
+    return sum(index.take(read_leaf(origin, *row)) is not None for row in _rows(folder))
 
 
 def _accounts(accounts: Accounts, log: _Log) -> tuple[int, list[tuple[int | None, str]]]:
     """Check an audit log's bodies; how many signatures held, and what is wrong at which leaf."""
     wrong: list[tuple[int | None, str]] = []
     checked = 0
-    for at, leaf, data in _entries(log.path):
+    for at, leaf, data in _rows(log.path):
         if data is None:
             accounts.unread.add(at)
             continue
         try:
             body = read_body(data)
-            fields = accounts.read(at, leaf, body)
+            fields = accounts.read(at, decode_leaf(leaf), body)
         except VerificationFailed as error:
             accounts.unread.add(at)
             wrong.append((at, str(error)))
@@ -311,23 +309,27 @@ def _accounts(accounts: Accounts, log: _Log) -> tuple[int, list[tuple[int | None
     return checked, [*wrong, *accounts.mistaken]
 
 
-def _entries(folder: Path) -> Iterator[tuple[int, Leaf, bytes | None]]:
+def _rows(folder: Path) -> Iterator[tuple[int, bytes, bytes | None]]:
     """The leaves of a log with their bodies, as far as they can be read; none where the leaf opens to another body."""
+    files = TileFolder(folder)
     try:
         size = Checkpoint.parse(parse_note(read_note(folder / CHECKPOINT)).text).size
-        leaves = (leaf for tile in bundles(0, size) for leaf in TileFolder(folder).read_leaves(tile))
-        with closing(read_only(folder / FILE)) as database:
-            for at, data in enumerate(leaves):
-                leaf = decode_leaf(data)
-                yield at, leaf, _body(database, at, leaf)
+        with closing(open_read_only(folder / FILE, SCHEMA)) as database:
+            for start in range(0, size, WIDTH):
+                [bundle] = bundles(start, min(start + WIDTH, size))
+                for at, leaf in enumerate(files.read_leaves(bundle), start):
+                    yield at, leaf, _body(database, at, leaf)
     except (ComityError, OSError, sqlite3.DatabaseError):
         # What cannot be read is named, with its file and leaf, by the check of the log itself.
         return
 
 
-def _body(database: sqlite3.Connection, at: int, leaf: Leaf) -> bytes | None:
+def _body(database: sqlite3.Connection, at: int, leaf: bytes) -> bytes | None:
     row = database.execute("SELECT salt, body FROM bodies WHERE leaf = ?", (at,)).fetchone()
     salt, data = row if row else (None, None)
-    if not isinstance(salt, bytes) or not isinstance(data, bytes) or not opens(leaf, data, salt):
+    if not isinstance(salt, bytes) or not isinstance(data, bytes):
         return None
-    return data
+    try:
+        return data if opens(decode_leaf(leaf), data, salt) else None
+    except VerificationFailed:
+        return None

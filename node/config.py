@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from catalog.error import BadInput, NotFound
+from catalog.error import BadInput, Damaged, NotFound
 from catalog.key import public_bytes
+from node.regular import read_regular
 from privacy.disease import Diseases, standard
+
+MOST_SETTINGS = 64 << 10
+"""Bytes of ``site.toml``."""
 
 _HOST = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,252}|[0-9A-Fa-f:.]{2,45}")
 
@@ -213,16 +217,18 @@ def read_config(folder: Folder) -> Config:
 
     Raises:
         NotFound: the folder is no site.
-        BadInput: malformed; the message names the setting.
+        BadInput: malformed, too large or no regular file; the message names the setting.
     """
     try:
-        table = tomllib.loads(folder.config.read_text(encoding="utf-8"))
+        table = tomllib.loads(read_regular(folder.config, MOST_SETTINGS).decode())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(
             f"{folder.path} is not a site; make one with «comity site init {folder.path} --name …»"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"{folder.config} cannot be read: {error}; mend that line") from error
+    except Damaged as error:
+        raise BadInput(str(error)) from error
     config = Config(
         name=_text(folder, table, "name"),
         root=_root(folder, table),

@@ -124,7 +124,8 @@ class Replicator:
     async def offered(self, site: str, note: str, rows: Sequence[Row]) -> None:
         """Take ``rows`` that ``site`` shows with ``note``, a checkpoint of its catalog, if they go on from here.
 
-        They are verified, counted and indexed as if a round had fetched them; what is not taken is left to a round.
+        They are verified, counted and indexed as if a round had fetched them. What is not taken is left to a round, and
+        so is reading all of its catalog again (:meth:`due`): whoever shows something waits no longer than for that.
 
         Raises:
             VerificationFailed: the checkpoint is not true, or the rows are not what it was signed over.
@@ -137,6 +138,10 @@ class Replicator:
                 await self._offered(site, note, rows)
         finally:
             self._under_way.discard(site)
+
+    def due(self, site: str) -> bool:
+        """Whether the next round has to read what is here of ``site`` from its first leaf again."""
+        return site in self._late or self._index.site(site).due
 
     async def settle(self, site: str) -> None:
         """Index ``site`` again if what the consortium says of its keys changed what counts of its catalog.
@@ -156,6 +161,8 @@ class Replicator:
 
     async def _round(self, site: str) -> Round:
         control = self._means.control
+        # First, whether or not it answers: what its stolen keys signed must not count because it was taken down.
+        await self._read_again(site, await self._replicas.of(site))
         least = await self._cosigned(site)
         try:
             answer = read_reply(HeadsAnswer, await control.ask(site, question_bytes(Heads())))
@@ -211,6 +218,7 @@ class Replicator:
             right = [index for index, _, _ in bodies if index not in wrong]
             came = Came(len(right), min(right, default=None), tuple(wrong), checkpoint.size, None)
             await self._came(site, site, replica, came)
+            _refuse(came)
         except VerificationFailed as error:
             self._set_aside(site, site, error)
             raise
@@ -319,25 +327,22 @@ class Replicator:
         start = self._asked.get((site, holder), 0)
         came = await fetch_bodies(self._sender(holder, site), replica, start, partial(self._count, site))
         await self._came(site, holder, replica, came)
+        await self._read_again(site, replica)
+        _refuse(came)
         return came.count
 
     async def _came(self, site: str, holder: str, replica: PeerLog, came: Came) -> None:
-        """Index what came, and say what was refused."""
+        """Index what came; it may leave the whole to be read again."""
         self._asked[site, holder] = min(came.refused[0] if came.refused else came.stop, came.stop)
         if came.lowest is not None and came.lowest < self._index.site(site).size:
             self._late.add(site)
-        if site in self._late and self._may_index_anew(site):
+        await index_log(replica, self._index.site(site), self._feeding, came.stop)
+
+    async def _read_again(self, site: str, replica: PeerLog) -> None:
+        """Index ``site`` from its first leaf again if that is due, and was not done too often."""
+        if self.due(site) and self._may_index_anew(site):
             await index_anew(replica, self._index, site, self._feeding)
             self._late.discard(site)
-        await index_log(replica, self._index.site(site), self._feeding, came.stop)
-        if self._index.site(site).due and self._may_index_anew(site):
-            await index_anew(replica, self._index, site, self._feeding)
-        if came.failure is not None:
-            raise came.failure
-        if came.refused:
-            raise VerificationFailed(
-                f"the bodies that it sent for the entries {_few(came.refused)} are not what was signed"
-            )
 
     def _count(self, site: str, bodies: int, size: int) -> None:
         self._quota.take(site, BODIES, bodies)
@@ -350,6 +355,20 @@ class Replicator:
         left = min(most, left + (now - last) / (ANEW_ROUNDS + size // 1000))
         self._anew[site] = (left - 1 if left >= 1 else left), now
         return left >= 1
+
+
+def _refuse(came: Came) -> None:
+    """Say what was refused of what came.
+
+    Raises:
+        ComityError: what kept the rest from coming. VerificationFailed: bodies are not what was signed.
+    """
+    if came.failure is not None:
+        raise came.failure
+    if came.refused:
+        raise VerificationFailed(
+            f"the bodies that it sent for the entries {_few(came.refused)} are not what was signed"
+        )
 
 
 def _few(places: tuple[int, ...]) -> str:

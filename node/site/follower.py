@@ -72,8 +72,11 @@ class Follower:
             return
         try:
             # Who asks may give up at any moment. What is begun is ended all the same: what counts is told once.
+            # It is short, so that a node that is stopped does not wait for it: a whole reading is left to a round.
             with trio.CancelScope(shield=True):
                 await self._replicator.offered(site, note, rows)
+            if self._replicator.due(site):
+                self.wake(site)
         finally:
             turn.release()
 

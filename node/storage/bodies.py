@@ -19,7 +19,7 @@ from catalog.error import ComityError, Conflict, Damaged
 
 FILE: Final = "bodies.db"
 
-_SCHEMA: Final = """
+SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS bodies (leaf INTEGER PRIMARY KEY, salt BLOB, body BLOB);
 CREATE TABLE IF NOT EXISTS cosigned (size INTEGER PRIMARY KEY, note TEXT NOT NULL, cosigners INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS pruned (leaf INTEGER, subject BLOB, PRIMARY KEY (leaf, subject)) WITHOUT ROWID;
@@ -54,7 +54,7 @@ class Bodies:
                 database.execute("PRAGMA journal_mode = WAL")
                 database.execute("PRAGMA synchronous = FULL")
                 database.execute("PRAGMA secure_delete = ON")
-                database.executescript(_SCHEMA)
+                database.executescript(SCHEMA)
         except ComityError:
             self._connection.close()
             raise

@@ -8,17 +8,17 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from catalog.checkpoint import Checkpoint, cosignatures, open_checkpoint
-from catalog.error import ComityError, NotFound, VerificationFailed
-from catalog.leaf import decode_leaf, opens
+from catalog.error import ComityError, Damaged, NotFound, VerificationFailed
+from catalog.leaf import decode_leaf, log_id, opens
 from catalog.merkle import leaf_hash, root_of
 from catalog.note import MAX_NOTE, parse_note
 from catalog.origin import earlier
 from catalog.tiles import ENTRIES, WIDTH, Tile, bundles, subtree_of
-from node.storage.bodies import FILE
+from node.storage.bodies import FILE, SCHEMA
 from node.storage.logfolder import COSIGNED, read_note
+from node.storage.readonly import ascending, bound_work, open_read_only
 from node.storage.tilefolder import TileFolder
 
 Blame = Callable[[str, int | None, str], None]
@@ -26,6 +26,9 @@ Blame = Callable[[str, int | None, str], None]
 
 _ROW: Final = "SELECT leaf, salt, body FROM bodies ORDER BY leaf"
 _NOTES: Final = "SELECT size, note, cosigners FROM cosigned ORDER BY size"
+
+MOST_BEYOND: Final = 256
+"""Rows behind the end of the log that are listed."""
 
 
 @dataclass(slots=True)
@@ -97,7 +100,10 @@ def check_database(folder: Path, account: Account, keys: Keys, blame: Blame) -> 
         blame(FILE, None, "it is missing")
         return kept
     try:
-        with closing(_connect(folder / FILE)) as database:
+        with closing(open_read_only(folder / FILE, SCHEMA)) as database:
+            bound_work(database, folder / FILE)
+            # A damaged text must be a fault of its row, not of the whole file.
+            database.text_factory = bytes
             for (problem,) in database.execute("PRAGMA integrity_check"):
                 if problem != b"ok":
                     blame(FILE, None, " ".join(problem.decode(errors="replace").split()))
@@ -106,39 +112,33 @@ def check_database(folder: Path, account: Account, keys: Keys, blame: Blame) -> 
         _check_published(folder, last, blame)
     except (sqlite3.DatabaseError, OverflowError) as error:
         blame(FILE, None, f"it is damaged: {error}")
+    except Damaged as error:
+        blame(FILE, None, str(error).replace(f"{folder / FILE} is damaged: ", "").replace(str(folder / FILE), "it"))
     return kept
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # Without a write-ahead log nobody writes, and the file may lie on a medium that cannot be written.
-    log = path.with_name(path.name + "-wal")
-    mode = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
-    database = sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True)
-    # A damaged text must be a fault of its row, not of the whole file.
-    database.text_factory = bytes
-    return database
 
 
 def _check_bodies(database: sqlite3.Connection, account: Account, blame: Blame, kept: Kept) -> None:
     checkpoint = account.checkpoint
-    leaves = _Leaves(account)
-    seen = 0
-    for index, salt, body in database.execute(_ROW):
+    leaves, logs = _Leaves(account), frozenset(map(log_id, earlier(checkpoint.origin)))
+    seen = beyond = 0
+    for index, salt, body in ascending(database.execute(_ROW)):
         if index < 0:
             blame(FILE, None, f"a row for leaf {index}, which cannot be")
         elif index >= checkpoint.size:
-            kept.leftovers.append(f"{FILE}: leaf {index}")
+            beyond += 1
+            if beyond <= MOST_BEYOND:
+                kept.leftovers.append(f"{FILE}: leaf {index}")
         else:
             seen += 1
             if salt is None and body is None:
                 kept.erased += 1
             else:
                 kept.bodies += 1
-                _check_body(leaves, index, salt, body, checkpoint.origin, blame)
+                _check_body(leaves, index, salt, body, logs, blame)
     kept.absent = checkpoint.size - seen
 
 
-def _check_body(leaves: _Leaves, index: int, salt: object, body: object, origin: str, blame: Blame) -> None:
+def _check_body(leaves: _Leaves, index: int, salt: object, body: object, logs: frozenset[bytes], blame: Blame) -> None:
     data = leaves.get(index)
     if data is None:
         return  # the leaf is damaged and was named already
@@ -152,7 +152,7 @@ def _check_body(leaves: _Leaves, index: int, salt: object, body: object, origin:
         return
     if not opens(leaf, body, salt):
         blame(FILE, index, "the body is not what the leaf committed to")
-    elif not any(leaf.belongs_to(each) for each in earlier(origin)):
+    elif leaf.log not in logs:
         blame(FILE, index, "the leaf was written for another log")
 
 
@@ -184,7 +184,7 @@ def _check_cosigned(
     """Check each cosigned checkpoint; return the last that is one."""
     checkpoint = account.checkpoint
     last = None
-    for size, note, count in database.execute(_NOTES):
+    for size, note, count in ascending(database.execute(_NOTES)):
         try:
             last = _text(note)
             opened = open_checkpoint(last, checkpoint.origin, *keys.at(size))

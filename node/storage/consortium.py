@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import quote
+from typing import Final
 
 from catalog.dagcbor import decode
 from catalog.error import Damaged
@@ -13,15 +13,11 @@ from catalog.member import Epoch, consortium_cid
 from catalog.reopening import Reopening
 from node.admission import extended
 from node.founding import Founding
+from node.storage.database import SCHEMA
 from node.storage.facts import Fact, Kept
+from node.storage.readonly import ascending, open_read_only
 
-
-def read_only(path: Path) -> sqlite3.Connection:
-    """A database that is only read, be it in a live folder or in a copy on a medium that cannot be written."""
-    log = path.with_name(path.name + "-wal")
-    # Without a write-ahead log nobody writes.
-    mode = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
-    return sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True)
+_KEPT: Final = "SELECT name, value FROM kept WHERE what = ? ORDER BY name"
 
 
 def read_accepted(state: Path) -> tuple[Reopening, ...]:
@@ -33,11 +29,11 @@ def read_accepted(state: Path) -> tuple[Reopening, ...]:
     if not state.exists():
         return ()
     try:
-        with closing(read_only(state)) as sql:
-            rows = sql.execute("SELECT value FROM kept WHERE what = ?", (str(Kept.REOPENING),)).fetchall()
+        with closing(open_read_only(state, SCHEMA)) as sql:
+            found = [decode(Reopening, value) for _, value in ascending(sql.execute(_KEPT, (str(Kept.REOPENING),)))]
     except sqlite3.DatabaseError as error:
         raise Damaged(f"{state} is damaged ({error}); restore it from a backup") from error
-    return tuple(sorted((decode(Reopening, row[0]) for row in rows), key=lambda each: each.number))
+    return tuple(sorted(found, key=lambda each: each.number))
 
 
 def read_epochs(state: Path) -> tuple[Epoch, ...]:
@@ -49,16 +45,15 @@ def read_epochs(state: Path) -> tuple[Epoch, ...]:
     if not state.exists():
         return ()
     try:
-        with closing(read_only(state)) as sql:
+        with closing(open_read_only(state, SCHEMA)) as sql:
             founding = sql.execute("SELECT value FROM fact WHERE name = ?", (str(Fact.FOUNDING),)).fetchone()
-            rows = sql.execute("SELECT value FROM kept WHERE what = ? ORDER BY name", (str(Kept.EPOCH),)).fetchall()
+            later = [decode(Epoch, value) for _, value in ascending(sql.execute(_KEPT, (str(Kept.EPOCH),)))]
     except sqlite3.DatabaseError as error:
         raise Damaged(f"{state} is damaged ({error}); restore it from a backup") from error
     first: tuple[Epoch, ...] = ()
     if founding is not None:
         begun = decode(Founding, founding[0])
         first = (begun.epoch(),) if begun.founded() is not None else ()
-    later = [decode(Epoch, row[0]) for row in rows]
     if not first and later:
         first = (later[0],)
         extended((), first, consortium_cid(later[0]))

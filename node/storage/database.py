@@ -14,7 +14,7 @@ from catalog.error import ComityError, Conflict, Damaged
 
 T = TypeVar("T")
 
-_TABLES = """
+SCHEMA = """
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS kept (what TEXT, name TEXT, value BLOB NOT NULL, PRIMARY KEY (what, name)) STRICT;
 CREATE TABLE IF NOT EXISTS invite (secret BLOB PRIMARY KEY, not_after INTEGER NOT NULL, used_by TEXT) STRICT;
@@ -61,7 +61,7 @@ class Database:
         connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         try:
             connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;")
-            connection.executescript(_TABLES)
+            connection.executescript(SCHEMA)
         except sqlite3.DatabaseError as error:
             connection.close()
             raise _damaged(path, error) from error

@@ -13,14 +13,21 @@ from types import MappingProxyType
 from typing import Final
 
 from catalog.checkpoint import Checkpoint, open_checkpoint
-from catalog.error import ComityError, VerificationFailed
+from catalog.error import ComityError, Damaged, VerificationFailed
 from catalog.merkle import EMPTY_ROOT, Frontier, leaf_hash
 from catalog.note import parse_note
 from catalog.tiles import ENTRIES, HEIGHT, MAX_TILE, WIDTH, Tile, split_hashes, tile_at
+from node.regular import read_regular
 from node.storage.bodycheck import Account, Keys, check_database
 from node.storage.durable import ASIDE
 from node.storage.logfolder import CHECKPOINT, read_note
-from node.storage.tilefolder import TileFolder
+from node.storage.tilefolder import TILES, TileFolder
+
+MOST_LISTED: Final = 256
+"""Faults of a log that are listed one by one, and leftovers; one that has more is not told better by all of them."""
+
+MOST_LACKING: Final = 16
+"""Places of 256 leaves of which nothing was found, after which no more is looked for: a checkpoint may say any size."""
 
 NO_KEYS: Final[Mapping[str, int]] = MappingProxyType({})
 NO_WITNESSES: Final[Mapping[str, Iterable[str]]] = MappingProxyType({})
@@ -43,7 +50,8 @@ class Report:
     """What was checked, in counts, and what was wrong.
 
     ``absent`` bodies never came here, ``erased`` ones did; ``unchecked`` cosignatures are by keys that were not
-    given. ``leftovers`` are files that a crash left and that the next opening drops.
+    given. ``leftovers`` are files that a crash left and that the next opening drops. At most :data:`MOST_LISTED` of
+    these and of ``faults`` are listed; ``unlisted`` are the faults beyond.
     """
 
     origin: str
@@ -56,6 +64,7 @@ class Report:
     unchecked: int
     leftovers: tuple[str, ...]
     faults: tuple[Fault, ...]
+    unlisted: int = 0
 
     @property
     def ok(self) -> bool:
@@ -72,10 +81,19 @@ class Findings:
     leaves: int = 0
     suspect: set[int] = field(default_factory=set)
     from_bundles: bool = False
+    unlisted: int = 0
 
     def fault(self, file: str, index: int | None, reason: str) -> None:
         """Note one fault."""
-        self.faults.append(Fault(file, index, reason))
+        if len(self.faults) < MOST_LISTED:
+            self.faults.append(Fault(file, index, reason))
+        else:
+            self.unlisted += 1
+
+    def leave(self, name: str) -> None:
+        """Note one file that a crash left."""
+        if len(self.leftovers) < MOST_LISTED:
+            self.leftovers.append(name)
 
 
 def check_folder(
@@ -114,6 +132,7 @@ def check_folder(
         unchecked=kept.unchecked,
         leftovers=(*found.leftovers, *kept.leftovers),
         faults=tuple(found.faults),
+        unlisted=found.unlisted,
     )
 
 
@@ -127,7 +146,7 @@ def _check_checkpoint(folder: Path, origin: str, did: str, found: Findings) -> C
             # What it says is still the best account of which files should be here.
             return Checkpoint.parse(parse_note(note).text)
     except FileNotFoundError:
-        if (folder / "tile").exists():
+        if (folder / TILES).exists():
             found.fault(CHECKPOINT, None, "it is missing")
     except VerificationFailed as error:
         found.fault(CHECKPOINT, None, str(error))
@@ -161,10 +180,16 @@ def _check_leaves(files: TileFolder, checkpoint: Checkpoint, found: Findings) ->
     """
     bundles, level = _Side(), _Side()
     differing: list[tuple[Tile, int]] = []
+    lacking = 0
     for start in range(0, checkpoint.size, WIDTH):
         bundle = Tile(ENTRIES, start // WIDTH, min(checkpoint.size - start, WIDTH))
         listed = _hashes_of_tile(files, Tile(0, bundle.index, bundle.width), found)
         hashed = _hashes_of_bundle(files, bundle, listed, found)
+        lacking += hashed is None and listed is None
+        if lacking > MOST_LACKING:
+            bundles.whole = level.whole = False
+            found.fault(CHECKPOINT, start, f"no more was looked for from here on: it says {checkpoint.size:,} leaves")
+            break
         bundles.add(hashed)
         level.add(listed)
         found.leaves += len(hashed or ())
@@ -207,9 +232,12 @@ def _hashes_of_bundle(
 
 def _first_unreadable(path: Path, bundle: Tile, listed: list[bytes]) -> int | None:
     """Where an entry bundle that cannot be read as a whole stops agreeing with its hashes; none if that is unknown."""
-    if not listed or not path.is_file():
+    if not listed:
         return None
-    data, at = path.read_bytes()[:MAX_TILE], 0
+    try:
+        data, at = read_regular(path, MAX_TILE), 0
+    except (FileNotFoundError, Damaged):
+        return None
     for offset, expected in enumerate(listed):
         stop = at + 2 + int.from_bytes(data[at : at + 2], "big")
         if leaf_hash(data[at + 2 : stop]) != expected:
@@ -241,12 +269,15 @@ def _check_upper(files: TileFolder, rows: list[list[bytes]] | None, found: Findi
 
 def _check_strays(files: TileFolder, size: int, found: Findings) -> None:
     """Sort the files that the checkpoint does not need into leftovers of a crash and files of no log."""
+    if (files.path / TILES).is_symlink():
+        found.fault(TILES, None, "it is a link, which is not followed")
+        return
     for path, tile in _sorted(files):
         name = path.relative_to(files.path).as_posix()
         if tile is None and not path.name.endswith(ASIDE):
             found.fault(name, None, "it is no file of a log")
         elif tile is None or tile_at(tile.level, tile.index, size) != tile:
-            found.leftovers.append(name)
+            found.leave(name)
 
 
 def _sorted(files: TileFolder) -> Iterator[tuple[Path, Tile | None]]:

@@ -22,6 +22,7 @@ from catalog.merkle import EMPTY_ROOT, leaf_hash
 from catalog.note import MAX_NOTE, parse_note
 from catalog.plural import counted
 from catalog.tiles import ENTRIES, WIDTH, Edge, Tile, tile_at
+from node.regular import read_regular
 from node.storage.bodies import FILE, Bodies
 from node.storage.durable import ASIDE, show_file
 from node.storage.tilefolder import TileFolder
@@ -124,10 +125,9 @@ def read_note(path: Path) -> str:
 
     Raises:
         FileNotFoundError: there is none.
-        VerificationFailed: it is too large, or not text.
+        Damaged: it is too large, no regular file, or not text.
     """
-    with path.open("rb") as file:
-        data = file.read(MAX_NOTE + 1)
+    data = read_regular(path, MAX_NOTE)
     try:
         note = data.decode()
         parse_note(note)

@@ -14,6 +14,7 @@ from catalog.merkle import root_of
 from catalog.origin import LogName, log_of, number_of, origin_of
 from catalog.reopening import Reopening, Reopenings, check_accepted, check_chain
 from catalog.tiles import subtree_of
+from node.regular import read_regular
 from node.storage.durable import write_files
 from node.storage.facts import Facts, Kept
 from node.storage.logfolder import CHECKPOINT, COSIGNED, open_folder, read_note
@@ -30,7 +31,7 @@ def read_reopenings(folder: Path) -> tuple[Reopening, ...]:
         VerificationFailed: the file is damaged.
     """
     try:
-        data = (folder / FILE).read_bytes()
+        data = read_regular(folder / FILE, _MAX)
     except FileNotFoundError:
         return ()
     try:

@@ -15,8 +15,10 @@ from typing import Final
 
 from catalog.error import BadInput, Damaged, VerificationFailed
 from catalog.tiles import ENTRIES, MAX_TILE, WIDTH, Tile, decode_bundle, prefix, tile_at
+from node.regular import read_regular
 from node.storage.durable import ASIDE, write_files
 
+TILES: Final = "tile"
 _GROWTHS: Final = 8
 
 
@@ -34,7 +36,7 @@ class TileFolder:
         """The content of ``tile``, from its own file or the beginning of a wider one; none if there is neither.
 
         Raises:
-            Damaged: the file is not as wide as its name says.
+            Damaged: the file is not as wide as its name says, or no regular one.
         """
         # While the log grows, the file that was just found may be replaced by a wider one.
         for _ in range(_GROWTHS):
@@ -100,7 +102,7 @@ class TileFolder:
 
     def scan(self) -> Iterator[tuple[Path, Tile | None]]:
         """Every file below «tile», with the tile that it is; none if it has the name of no tile."""
-        for folder, _, names in os.walk(self.path / "tile"):
+        for folder, _, names in os.walk(self.path / TILES):
             for name in names:
                 path = Path(folder, name)
                 try:
@@ -127,8 +129,7 @@ class TileFolder:
 
     def _read_from(self, holder: Tile, width: int) -> bytes:
         path = self.file(holder)
-        with path.open("rb") as file:
-            data = file.read(MAX_TILE + 1)
+        data = read_regular(path, MAX_TILE)
         try:
             return data if holder.width == width and holder.level == ENTRIES else prefix(holder, width, data)
         except VerificationFailed as error:

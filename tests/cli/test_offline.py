@@ -17,10 +17,12 @@ from msgspec import structs
 from catalog.body import Body, write_body
 from catalog.checkpoint import Checkpoint, add_line, cosign
 from catalog.cid import Cid
-from catalog.dagcbor import cid_of, encode
+from catalog.dagcbor import Value, cid_of, encode
 from catalog.grant import Action, Grant, GrantFields
 from catalog.headmap import Head, HeadMap, subject_hash
+from catalog.index import SiteIndex
 from catalog.key import UNSIGNED, PrivateKey, Signer, signed
+from catalog.leaf import seal
 from catalog.member import KeyFields, Role
 from catalog.merkle import root_of
 from catalog.note import parse_note
@@ -28,6 +30,7 @@ from catalog.origin import LogName, origin_of
 from catalog.policy import PolicyFields
 from catalog.project import ProjectRef
 from catalog.reopening import Reopening, Reopenings
+from catalog.revoke import RevokeFields
 from catalog.tiles import subtree_of
 from cli.main import run
 from node.config import Address, Folder
@@ -35,6 +38,7 @@ from node.keyfile import Identity, read_identity, write_secret
 from node.rootkey import new_passphrase, read_root
 from node.rotating import rotate_node
 from node.setup import SiteMade, init_site
+from node.storage import log as log_module
 from node.storage.log import DiskLog
 from node.storage.logfolder import CHECKPOINT, read_note
 from node.storage.reopened import FILE as REOPENINGS
@@ -510,6 +514,65 @@ def test_a_replica_in_the_folder_of_another_site_is_named(site: Folder, capsys: 
     code, _, error = verify(site, capsys)
     assert code == 5
     assert "replicas/" in error
+
+
+def of(did: str, role: Role, until: int | None = None) -> KeyFields:
+    """A key that is enrolled, or taken back as of the leaf ``until``."""
+    return KeyFields(did=did, role=role, name="somebody", x25519=bytes(32), removed=until is not None, until=until)
+
+
+def test_keys_that_were_taken_back_by_stolen_ones_are_judged_as_nodes_judge_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: what a person signed counts at every node, and an auditor is told that it is a fault."""
+    thief, person = PrivateKey(b"\x21" * 32), PrivateKey(b"\x22" * 32)
+    lines: list[tuple[PrivateKey, str, Value, int | None]] = [
+        (OTHER, "key", of(STEWARD.did, Role.STEWARD), None),
+        (STEWARD, "key", of(person.did, Role.RESEARCHER), None),
+        (STEWARD, "policy", PolicyFields(text=""), None),
+        (OTHER, "key", of(thief.did, Role.STEWARD), None),
+        (thief, "key", of(person.did, Role.RESEARCHER, until=3), 2),
+        (OTHER, "key", of(thief.did, Role.STEWARD, until=5), 4),
+        (person, "revoke", RevokeFields(grant=DATA, reason="", issuer=person.did), None),
+    ]
+    bodies = [
+        write_body(kind, fields, site=OTHER.did, at=1, by=by, previous=before) for by, kind, fields, before in lines
+    ]
+    folder = Folder(tmp_path / "site")
+    make(folder)
+    trio.run(replicate, folder, *bodies)
+    index, readings = SiteIndex(OTHER.did), 0
+    while not readings or index.due:
+        index, readings = index.anew() if readings else index, readings + 1
+        for at, body in enumerate([enrolment(OTHER_NODE, Role.NODE), *bodies]):
+            index.add(at, body.kind, body)
+    assert (readings, list(index.faults)) == (3, [5])
+    code, found, _ = verify(folder, capsys)
+    assert code == 5
+    replica = f"replicas/{OTHER.did.rpartition(':')[2]}/bodies.db"
+    assert found["faults"] == [f"{replica}: leaf {at}: {reason}" for at, reason in index.faults.items()]
+
+
+def test_a_leaf_of_another_log_counts_no_more_than_at_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: a steward whom no node knows is one to an auditor, and vouches for what the folder holds."""
+    folder = Folder(tmp_path / "site")
+    make(folder)
+    monkeypatch.setattr(log_module, "seal", lambda _origin, *rest: seal(origin_of(OTHER.did, LogName.AUDIT), *rest))
+    source, origin = folder.path.parent / "other", origin_of(OTHER.did, LogName.CATALOG)
+
+    async def write() -> None:
+        bodies = [enrolment(OTHER_NODE, Role.NODE), enrolment(STEWARD, Role.STEWARD)]
+        async with await DiskLog.create(source, origin, 0, OTHER_NODE, Fixed()) as log:
+            await log.append([(body.kind, encode(body)) for body in bodies])
+
+    trio.run(write)
+    monkeypatch.undo()
+    shutil.copytree(source, folder.replicas / OTHER.did.rpartition(":")[2])
+    code, _, error = verify(folder, capsys)
+    assert code == 5
+    assert "bodies.db: leaf 0: the leaf was written for another log; so the node key" in error
 
 
 def test_another_root_key_is_not_believed(site: Folder, capsys: pytest.CaptureFixture[str]) -> None:

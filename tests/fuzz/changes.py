@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,6 +38,10 @@ PIECES: Final = (
     b"\xc0\x60",
     b"\xd8\x1c\x00",  # shared references
     b"\xd8\x1d\x00",
+    b"\xd9\x01\x00\x82",  # texts that are referred to by number
+    b"\xd8\x19\x00",
+    b"\xd8\x23\x64(a+)",  # an expression that is compiled
+    b"\xd9\x01\x02\x81\x00",  # a set
     b"\xf9\x7e\x00",
     b"\xfb" + b"\0" * 8,
     b"\xf7",
@@ -91,6 +95,11 @@ ATOMS: Final[tuple[Any, ...]] = (
     [[]] * 300,
     {"type": "heads"},
     {"": None},
+    cbor2.CBORTag(2, b"\1" * 9),
+    cbor2.CBORTag(28, [cbor2.CBORTag(29, 0)]),  # a list that holds itself
+    cbor2.CBORTag(35, "(a+)+"),
+    cbor2.CBORTag(256, ["x" * 300, *[cbor2.CBORTag(25, 0)] * 300]),
+    cbor2.CBORTag(258, [0]),
 )
 
 
@@ -100,6 +109,9 @@ def _nested(depth: int) -> Any:
         value = [value]
     return value
 
+
+TAGS: Final = (2, 25, 28, 29, 35, 256, 258)
+"""Tags that CBOR libraries read by themselves: large numbers, references to what was before, expressions, sets."""
 
 DEEP: Final = (_nested(31), _nested(40), _nested(900))
 
@@ -145,7 +157,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class Tree:
-    """In DAG-CBOR, one node of the value is replaced, doubled, dropped or renamed. Other bytes stay as they are."""
+    """In DAG-CBOR, one node of the value is replaced, doubled, dropped, renamed or tagged. Other bytes stay as is."""
 
     place: int
     how: str
@@ -153,13 +165,15 @@ class Tree:
 
     def apply(self, data: bytes) -> bytes:
         try:
-            value = cbor2.loads(data, tag_hook=_read)
+            value = cbor2.loads(data, tag_hook=_read, semantic_decoders=_LEFT)
         except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError):
             return data
         spots = list(_spots([value]))
         holder, key = spots[self.place * len(spots) >> 16]
         if self.how == "replace":
             holder[key] = self.atom
+        elif self.how == "tag":
+            holder[key] = cbor2.CBORTag(self.atom, holder[key])
         elif self.how == "drop" and len(spots) > 1:
             del holder[key]
         elif isinstance(holder, dict):
@@ -188,6 +202,14 @@ def _read(tag: cbor2.CBORTag, _immutable: bool) -> Any:
     return Cid.from_bytes(tag.value[1:]) if tag.tag == LINK else tag
 
 
+def _left(tag: int) -> Callable[[Any, bool], cbor2.CBORTag]:
+    """A tag as it came: read as its library would, it could hold itself."""
+    return lambda value, _immutable: cbor2.CBORTag(tag, value)
+
+
+_LEFT: Final = {tag: _left(tag) for tag in TAGS}
+
+
 def _write(encoder: cbor2.CBOREncoder, value: Any) -> None:
     encoder.encode(cbor2.CBORTag(LINK, b"\0" + bytes(value)))
 
@@ -200,6 +222,7 @@ _change = st.one_of(
     st.builds(Flip, _place, st.integers(0, 7)),
     st.builds(Bytes, _place, st.sampled_from((0, 1, 2, 8, 40, 1 << 20)), _piece),
     st.builds(Copy, _place, _place, st.integers(1, 200), st.sampled_from((1, 2, 90, 3000))),
+    st.builds(Tree, _place, st.just("tag"), st.sampled_from(TAGS)),
     st.builds(Tree, _place, st.sampled_from(("replace", "replace", "drop", "more")), st.sampled_from(ATOMS + DEEP)),
 )
 

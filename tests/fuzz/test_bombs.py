@@ -35,6 +35,12 @@ BOMBS = {
     "one key again and again": b"\xba\x00\x01\x00\x00" + b"\x60\x00" * 0x10000,
     "a large number": b"\xc2\x5a\x00\x03\xff\x00" + b"\xff" * 0x3FF00,
     "shared values": b"\xd8\x1c\x82" * 1000 + b"\xd8\x1d\x00",
+    "a list that holds itself": b"\xd8\x1c\x81\xd8\x1d\x00",
+    "a list that holds itself in a field": b"\xa1\x61a\xd8\x1c\x81\xd8\x1d\x00",
+    "one text again and again": b"\xd9\x01\x00\x9a\x00\x00\x80\x01"
+    + cbor2.dumps("x" * 0x10000)
+    + b"\xd8\x19\x00" * 0x8000,
+    "an expression": b"\xd8\x23" + cbor2.dumps("(" * 0x8000 + ")" * 0x8000),
     "a long text": cbor2.dumps("x" * (SIZE - 5)),
     "line feeds": b"\n" * SIZE,
     "signature lines": NOTE.encode() + b"\xe2\x80\x94 a AAAAAAA=\n" * (SIZE // 16),

@@ -7,8 +7,11 @@ import pytest
 from msgspec import structs
 
 from catalog.checkpoint import Checkpoint, sign_checkpoint
-from catalog.error import Damaged, VerificationFailed
+from catalog.error import Damaged, Unreachable, VerificationFailed
 from catalog.index import SiteIndex
+from catalog.key import PrivateKey
+from catalog.member import KeyFields, Role
+from catalog.offer import OfferFields
 from catalog.origin import LogName
 from catalog.policy import PolicyFields
 from node.message import MAX_ROWS, Row
@@ -250,3 +253,29 @@ def test_own_damage_is_no_fault_of_who_sent_what_is_true():
         with pytest.raises(Damaged):
             ask(site, peer)
         assert site.complaint(ROOT) == ""
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_a_whole_reading_is_left_to_the_next_round_which_does_it_though_the_site_is_away(away):
+    """Lost: a node that is stopped waits until all of a catalog is read; or what a stolen key signed counts on."""
+    peer, site = met()
+    thief = PrivateKey(b"\x41" * 32)
+    key = KeyFields(did=thief.did, role=Role.STEWARD, name="Thief", x25519=bytes(32))
+    place = peer.write("key", key, ROOT, None)
+    peer.write("offer", OfferFields(runner="sandbox", price=1, step_millis=1), thief, None)
+    site.round()
+    peer.write("key", structs.replace(key, removed=True, until=place + 1), ROOT, place)
+    show(site, peer, place + 2)
+    assert site.replica.size == place + 3
+    assert "anew" not in site.told.heard
+    assert site.replicator.due(ROOT.did)
+    assert site.index.site(ROOT.did).key(thief.did) is None
+    peer.away = away
+    if away:
+        with pytest.raises(Unreachable):
+            site.round()
+    else:
+        site.round()
+    assert site.told.heard.count("anew") >= 1
+    assert site.index.site(ROOT.did).latest("offer", "") is None
+    assert not site.replicator.due(ROOT.did)

@@ -30,6 +30,7 @@ class Rounds:
         self.lasts = 0.0
         self.offers: list[float] = []
         self.taken: list[float] = []
+        self.left: set[str] = set()
 
     async def round(self, site: str) -> None:
         self.begun.append((site, trio.current_time()))
@@ -41,6 +42,9 @@ class Rounds:
         self.offers.append(trio.current_time())
         await trio.sleep(self.lasts)
         self.taken.append(trio.current_time())
+
+    def due(self, site: str) -> bool:
+        return site in self.left
 
     def times(self, site: str) -> list[float]:
         return [at for each, at in self.begun if each == site]
@@ -151,5 +155,22 @@ def test_what_a_member_shows_is_taken_to_the_end_though_it_gives_up():
             await follower.offered("a", "note", ())
         assert patience.cancel_called
         assert (rounds.offers, rounds.taken) == ([0.0], [3.0])
+
+    play(members, rounds, story)
+
+
+def test_what_was_left_to_a_round_is_begun_at_once():
+    """Lost: what a stolen key signed goes on counting until the next round comes by itself."""
+    members, rounds = Members("us", "a"), Rounds()
+
+    async def story(follower: Follower) -> None:
+        await trio.sleep(ROUND_SECONDS / 2)
+        await follower.offered("a", "note", ())
+        await trio.testing.wait_all_tasks_blocked()
+        assert rounds.times("a") == [0.0]
+        rounds.left = {"a"}
+        await follower.offered("a", "note", ())
+        await trio.testing.wait_all_tasks_blocked()
+        assert rounds.times("a") == [0.0, ROUND_SECONDS / 2]
 
     play(members, rounds, story)
