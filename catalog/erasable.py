@@ -2,8 +2,12 @@
 
 Whoever reads the log later reads it without the erased bodies, and must come to the same, whatever its owner writes.
 So the newest version of a subject is erased only together with all before it, and a revocation only together with the
-grant that it revoked. The entries about a key go only together, and with all that it signed. And what was refused
-because of what is erased goes with it, else it would count for those who read the log without that.
+grant that it revoked. The entries about a key go only together, and with all that it signed. Where something about a
+subject was refused for what stands before it, all about that subject goes or nothing: who sees less may count it.
+
+Nor may it hang on what the reader may see. So who sees less finds nothing against a withdrawal that who sees all does
+not find: what refuses one is the kind of a leaf, which all know, or something that is seen. A withdrawal that was
+refused might count for who reads later, or sees less; so none after it counts, and none is ever withdrawn.
 
 Somebody's revocation of what they passed on themselves may go once that grant is gone, for it names who signed it; a
 steward's stays then, for it may end a grant that stands in another log.
@@ -81,7 +85,7 @@ def check_withdrawal(withdrawal: Entry, versions: Versions) -> None:
     _check_keys(found, named, versions)
     left = _left(versions.disputed(named, len(named) + 1), named)
     if left is not None:
-        raise VerificationFailed(f"something that these are about is disputed, and entry {left}, of it too, is not named")
+        raise VerificationFailed(f"what these are about is disputed, and entry {left}, of it too, is not named")
 
 
 def _check_versions(found: Mapping[int, Version], named: frozenset[int]) -> None:

@@ -203,7 +203,7 @@ class SiteIndex:
         return self.versions.latest(kind, subject)
 
     def awaited(self, place: int) -> int | None:
-        """The first place below ``place`` whose body every member may see, and is not here: it may change what counts."""
+        """The first place below ``place`` whose body is not here though every member may see it."""
         return self.versions.owed(place)
 
     def entries(self, kind: str, start: int = 0) -> Iterator[Entry]:

@@ -116,7 +116,7 @@ class Versions(Protocol):
         """The body at ``place`` is not here, and may still come; it is ``owed`` if every member may see it."""
 
     def owed(self, before: int) -> int | None:
-        """The first place below ``before`` whose body is owed and not here, and of which nothing says that it is gone."""
+        """The first place below ``before`` whose body is owed, is not here, and was not forgotten."""
 
     def lacks(self, places: Iterable[int]) -> bool:
         """Whether the body at one of ``places`` is not here, and nothing says that it is gone for good."""

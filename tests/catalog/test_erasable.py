@@ -348,11 +348,14 @@ def test_many_refused_entries_cost_each_withdrawal_no_more():
     """Lost: whoever verifies a log that its owner filled with them does nothing else for hours."""
 
     def seconds(refused):
-        index, places = SiteIndex(ROOT.did), tuple(range(2, 1026))
+        index, places = SiteIndex(ROOT.did), tuple(range(1, 1026))
         index.add(0, "key", write_body("key", key(STEWARD, Role.STEWARD), site=ROOT.did, at=1, by=ROOT))
         for place in range(1, 1026):
-            body = write_body("policy", PolicyFields(text=""), site=ROOT.did, at=1, by=STEWARD, previous=place - 1 or None)
+            latest, fields = place - 1 or None, PolicyFields(text="")
+            body = write_body("policy", fields, site=ROOT.did, at=1, by=STEWARD, previous=latest)
             assert index.add(place, "policy", body), index.faults
+        left = write_body("policy", PolicyFields(text="not named"), site=ROOT.did, at=1, by=STEWARD)
+        assert index.add(index.size, "policy", left) is None
         body = write_body("withdraw", WithdrawFields(places=places), site=ROOT.did, at=1, by=STEWARD)
         start = process_time()
         for _ in range(refused):

@@ -415,7 +415,7 @@ def test_submissions_of_a_person_who_is_still_enrolled_or_still_running_stay(tmp
 
 
 def test_an_erasure_waits_while_a_body_that_all_may_see_is_held_back(tmp_path: Path) -> None:
-    """Lost: an owner brings a removed key back at late members, by holding its enrolment back until they erased that."""
+    """Lost: an owner brings a removed key back at late members: it holds the enrolment back until they erased that."""
 
     async def story(there: Consortium) -> None:
         old, new = researcher(), structs.replace(researcher(), removed=True)
