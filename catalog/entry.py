@@ -69,6 +69,14 @@ KINDS: Final[dict[str, Kind]] = {
 }
 """The kinds that this version reads; a later index of the same subject replaces an earlier one."""
 
+FOR_ALL: Final = frozenset(
+    {"key", "revoke", "claim", "project", "approve", "certificate", "withdraw", "accuse", "epoch-signature"}
+)
+"""What says who may do what, or no more. It counts only if every member may see it, so whoever lacks one knows that."""
+
+NEVER_WITHDRAWN: Final = frozenset({"withdraw", "certificate", "epoch-signature", "accuse"})
+"""The kinds of leaves that no withdrawal may name: others rely on their being there."""
+
 WITNESS_KINDS: Final = frozenset({"key", "beat", "epoch-signature", "withdraw", "accuse"})
 """What the catalog of a member may hold that only witnesses logs."""
 

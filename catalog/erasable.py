@@ -2,8 +2,12 @@
 
 Whoever reads the log later reads it without the erased bodies, and must come to the same, whatever its owner writes.
 So the newest version of a subject is erased only together with all before it, and a revocation only together with the
-grant that it revoked. The entries about a key go only together, and with all that it signed. And what was refused
-because of what is erased goes with it, else it would count for those who read the log without that.
+grant that it revoked. The entries about a key go only together, and with all that it signed. Where something about a
+subject was refused for what stands before it, all about that subject goes or nothing: who sees less may count it.
+
+Nor may it hang on what the reader may see. So who sees less finds nothing against a withdrawal that who sees all does
+not find: what refuses one is the kind of a leaf, which all know, or something that is seen. A withdrawal that was
+refused might count for who reads later, or sees less; so none after it counts, and none is ever withdrawn.
 
 Somebody's revocation of what they passed on themselves may go once that grant is gone, for it names who signed it; a
 steward's stays then, for it may end a grant that stands in another log.
@@ -19,46 +23,59 @@ from catalog.entry import KINDS, Entry
 from catalog.error import VerificationFailed
 from catalog.member import KeyFields, Role
 from catalog.revoke import RevokeFields
-from catalog.versions import Counted, Refused, Span, Version, Versions, subject_key
+from catalog.versions import Counted, Refused, Version, Versions, subject_key
 from catalog.withdraw import WithdrawFields
 
-_BOUND: Final = frozenset({"withdraw", "certificate", "epoch-signature", "accuse"})
 _BY_PERSONS: Final = frozenset(name for name, kind in KINDS.items() if Role.RESEARCHER in kind.signers)
-_WITHDRAWALS: Final = subject_key("")
-"""All withdrawals that were refused are about the same: any may count once something is forgotten."""
 _signer: Final = lru_cache(maxsize=1024)(subject_key)
 
 
 def as_counted(entry: Entry) -> Counted:
-    """What is remembered of an entry that counts; it is bound if others rely on its being there."""
+    """What is remembered of an entry that counts; it is bound if it is the root's word on a key."""
     fields, kind = entry.fields, entry.body.kind
     by_root = isinstance(fields, KeyFields) and fields.role in (Role.NODE, Role.STEWARD)
     grant = subject_key(str(fields.grant)) if isinstance(fields, RevokeFields) else None
     signer = _signer(entry.body.actor) if kind in _BY_PERSONS else None
-    return Counted(kind, subject_key(entry.subject), by_root or kind in _BOUND, grant, signer)
+    return Counted(kind, subject_key(entry.subject), by_root, grant, signer)
 
 
-def as_refused(entry: Entry, authorised: bool) -> Refused:
-    """What is remembered of an entry that does not count; ``authorised`` if whoever signed it might have.
+def as_refused(entry: Entry, disputed: bool) -> Refused:
+    """What is remembered of an entry that does not count; ``disputed`` if it was refused for what stands before it.
 
-    What was refused for its signer's sake alone stays so, as long as that key's entries stay.
+    What was refused for its own or its signer's sake stays so, as long as that key's entries stay.
     """
-    subject = _WITHDRAWALS if entry.body.kind == "withdraw" else subject_key(entry.subject)
-    return Refused(entry.body.kind, subject if authorised else None, _signer(entry.body.actor))
+    return Refused(entry.body.kind, subject_key(entry.subject) if disputed else None, _signer(entry.body.actor))
+
+
+def check_places(withdrawal: Entry, versions: Versions) -> None:
+    """Check a ``withdraw`` entry by what everybody knows: places and the kinds of leaves; other kinds pass.
+
+    Raises:
+        VerificationFailed: it names a place that is not before it, twice, or that is never withdrawn.
+    """
+    if not isinstance(withdrawal.fields, WithdrawFields):
+        return
+    places = withdrawal.fields.places
+    if list(places) != sorted(set(places)) or places[-1] >= withdrawal.index:
+        raise VerificationFailed("a «withdraw» entry names places before its own, each once and in order")
+    bound = versions.bound(places)
+    if bound is not None:
+        raise VerificationFailed(f"entry {bound} is not to be withdrawn: others rely on its being there")
 
 
 def check_withdrawal(withdrawal: Entry, versions: Versions) -> None:
     """Check a ``withdraw`` entry against what counted before it; entries of other kinds pass.
 
     Raises:
-        VerificationFailed: it names a place that is not before it, twice, or that may not be forgotten.
+        VerificationFailed: it names what may not be forgotten, or an earlier one did.
     """
     if not isinstance(withdrawal.fields, WithdrawFields):
         return
     places = withdrawal.fields.places
     named = frozenset(places)
-    if list(places) != sorted(named) or places[-1] >= withdrawal.index:
-        raise VerificationFailed("a «withdraw» entry names places before its own, each once and in order")
+    if versions.contested(withdrawal.body.kind):
+        # It might count for who reads the log without these, and nothing says what would be gone then.
+        raise VerificationFailed("an earlier «withdraw» entry named what may not be forgotten: nothing more is erased")
     found = versions.found(places)
     for place, version in found.items():
         if version.counted.bound:
@@ -66,10 +83,9 @@ def check_withdrawal(withdrawal: Entry, versions: Versions) -> None:
     _check_versions(found, named)
     _check_revocations(found, named, versions)
     _check_keys(found, named, versions)
-    spans = [Span(each.counted.kind, each.counted.subject, place, each.after) for place, each in found.items()]
-    left = _left(versions.refused([*spans, Span("withdraw", _WITHDRAWALS, -1, None)], len(named) + 1), named)
+    left = _left(versions.disputed(named, len(named) + 1), named)
     if left is not None:
-        raise VerificationFailed(f"entry {left}, which does not count, might without these, and is not named with them")
+        raise VerificationFailed(f"what these are about is disputed, and entry {left}, of it too, is not named")
 
 
 def _check_versions(found: Mapping[int, Version], named: frozenset[int]) -> None:

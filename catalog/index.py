@@ -17,9 +17,9 @@ from typing import Final, TypeVar
 from catalog.block import BlockFields
 from catalog.body import Body
 from catalog.dagcbor import Value
-from catalog.entry import KINDS, WITNESS_KINDS, Entry
+from catalog.entry import FOR_ALL, KINDS, NEVER_WITHDRAWN, WITNESS_KINDS, Entry
 from catalog.epoch import EpochSignatureFields
-from catalog.erasable import as_counted, as_refused, check_withdrawal
+from catalog.erasable import as_counted, as_refused, check_places, check_withdrawal
 from catalog.error import NotFound, VerificationFailed
 from catalog.grant import Grant, GrantFields
 from catalog.key import check
@@ -38,7 +38,7 @@ T = TypeVar("T", bound=Value)
 _OF_ROOT: Final = (Role.NODE, Role.STEWARD)
 _MAY_NOT_SIGN: Final = "a «{}» entry is signed by a key that may not sign it at this site"
 
-_READING: Final = 3
+_READING: Final = 4
 """Raised when this module, or what it asks, judges otherwise than before what counts."""
 
 RULES: Final = f"{_READING} {' '.join(sorted(KINDS))}"
@@ -86,19 +86,22 @@ class SiteIndex:
         self.size += 1
         if kind and kind not in KINDS and is_critical(kind):
             self.stop(f"this version does not know the kind «{kind}» of its entry {index}; update this node")
-        entry, authorised = reading.entry, False
+        if kind in NEVER_WITHDRAWN:
+            self.versions.bind(index)
+        entry, disputed = reading.entry, False
         if entry is None:
             if reading.fault:
                 self.versions.blame(index, reading.fault)
             else:
-                self.versions.lack(index)
+                self.versions.lack(index, kind in FOR_ALL)
             return None
         try:
             self._check_authority(entry)
-            authorised = True
+            check_places(entry, self.versions)
+            disputed = True
             self._check_succession(entry)
         except VerificationFailed as error:
-            self.versions.blame(index, str(error), as_refused(entry, authorised))
+            self.versions.blame(index, str(error), as_refused(entry, disputed))
             return None
         self.versions.count(entry, reading.digest, as_counted(entry))
         if isinstance(entry.fields, KeyFields):
@@ -122,11 +125,14 @@ class SiteIndex:
         """
         check(entry.body, entry.body.actor)
         self._check_authority(entry)
+        check_places(entry, self.versions)
         self._check_succession(entry)
 
     def _check_authority(self, entry: Entry) -> None:
-        """By keys alone, and not by what else stands in the log."""
+        """By itself and by keys alone, and not by what else stands in the log."""
         body = entry.body
+        if body.audience is not None and body.kind in FOR_ALL:
+            raise VerificationFailed(f"a «{body.kind}» entry is for all members to see")
         if self.keys.over(entry.index):
             raise VerificationFailed("it was written after this site had left the consortium")
         if self.keys.charter.witness_only and body.kind not in WITNESS_KINDS:
@@ -195,6 +201,10 @@ class SiteIndex:
             VerificationFailed: what was kept of it is damaged; nothing can be said of it.
         """
         return self.versions.latest(kind, subject)
+
+    def awaited(self, place: int) -> int | None:
+        """The first place below ``place`` whose body is not here though every member may see it."""
+        return self.versions.owed(place)
 
     def entries(self, kind: str, start: int = 0) -> Iterator[Entry]:
         """All entries of ``kind`` that count now, those from the place ``start`` on, in the order of their places.
@@ -298,8 +308,6 @@ def _check_epoch_signature(entry: Entry, latest: Entry | None) -> None:
     """A site signs one document for a number, and before all: who gets which would else see another consortium."""
     if latest is not None:
         raise VerificationFailed(f"this site signed epoch {entry.subject} already, at place {latest.index}")
-    if entry.body.audience is not None:
-        raise VerificationFailed("a signature of an epoch is for all members to see")
 
 
 class Index:

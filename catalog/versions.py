@@ -6,7 +6,7 @@ not lie in memory. :class:`HeldVersions` keeps them there, for whoever reads a l
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from heapq import nsmallest
@@ -58,15 +58,6 @@ class Version(NamedTuple):
     after: int | None
 
 
-class Span(NamedTuple):
-    """The places between ``after`` and ``before``, neither of them included, of what is about one subject."""
-
-    kind: str
-    subject: bytes
-    after: int
-    before: int | None
-
-
 class Versions(Protocol):
     """What was read of one site's log, from its first leaf on.
 
@@ -90,8 +81,20 @@ class Versions(Protocol):
     def found(self, places: Collection[int]) -> Mapping[int, Version]:
         """What counted at those of ``places`` where something did, even if it was replaced since."""
 
-    def refused(self, spans: Sequence[Span], most: int) -> Sequence[int]:
-        """The first ``most`` places in any of ``spans`` of what was refused for what stands before it."""
+    def disputed(self, places: Collection[int], most: int) -> Sequence[int]:
+        """The first ``most`` places of all that is about the same subject as any of ``places``, if that is disputed.
+
+        It is if something about it was refused for what stands before it.
+        """
+
+    def contested(self, kind: str) -> bool:
+        """Whether any entry of ``kind`` was refused for what stands before it."""
+
+    def bind(self, place: int) -> None:
+        """The leaf at ``place`` is of a kind that is never withdrawn, whatever becomes of its body."""
+
+    def bound(self, places: Iterable[int]) -> int | None:
+        """The first of ``places`` that was bound."""
 
     def signed(self, signers: Collection[bytes], most: int) -> Sequence[int]:
         """The first ``most`` places of what was signed by any of ``signers``, whether it counted or not.
@@ -109,8 +112,11 @@ class Versions(Protocol):
     def count(self, entry: Entry, digest: bytes, counted: Counted) -> None:
         """Take the next entry that counts, and what is remembered of it once something replaced it."""
 
-    def lack(self, place: int) -> None:
-        """The body at ``place`` is not here, and may still come."""
+    def lack(self, place: int, owed: bool) -> None:
+        """The body at ``place`` is not here, and may still come; it is ``owed`` if every member may see it."""
+
+    def owed(self, before: int) -> int | None:
+        """The first place below ``before`` whose body is owed, is not here, and was not forgotten."""
 
     def lacks(self, places: Iterable[int]) -> bool:
         """Whether the body at one of ``places`` is not here, and nothing says that it is gone for good."""
@@ -152,8 +158,11 @@ class HeldVersions:
         self._entries: dict[int, Entry] = {}
         self._counted: dict[int, Counted] = {}
         self._refused: dict[int, Refused] = {}
+        self._disputed: dict[str, dict[bytes, list[int]]] = {}
         self._signed: dict[bytes, set[int]] = {}
         self._lacking: set[int] = set()
+        self._owed: list[int] = []
+        self._bound: set[int] = set()
         self.faults: dict[int, str] = {}
 
     def latest(self, kind: str, subject: str) -> Entry | None:
@@ -174,14 +183,28 @@ class HeldVersions:
         at = bisect_left(places, place)
         return Version(counted, places[at - 1] if at else None, places[at + 1] if at + 1 < len(places) else None)
 
-    def refused(self, spans: Sequence[Span], most: int) -> Sequence[int]:
+    def disputed(self, places: Collection[int], most: int) -> Sequence[int]:
         """See :class:`Versions`."""
-        return sorted(place for place in self._refused if any(self._is_in(place, each) for each in spans))[:most]
+        about = {(each.kind, each.subject) for place in places if (each := self._at(place)) and each.subject}
+        found = ((each, self._disputed.get(each[0], {}).get(each[1])) for each in about)
+        return nsmallest(
+            most, (place for each, refused in found if refused for place in (*refused, *self._places.get(each, ())))
+        )
 
-    def _is_in(self, place: int, span: Span) -> bool:
-        refused = self._refused[place]
-        about = (refused.kind, refused.subject) == (span.kind, span.subject)
-        return about and span.after < place and (span.before is None or place < span.before)
+    def _at(self, place: int) -> Counted | Refused | None:
+        return self._counted.get(place) or self._refused.get(place)
+
+    def contested(self, kind: str) -> bool:
+        """See :class:`Versions`."""
+        return bool(self._disputed.get(kind))
+
+    def bind(self, place: int) -> None:
+        """See :class:`Versions`."""
+        self._bound.add(place)
+
+    def bound(self, places: Iterable[int]) -> int | None:
+        """See :class:`Versions`."""
+        return min(self._bound.intersection(places), default=None)
 
     def signed(self, signers: Collection[bytes], most: int) -> Sequence[int]:
         """See :class:`Versions`."""
@@ -203,9 +226,15 @@ class HeldVersions:
         if counted.signer is not None:
             self._signed.setdefault(counted.signer, set()).add(entry.index)
 
-    def lack(self, place: int) -> None:
+    def lack(self, place: int, owed: bool) -> None:
         """See :class:`Versions`."""
         self._lacking.add(place)
+        if owed:
+            insort(self._owed, place)
+
+    def owed(self, before: int) -> int | None:
+        """See :class:`Versions`."""
+        return self._owed[0] if self._owed and self._owed[0] < before else None
 
     def lacks(self, places: Iterable[int]) -> bool:
         """See :class:`Versions`."""
@@ -218,14 +247,28 @@ class HeldVersions:
         for place in named:
             self.faults.pop(place, None)
             self._entries.pop(place, None)
-            gone: Counted | Refused | None = self._refused.pop(place, None) or self._counted.get(place)
+            _drop(self._owed, place)
+            gone = self._at(place)
             if gone is not None and gone.signer is not None:
                 self._signed[gone.signer].discard(place)
-        counted = [each for place in named if (each := self._counted.pop(place, None)) is not None]
-        for subject in {(each.kind, each.subject) for each in counted}:
-            kept = [place for place in self._places.pop(subject) if place not in named]
-            if kept:
-                self._places[subject] = kept
+            self._uncount(place)
+            self._undispute(place)
+
+    def _uncount(self, place: int) -> None:
+        counted = self._counted.pop(place, None)
+        if counted is not None:
+            about = counted.kind, counted.subject
+            _drop(self._places[about], place)
+            if not self._places[about]:
+                del self._places[about]
+
+    def _undispute(self, place: int) -> None:
+        refused = self._refused.pop(place, None)
+        if refused is not None and refused.subject is not None:
+            subjects = self._disputed[refused.kind]
+            _drop(subjects[refused.subject], place)
+            if not subjects[refused.subject]:
+                del subjects[refused.subject]
 
     def blame(self, place: int, reason: str, refused: Refused | None = None) -> None:
         """See :class:`Versions`."""
@@ -233,6 +276,8 @@ class HeldVersions:
         if refused is not None:
             self._refused[place] = refused
             self._signed.setdefault(refused.signer, set()).add(place)
+            if refused.subject is not None:
+                insort(self._disputed.setdefault(refused.kind, {}).setdefault(refused.subject, []), place)
 
     @property
     def faulty(self) -> int:
@@ -243,7 +288,7 @@ class HeldVersions:
         """See :class:`Versions`."""
         if not kind:
             return nsmallest(most, self.faults.items())
-        places = (place for place, each in self._refused.items() if each.kind == kind and each.subject is not None)
+        places = chain.from_iterable(self._disputed.get(kind, {}).values())
         return [(place, self.faults[place]) for place in nsmallest(most, places)]
 
     def anew(self) -> HeldVersions:
@@ -252,6 +297,12 @@ class HeldVersions:
 
     def discard(self) -> None:
         """See :class:`Versions`."""
+
+
+def _drop(ascending: list[int], place: int) -> None:
+    at = bisect_left(ascending, place)
+    if at < len(ascending) and ascending[at] == place:
+        del ascending[at]
 
 
 def held(_site: str) -> Versions:

@@ -92,16 +92,31 @@ class Erasure:
             ComityError: a log or the state cannot be written; what was not erased is erased when this is called again.
         """
         for root, kept in list(self._logs().items()):
-            for entry in list(self._index.site(root).entries("withdraw")):
-                if isinstance(entry.fields, WithdrawFields) and (root, entry.index) not in self._done:
-                    await self._erase(root, kept, entry.index, entry.fields.places)
-                    self._done.add((root, entry.index))
+            await self._settle(root, kept)
         own = self._index.site(self._site)
         before = self._clock.now() - SETTLED_MILLIS
         erased, left = await self._journal.forget(lambda person: own.latest("key", person) is None, before)
         if erased:
             self._litter()
         return left
+
+    async def _settle(self, root: str, kept: StoredLog) -> None:
+        """Erase what was withdrawn of one log, as far as all is here that every member may see.
+
+        What lacks there may say that a withdrawal does not count, and what is erased never comes back: an owner could
+        bring back what was removed, by holding an older version of it back until the removal is erased.
+        """
+        site = self._index.site(root)
+        for entry in list(site.entries("withdraw")):
+            if not isinstance(entry.fields, WithdrawFields) or (root, entry.index) in self._done:
+                continue
+            awaited = site.awaited(entry.index)
+            if awaited is not None:
+                told = "what entry %d of …%s took back is erased when the body of its entry %d has come"
+                log.info(told, entry.index, root[-8:], awaited)
+                return
+            await self._erase(root, kept, entry.index, entry.fields.places)
+            self._done.add((root, entry.index))
 
     async def _erase(self, root: str, kept: StoredLog, withdraw: int, places: Sequence[int]) -> None:
         standing = await kept.standing(places)

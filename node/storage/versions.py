@@ -10,7 +10,7 @@ import msgspec
 from msgspec import json
 
 from catalog.entry import Entry
-from catalog.versions import Counted, Refused, Span, Version, subject_key
+from catalog.versions import Counted, Refused, Version, subject_key
 
 if TYPE_CHECKING:
     from node.storage.versionstore import VersionStore
@@ -38,10 +38,22 @@ SELECT it.place, it.kind, it.subject, it.bound, it.of_grant, it.signer,
   (SELECT min(place) FROM counted WHERE reading = ?1 AND kind = it.kind AND subject = it.subject AND place > it.place)
   FROM json_each(?2) CROSS JOIN counted AS it ON it.reading = ?1 AND it.place = value
 """
-_REFUSED: Final = """
-SELECT it.place FROM json_each(?2) CROSS JOIN refused AS it ON it.reading = ?1 AND it.kind = value ->> 0
-  AND it.subject = value ->> 1 AND it.place > value ->> 2 AND it.place < ifnull(value ->> 3, it.place + 1)
-  ORDER BY it.place LIMIT ?3
+_ABOUT: Final = """
+SELECT kind, subject FROM (
+  SELECT it.kind, lower(hex(it.subject)) AS subject FROM json_each(?2) CROSS JOIN counted AS it
+    ON it.reading = ?1 AND it.place = value
+  UNION SELECT it.kind, it.subject FROM json_each(?2) CROSS JOIN refused AS it
+    ON it.reading = ?1 AND it.place = value AND it.subject IS NOT NULL
+) AS about WHERE EXISTS (SELECT 1 FROM refused AS it
+  WHERE it.reading = ?1 AND it.kind = about.kind AND it.subject = about.subject)
+"""
+_DISPUTED: Final = """
+SELECT place FROM (
+  SELECT it.place FROM json_each(?3) CROSS JOIN counted AS it ON it.reading = ?1 AND it.kind = value ->> 0
+    AND it.subject = substr(?2, 16 * key + 1, 16)
+  UNION ALL SELECT it.place FROM json_each(?3) CROSS JOIN refused AS it ON it.reading = ?1 AND it.kind = value ->> 0
+    AND it.subject = value ->> 1
+) ORDER BY place LIMIT ?4
 """
 _BLAMED: Final = """
 SELECT place, reason FROM refused JOIN fault USING (reading, place)
@@ -53,7 +65,7 @@ SELECT place FROM counted WHERE reading = ?1 AND signer IN (SELECT value FROM js
   ORDER BY place LIMIT ?3
 """
 _OF_PLACES: Final = ("counted", "refused", "lacking")
-"""The tables that say something of a place, beside that of faults, which are counted."""
+"""The tables that say what is forgotten with a place, beside that of faults, which are counted."""
 
 
 class StoredVersions:
@@ -71,7 +83,8 @@ class StoredVersions:
         self._taken: dict[int, _Taken] = {}
         self._places: dict[tuple[str, bytes], list[int]] = {}
         self._refused: dict[int, Refused] = {}
-        self._lacking: set[int] = set()
+        self._lacking: dict[int, bool] = {}
+        self._bound: set[int] = set()
         self._faults: dict[int, str] = {}
         self._faulty = faulty
         self._ahead: dict[tuple[str, bytes], int | None] = {}
@@ -84,7 +97,7 @@ class StoredVersions:
     @property
     def taken(self) -> int:
         """How many entries are in memory."""
-        return len(self._taken) + len(self._lacking) + len(self._faults)
+        return len(self._taken) + len(self._lacking) + len(self._faults) + len(self._bound)
 
     def latest(self, kind: str, subject: str) -> Entry | None:
         """See :class:`catalog.versions.Versions`."""
@@ -120,13 +133,31 @@ class StoredVersions:
         self._settle()
         return {row[0]: _version(*row[1:]) for row in self._store.rows(_FOUND, self.reading, _json(places))}
 
-    def refused(self, spans: Sequence[Span], most: int) -> Sequence[int]:
+    def disputed(self, places: Collection[int], most: int) -> Sequence[int]:
         """See :class:`catalog.versions.Versions`."""
         self._settle()
         if self._store.row("SELECT 1 FROM refused WHERE reading = ? LIMIT 1", self.reading) is None:
             return ()
-        told = _json([(each.kind, each.subject.hex(), each.after, each.before) for each in spans])
-        return self._store.places(_REFUSED, self.reading, told, most)
+        about = self._store.rows(_ABOUT, self.reading, _json(places))
+        subjects = b"".join(bytes.fromhex(subject) for _, subject in about)
+        return self._store.places(_DISPUTED, self.reading, subjects, _json(about), most) if about else ()
+
+    def contested(self, kind: str) -> bool:
+        """See :class:`catalog.versions.Versions`."""
+        self._settle()
+        sql = "SELECT 1 FROM refused WHERE reading = ? AND kind = ? AND subject IS NOT NULL LIMIT 1"
+        return self._store.row(sql, self.reading, kind) is not None
+
+    def bind(self, place: int) -> None:
+        """See :class:`catalog.versions.Versions`."""
+        self._bound.add(place)
+
+    def bound(self, places: Iterable[int]) -> int | None:
+        """See :class:`catalog.versions.Versions`."""
+        self._settle()
+        sql = "SELECT min(place) FROM bound WHERE reading = ? AND place IN (SELECT value FROM json_each(?))"
+        row = self._store.row(sql, self.reading, _json(places))
+        return None if row is None else row[0]
 
     def signed(self, signers: Collection[bytes], most: int) -> Sequence[int]:
         """See :class:`catalog.versions.Versions`."""
@@ -161,9 +192,16 @@ class StoredVersions:
         self._places.setdefault((counted.kind, counted.subject), []).append(entry.index)
         self._store.remember(self.reading, entry)
 
-    def lack(self, place: int) -> None:
+    def lack(self, place: int, owed: bool) -> None:
         """See :class:`catalog.versions.Versions`."""
-        self._lacking.add(place)
+        self._lacking[place] = owed
+
+    def owed(self, before: int) -> int | None:
+        """See :class:`catalog.versions.Versions`."""
+        self._settle()
+        sql = "SELECT min(place) FROM lacking WHERE reading = ? AND owed AND place < ?"
+        row = self._store.row(sql, self.reading, before)
+        return None if row is None else row[0]
 
     def lacks(self, places: Iterable[int]) -> bool:
         """See :class:`catalog.versions.Versions`."""
@@ -237,15 +275,17 @@ class StoredVersions:
         rows = _json([(place, *_row(each.counted)) for place, each in taken.items()])
         hashes = b"".join(each.counted.subject + each.digest for each in taken.values())
         self._store.write(_SPILL, self.reading, hashes, rows)
-        sql = "INSERT OR REPLACE INTO lacking SELECT ?, value FROM json_each(?)"
-        self._store.write(sql, self.reading, _json(self._lacking))
+        sql = "INSERT OR REPLACE INTO lacking SELECT ?, value ->> 0, value ->> 1 FROM json_each(?)"
+        self._store.write(sql, self.reading, _json(self._lacking.items()))
+        sql = "INSERT OR REPLACE INTO bound SELECT ?, value FROM json_each(?)"
+        self._store.write(sql, self.reading, _json(self._bound))
         sql = "INSERT OR REPLACE INTO fault SELECT ?, value ->> 0, value ->> 1 FROM json_each(?)"
         self._store.write(sql, self.reading, _json(self._faults.items()))
         refused = [(place, each.kind, _hex(each.subject), each.signer.hex()) for place, each in self._refused.items()]
         self._store.write(_SPILL_REFUSED, self.reading, _json(refused))
         # Not before: whoever asks meanwhile finds it in the one place or in the other.
         self._taken, self._places, self._ahead, self._faults, self._refused = {}, {}, {}, {}, {}
-        self._lacking = set()
+        self._lacking, self._bound = {}, set()
 
     def _entry(self, kind: str, place: int) -> Entry:
         taken = self._taken.get(place)

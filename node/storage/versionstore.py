@@ -35,7 +35,7 @@ T = TypeVar("T")
 REMEMBERED: Final = 4096
 """Entries that are kept as they were read, those that were asked for last."""
 
-_VERSION: Final = 3
+_VERSION: Final = 4
 # NORMAL: what a crash of the machine leaves is what some ``keep`` wrote, or a later one.
 _SETTINGS: Final = (
     "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-8192; PRAGMA busy_timeout=0;"
@@ -55,11 +55,14 @@ CREATE TABLE IF NOT EXISTS refused (reading INTEGER, place INTEGER, kind TEXT NO
   signer TEXT NOT NULL, PRIMARY KEY (reading, place)) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS refused_of_subject ON refused (reading, kind, subject, place) WHERE subject IS NOT NULL;
 CREATE INDEX IF NOT EXISTS refused_of_signer ON refused (reading, signer);
-CREATE TABLE IF NOT EXISTS lacking (reading INTEGER, place INTEGER, PRIMARY KEY (reading, place)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lacking (reading INTEGER, place INTEGER, owed INTEGER NOT NULL,
+  PRIMARY KEY (reading, place)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS lacking_owed ON lacking (reading, place) WHERE owed;
+CREATE TABLE IF NOT EXISTS bound (reading INTEGER, place INTEGER, PRIMARY KEY (reading, place)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS fault (reading INTEGER, place INTEGER, reason TEXT NOT NULL,
   PRIMARY KEY (reading, place)) STRICT, WITHOUT ROWID;
 """
-_OF_READING: Final = ("counted", "refused", "lacking", "fault")
+_OF_READING: Final = ("counted", "refused", "lacking", "bound", "fault")
 
 log = logging.getLogger("comity.storage")
 

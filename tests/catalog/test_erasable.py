@@ -1,5 +1,7 @@
 """Taking bodies back: what a ``withdraw`` entry may name, and that a log read without them says the same."""
 
+from time import process_time
+
 import pytest
 from msgspec import structs
 
@@ -66,12 +68,13 @@ class Log:
         ):
             assert self.add("key", key(who, Role(role)), by)[1]
 
-    def body(self, kind, fields, by=STEWARD, site=ROOT):
+    def body(self, kind, fields, by=STEWARD, site=ROOT, **more):
         latest = self.index.latest(kind, KINDS[kind].subject(fields))
-        return write_body(kind, fields, site=site.did, at=1, by=by, previous=latest.index if latest else None)
+        told = {"previous": latest.index if latest else None} | more
+        return write_body(kind, fields, site=site.did, at=1, by=by, **told)
 
-    def add(self, kind, fields, by=STEWARD, site=ROOT):
-        body = self.body(kind, fields, by, site)
+    def add(self, kind, fields, by=STEWARD, site=ROOT, **more):
+        body = self.body(kind, fields, by, site, **more)
         self.bodies.append((kind, body))
         return len(self.bodies) - 1, self.index.add(len(self.bodies) - 1, kind, body) is not None
 
@@ -277,3 +280,86 @@ def test_malformed_withdrawals_are_named_and_stop_nothing():
     with pytest.raises(VerificationFailed):
         raise VerificationFailed(log.index.faults[3])
     assert log.withdraw(2)
+
+
+@pytest.mark.parametrize("by", [STEWARD, RESEARCHER])
+def test_no_withdrawal_is_withdrawn_whether_it_counts_is_refused_or_is_not_here(by):
+    """Lost: one counts for who sees less, and erasing it makes two members differ that may see the same."""
+    log = Log()
+    first, _ = log.add("block", block())
+    log.add("block", block("count better"))
+    place, counts = log.add("withdraw", WithdrawFields(places=(first, 2)), by)
+    assert not counts
+    assert "not to be withdrawn" in log.keeps(place)
+    assert log.add("withdraw", WithdrawFields(places=(place,)))[1] is False
+    assert "not to be withdrawn" in log.read_again(erased=(place,)).faults[place + 1]
+
+
+def test_a_withdrawal_that_what_stands_before_it_refuses_is_the_last():
+    """Lost: it counts for who reads the log after others erased what refused it, and takes more with it."""
+    log = Log()
+    loose, _ = log.add("policy", PolicyFields(text="permit (principal, action, resource);"))
+    strict, _ = log.add("policy", PolicyFields(text=""))
+    assert not log.withdraw(2, 99)
+    assert not log.withdraw(2, strict, by=RESEARCHER)
+    assert not log.keeps(loose), "what is wrong by itself, or signed by nobody who may, is so for all, and ends nothing"
+    assert not log.withdraw(2, strict)
+    assert "nothing more is erased" in log.keeps(loose, strict)
+    assert not log.withdraw(loose, strict)
+    assert log.index.latest("policy", "").index == strict
+
+
+def test_of_what_is_disputed_all_is_forgotten_or_nothing():
+    """Lost: an entry that does not count for us does for who sees less, and is its newest version there."""
+    log = Log()
+    first, _ = log.add("block", block())
+    second, counts = log.add("block", block("count better"), previous=None)
+    assert not counts
+    assert f"entry {first}, of it too, is not named" in log.keeps(second)
+    assert f"entry {second}, of it too, is not named" in log.keeps(first)
+    assert not log.keeps(first, second)
+
+
+@pytest.mark.parametrize("who", [(), (OTHER.did,)])
+def test_what_says_who_may_do_what_counts_only_if_all_may_see_it(who):
+    """Lost: one member takes a person for removed and another does not, and nobody knows that something lacks there."""
+    log = Log()
+    removal = key(RESEARCHER, Role.RESEARCHER, removed=True)
+    assert not log.add("key", removal, audience=who)[1]
+    assert "for all members to see" in log.index.faults[3]
+    assert log.add("policy", PolicyFields(text=""), audience=who)[1]
+    assert log.index.key(RESEARCHER.did) is not None
+
+
+def test_whoever_lacks_what_all_may_see_knows_it_until_a_withdrawal_names_it():
+    """Lost: an erasure is carried out that an entry which is held back forbids, or waits for what is gone for good."""
+    log = Log()
+    log.add("policy", PolicyFields(text=""))
+    removal, _ = log.add("key", key(RESEARCHER, Role.RESEARCHER, removed=True))
+    assert log.read_again(erased=(3,)).awaited(9) is None, "not all may see a policy"
+    held_back = log.read_again(erased=(2,))
+    assert held_back.awaited(removal) == 2
+    assert held_back.awaited(2) is None
+    assert log.withdraw(2, removal)
+    assert log.read_again(erased=(2, removal)).awaited(removal + 1) is None
+
+
+def test_many_refused_entries_cost_each_withdrawal_no_more():
+    """Lost: whoever verifies a log that its owner filled with them does nothing else for hours."""
+
+    def seconds(refused):
+        index, places = SiteIndex(ROOT.did), tuple(range(1, 1026))
+        index.add(0, "key", write_body("key", key(STEWARD, Role.STEWARD), site=ROOT.did, at=1, by=ROOT))
+        for place in range(1, 1026):
+            latest, fields = place - 1 or None, PolicyFields(text="")
+            body = write_body("policy", fields, site=ROOT.did, at=1, by=STEWARD, previous=latest)
+            assert index.add(place, "policy", body), index.faults
+        left = write_body("policy", PolicyFields(text="not named"), site=ROOT.did, at=1, by=STEWARD)
+        assert index.add(index.size, "policy", left) is None
+        body = write_body("withdraw", WithdrawFields(places=places), site=ROOT.did, at=1, by=STEWARD)
+        start = process_time()
+        for _ in range(refused):
+            assert index.add(index.size, "withdraw", body) is None
+        return process_time() - start
+
+    assert seconds(800) < 8 * seconds(200)

@@ -1,7 +1,7 @@
 """A log whose owner lies and erases, read before, after and while its bodies vanish: all come to the same.
 
-The owner has every key of the site and writes what it likes; what a withdrawal names that counts is gone from then on,
-for whoever has not read it yet.
+The owner has every key of the site and writes what it likes, for whom it likes; what a withdrawal names that counts is
+gone from then on, for whoever has not read it yet.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from catalog.block import BlockFields
-from catalog.body import write_body
+from catalog.body import read_body, write_body
 from catalog.cid import Cid
 from catalog.dagcbor import Value, cid_of, encode
-from catalog.entry import KINDS, read_entry
+from catalog.entry import FOR_ALL, KINDS, read_entry
 from catalog.grant import GrantFields
 from catalog.index import SiteIndex
 from catalog.key import PrivateKey
@@ -38,6 +38,8 @@ COMPARED = ("key", "policy", "block", "project", "grant", "revoke", "withdraw")
 GRANTS = (passed(STEWARD, False), passed(STEWARD, True), passed(RESEARCHER, True))
 BLOCKS = (Cid.of(b"one"), Cid.of(b"two"))
 ENDLESS = 40
+FIRST, OTHERS = (PrivateKey(bytes([number]) * 32).did for number in (61, 62))
+"""Two members, of which each may see what the other may not."""
 
 
 @dataclass
@@ -51,10 +53,11 @@ class Log:
 
 
 class Reader:
-    """A member that reads on whenever it is told to."""
+    """A member that reads on whenever it is told to, what ``site`` may see."""
 
-    def __init__(self, log: Log, versions: Callable[[], Versions] = HeldVersions) -> None:
+    def __init__(self, log: Log, versions: Callable[[], Versions] = HeldVersions, site: str = ROOT.did) -> None:
         self.log = log
+        self.site = site
         self.index = SiteIndex(ROOT.did, versions())
 
     def read(self) -> None:
@@ -71,6 +74,8 @@ class Reader:
     def _on(self, index: SiteIndex) -> None:
         for place in range(index.size, len(self.log.leaves)):
             body = self.log.bodies[place]
+            if body is not None and not read_body(body).visible_to(self.site):
+                body = None
             index.take(read(ORIGIN, place, self.log.leaves[place], body))
 
     def says(self) -> tuple[object, ...]:
@@ -83,10 +88,13 @@ class Reader:
 class LyingMachine(RuleBasedStateMachine):
     """``early`` reads each entry at once, ``slow`` now and then; who reads at the end comes to the same as both."""
 
+    sites: tuple[str, ...] = (ROOT.did,)
+
     def __init__(self) -> None:
         super().__init__()
         self.log = Log()
-        self.early = Reader(self.log, self.versions)
+        self.prompt = [Reader(self.log, self.versions, site) for site in self.sites]
+        self.early = self.prompt[0]
         self.slow = [Reader(self.log, self.versions)]
         for steward in STEWARDS:
             self.write("key", _key(steward), ROOT)
@@ -97,18 +105,24 @@ class LyingMachine(RuleBasedStateMachine):
         """Where the readers remember what they read."""
         return HeldVersions()
 
+    def audience(self, _kind: str, _subject: str) -> tuple[str, ...] | None:
+        """Who may see what is written next."""
+        return None
+
     def write(self, kind: str, fields: Value, by: PrivateKey, previous: int | str | None = "latest") -> None:
         subject = KINDS[kind].subject(fields)
         latest = self.early.index.latest(kind, subject)
         right = latest.index if latest else None
         place = right if previous == "latest" else previous
-        body = write_body(kind, fields, site=ROOT.did, at=1, by=by, previous=place)
+        audience = self.audience(kind, subject)
+        body = write_body(kind, fields, site=ROOT.did, at=1, by=by, previous=place, audience=audience)
         data = encode(body)
         self.log.leaves.append(encode_leaf(seal(ORIGIN, 1, kind, data, SALT)))
         self.log.bodies.append(data)
         self.log.whole.append(data)
         self.log.subjects.append((kind, read_entry(ROOT.did, len(self.log.leaves) - 1, kind, body).subject))
-        self.early.read()
+        for reader in self.prompt:
+            reader.read()
         self.erase()
 
     def erase(self) -> None:
@@ -192,9 +206,10 @@ class LyingMachine(RuleBasedStateMachine):
     @invariant()
     def is_the_same_whoever_reads_when(self) -> None:
         """Lost: a grant that was revoked stands again, or a policy, for those members alone who read the log later."""
-        late = Reader(self.log, self.versions)
-        late.read()
-        assert late.says() == self.early.says()
+        for early in self.prompt:
+            late = Reader(self.log, self.versions, early.site)
+            late.read()
+            assert late.says() == early.says()
 
     def teardown(self) -> None:
         for reader in self.slow:
@@ -209,3 +224,19 @@ def _key(key: PrivateKey, role: Role | None = None, removed: bool = False, until
 
 LyingMachine.TestCase.settings = runs(40, 30)
 TestLyingMachine = LyingMachine.TestCase
+
+
+class RestrictedMachine(LyingMachine):
+    """Not all may see all. Two who may see the same come to the same, whatever counts for who sees more, and erases."""
+
+    sites = (ROOT.did, FIRST, OTHERS)
+
+    def audience(self, kind: str, subject: str) -> tuple[str, ...] | None:
+        if kind in FOR_ALL:  # what all must see, to be shown to some all the same
+            return (FIRST,) if len(self.log.leaves) % 6 == 5 else None
+        shown = {"": (), str(BLOCKS[0]): (FIRST,), str(cid_of(GRANTS[0])): (FIRST,), str(cid_of(GRANTS[1])): (OTHERS,)}
+        return shown.get(subject)
+
+
+RestrictedMachine.TestCase.settings = runs(40, 30)
+TestRestrictedMachine = RestrictedMachine.TestCase

@@ -10,7 +10,7 @@ import trio
 from msgspec import structs
 
 from catalog import tiles
-from catalog.body import fields_of, read_body, write_body
+from catalog.body import Body, fields_of, read_body, write_body
 from catalog.cid import Cid
 from catalog.dagcbor import Value, cid_of, encode
 from catalog.dataset import Level
@@ -27,7 +27,7 @@ from node.automator.book import AuditBook
 from node.automator.hold import Holdings
 from node.automator.ledger import Ledger
 from node.bus.journal import State
-from node.replicate.indexing import Feeding, index_log
+from node.replicate.indexing import Feeding, index_anew, index_log
 from node.site.erasure import SETTLED_MILLIS, Erasure
 from node.site.finding import Finding
 from node.storage.database import Database
@@ -412,3 +412,42 @@ def test_submissions_of_a_person_who_is_still_enrolled_or_still_running_stay(tmp
         assert there.anna.swept == swept + 1, "what was released in it is held for nobody any more"
 
     play(tmp_path, story)
+
+
+def test_an_erasure_waits_while_a_body_that_all_may_see_is_held_back(tmp_path: Path) -> None:
+    """Lost: an owner brings a removed key back at late members: it holds the enrolment back until they erased that."""
+
+    async def story(there: Consortium) -> None:
+        old, new = researcher(), structs.replace(researcher(), removed=True)
+        first = await there.log.append([("key", encode(_body(old, None)))])
+        second = await there.log.append([("key", encode(_body(new, first)))])
+        fields = WithdrawFields(places=(second,))
+        await there.log.append(
+            [("withdraw", encode(write_body("withdraw", fields, site=ANNA.did, at=NOW, by=STEWARD)))]
+        )
+        await there.anna.follow(there.log)
+        assert there.anna.index.site(ANNA.did).key(RESEARCHER.did) is None
+        replica, index = there.bruno.catalog, there.bruno.index
+        assert isinstance(replica, ReplicaLog)
+        leaves = [leaf for leaf, _ in await there.log.read(replica.size, there.log.size)]
+        await replica.extend(there.log.note, leaves)
+        shown = {place: await there.log.body(place) for place in range(there.log.size)}
+        await replica.put_bodies([(place, *each) for place, each in shown.items() if each and place != first])
+        await index_log(replica, index.site(ANNA.did))
+        assert len(list(index.site(ANNA.did).entries("withdraw"))) == 1, "by what is here it counts"
+        await there.bruno.erasure.settle()
+        assert await replica.body(second) is not None
+        late = shown[first]
+        assert late is not None
+        await replica.put_bodies([(first, *late)])
+        await index_anew(replica, index, ANNA.did)
+        await there.bruno.erasure.settle()
+        assert index.site(ANNA.did).key(RESEARCHER.did) is None
+        assert await replica.body(second) is not None
+        assert index.site(ANNA.did).faults == there.anna.index.site(ANNA.did).faults
+
+    play(tmp_path, story)
+
+
+def _body(fields: KeyFields, previous: int | None) -> Body:
+    return write_body("key", fields, site=ANNA.did, at=NOW, by=STEWARD, previous=previous)

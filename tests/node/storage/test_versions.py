@@ -329,7 +329,7 @@ def test_what_counts_is_all_there_while_it_moves_to_the_disk(tmp_path: Path, mon
 
     monkeypatch.setattr(shelf.store, "write", between)
     shelf.index.versions.spill()
-    assert len(seen) == 4
+    assert len(seen) == 5
     assert all(each == [0, 2] for each in seen)
     shelf.store.close()
 
