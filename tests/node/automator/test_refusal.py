@@ -193,6 +193,19 @@ def test_a_flood_of_refused_orders_is_bounded_and_stops_no_good_one(
     assert stage.place(stage.message(submission, stage.order(submission))).status is Status.DONE
 
 
+def test_it_is_said_of_all_data_that_there_were_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: whoever asks about a dataset of a large site reads a log that looks complete."""
+    few(monkeypatch, BY_SITE=0)
+    monkeypatch.setattr(refusal, "MOST_DATASETS", 2)
+    more = [Cid.of(b"%d" % number).keyed(bytes(32)) for number in range(4)]
+    stage = Stage(lambda stage: [stage.dataset(stage.anna, cid) for cid in more])
+    submission = stage.submission()
+    refused(stage, stage.message(submission, stage.order(submission, max_cost=0)), "more than")
+    chains = [set(notice.chain) for notice in notices(stage)]
+    assert [len(each) for each in chains] == [3, 3, 2]
+    assert set.union(*chains) == {stage.institute.did, *map(str, [*more, stage.data(stage.anna).cid])}
+
+
 def test_it_is_said_once_a_day_of_each_member_that_there_were_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost: the word that rows lack is itself what fills the log; or it is said once, and never again."""
     few(monkeypatch, BY_SITE=0)
