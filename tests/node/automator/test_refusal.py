@@ -15,9 +15,10 @@ from catalog.key import PrivateKey
 from catalog.project import ProjectRef
 from node.api.committed import check_committed
 from node.automator import refusal
-from node.automator.verify import Verifier
+from node.automator.verify import Verified, Verifier
 from node.message import Place
 from node.quota import DAY
+from privacy.trust import Person
 from tests.adversary.stage import TEXT, Stage
 from tests.simulation.consortium import CIDS, PRICE, PURPOSE, Site
 from workflow.account import MAX_REQUEST, RefusalFields, UnwrittenFields
@@ -123,8 +124,16 @@ def test_a_workflow_that_cannot_be_read_is_written_down() -> None:
     assert (row.instance, row.block) == (None, None)
 
 
-def test_a_submission_that_no_row_can_hold_is_told_that_and_nothing_else() -> None:
+def test_a_submission_that_no_row_can_hold_is_told_that_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost: padded by some kilobytes, each order is a question about policy, blocks and prices that leaves no row."""
+    judged: list[Place] = []
+    verify = Verifier.verify
+
+    async def watched(self: Verifier, message: Place, asker: str, person: Person, now: int) -> Verified:
+        judged.append(message)
+        return await verify(self, message, asker, person, now)
+
+    monkeypatch.setattr(Verifier, "verify", watched)
     stage = Stage()
     inputs = stage.submission().inputs | {"pad": Literal(json='"' + "x" * MAX_REQUEST + '"')}
     padded = stage.submission(inputs=inputs)
@@ -132,6 +141,9 @@ def test_a_submission_that_no_row_can_hold_is_told_that_and_nothing_else() -> No
     told = {refused(stage, stage.message(padded, stage.order(padded, **each)), "too large") for each in probes}
     assert len(told) == 1
     assert rows(stage) == []
+    assert judged == [], "nothing is looked up, fetched or compared for it"
+    assert stage.place(stage.honest()).status is Status.DONE
+    assert len(judged) == 1
 
 
 def test_the_largest_refusal_is_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
