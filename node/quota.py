@@ -41,11 +41,20 @@ class Quota:
         Raises:
             Denied: it is more than may come, with how long to wait; nothing was counted.
         """
+        self.check(whom, bound, count)
         left, now = self._fill(whom, bound)
+        self._left[whom, bound] = (left - count, now)
+
+    def check(self, whom: str, bound: Bound, count: int = 1) -> None:
+        """Count nothing yet: what is taken from two stores is taken from both or neither.
+
+        Raises:
+            Denied: it is more than may come, with how long to wait.
+        """
+        left, _ = self._fill(whom, bound)
         if count > left:
             wait = (count - left) * DAY / bound.a_day
             raise Denied(bound.told.format(a_day=f"{bound.a_day:,}", wait=_span(wait)))
-        self._left[whom, bound] = (left - count, now)
 
     def _fill(self, whom: str, bound: Bound) -> tuple[float, int]:
         now = self._now()

@@ -31,9 +31,6 @@ from workflow.submission import Count
 MAX_REQUEST: Final = 32 << 10
 """Bytes of a person's signed request in an audit body."""
 
-NOT_ASKED: Final = ""
-"""The version of the policy in a decision that rests on none: the order was refused before."""
-
 Request = Annotated[bytes, msgspec.Meta(min_length=1, max_length=MAX_REQUEST)]
 """The canonical bytes of a value that a person signed."""
 
@@ -69,15 +66,12 @@ class Side(StrEnum):
 
 
 class AccessFields(Value, frozen=True, kw_only=True):
-    """The fields of an ``intent`` (written before data open) and of a ``decision`` (a denial).
+    """The fields of an ``intent`` (written before data open) and of a ``decision`` (a denial by policy).
 
     ``decision`` is the whole of it, for the steward; ``shown`` is what of it the asker may see. ``submission`` is the
     signed value that the person asked with: a node cannot invent an access. ``copies`` are the roots of other sites'
     values that the step has brought here: they go when the project ends. ``granted`` names, for each dataset that a
     grant let in, that grant: what is made of it leaves only while a cited grant stands.
-
-    Of an order that was refused before policy was asked the decision names the reason, no policy (:data:`NOT_ASKED`)
-    and no facts; there is no ``purpose`` if its project is not known here.
     """
 
     order: Cid
@@ -86,7 +80,7 @@ class AccessFields(Value, frozen=True, kw_only=True):
     person: Did
     home: Did
     project: ProjectRef
-    purpose: DuoTerm | None
+    purpose: DuoTerm
     block: Cid
     decision: Decision
     shown: Decision
@@ -96,10 +90,35 @@ class AccessFields(Value, frozen=True, kw_only=True):
     copies: Annotated[tuple[Cid, ...], msgspec.Meta(max_length=512)] = ()
     granted: Granted = msgspec.field(default_factory=dict)
 
-    @property
-    def judged(self) -> bool:
-        """Whether policy was asked: what was refused before begins no attempt, and may be asked for again."""
-        return self.decision.policy != NOT_ASKED
+
+class RefusalFields(Value, frozen=True, kw_only=True):
+    """The fields of a ``refusal``: an order was refused before policy was asked. It begins no attempt.
+
+    ``order`` was brought and signed by ``bus``, a node of ``site``, which the person's ``submission`` names. What
+    stands here of it the person signed for: in the chain are those of its datasets that are inputs of the submission,
+    and ``instance`` and ``block`` are null unless they are of its workflow. ``purpose`` is null if the project is not
+    known here.
+    """
+
+    order: Cid
+    site: Did
+    bus: Did
+    person: Did
+    home: Did
+    project: ProjectRef
+    purpose: DuoTerm | None
+    instance: Instance | None
+    block: Cid | None
+    reason: Text
+    submission: Request
+    chain: Chain
+
+
+class UnwrittenFields(Value, frozen=True, kw_only=True):
+    """The fields of ``unwritten``: from here on orders that the node of ``site`` brought were refused without a row."""
+
+    site: Did
+    chain: Chain
 
 
 class Kept(Value, frozen=True, kw_only=True):
@@ -254,6 +273,8 @@ class HaltFields(Value, frozen=True, kw_only=True):
 
 AccountFields = (
     AccessFields
+    | RefusalFields
+    | UnwrittenFields
     | ResultFields
     | ReleaseFields
     | FetchFields
@@ -268,6 +289,8 @@ AccountFields = (
 ACCOUNTS: dict[str, type[AccountFields]] = {
     "intent": AccessFields,
     "decision": AccessFields,
+    "refusal": RefusalFields,
+    "unwritten": UnwrittenFields,
     "result": ResultFields,
     "release": ReleaseFields,
     "fetch": FetchFields,

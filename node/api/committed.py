@@ -24,9 +24,11 @@ from workflow.account import (
     FetchFields,
     HaltFields,
     ReadFields,
+    RefusalFields,
     ReleaseFields,
     Side,
 )
+from workflow.argument import pieces_in
 from workflow.submission import Submission
 
 Nodes = Callable[[str], Collection[str]]
@@ -42,6 +44,8 @@ def check_committed(body: Body, fields: AccountFields, nodes: Nodes) -> None:
     match fields:
         case AccessFields():
             _check_access(fields)
+        case RefusalFields():
+            _check_refusal(fields, nodes)
         case ReadFields():
             _check_read(fields)
         case FetchFields():
@@ -62,6 +66,23 @@ def _check_access(fields: AccessFields) -> None:
     if (asked.person, asked.site, asked.project, name) != said:
         raise VerificationFailed("the person signed another submission than the row says")
     _check_in_chain(fields, fields.person)
+
+
+def _check_refusal(fields: RefusalFields, nodes: Nodes) -> None:
+    """A refused order is its bus node's, which the person named; of them the row says no more than they signed for."""
+    asked, name = _submission(fields.submission)
+    if (asked.person, asked.site, asked.project) != (fields.person, fields.home, fields.project):
+        raise VerificationFailed("the person signed another submission than the row says")
+    if (fields.instance is None) != (fields.block is None):
+        raise VerificationFailed("it names a step without its block, or a block without its step")
+    if fields.instance is not None and fields.instance.submission != name:
+        raise VerificationFailed("the step that it names is of another submission")
+    keys = nodes(fields.site)
+    if fields.bus not in keys or not set(keys) & set(asked.buses):
+        raise VerificationFailed("it says that a node brought the order which the person did not name for it")
+    _check_in_chain(fields, fields.person)
+    if not set(fields.chain) <= {fields.person, *(str(item.cid) for item in pieces_in(asked.inputs))}:
+        raise VerificationFailed("it is accounted to data that the person did not ask for")
 
 
 @lru_cache(maxsize=1024)

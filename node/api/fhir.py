@@ -1,8 +1,8 @@
 """Audit rows as FHIR R4 AuditEvents, after the patterns of IHE BALP 1.1 (Basic Audit Log Patterns).
 
-An intent or a denial is an Authorization Decision; a person's fetch a Read; a question to the log a Query; a fetch by
-another site, and a release, a Privacy Disclosure, at the source or at the recipient. What else stands in a log is a
-security event of the application. Data here are datasets and never a patient, so the patterns' patient entity is
+An intent, a denial or a refusal is an Authorization Decision; a person's fetch a Read; a question to the log a Query; a
+fetch by another site, and a release, a Privacy Disclosure, at the source or at the recipient. What else stands in a log
+is a security event of the application. Data here are datasets and never a patient, so the patterns' patient entity is
 absent, as are the agents' network addresses, which no row has; no event claims a BALP profile in ``meta.profile``.
 
 The patterns tell entities apart by their type: the one *System Object* of a Read is what was read, that of a Query what
@@ -21,6 +21,7 @@ from typing import Final
 
 from catalog.cid import Cid
 from catalog.dagcbor import decode, encode
+from catalog.key import short
 from catalog.proof import write_proof
 from node.api.audit import Account
 from node.api.view import AuditRow
@@ -30,6 +31,7 @@ from workflow.account import (
     EntryFields,
     FetchFields,
     ReadFields,
+    RefusalFields,
     ReleaseFields,
     Side,
     datasets_of,
@@ -37,6 +39,7 @@ from workflow.account import (
 from workflow.submission import Submission
 
 Json = dict[str, object]
+Decided = AccessFields | RefusalFields
 
 PROOF: Final = "urn:comity:fhir:tlog-proof"
 LEAF: Final = "urn:comity:fhir:leaf"
@@ -90,7 +93,7 @@ def _pattern(row: AuditRow, account: Account) -> tuple[Json, Json, str, list[Jso
             # In a Query the client is the source, for it is the question that flows from there.
             client = _source(_who(home, row.home_name))
             return _REST, _restful("search"), "E", [client, _destination(here), *_user(row)]
-        case AccessFields() as access:
+        case AccessFields() | RefusalFields() as access:
             return _dcm("110113", "Security Alert"), _authorization(access), "E", _deciding(row, access, here)
         case _:
             own: Json = {"system": "urn:comity:audit", "code": row.kind}
@@ -103,30 +106,35 @@ def _disclosure(row: AuditRow, here: Json, there: Json, side: Side) -> tuple[Jso
     return _dcm("110107", "Import"), _DISCLOSE, "C", [_source(there), _destination(here), *_user(row)]
 
 
-def _authorization(access: AccessFields) -> Json:
+def _authorization(access: Decided) -> Json:
     if _grants(access):
         return _coding(_AUTHZ, "AuthZ-Consent", "Authorization Decision using Roles and Consent")
     return _coding(_AUTHZ, "AuthZ-Role", "Authorization Decision using only Roles")
 
 
-def _deciding(row: AuditRow, access: AccessFields, here: Json) -> list[Json]:
+def _deciding(row: AuditRow, access: Decided, here: Json) -> list[Json]:
     """Who decided, for whom and for which institution, and the node that brought the request."""
     home = _who(access.home, row.home_name)
-    buses = _submission(access).buses
-    client = _who(buses[0], f"the node of {row.home_name}") if len(buses) == 1 else home
     return [
         _agent(_coding(f"{_TERMS}/extra-security-role-type", "authserver", "authorization server"), here),
-        _application(client),
+        _application(_client(row, access, home)),
         _agent(_coding(f"{_TERMS}/v3-RoleClass", "PROV", "healthcare provider"), home),
         *_user(row),
     ]
 
 
-def _submission(access: AccessFields) -> Submission:
+def _client(row: AuditRow, access: Decided, home: Json) -> Json:
+    if isinstance(access, RefusalFields):
+        return _who(access.bus, f"the node of {row.home_name}" if access.site == access.home else short(access.site))
+    buses = _submission(access).buses
+    return _who(buses[0], f"the node of {row.home_name}") if len(buses) == 1 else home
+
+
+def _submission(access: Decided) -> Submission:
     return decode(Submission, access.submission, MAX_REQUEST)
 
 
-def _grants(access: AccessFields) -> Sequence[Cid]:
+def _grants(access: Decided) -> Sequence[Cid]:
     """The grants that the person cited."""
     return _submission(access).grants
 
@@ -207,7 +215,7 @@ def _subjects(account: Account) -> Iterator[Json]:
         case ReadFields(question=question):
             # A query and no name: FHIR allows one of the two.
             yield {"type": _OBJECT, "role": _QUERY, "query": base64.b64encode(question).decode()}
-        case AccessFields() as access:
+        case AccessFields() | RefusalFields() as access:
             for grant in _grants(access):
                 yield _entity(_CONSENT, None, "grant", str(grant))
         case EntryFields(grant=Cid() as grant):

@@ -24,8 +24,10 @@ from workflow.account import (
     FetchFields,
     HaltFields,
     ReadFields,
+    RefusalFields,
     ReleaseFields,
     ResultFields,
+    UnwrittenFields,
 )
 
 Told = AuditRow | Answered | Blanks | Absent | Lone
@@ -33,10 +35,10 @@ Told = AuditRow | Answered | Blanks | Absent | Lone
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What an intent or a denial says of an order, for the rows that follow it."""
+    """What an intent, a denial or a refusal says of an order, for the rows that follow it."""
 
     home: str
-    block: Cid
+    block: Cid | None
     project: ProjectRef
     purpose: str
 
@@ -180,9 +182,11 @@ class Trail:
     def _step(self, account: Account) -> _Step | None:
         match account.fields:
             case AccessFields() as access:
-                step = _Step(access.home, access.block, access.project, access.purpose or "")
+                step = _Step(access.home, access.block, access.project, access.purpose)
                 self._orders[account.site, access.order] = step
                 return step
+            case RefusalFields() as refused:  # no row follows it
+                return _Step(refused.home, refused.block, refused.project, refused.purpose or "")
             case ResultFields(order=order) | ReleaseFields(order=order):
                 return self._orders.get((account.site, order))
             case _:
@@ -191,8 +195,10 @@ class Trail:
     def _by(self, fields: AccountFields, step: _Step | None) -> tuple[str | None, str]:
         """The person of a row and the site that stands beside the name: their home, or the other side."""
         match fields:
-            case AccessFields() | ReadFields():
+            case AccessFields() | RefusalFields() | ReadFields():
                 return fields.person, fields.home
+            case UnwrittenFields(site=site):
+                return None, site
             case FetchFields():
                 return fields.person, fields.site
             case EntryFields(actor=actor):

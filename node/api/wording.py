@@ -16,9 +16,11 @@ from workflow.account import (
     HaltFields,
     HeadsFields,
     ReadFields,
+    RefusalFields,
     ReleaseFields,
     ResultFields,
     Side,
+    UnwrittenFields,
 )
 
 Name = Callable[[str], str]
@@ -33,6 +35,8 @@ def verdict(kind: str, fields: AccountFields, name: Name) -> Verdict:
     decision = fields.decision if isinstance(fields, (AccessFields, ReleaseFields)) else None
     if decision is not None:
         return decision.allowed, decision.rules, decision.reason
+    if isinstance(fields, (RefusalFields, UnwrittenFields)):
+        return _of_refusal(fields, name)
     return None, (), _said(kind, fields, name)
 
 
@@ -60,6 +64,13 @@ def _said(kind: str, fields: AccountFields, name: Name) -> str:
             return _of_halt(kind, fields, name)
         case _:
             return kind
+
+
+def _of_refusal(fields: RefusalFields | UnwrittenFields, name: Name) -> Verdict:
+    if isinstance(fields, UnwrittenFields):
+        return None, (), f"more orders that {name(fields.site)} brought were refused from here on than are written down"
+    brought = f" (brought by {name(fields.site)})" if fields.site != fields.home else ""
+    return False, (), fields.reason + brought
 
 
 def _of_entry(kind: str, fields: EntryFields) -> str:

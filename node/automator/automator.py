@@ -14,7 +14,7 @@ from msgspec import structs
 
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
-from catalog.error import ComityError, Conflict, Damaged, Denied, NotFound, Unreachable, VerificationFailed
+from catalog.error import ComityError, Conflict, Damaged, Denied, Unreachable, VerificationFailed
 from catalog.key import Signer, signed
 from node.automator.book import AuditBook, Line
 from node.automator.decide import Judge, Verdict
@@ -105,7 +105,7 @@ class Automator:
             VerificationFailed: the order, its submission or a proof is not what it claims to be; nothing was run.
             Denied: who signed it has no standing here; nothing was run. What its person asked for and was refused is
                 written down.
-            NotFound: its block is not to be had; nothing was run.
+            NotFound, BadInput: its block is not to be had, or its workflow not to be read; nothing was run.
             Conflict: the instance was delivered before, or another attempt at it is still under way.
             Unreachable: this very order is being written down right now; its receipt stands in a moment.
         """
@@ -121,8 +121,10 @@ class Automator:
             self._check_instance(verified)
             self._check_halted(verified)
             granted = self._granted(message.proofs)
-        except (Denied, NotFound, VerificationFailed) as error:
-            await self._refusals.write(message, error)
+        except (Conflict, Unreachable):
+            raise  # another attempt, or a moment's trouble: it is no refusal
+        except ComityError as error:
+            await self._refusals.write(message, asker, error)
             raise
         verified = replace(verified, case=replace(verified.case, granted=granted))
         verdict = self._judge.compute(verified.case, self._clock.now())

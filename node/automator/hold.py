@@ -7,6 +7,7 @@ and for what is not held at all, has one answer. What is held for a project is h
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from catalog.block import BlockFields
 from catalog.cid import Cid
@@ -20,6 +21,19 @@ from privacy.label import flows_to, may_hold
 
 def _nobody(_root: Cid) -> None:
     """Nobody wants to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One reason why a root stands here: its label, for ``project``; for none where the catalog here publishes it."""
+
+    project: ProjectRef | None
+    label: Label
+
+    @property
+    def owners(self) -> frozenset[str]:
+        """The sites that own a part of it."""
+        return frozenset(self.label.owners)
 
 
 class Holdings:
@@ -83,29 +97,22 @@ class Holdings:
             if not self._held[root]:
                 del self._held[root]
 
-    def for_site(self, root: Cid, site: str, halted: Container[ProjectRef | None] = ()) -> ProjectRef | None:
-        """The project that ``root`` is held for, if ``site`` may hold it; none for what is published.
+    def for_site(self, root: Cid, site: str, halted: Container[ProjectRef | None] = ()) -> list[Held]:
+        """Each reason why ``root`` stands here under which ``site`` may hold it: what is published first.
 
-        What is held for a ``halted`` project is not given out.
+        One that policy allows is enough, whichever came first. What is held for a ``halted`` project is not given out.
 
         Raises:
             NotFound: not here, or not for that site; the two are never told apart.
         """
         published = self._published.get(root)
-        if published is not None and may_hold(published, site):
-            return None
+        found = [Held(None, published)] if published is not None else []
         for project, labels in self._held.get(root, {}).items():
-            if project not in halted and any(may_hold(label, site) for label in labels):
-                return project
-        raise NotFound("there is nothing of that name here that you may see")
-
-    def owners(self, root: Cid) -> frozenset[str]:
-        """The sites that own a part of ``root``, by every label that it has here."""
-        held = (label for labels in self._held.get(root, {}).values() for label in labels)
-        published = self._published.get(root)
-        return frozenset(
-            owner for label in (*held, *([published] if published is not None else ())) for owner in label.owners
-        )
+            if project not in halted:
+                found += [Held(project, label) for label in labels]
+        if not (readable := [each for each in found if may_hold(each.label, site)]):
+            raise NotFound("there is nothing of that name here that you may see")
+        return readable
 
     def needed_for(self, root: Cid) -> ProjectRef | None:
         """The project that ``root`` was asked for here last; none if for none."""

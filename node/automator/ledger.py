@@ -149,7 +149,7 @@ class Ledger:
             self._rows.setdefault(subject, []).append((index, body.at))
             self._counts[subject] = link.count
         match fields:
-            case AccessFields() if fields.judged:
+            case AccessFields():
                 self._orders[fields.order] = Attempt(index, body.at, fields)
                 self._instances.setdefault(fields.instance, []).append(fields.order)
                 self._traces.add(fields.project, fields.copies, map(str, datasets_of(fields.chain)))

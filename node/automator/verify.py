@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of, encode
 from catalog.dataset import DatasetFields
-from catalog.error import Conflict, Denied, Unreachable, VerificationFailed
+from catalog.error import BadInput, Conflict, Denied, Unreachable, VerificationFailed
 from catalog.index import Index
 from catalog.key import check
 from catalog.offer import OfferFields
@@ -81,11 +81,13 @@ class Verifier:
         """Whose order the node of the site ``asker`` sent: they signed the submission, which names that bus node.
 
         Raises:
-            VerificationFailed: a signature is not what it claims to be, or the order is for another site or epoch.
+            VerificationFailed: a signature is not what it claims to be, the order is for another site or epoch, or the
+                submission is larger than a row of the audit log holds: of such a one nothing more is said.
             Denied: they are no member's person, or this site takes no orders. NotFound: their site is no member.
             Conflict, Unreachable: the two sites go by different epochs.
         """
         order, submission = message.order, message.submission
+        signed_request(submission)
         self._check_signatures(order, submission, asker)
         return person_at(self._index, submission.person, submission.site)
 
@@ -93,7 +95,7 @@ class Verifier:
         """Check an order of :meth:`person`, sent by the node of the site ``asker``.
 
         Raises:
-            VerificationFailed: something is not what it claims to be.
+            VerificationFailed: something is not what it claims to be. BadInput: its workflow cannot be read.
             Denied: somebody has no standing, or this site may not hold an input.
             NotFound, Unreachable: the block is not shared with this site, or cannot be fetched now.
         """
@@ -144,10 +146,29 @@ class Verifier:
             owners=owners,
         )
 
-    def named(self, order: Order) -> list[Cid]:
-        """The published datasets that an order names itself, sorted; of what its other inputs were made is not said."""
-        cids = {item.cid for item in pieces_in(order.inputs)}
+    def named(self, order: Order, submission: Submission) -> list[Cid]:
+        """The published datasets that an order and its submission both name, sorted.
+
+        Of what its other inputs were made is not said, nor what its person never asked for.
+        """
+        cids = {item.cid for item in pieces_in(order.inputs)} & {item.cid for item in pieces_in(submission.inputs)}
         return sorted(cid for cid in cids if self._index.by_subject("dataset", str(cid)) is not None)
+
+    async def is_of_workflow(self, message: Place) -> bool:
+        """Whether the workflow that the person signed for has the order's step, with its block and its shard."""
+        order = message.order
+        if Cid.of(message.workflow.encode()) != message.submission.workflow:
+            return False
+        try:
+            step = (await self._documents.workflow(message.workflow)).step(order.step)
+        except BadInput:
+            return False
+        return step is not None and step.run == order.block and (bool(step.scatter) or order.shard == 0)
+
+    def published(self) -> list[Cid]:
+        """The datasets that this site publishes."""
+        fields = (entry.fields for entry in self._index.site(self._site).entries("dataset"))
+        return [each.cid for each in fields if isinstance(each, DatasetFields) and not each.withdrawn]
 
     def purpose(self, project: ProjectRef) -> str | None:
         """What a project is for; none if it is not known here."""

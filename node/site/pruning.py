@@ -106,7 +106,7 @@ class Carried:
         match fields:
             case HaltFields():
                 return True
-            case AccessFields(project=project) if fields.judged:
+            case AccessFields(project=project):
                 if self._is_open(project):
                     self._intents.add(place)
                 return place in self._intents

@@ -93,8 +93,10 @@ class Shelf:
         halts = self._book.halts
         if halts.closed_to(asker):
             raise NotFound("nothing is handed out")
-        project = self._holdings.for_site(root, asker, halts.projects())
-        if not self._judge.fetch(root, asker, self._holdings.owners(root), project).allowed:
+        held = self._holdings.for_site(root, asker, halts.projects())
+        allowed = (each for each in held if self._judge.fetch(root, asker, each.owners, each.project).allowed)
+        given = next(allowed, None)
+        if given is None:
             raise NotFound("there is nothing of that name here that you may see")
         names = self._reachable.get(root)
         if names is None or cid not in names:
@@ -103,7 +105,7 @@ class Shelf:
                 self._reachable.popitem(last=False)
         if cid not in names:
             raise NotFound("not below that root")
-        await self._record(root, asker, signed, project, begins=cid == root)
+        await self._record(root, asker, signed, given.project, begins=cid == root)
         return await self._blobs.node(cid)
 
     async def _record(

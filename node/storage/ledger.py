@@ -201,7 +201,7 @@ class DiskLedger:
 
     def _remember(self, index: int, body: Body, fields: AccountFields) -> None:
         match fields:
-            case AccessFields() if fields.judged:
+            case AccessFields():
                 denied = not fields.decision.allowed
                 values = (bytes(fields.order), _key(fields.instance), index, denied)
                 self._trace(fields.project, fields.copies, datasets_of(fields.chain))

@@ -141,7 +141,8 @@ def test_a_researcher_shares_a_held_output_as_a_block(tmp_path: Path) -> None:
         assert len(told) == 1
         fields = BlockFields(cid=own, name="b", label=label, description="", outputs={})
         await SiteService(site).write_entry(body(there, "block", fields, there.mara))
-        assert site.holdings.for_site(own, there.mallory.root.did) is None, "it is published, for no project"
+        (held_for,) = site.holdings.for_site(own, there.mallory.root.did)
+        assert held_for.project is None, "it is published, for no project"
 
     at_a_hospital(tmp_path, test)
 

@@ -55,6 +55,7 @@ from workflow.account import (
     HaltFields,
     HeadsFields,
     Link,
+    RefusalFields,
     ResultFields,
     Side,
 )
@@ -132,6 +133,25 @@ def intent(
         chain=link(at),
         granted=dict(granted or {}),
     )
+
+
+def refused(**changes: object) -> RefusalFields:
+    """An order of the other member's person that its own node brought."""
+    whole = RefusalFields(
+        order=Cid.of(b"order"),
+        site=OTHER.did,
+        bus=OTHER_NODE.did,
+        person=OTHER.did,
+        home=OTHER.did,
+        project=ProjectRef(site=OTHER.did, name="pooling"),
+        purpose=None,
+        instance=None,
+        block=None,
+        reason="its time is over",
+        submission=encode(asked()),
+        chain={OTHER.did: Link(before=None, count=1)},
+    )
+    return structs.replace(whole, **changes)
 
 
 def result(at: int | None, of: int, order: bytes = b"order") -> ResultFields:
@@ -307,6 +327,8 @@ WRONG: dict[str, Callable[[], list[tuple[str, AccountFields]]]] = {
     ],
     "leaf 1: its heads": lambda: [("intent", intent()), ("heads", heads(1, (str(DATA), 0, 1)))],
     "leaf 0: a signature": lambda: [("intent", intent(by=OTHER_NODE))],
+    "leaf 0: it is accounted to data that": lambda: [("refusal", refused(chain=link(None)))],
+    "leaf 0: it says that a node brought": lambda: [("refusal", refused(bus=PrivateKey(b"\x07" * 32).did))],
     "leaf 1: .*kind": lambda: [("intent", intent()), ("x-odd", intent(0))],
 }
 
@@ -320,6 +342,11 @@ def test_a_log_that_its_own_node_wrote_wrongly_is_named(
     code, _, error = verify(site, capsys)
     assert code == 5
     assert re.search(f"logs/audit/bodies.db: {match}", error), error
+
+
+def test_a_refusal_is_in_order_as_its_node_wrote_it(site: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    account(site, [("refusal", refused())])
+    assert verify(site, capsys)[0] == 0
 
 
 def test_a_time_that_falls_is_named(site: Folder, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,8 +26,10 @@ from workflow.account import (
     HaltFields,
     HeadsFields,
     ReadFields,
+    RefusalFields,
     ReleaseFields,
     Side,
+    UnwrittenFields,
 )
 
 # --- what is asked and said -------------------------------------------------------------------------------------------
@@ -47,6 +49,9 @@ SUBMISSION = signed(
 ORDER = signed(
     structs.replace(computed.ORDER, submission=cid_of(SUBMISSION), not_after=T0 + 3 * HOUR), KEYS["institute-node"]
 )
+LATE = signed(structs.replace(ORDER, attempt=2), KEYS["institute-node"])
+"""Tomas' order once more, when its time was over."""
+
 REFUSED = dataclasses.replace(
     computed.COMPUTE,
     asker=PersonAsker(DID["tomas"], DID["institute-root"], frozenset({"researcher"})),
@@ -182,6 +187,37 @@ AUDIT_LATER = [
             "destroy",
             DestroyFields(project=PROJECT, values=1, nodes=1, bytes=len(computed.RESULT), chain=chain(dataset=(11, 8))),
             T2 + HOUR,
+            "anna-node-2",
+        ),
+    ),
+    (
+        "refusal-entry",
+        account(
+            "refusal",
+            RefusalFields(
+                order=cid_of(LATE),
+                site=DID["institute-root"],
+                bus=LATE.bus,
+                person=DID["tomas"],
+                home=DID["institute-root"],
+                project=PROJECT,
+                purpose=PURPOSE,
+                instance=LATE.instance,
+                block=LATE.block,
+                reason="the order's time is over; submit again with a later deadline",
+                submission=encode(SUBMISSION),
+                chain=chain(dataset=(12, 9), tomas=(7, 2)),
+            ),
+            T2 + 2 * HOUR,
+            "anna-node-2",
+        ),
+    ),
+    (
+        "unwritten",
+        account(
+            "unwritten",
+            UnwrittenFields(site=DID["institute-root"], chain=chain(dataset=(13, 10), institute_root=(None, 1))),
+            T2 + 2 * HOUR,
             "anna-node-2",
         ),
     ),

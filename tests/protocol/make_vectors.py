@@ -102,7 +102,7 @@ def logs() -> dict[str, Told]:
         "anna-catalog": CATALOG_LOG.told(8, "anna-node", both, first, 4),
         "anna-catalog-later": CATALOG_LOG.told(19, "anna-node-2", ("institute", "trust"), last, 8),
         "anna-audit": AUDIT_LOG.told(6, "anna-node", both, T0 // 1000 + 21, 2),
-        "anna-audit-later": AUDIT_LOG.told(13, "anna-node-2", ("institute", "trust"), last, 6),
+        "anna-audit-later": AUDIT_LOG.told(15, "anna-node-2", ("institute", "trust"), last, 6),
         "institute-catalog": INSTITUTE_LOG.told(6, "institute-node", ("anna", "nordstad"), first, 3),
         "institute-audit": INSTITUTE_AUDIT.told(5, "institute-node", (), first, 2),
         "nordstad-catalog-reopened": forked.REOPENED.told(4, "nordstad-node", ("anna", "institute"), T1 // 1000 + 3, 2),
@@ -160,7 +160,7 @@ def _asked_note() -> str:
 def multiproofs() -> dict[str, Told]:
     """One proof for all leaves of a log, for some, and for one."""
     return {
-        "all": AUDIT_LOG.told_many(range(13), 13),
+        "all": AUDIT_LOG.told_many(range(15), 15),
         "some": CATALOG_LOG.told_many([0, 3, 4, 11, 18], 19),
         "one": CATALOG_LOG.told_many([4], 8),
     }

@@ -464,8 +464,8 @@ class Node:
         halts = self.book.halts
         if halts.closed_to(asker):
             raise NotFound("nothing is handed out")
-        project = self.holdings.for_site(root, asker, halts.projects())
-        if not self.judge.fetch(root, asker, self.holdings.owners(root), project).allowed:
+        held = self.holdings.for_site(root, asker, halts.projects())
+        if not any(self.judge.fetch(root, asker, each.owners, each.project).allowed for each in held):
             raise NotFound("not by this site's policy")
 
         def fields(chain: Chain, _index: int) -> FetchFields:

@@ -158,7 +158,7 @@ class Watch:
             if fields.order in account.intents:
                 raise Violation(Invariant.ONCE, f"{site.name} begins the same order for {fields.instance} again")
             account.intents[fields.order] = fields
-        elif isinstance(fields, AccessFields) and fields.judged:
+        elif isinstance(fields, AccessFields):
             account.denials.add(fields.order)
         elif isinstance(fields, ReleaseFields):
             self._check_release(site, account, fields)
@@ -303,7 +303,7 @@ class Watch:
 
     def _lose(self, site: Site, account: Account, kind: str, fields: AccountFields, held: Collection[Instance]) -> None:
         """A row of an audit log is lost: what nobody holds a receipt of may be done anew, and what failed as well."""
-        if isinstance(fields, AccessFields) and kind == "decision" and fields.judged:
+        if isinstance(fields, AccessFields) and kind == "decision":
             self._final.pop(fields.order, None)
         elif isinstance(fields, ResultFields):
             account.lost[fields.order] = fields
@@ -471,7 +471,7 @@ class Watch:
 def _keep(account: Account, kind: str, fields: AccountFields) -> None:
     if isinstance(fields, AccessFields) and kind == "intent":
         account.intents[fields.order] = fields
-    elif isinstance(fields, AccessFields) and fields.judged:
+    elif isinstance(fields, AccessFields):
         account.denials.add(fields.order)
     elif isinstance(fields, ResultFields):
         account.results[fields.order] = fields

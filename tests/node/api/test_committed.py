@@ -9,11 +9,13 @@ from catalog.body import Body, fields_of, read_body, write_body
 from catalog.dagcbor import encode
 from catalog.error import VerificationFailed
 from catalog.key import signed
+from catalog.project import ProjectRef
 from node.api.committed import check_committed
-from tests.protocol import answered, published, recorded
+from tests.protocol import answered, computed, published, recorded
 from tests.protocol.people import DID, KEYS, T0
-from workflow.account import ACCOUNTS, AccountFields
+from workflow.account import ACCOUNTS, AccountFields, Link
 
+FIRST = Link(before=None, count=1)
 ROWS = dict([*recorded.AUDIT, *answered.AUDIT_LATER, *answered.INSTITUTE])
 
 
@@ -43,6 +45,20 @@ LIES = {
     "another person asked": ("intent", {"person": DID["tomas"]}),
     "for another home": ("intent", {"home": DID["anna-root"]}),
     "outside the person's chain": ("intent", {"chain": {}}),
+    "another person was refused": ("refusal-entry", {"person": DID["mara"]}),
+    "refused for another home": ("refusal-entry", {"home": DID["anna-root"]}),
+    "refused for another project": ("refusal-entry", {"project": ProjectRef(site=DID["anna-root"], name="breast")}),
+    "refused outside the person's chain": ("refusal-entry", {"chain": {}}),
+    "refused data that nobody asked for": (
+        "refusal-entry",
+        {"chain": {DID["tomas"]: FIRST, str(published.BLOCK): FIRST}},
+    ),
+    "refused in another's chain": ("refusal-entry", {"chain": {DID["tomas"]: FIRST, DID["mara"]: FIRST}}),
+    "refused a step of another submission": ("refusal-entry", {"instance": computed.ORDER.instance}),
+    "refused a step without its block": ("refusal-entry", {"block": None}),
+    "refused a block without its step": ("refusal-entry", {"instance": None}),
+    "brought by a node of another site": ("refusal-entry", {"bus": DID["anna-node"]}),
+    "brought by a site that was not named": ("refusal-entry", {"site": DID["anna-root"], "bus": DID["anna-node"]}),
     "a question of nobody's": ("read", {"question": encode(structs.replace(answered.WHO, at=T0))}),
     "another read": ("read", {"person": DID["mara"]}),
     "a fetch that nobody signed": ("fetch", {"request": None}),

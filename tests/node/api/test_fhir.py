@@ -24,7 +24,8 @@ from node.api.view import AuditRow
 from tests.node.api.rows import BLOCK, GRANTS, TRIAL, VALUE, access, asked, release, shown, write
 from tests.node.site.house import ANNA, BRUNO, CLARA, NODES, RESEARCHER, STEWARDS, House, dataset, play
 from tests.node.site.test_auditdesk import DATA, MEMBERS, STEWARD, desk, fetched, pages, read_by, who
-from workflow.account import AccountFields, DestroyFields, EntryFields, FetchFields, Side
+from workflow.account import AccountFields, DestroyFields, EntryFields, FetchFields, RefusalFields, Side
+from workflow.argument import Argument, Data
 
 event = pytest.importorskip("fhir.resources.R4B.auditevent")
 
@@ -198,6 +199,35 @@ def test_what_was_allowed_or_denied_is_an_authorization_decision(
     assert [code(each) for each in made["purposeOfEvent"][0]["coding"]] == [
         "http://purl.obolibrary.org/obo/duo.owl#DUO:0000006"
     ]
+
+
+def test_what_was_refused_before_is_one_too_and_names_the_node_that_brought_it(tmp_path: Path) -> None:
+    """Lost: an event about a person does not say who sent what it is about, where that was not their home."""
+    whole = access(*GRANTS)
+    buses = (NODES[CLARA.did].did, NODES[BRUNO.did].did)
+    inputs: dict[str, Argument] = {"data": Data(site=ANNA.did, cid=DATA, name="births")}
+    two = signed(structs.replace(asked(*GRANTS), buses=buses, inputs=inputs, sig=UNSIGNED), RESEARCHER)
+    fields = RefusalFields(
+        order=whole.order,
+        site=BRUNO.did,
+        bus=NODES[BRUNO.did].did,
+        person=whole.person,
+        home=whole.home,
+        project=whole.project,
+        purpose=whole.purpose,
+        instance=None,
+        block=None,
+        reason="its time is over",
+        submission=encode(two),
+        chain={},
+    )
+    made = exported(tmp_path, "refusal", fields, RESEARCHER.did)
+    consents = {(CONSENT, "", f"urn:comity:grant#{grant}") for grant in GRANTS}
+    brought = (DECIDING - {(APPLICATION, NODES[CLARA.did].did, False)}) | {(APPLICATION, NODES[BRUNO.did].did, False)}
+    assert pattern(made) == Pattern(
+        f"{DCM}#110113", f"{AUTHZ}#AuthZ-Consent", "E", "8", brought, {*consents, *ABOUT, *PROJECT}
+    )
+    assert made["outcomeDesc"] == "denied: its time is over (brought by Bruno)"
 
 
 def test_a_decision_without_a_grant_is_one_by_roles(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from workflow.account import (
     FetchFields,
     HaltFields,
     Side,
+    UnwrittenFields,
 )
 from workflow.order import Instance
 
@@ -67,6 +68,11 @@ SAID: list[tuple[str, AccountFields, str]] = [
         "erase",
         EraseFields(site=BRUNO.did, withdraw=7, places=1, chain={}),
         "erased: 1 body that entry 7 of the catalog of Bruno took back",
+    ),
+    (
+        "unwritten",
+        UnwrittenFields(site=BRUNO.did, chain={}),
+        "more orders that Bruno brought were refused from here on than are written down",
     ),
     ("halt", halt(), "halted: everything; a doubt"),
     ("halt", halt(project=TRIAL), "halted: the project «trial»; a doubt"),

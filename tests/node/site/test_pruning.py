@@ -49,13 +49,13 @@ from privacy.label import resident
 from tests.node.site.house import BRUNO, NODES, NOW, RESEARCHER, STEWARDS, Clock, Recent
 from tests.node.site.test_auditdesk import pages, who
 from workflow.account import (
-    NOT_ASKED,
     AccessFields,
     Chain,
     EntryFields,
     FetchFields,
     HaltFields,
     Kept,
+    RefusalFields,
     ReleaseFields,
     ResultFields,
     Side,
@@ -154,13 +154,25 @@ class Anna:
 
     def refused(self, ref: ProjectRef) -> None:
         """An order for a project that was refused before policy was asked."""
-        decision = structs.replace(DECISION, allowed=False, rules=(), reason="no such project", policy=NOT_ASKED)
-        fields = structs.replace(access(ref, DATA), purpose=None, decision=decision, shown=decision)
+        begun = access(ref, DATA)
 
-        def linked(chain: Chain, _index: int) -> AccessFields:
-            return structs.replace(fields, chain=chain)
+        def linked(chain: Chain, _index: int) -> RefusalFields:
+            return RefusalFields(
+                order=begun.order,
+                site=begun.home,
+                bus=BRUNO.did,
+                person=begun.person,
+                home=begun.home,
+                project=ref,
+                purpose=None,
+                instance=None,
+                block=None,
+                reason="no such project",
+                submission=begun.submission,
+                chain=chain,
+            )
 
-        self.write(Line("decision", [DATA], linked, (RESEARCHER.did,)))
+        self.write(Line("refusal", [DATA], linked, (RESEARCHER.did,)))
 
     def step(self, ref: ProjectRef, data: Cid = DATA, at: int = NOW) -> Cid:
         """A step that ran for a project; the order."""

@@ -1,6 +1,6 @@
 """What the bulk server hands out, and to whom: forbidden and unknown alike, and no byte before it is written down."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from node.site.replicas import Replicas
 from node.site.shelf import Shelf
 from node.storage.disk import DiskBlobs
 from privacy.decision import Action
-from privacy.label import shared
+from privacy.label import OPEN, shared
 from privacy.starters import HOSPITAL
 from tests.node.site.house import ANNA, BRUNO, CLARA, NODES, STRANGER, House, Recent, dataset, play
 from workflow.account import FetchFields
@@ -114,6 +114,54 @@ def test_a_reader_whom_policy_does_not_let_fetch_gets_what_nobody_gets(tmp_path:
         if text[-6:] != "forbid":
             assert told <= {str(await refusal(at, BRUNO_NODE, f"/blob/{unknown}/{unknown}"))}
         assert len(await house.audited()) == len(let)
+
+    play(tmp_path, story)
+
+
+FOR_TRIAL = '@id("a") permit (principal, action == Action::"fetch", resource) when { context.project == "trial" };'
+
+
+@pytest.mark.parametrize("order", [("trial", "other"), ("other", "trial")])
+def test_what_is_held_for_two_projects_is_given_if_policy_lets_it_for_one(tmp_path: Path, order: Sequence[str]) -> None:
+    """Lost: whether an honest reader gets a result hangs on for which of two projects it was first made."""
+
+    async def story(house: House) -> None:
+        cid = await house.blobs.add(b"pooled")
+        house.entry(ANNA, "policy", PolicyFields(text=FOR_TRIAL))
+        for name in order:
+            house.holdings.hold(cid, OPEN, [], ProjectRef(site=ANNA.did, name=name))
+        assert await ask(shelf(house), BRUNO_NODE, f"/blob/{cid}/{cid}") == b"pooled"
+        (fields,) = [fields_of(each, FetchFields) for each in await house.audited()]
+        assert fields.project == ProjectRef(site=ANNA.did, name="trial"), "it is given for the project that lets it"
+        house.holdings.end(ProjectRef(site=ANNA.did, name="trial"))
+        assert isinstance(await refusal(shelf(house), BRUNO_NODE, f"/blob/{cid}/{cid}"), NotFound)
+
+    play(tmp_path, story)
+
+
+class Away:
+    """One site was not heard for too long."""
+
+    def __init__(self, site: str) -> None:
+        self._site = site
+
+    def refusal(self, action: Action, sites: Iterable[str]) -> str:
+        return f"{action} needs newer word of it" if self._site in sites else ""
+
+
+@pytest.mark.parametrize("absent", [CLARA.did, ANNA.did])
+def test_only_owners_under_whose_label_bytes_are_given_must_have_been_heard(tmp_path: Path, absent: str) -> None:
+    """Lost: a result does not arrive since the owner of something else, whose bytes are the same, is away."""
+
+    async def story(house: House) -> None:
+        cid = await house.blobs.add(b"0 rows")
+        house.entry(ANNA, "policy", PolicyFields(text=READERS))
+        for owner, name in ((CLARA, "other"), (ANNA, "trial")):
+            label = shared(owner.did, [BRUNO.did, ANNA.did])
+            house.holdings.hold(cid, label, [], ProjectRef(site=ANNA.did, name=name))
+        assert await ask(shelf(house, Away(absent)), BRUNO_NODE, f"/blob/{cid}/{cid}") == b"0 rows"
+        (fields,) = [fields_of(each, FetchFields) for each in await house.audited()]
+        assert fields.project == ProjectRef(site=ANNA.did, name="trial" if absent == CLARA.did else "other")
 
     play(tmp_path, story)
 
