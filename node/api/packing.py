@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from catalog.error import BadInput, NotFound
+from catalog.error import BadInput, Damaged, NotFound
+from node.regular import read_regular
 
 TOOL: Final = "tool.cwl"
 MAX_FILES: Final = 1000
@@ -73,16 +73,14 @@ def _tool(path: Path) -> dict[str, bytes]:
 
 def _regular(path: Path) -> bytes:
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        return read_regular(path, MAX_BYTES)
     except OSError as error:
-        raise BadInput(f"{path} cannot be packed into a block ({error.strerror}); links are not followed") from error
-    with os.fdopen(file, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise BadInput(f"{path} is no regular file; a block holds files alone")
-        data = stream.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise BadInput(f"{path} is too large for a block: its files may have {MAX_BYTES:,} bytes together")
-    return data
+        raise BadInput(f"{path} cannot be packed into a block ({error.strerror})") from error
+    except Damaged as error:
+        raise BadInput(
+            f"{path} cannot be packed into a block, which holds files alone, links not followed, of {MAX_BYTES:,} bytes"
+            " together"
+        ) from error
 
 
 def _bound(files: Mapping[str, bytes]) -> None:
