@@ -111,10 +111,10 @@ def verify_site(directory: Path, root: str | None = None) -> SiteReport:
         VerificationFailed: no node key is enrolled by the root key, so that nothing can be checked.
     """
     folder = Folder(directory)
-    site = root or read_config(folder).root
-    public_bytes(site)
     if not folder.catalog.is_dir():
         raise NotFound(f"there is no log in {folder.catalog}; give the folder of a site, or a copy of one")
+    site = root or read_config(folder).root
+    public_bytes(site)
     epochs = read_epochs(folder.state)
     known = charters(epochs) if epochs else {}
     replicas = {root: path for root, path in _replicas(folder.replicas) if root != site}

@@ -634,3 +634,11 @@ def test_a_site_is_made_with_its_stewards_key_or_not_at_all(
     told = capsys.readouterr()
     assert secret not in told.out + told.err
     assert told.err.count("error: ") == 3
+
+
+def test_a_folder_that_is_no_site_s_is_told_to_whoever_checks_and_not_to_whoever_runs_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: an auditor is told to make a site."""
+    code, _, error = verify(Folder(tmp_path), capsys)
+    assert (code, "give the folder of a site, or a copy of one" in error) == (1, True)
