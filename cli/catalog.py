@@ -31,14 +31,14 @@ def group() -> None:
 
 @group.command()
 @click.argument("words", nargs=-1)
-@click.option("--kind", multiple=True, help="dataset, block or project.")
+@click.option("--kind", type=click.Choice(("dataset", "block", "project")), multiple=True, help="What it is.")
 @click.option("--of", "sites", multiple=True, help="A member that publishes it, by name or root key.")
 @click.option(
     "--purpose",
     multiple=True,
     help="A DUO term that it names itself, such as DUO:0000006; wider terms are not looked for.",
 )
-@click.option("--level", multiple=True, help="How it is shared: open, shared or resident.")
+@click.option("--level", type=click.Choice(("open", "shared", "resident")), multiple=True, help="How it is shared.")
 @click.option("--format", "formats", multiple=True, help="Its media type, such as text/csv.")
 @click.option("--duo", multiple=True, help="Any DUO term that it carries, conditions of use among them.")
 @click.option("--size", multiple=True, help="A range of sizes as the counts name them, such as «under 1 MB».")

@@ -11,7 +11,7 @@ from cli.output import confirmed, pairs, say, show, table
 from cli.session import Session, Verbs, pass_session
 
 if TYPE_CHECKING:
-    from node.api.approving import Registered
+    from node.api.approving import Part, Registered
     from node.api.client import Node
 
 
@@ -46,10 +46,10 @@ def new(
         index = node.new_project(
             name, people, purpose, datasets, until=until, members=members, undertakings=undertakings
         )
-        asked = [each.site_name for each in node.registered(f"{name}@{node.status().name}").parts[1:]]
+        asked = [each.site_name for each in _asked(node.registered(f"{name}@{node.status().name}"))]
 
     def tell() -> None:
-        say(f"The project «{name}» begins (entry {index}).")
+        say(f"The project «{name}» stands as you wrote it (entry {index}).")
         if asked:
             say(f"next: a steward at {', '.join(asked)} runs «comity project approve '{name}'»")
 
@@ -159,8 +159,15 @@ def register(session: Session) -> None:
     show(session, found, tell)
 
 
+def _asked(found: Registered) -> list[Part]:
+    """The sites whose approval the project needs."""
+    from node.api.approving import LEFT
+
+    return [each for each in found.parts[1:] if each.approval != LEFT]
+
+
 def _approvals(found: Registered) -> str:
-    asked = found.parts[1:]
+    asked = _asked(found)
     given = [each for each in asked if each.approval == "approved"]
     return f"{len(given)} of {len(asked)}" if asked else "–"
 

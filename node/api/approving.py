@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from msgspec import structs
 
@@ -32,6 +33,12 @@ class Registered:
     project: Listing[ProjectFields]
     state: str
     parts: tuple[Part, ...]
+
+
+LEFT: Final = "left the consortium"
+"""Said for the approval of a former member, which is asked for nothing any more."""
+
+RUNS: Final = "runs it"
 
 
 class Approver(Publisher):
@@ -84,7 +91,8 @@ class Approver(Publisher):
         certificates = self.listed("certificate", CertificateFields)
         time = now()
         return tuple(
-            _registered(each, names, approvals, certificates, time) for each in self.listed("project", ProjectFields)
+            _registered(each, names, set(left), approvals, certificates, time)
+            for each in self.listed("project", ProjectFields)
         )
 
     def registered(self, name: str) -> Registered:
@@ -109,20 +117,21 @@ def _ref(project: Listing[ProjectFields]) -> ProjectRef:
 def _registered(
     project: Listing[ProjectFields],
     names: dict[str, str],
+    left: set[str],
     approvals: tuple[Listing[ApproveFields], ...],
     certificates: tuple[Listing[CertificateFields], ...],
     time: int,
 ) -> Registered:
-    ref = _ref(project)
+    ref, fields = _ref(project), project.fields
     approved = {each.site: each.fields for each in approvals if each.fields.project == ref}
     certified = {each.site: each for each in certificates if each.fields.project == ref}
-    sites = [project.site, *sorted({*project.fields.members, *approved, *certified} - {project.site})]
-    over = project.fields.over(time)
+    sites = [project.site, *sorted({*fields.members, *approved, *certified} - {project.site})]
+    over = fields.over(time)
     parts = tuple(
         Part(
             site=site,
             site_name=names.get(site, ""),
-            approval="runs it" if site == project.site else _approval(approved.get(site), project.fields),
+            approval=LEFT if site in left else RUNS if site == project.site else _approval(approved.get(site), fields),
             certificate=certified[site].fields if over and site in certified else None,
             certified=certified[site].at if over and site in certified else None,
         )

@@ -17,7 +17,7 @@ from catalog.grant import Action, Grant, GrantFields
 from catalog.key import UNSIGNED, signed
 from catalog.label import Reader
 from catalog.member import KeyFields
-from catalog.project import ProjectRef
+from catalog.project import ProjectFields, ProjectRef
 from catalog.revoke import RevokeFields, subject_of
 from node.api.publish import Publisher, end_of, now, readable
 from node.api.quantity import Moment
@@ -34,9 +34,14 @@ LEAST_LETTERS = 8
 
 
 class State(StrEnum):
-    """How a grant stands, as far as this site sees; ``stale`` if too little is known of those who gave it."""
+    """How a grant stands, as far as this site sees.
+
+    ``stale`` if too little is known of those who gave it; ``idle`` if it holds and nobody can use it, for want of its
+    project or its site.
+    """
 
     VALID = "valid"
+    IDLE = "idle"
     EXPIRED = "expired"
     REVOKED = "revoked"
     STALE = "stale"
@@ -161,7 +166,12 @@ class Granter(Publisher):
         ledger = _Listed(self.grants(), self.listed("revoke", RevokeFields))
         consortium, time = self._consortium(), now()
         members = {each.site: each for each in self.members() if not each.here}
-        return tuple(_standing(each, ledger, members, consortium, time) for each in ledger.grants)
+        projects = {(each.site, each.subject): each.fields for each in self.listed("project", ProjectFields)}
+        return tuple(
+            _standing(each, ledger, members, consortium, time, projects.get((ref.site, ref.name)))
+            for each in ledger.grants
+            for ref in (each.fields.grant.project,)
+        )
 
     def standing(self, grant: Cid | str) -> Standing:
         """A grant by its CID or the last eight or more characters of it.
@@ -319,7 +329,12 @@ class _Listed:
 
 
 def _standing(
-    each: Listing[GrantFields], ledger: _Listed, members: Mapping[str, MemberView], consortium: Cid, time: int
+    each: Listing[GrantFields],
+    ledger: _Listed,
+    members: Mapping[str, MemberView],
+    consortium: Cid,
+    time: int,
+    project: ProjectFields | None,
 ) -> Standing:
     cid, grant = each.fields.cid, each.fields.grant
     state, reason = State.VALID, ""
@@ -334,7 +349,22 @@ def _standing(
         state, reason = State.REVOKED, revoked or "no reason was given"
     elif state is not State.INVALID and time > grant.not_after:
         state, reason = State.EXPIRED, "its time is over"
+    elif state is not State.INVALID and (idle := _idle(each, project, time)):
+        state, reason = State.IDLE, idle
     return Standing(cid, grant, each.site, each.site_name, each.index, state, reason)
+
+
+def _idle(each: Listing[GrantFields], project: ProjectFields | None, time: int) -> str:
+    """Why nobody can use a grant that holds; empty if its subject can, or if the project is not for this person."""
+    if each.left:
+        return "its site left the consortium"
+    if project is None:
+        return ""
+    if project.over(time):
+        return f"the project «{project.name}» has ended"
+    if each.fields.grant.subject not in project.people:
+        return f"its person is not in the project «{project.name}»; a steward of the project's site can add them"
+    return ""
 
 
 def _overdue(sites: Iterable[MemberView]) -> str:

@@ -59,6 +59,7 @@ class MemorySite:
         self.fault: Exception | None = None
         self.after_rows: Exception | None = None
         self.quorum = 0
+        self.former: tuple[schema.FormerView, ...] = ()
         self.witnesses: frozenset[str] = frozenset()
         self.answers = self._answers
         self.added = b""
@@ -106,6 +107,7 @@ class MemorySite:
             runner="sandbox",
             runner_fault="",
             recovered=(),
+            former=self.former,
         )
 
     def _member(self, name: str, site: str, node: str) -> schema.MemberView:

@@ -18,9 +18,11 @@ from catalog.member import KeyFields, Role
 from catalog.project import ProjectFields, ProjectRef
 from catalog.withdraw import WithdrawFields
 from node.api import forgetting
+from node.api.approving import LEFT
 from node.api.client import Node
 from node.api.operation import Operation
 from node.api.publish import now
+from node.api.schema import FormerView
 from node.keyfile import Identity
 from node.site.views import entry_view
 from privacy.purpose import HMB
@@ -153,6 +155,13 @@ def test_one_s_own_project_needs_no_approval_and_another_s_is_not_ended(
         anna.approve_project("ours")
     with pytest.raises(Denied, match="alone can end it"):
         anna.end_project("trial")
+
+
+def test_a_site_that_left_is_asked_for_no_approval(anna: Node, site: MemorySite, researcher: Identity) -> None:
+    """Lost: a project whose member left waits for ever for an approval, or counts one of nobody."""
+    anna.new_project("ours", [researcher.name], HMB, until="30d", members=["Away"])
+    site.former = (FormerView(name="Away", site=AWAY.did, epoch=1),)
+    assert [part.approval for part in anna.registered("ours").parts] == ["runs it", LEFT]
 
 
 def test_the_register_shows_the_end_and_who_certified_it(anna: Node, site: MemorySite, researcher: Identity) -> None:

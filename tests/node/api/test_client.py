@@ -19,6 +19,7 @@ from catalog.dagcbor import cid_of
 from catalog.error import BadInput, Conflict, Denied, NotFound, Unreachable, VerificationFailed
 from catalog.key import check
 from node.api.client import Node
+from node.api.granting import State
 from node.api.quantity import micros, moment, money
 from node.api.schema import AskWho, SiteRows
 from node.api.view import AuditRow, Run
@@ -161,6 +162,20 @@ def test_a_grant_names_a_person_a_project_and_this_sites_data(anna: Node, runnin
         anna.grant("Nobody", "pooling", ["Table"], until="7d")
     with pytest.raises(BadInput, match="no action"):
         anna.grant("Mara", "pooling", ["Table"], until="7d", actions=("sell",))
+
+
+def test_a_grant_that_nobody_can_use_says_why(anna: Node, steward: Identity) -> None:
+    project(anna)
+    cid = anna.grant("Mara", "pooling", ["Table"], until="7d").cid
+    assert anna.standing(cid).state is State.VALID
+    anna.new_project("pooling", [steward.name], HMB, ["Table"], until="30d")
+    assert (anna.standing(cid).state, anna.standing(cid).reason.partition(";")[0]) == (
+        State.IDLE,
+        "its person is not in the project «pooling»",
+    )
+    anna.new_project("pooling", ["Mara"], HMB, ["Table"], until="30d")
+    anna.end_project("pooling")
+    assert (anna.standing(cid).state, anna.standing(cid).reason) == (State.IDLE, "the project «pooling» has ended")
 
 
 def test_policy_and_offer_replace_the_ones_before(anna: Node, running: Running) -> None:
