@@ -44,8 +44,13 @@ class VerificationFailed(ComityError):
     exit_code = 5
 
 
-class Damaged(VerificationFailed):
-    """A file of this site is not what was written to it: nobody else's fault; the message names the file."""
+class Damaged(ComityError):
+    """A file of this site is not what was written to it; the message names the file.
+
+    It is no :class:`VerificationFailed`, so that nothing that takes a peer for a liar takes it for one.
+    """
+
+    exit_code = 5
 
 
 class Infeasible(ComityError):

@@ -191,12 +191,16 @@ class FetchFields(Value, frozen=True, kw_only=True):
 
 
 class ReadFields(Value, frozen=True, kw_only=True):
-    """The fields of a ``read``: ``person`` asked the audit log the signed ``question``, which ``rows`` rows answer."""
+    """The fields of a ``read``: ``person`` asked the audit log the signed ``question``, which ``rows`` rows answer.
+
+    ``reason`` says why none do where the person may not ask it; else it is empty.
+    """
 
     person: Did
     home: Did
     question: Request
     rows: Index
+    reason: Text
     chain: Chain
 
 

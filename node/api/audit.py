@@ -133,7 +133,7 @@ class Reading:
             raise VerificationFailed("its answer begins with other rows than the heads of its chains and the question")
         if heads.upto != opening.heads.index or opening.asked.index != heads.upto + 1:
             raise VerificationFailed("it wrote something down between the heads of its chains and the question")
-        if asked.question != encode(self._question):
+        if asked.question != encode(self._question) or asked.reason:
             raise VerificationFailed("it answers another question than was asked")
         self._asked_at = self._body(opening.heads, self._leaf(opening.heads)).at
         subject = self._question.subject

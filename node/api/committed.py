@@ -98,6 +98,8 @@ def _check_read(fields: ReadFields) -> None:
     check(who, who.person)
     if (who.person, who.site) != (fields.person, fields.home):
         raise VerificationFailed("another person signed the question than the row says")
+    if fields.reason and fields.rows:
+        raise VerificationFailed("it gave rows to a question that it refused")
     _check_in_chain(fields, fields.person)
 
 

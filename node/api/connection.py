@@ -14,7 +14,7 @@ import httpx
 from nacl.utils import random
 
 from catalog.dagcbor import Value, from_json, to_json
-from catalog.error import BadInput, ComityError, Damaged, Denied, Unreachable, VerificationFailed
+from catalog.error import BadInput, ComityError, Denied, Unreachable, VerificationFailed
 from catalog.httpsig import NONCE_BYTES, sign_request
 from catalog.key import Signer
 from node.api.operation import STATUS, WHO, Operation
@@ -25,9 +25,7 @@ A = TypeVar("A")
 
 CONNECT_SECONDS: Final = 5.0
 _LOOPBACK: Final = re.compile(r"localhost|::1|127(\.[0-9]{1,3}){3}")
-_ERRORS: Final[dict[str, type[ComityError]]] = {
-    kind.__name__: kind for kind in (*ComityError.__subclasses__(), Damaged)
-}
+_ERRORS: Final[dict[str, type[ComityError]]] = {kind.__name__: kind for kind in ComityError.__subclasses__()}
 
 
 class Connection:

@@ -37,6 +37,8 @@ def verdict(kind: str, fields: AccountFields, name: Name) -> Verdict:
         return decision.allowed, decision.rules, decision.reason
     if isinstance(fields, (RefusalFields, UnwrittenFields)):
         return _of_refusal(fields, name)
+    if isinstance(fields, ReadFields) and fields.reason:
+        return False, (), f"the question was refused: {fields.reason}"
     return None, (), _said(kind, fields, name)
 
 

@@ -14,7 +14,7 @@ from msgspec import structs
 
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
-from catalog.error import ComityError, Conflict, Damaged, Denied, Unreachable, VerificationFailed
+from catalog.error import ComityError, Conflict, Denied, Unreachable, VerificationFailed
 from catalog.key import Signer, signed
 from node.automator.book import AuditBook, Line
 from node.automator.decide import Judge, Verdict
@@ -258,8 +258,6 @@ class Automator:
             await self._waiting.expect(verified.order_cid)
         try:
             await self._book.write([*lines, result])
-        except Damaged:
-            raise
         except VerificationFailed:
             await self._fail(attempt, finished.usage, "the account of its outputs and their readers is too large")
             return self._book.attempt(verified.order_cid)

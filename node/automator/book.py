@@ -83,7 +83,7 @@ class AuditBook:
         """The kind and the body of the row at ``place``; no body once it was pruned, no kind beyond the log's end.
 
         Raises:
-            VerificationFailed: what is stored of it is damaged.
+            Damaged, VerificationFailed: what is stored of it is damaged.
         """
         if place >= self._log.size:
             return "", None

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
-from catalog.error import ComityError, Conflict, Damaged, Denied, Unreachable, VerificationFailed
+from catalog.error import ComityError, Conflict, Denied, Unreachable, VerificationFailed
 from catalog.index import Index
 from catalog.key import UNSIGNED, Signer, check, signed
 from catalog.label import Label
@@ -185,7 +185,7 @@ class Dispatcher:
                 question = message = structs.replace(message, order=order)
                 continue
             except ComityError as error:
-                lied = isinstance(error, VerificationFailed) and not isinstance(error, Damaged)
+                lied = isinstance(error, VerificationFailed)
                 return Reached(task, order, None, str(error), "denied" if lied else "failed")
             if receipt.final:
                 await self._note(submission, task, order, receipt)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from catalog.entry import Entry
-from catalog.error import VerificationFailed
+from catalog.error import Damaged
 from catalog.index import Index, SiteIndex
 from catalog.reading import Reading, read_leaves
 from node.log import Log
@@ -149,7 +149,7 @@ def _take(index: SiteIndex, left: deque[Reading], turns: Turns) -> list[Entry]:
 async def _read(log: Log, start: int, stop: int, read: Reads) -> list[Reading]:
     try:
         rows = await log.read(start, stop)
-    except VerificationFailed as error:
+    except Damaged as error:
         if stop - start == 1:
             return [Reading(start, "", fault=str(error))]
         # Something of it is damaged on our own disk: what is not is read all the same.

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from catalog.checkpoint import Checkpoint, open_checkpoint
-from catalog.error import BadInput, ComityError, Conflict, Damaged, Denied, NotFound, Unreachable, VerificationFailed
+from catalog.error import BadInput, ComityError, Conflict, Denied, NotFound, Unreachable, VerificationFailed
 from catalog.index import Index
 from catalog.origin import LogName
 from node.log import PeerLog
@@ -276,11 +276,8 @@ class Replicator:
         """Fetch from others the bodies that the owner, who is away, was not asked for."""
         replica = await self._replicas.of(site)
         if self._asked.get((site, site), 0) < replica.size and (others := self.holders.of(site, replica.size)):
-            try:
+            with suppress(*FAILURES):
                 await self._bodies(site, replica, others)
-            except FAILURES as error:
-                if isinstance(error, Damaged):
-                    raise
 
     async def _from_holder(self, holder: str, site: str, replica: PeerLog) -> None:
         origin, node = self._origin(site, LogName.CATALOG), self._members.nodes[site]
@@ -294,13 +291,7 @@ class Replicator:
         await self._witness.compare(site, replica)
 
     def _set_aside(self, holder: str, site: str, error: ComityError) -> None:
-        """Ask ``holder`` for the catalog of ``site`` no more for a while.
-
-        Raises:
-            Damaged: the failure, if it is this site's own.
-        """
-        if isinstance(error, Damaged):
-            raise error
+        """Ask ``holder`` for the catalog of ``site`` no more for a while."""
         names = self._members.names
         whose = "its own catalog" if holder == site else f"the catalog of {names.get(site, site)}"
         rounds = ASIDE_ROUNDS if isinstance(error, VerificationFailed) else AWAY_ROUNDS

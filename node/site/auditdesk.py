@@ -121,19 +121,19 @@ class AuditDesk:
         self._quota.take(who.person, BY_PERSON)
         if who.site != self._site:  # whoever looks after this log is not kept from it by others of their site
             self._quota.take(who.site, BY_SITE)
-        datasets = [who.dataset] if who.dataset is not None else []
-        people = [each for each in (who.person, who.about) if each is not None]
+        if refusal := self._refusal(person, who):
+            await self._book.write([_line(who, lambda _chain, _index: 0, refusal)])
+            raise Denied(refusal)
         made: list[HeadMap] = []
 
         def heads(chain: Chain, index: int) -> HeadsFields:
             made.append(self._book.ledger.heads())
             return HeadsFields(root=made[0].root, count=len(made[0].heads), upto=index, chain=chain)
 
-        def read(chain: Chain, index: int) -> ReadFields:
-            rows = index - 1 if who.subject is None else chain[who.subject].count - 1
-            return ReadFields(person=who.person, home=who.site, question=encode(who), rows=rows, chain=chain)
+        def rows(chain: Chain, index: int) -> int:
+            return index - 1 if who.subject is None else chain[who.subject].count - 1
 
-        upto = await self._book.write([Line("heads", (), heads), Line("read", datasets, read, people)])
+        upto = await self._book.write([Line("heads", (), heads), _line(who, rows)])
         asked = self._open[name] = _Asked(person, 0, upto)
         asked.start, asked.stop = await trio.to_thread.run_sync(self._span, who, asked, upto)
         while len(self._open) > MAX_OPEN:
@@ -196,22 +196,29 @@ class AuditDesk:
     # --- who may ask what --------------------------------------------------------------------------------------------
 
     def _check_asker(self, who: Who) -> Person:
-        """This site's stewards and auditors may ask all; an owner's about their data; others as policy says."""
+        """Whoever signed the question, a person of the member that it comes from, and just now."""
         check(who, who.person)
         if abs(self._clock.now() - who.at) > FRESH_MILLIS:
             raise VerificationFailed("the question is older than ten minutes, or the clocks of the two sites differ")
         if who.dataset is not None and who.about is not None:
             raise VerificationFailed("the question is about a dataset and a person at once; ask one after the other")
-        person = person_at(self._index, who.person, who.site)
+        return person_at(self._index, who.person, who.site)
+
+    def _refusal(self, person: Person, who: Who) -> str:
+        """Why a person may not ask this; empty if they may.
+
+        This site's stewards and auditors may ask all; an owner's about their data; others as policy says.
+        """
         if self._is_own(person):
-            return person
+            return ""
         if who.dataset is not None:
-            if not self._may_see(person, str(who.dataset)):
-                overdue = self._overdue(person, self._owner(str(who.dataset)))
-                raise Denied(overdue or "no rule here lets this person see who accessed that dataset; ask its steward")
-        elif not self._may_see(person, EVERYTHING) and not self._is_of_home(person, who.about):
-            raise Denied("no rule here lets this person read this site's audit log; ask a steward of this site")
-        return person
+            if self._may_see(person, str(who.dataset)):
+                return ""
+            overdue = self._overdue(person, self._owner(str(who.dataset)))
+            return overdue or "no rule here lets this person see who accessed that dataset; ask its steward"
+        if self._may_see(person, EVERYTHING) or self._is_of_home(person, who.about):
+            return ""
+        return "no rule here lets this person read this site's audit log; ask a steward of this site"
 
     def _is_own(self, person: Person) -> bool:
         return person.role in (Role.STEWARD, Role.AUDITOR) and person.site == self._site
@@ -268,6 +275,17 @@ class AuditDesk:
         if cosigned and open_checkpoint(cosigned, self._log.origin, *self._log.keys).size >= least:
             return cosigned
         return self._log.note
+
+
+def _line(who: Who, rows: Callable[[Chain, int], int], reason: str = "") -> Line:
+    """That a question was asked, and answered, or why not."""
+
+    def read(chain: Chain, index: int) -> ReadFields:
+        told = rows(chain, index)
+        return ReadFields(person=who.person, home=who.site, question=encode(who), rows=told, reason=reason, chain=chain)
+
+    datasets = [who.dataset] if who.dataset is not None else []
+    return Line("read", datasets, read, [each for each in (who.person, who.about) if each is not None])
 
 
 def _shown(index: int, stored: Stored) -> Row:

@@ -21,7 +21,7 @@ from msgspec import msgpack
 
 from catalog.cid import Cid
 from catalog.entry import Entry
-from catalog.error import BadInput, VerificationFailed
+from catalog.error import BadInput, Damaged
 from catalog.grant import Grant, GrantFields
 from catalog.index import Index
 from catalog.versions import HeldVersions, Versions
@@ -138,7 +138,7 @@ class Finding:
         """Run ``work`` in a thread; if the file turns out damaged, make it anew from the indexes and run it again."""
         try:
             return await trio.to_thread.run_sync(work)
-        except VerificationFailed as error:
+        except Damaged as error:
             told = f"{error}; it was made anew from the logs"
             log.warning("%s", told)
             self._said(told)
@@ -255,7 +255,7 @@ class Finding:
         self._know({} if nature < len(self._natures) and self._natures[nature] else self._store.natures())
         known = self._natures[nature]
         if known is None:
-            raise VerificationFailed(f"the search lacks the nature {nature} of its thing {number}")
+            raise Damaged(f"the search lacks the nature {nature} of its thing {number}")
         self._nature_of.extend([0] * (number + 1 - len(self._nature_of)))
         self._nature_of[number] = nature
         self._likenesses.add(number, (known.likeness,))

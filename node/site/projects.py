@@ -20,7 +20,7 @@ from catalog.certificate import NOT_COVERED, CertificateFields
 from catalog.cid import Cid
 from catalog.dataset import DatasetFields, Level
 from catalog.entry import Entry
-from catalog.error import ComityError, VerificationFailed
+from catalog.error import ComityError, Damaged, VerificationFailed
 from catalog.index import Index
 from catalog.key import Signer
 from catalog.project import ProjectFields, ProjectRef
@@ -105,7 +105,7 @@ class Projects:
         try:
             kind, row = await self._ending.book.row(certificate.audit)
             of = certificate.project if row is None else fields_of(row, DestroyFields).project
-        except VerificationFailed:
+        except (Damaged, VerificationFailed):
             return False
         return kind == "destroy" and of == certificate.project
 

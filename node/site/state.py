@@ -9,7 +9,7 @@ from typing import Final
 import trio
 
 from catalog.body import read_body
-from catalog.error import VerificationFailed
+from catalog.error import Damaged
 from catalog.index import Index
 from catalog.origin import LogName
 from node.automator.book import AuditBook
@@ -73,7 +73,7 @@ async def read_state(folder: Folder, clock: Clock) -> State:
     """Open what lies in a site's folder and rebuild everything that is a projection of its logs.
 
     Raises:
-        NotFound: no site there. VerificationFailed: a file is damaged, named. Conflict: another node holds it.
+        NotFound: no site there. Damaged: a file is damaged, named. Conflict: another node holds it.
     """
     config = read_config(folder)
     node = read_identity(folder.node_key)
@@ -180,12 +180,12 @@ async def _read_halts(book: AuditBook, root: str, audit: DiskLog, ledger: DiskLe
     """For what the site is halted, by the rows about the site itself.
 
     Raises:
-        VerificationFailed: one of them was erased, so that nobody knows what it halted; no tool here does that.
+        Damaged: one of them was erased, so that nobody knows what it halted; no tool here does that.
     """
     for row in ledger.rows(root, 0, audit.size, audit.size):
         stored = await audit.body(row)
         if stored is None:
-            raise VerificationFailed(
+            raise Damaged(
                 f"leaf {row} of the audit log, about a halt of this site, was erased in {audit.folder}; whether the"
                 " site is halted cannot be known: restore it from a backup"
             )

@@ -169,7 +169,7 @@ class _Leaves:
             [bundle] = bundles(index - index % WIDTH, min(index - index % WIDTH + WIDTH, self._size))
             try:
                 self._held = self._files.read_leaves(bundle)
-            except VerificationFailed:
+            except Damaged:
                 return None
         return self._held[index % WIDTH] if self._held and index not in self._suspect else None
 
@@ -218,7 +218,7 @@ def _check_published(folder: Path, last: str | None, blame: Blame) -> None:
         published: str | None = read_note(folder / COSIGNED)
     except FileNotFoundError:
         published = None
-    except VerificationFailed as error:
+    except Damaged as error:
         blame(COSIGNED, None, str(error))
         return
     if published != last:

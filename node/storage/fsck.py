@@ -148,7 +148,7 @@ def _check_checkpoint(folder: Path, origin: str, did: str, found: Findings) -> C
     except FileNotFoundError:
         if (folder / TILES).exists():
             found.fault(CHECKPOINT, None, "it is missing")
-    except VerificationFailed as error:
+    except (Damaged, VerificationFailed) as error:
         found.fault(CHECKPOINT, None, str(error))
     return Checkpoint(origin, 0, EMPTY_ROOT)
 

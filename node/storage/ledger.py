@@ -24,7 +24,7 @@ import trio
 from catalog.body import Body, fields_of, read_body
 from catalog.cid import Cid
 from catalog.dagcbor import decode, encode
-from catalog.error import ComityError, Conflict, Damaged, VerificationFailed
+from catalog.error import ComityError, Conflict, Damaged
 from catalog.headmap import Head, HeadMap, subject_hash
 from catalog.project import ProjectRef
 from node.automator.ledger import Attempt
@@ -127,7 +127,7 @@ class DiskLedger:
             ledger = cls(path, log, await trio.to_thread.run_sync(connect, path))
         except sqlite3.DatabaseError:
             return None
-        with suppress(VerificationFailed):
+        with suppress(Damaged):
             if await ledger._fits():
                 return ledger
         ledger._sql.close()

@@ -77,7 +77,7 @@ class DiskLog(StoredLog):
         Raises:
             NotFound: there is no log.
             Conflict: another process holds it.
-            VerificationFailed: a file is missing or damaged; the message names it.
+            Damaged: a file is missing or damaged; the message names it.
         """
         held = await trio.to_thread.run_sync(open_folder, folder, origin, key.did, False, earlier)
         return cls(held, epoch, key, random)

@@ -204,7 +204,7 @@ def _drop_beyond(held: LogFolder) -> str | None:
     size = held.state.checkpoint.size
     last = held.bodies.last_cosigned()
     if last is not None and Checkpoint.parse(parse_note(last).text).size > size:
-        raise VerificationFailed(
+        raise Damaged(
             f"{held.path / CHECKPOINT} is older than a checkpoint that members cosigned: it was restored alone;"
             " run «comity site restore» with the whole backup"
         )

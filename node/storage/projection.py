@@ -38,7 +38,7 @@ def remove(path: Path) -> None:
 
 
 def failure(path: Path, error: sqlite3.Error) -> ComityError:
-    """What an error of SQLite means: a disk that refuses, or a damaged file (``VerificationFailed``)."""
+    """What an error of SQLite means: a disk that refuses, or a damaged file (:class:`Damaged`)."""
     if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return ComityError(f"{path} could not be written ({error}); see whether the disk is full")
     return Damaged(f"{path} is damaged ({error})")

@@ -8,7 +8,7 @@ from typing import Final
 
 from catalog.checkpoint import Checkpoint, sign_checkpoint
 from catalog.dagcbor import decode, encode
-from catalog.error import ComityError, Conflict, VerificationFailed
+from catalog.error import ComityError, Conflict, Damaged, VerificationFailed
 from catalog.key import Signer
 from catalog.merkle import root_of
 from catalog.origin import LogName, log_of, number_of, origin_of
@@ -28,7 +28,7 @@ def read_reopenings(folder: Path) -> tuple[Reopening, ...]:
     """The reopenings of the log in ``folder``, the oldest first; not verified.
 
     Raises:
-        VerificationFailed: the file is damaged.
+        Damaged: the file is damaged.
     """
     try:
         data = read_regular(folder / FILE, _MAX)
@@ -37,21 +37,19 @@ def read_reopenings(folder: Path) -> tuple[Reopening, ...]:
     try:
         return decode(Reopenings, data, _MAX).chain
     except VerificationFailed as error:
-        raise VerificationFailed(f"{folder / FILE} is damaged ({error}); restore it from a backup") from error
+        raise Damaged(f"{folder / FILE} is damaged ({error}); restore it from a backup") from error
 
 
 def own_origin(folder: Path, site: str, log: LogName) -> str:
     """The origin of this site's own log in ``folder``.
 
     Raises:
-        VerificationFailed: its reopenings are damaged, or the log was not begun anew under the last of them.
+        Damaged: its reopenings are damaged, or the log was not begun anew under the last of them.
     """
     chain = read_reopenings(folder)
     origin = origin_of(site, log, len(chain))
     if chain and _written_origin(folder) not in (None, origin):
-        raise VerificationFailed(
-            f"a new epoch of the log in {folder} was begun and not finished; run «comity site restore» again"
-        )
+        raise Damaged(f"a new epoch of the log in {folder} was begun and not finished; run «comity site restore» again")
     return origin
 
 

@@ -38,7 +38,7 @@ class ReplicaLog(StoredLog):
 
         Raises:
             Conflict: another process holds it.
-            VerificationFailed: a file is missing or damaged; the message names it.
+            Damaged: a file is missing or damaged; the message names it.
         """
         return cls(await trio.to_thread.run_sync(_open, folder, origin, did, earlier))
 

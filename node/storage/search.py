@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from catalog.error import BadInput, Conflict, VerificationFailed
+from catalog.error import BadInput, Conflict, Damaged
 from node.storage.projection import connect, failure, remove
 
 T = TypeVar("T")
@@ -154,7 +154,7 @@ class SearchStore:
             return cls(path), ""
         try:
             return cls(path), ""
-        except VerificationFailed as error:
+        except Damaged as error:
             remove(path)
             return cls(path), str(error)
 
@@ -178,7 +178,7 @@ class SearchStore:
         Their numbers, and those of their natures, are returned in the same order.
 
         Raises:
-            ComityError: the disk refused; nothing was kept. VerificationFailed: the file is damaged.
+            ComityError: the disk refused; nothing was kept. Damaged: the file is damaged.
         """
         return self._do(lambda connection: _put(connection, pages), write=True)
 
@@ -186,7 +186,7 @@ class SearchStore:
         """Forget things.
 
         Raises:
-            ComityError, VerificationFailed: as for :meth:`put`.
+            ComityError, Damaged: as for :meth:`put`.
         """
 
         def work(connection: sqlite3.Connection) -> None:
@@ -215,7 +215,7 @@ class SearchStore:
         """Keep who holds what.
 
         Raises:
-            ComityError, VerificationFailed: as for :meth:`put`.
+            ComityError, Damaged: as for :meth:`put`.
         """
         rows = [(each.person, each.site, each.subject, each.place) for each in grants]
         sql = "INSERT OR REPLACE INTO held (person, site, subject, place) VALUES (?, ?, ?, ?)"
@@ -225,7 +225,7 @@ class SearchStore:
         """Forget who holds what stands at ``places`` of the catalog of ``site``, or anywhere in it.
 
         Raises:
-            ComityError, VerificationFailed: as for :meth:`put`.
+            ComityError, Damaged: as for :meth:`put`.
         """
         if places is None:
             self._do(lambda connection: connection.execute("DELETE FROM held WHERE site = ?", (site,)), write=True)
@@ -249,7 +249,7 @@ class SearchStore:
         """Keep how far the catalog of ``site`` was taken in, or that it is not known any more.
 
         Raises:
-            ComityError, VerificationFailed: as for :meth:`put`.
+            ComityError, Damaged: as for :meth:`put`.
         """
         if followed is None:
             self._do(lambda connection: connection.execute("DELETE FROM followed WHERE site = ?", (site,)), write=True)
@@ -265,7 +265,7 @@ class SearchStore:
 
         Raises:
             Conflict: another process reads the file.
-            ComityError, VerificationFailed: as for :meth:`put`.
+            ComityError, Damaged: as for :meth:`put`.
         """
         sql = "DELETE FROM nature WHERE id NOT IN (SELECT nature FROM thing)"  # whose label may name a person
         self._do(lambda connection: connection.execute(sql), write=True)

@@ -115,7 +115,7 @@ class VersionStore:
         """
         try:
             return cls(path, body), ""
-        except VerificationFailed as error:
+        except Damaged as error:
             remove(path)
             return cls(path, body), str(error)
 

@@ -47,7 +47,7 @@ from privacy.label import OPEN, resident, shared
 from privacy.starters import HOSPITAL
 from tests.adversary.hospital import Hospital, at_a_hospital, dataset
 from tests.adversary.stage import Stage
-from workflow.account import FetchFields, Side
+from workflow.account import FetchFields, ReadFields, Side
 from workflow.argument import Data
 from workflow.receipt import Receipt
 
@@ -148,7 +148,11 @@ def test_an_auditor_of_another_member_where_no_rule_lets_him(tmp_path: Path) -> 
         home = there.mallory.root.did
         with pytest.raises(Denied, match="no rule here"):
             await ask(there, home, Rows(who=who(there, there.mallory.person, home), after=None))
-        assert there.site.audit.size == 0
+        stored = await there.site.audit.body(0)
+        assert stored is not None
+        asked = fields_of(read_body(stored[1]), ReadFields)
+        assert (there.site.audit.size, asked.person, asked.rows) == (1, there.mallory.person.did, 0)
+        assert "no rule here" in asked.reason
 
     at_a_hospital(tmp_path, test)
 
@@ -190,11 +194,11 @@ def test_pages_beyond_either_end(tmp_path: Path) -> None:
 
 def test_the_desk_is_what_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the questions above are refused for another reason."""
-    monkeypatch.setattr(AuditDesk, "_check_asker", lambda *_: None)
+    monkeypatch.setattr(AuditDesk, "_refusal", lambda *_: "")
 
     async def test(there: Hospital) -> None:
         home = there.mallory.root.did
-        assert await ask(there, home, Rows(who=who(there, there.mallory.person, home, at=0), after=None))
+        assert await ask(there, home, Rows(who=who(there, there.mallory.person, home), after=None))
 
     at_a_hospital(tmp_path, test)
 

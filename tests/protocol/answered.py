@@ -175,6 +175,7 @@ AUDIT_LATER = [
                 home=WHO.site,
                 question=encode(WHO),
                 rows=6,
+                reason="",
                 chain=chain(dataset=(7, 7), anna_auditor=(None, 1)),
             ),
             T1 + 2 * HOUR,

@@ -427,6 +427,7 @@ class MemorySite:
             home=self.root.did,
             question=encode(question),
             rows=2,
+            reason="",
             chain={about: Link(before=2, count=3), question.person: Link(before=2, count=4)},
         )
         lines: list[tuple[str, Value]] = [

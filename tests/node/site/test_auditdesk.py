@@ -123,21 +123,21 @@ def test_the_rows_come_oldest_first_each_proven_and_the_question_is_written_down
 
 
 @pytest.mark.parametrize(
-    ("by", "home", "allowed"),
+    ("by", "home", "allowed", "noted"),
     [
-        (STEWARDS[ANNA.did], ANNA, True),
-        (STEWARDS[BRUNO.did], BRUNO, False),
-        (AUDITOR, BRUNO, False),
-        (RESEARCHER, CLARA, False),
-        (STRANGER, CLARA, False),
-        (AUDITOR, ANNA, False),
-        (NODES[CLARA.did], CLARA, False),
-        (CLARA, CLARA, False),
+        (STEWARDS[ANNA.did], ANNA, True, True),
+        (STEWARDS[BRUNO.did], BRUNO, False, True),
+        (AUDITOR, BRUNO, False, True),
+        (RESEARCHER, CLARA, False, True),
+        (STRANGER, CLARA, False, False),
+        (AUDITOR, ANNA, False, False),
+        (NODES[CLARA.did], CLARA, False, False),
+        (CLARA, CLARA, False, False),
     ],
 )
 @pytest.mark.parametrize("about", [{}, {"dataset": None, "about": STEWARD.did}, {"dataset": None}])
-def test_who_may_ask_where_no_policy_says_more(tmp_path, by, home, allowed, about):
-    """Lost: who accessed which patients' data is itself told to anybody."""
+def test_who_may_ask_where_no_policy_says_more(tmp_path, by, home, allowed, noted, about):
+    """Lost: who accessed which patients' data is itself told to anybody, or nobody sees who tried to find out."""
 
     async def story(house: House) -> None:
         house.entry(ANNA, "dataset", dataset(DATA, ANNA.did))
@@ -149,7 +149,8 @@ def test_who_may_ask_where_no_policy_says_more(tmp_path, by, home, allowed, abou
         with pytest.raises(ComityError) as refused:
             await ask(house, who(by, home, **about), home)
         assert isinstance(refused.value, Denied | VerificationFailed)
-        assert house.audit.size == before
+        told = [(row.kind, row.fields["person"], row.fields["reason"]) for row in (await house.audited())[before:]]
+        assert told == ([("read", by.did, str(refused.value))] if noted else [])
 
     play(tmp_path, story)
 

@@ -14,7 +14,7 @@ from catalog.body import read_body, write_body
 from catalog.certificate import NOT_COVERED, CertificateFields
 from catalog.cid import Cid
 from catalog.dagcbor import Value, encode
-from catalog.error import Conflict, VerificationFailed
+from catalog.error import Conflict, Damaged
 from catalog.headmap import subject_hash
 from catalog.key import UNSIGNED, PrivateKey, signed
 from catalog.member import KeyFields, Role, epoch_message
@@ -342,7 +342,7 @@ def test_a_halt_that_is_gone_from_the_log_keeps_the_node_from_starting(anna: Ann
     async def erase() -> None:
         async with anna.audit() as log:
             await log.erase(0)
-        with pytest.raises(VerificationFailed, match="leaf 0 of the audit log, about a halt"):
+        with pytest.raises(Damaged, match="leaf 0 of the audit log, about a halt"):
             await read_state(anna.folder, SystemClock())
 
     trio.run(erase)

@@ -12,7 +12,7 @@ import trio.testing
 
 from catalog import merkle, tiles
 from catalog.checkpoint import Checkpoint, add_line, cosign, cosigners, open_checkpoint, sign_checkpoint
-from catalog.error import BadInput, ComityError, Conflict, NotFound, VerificationFailed
+from catalog.error import BadInput, ComityError, Conflict, Damaged, NotFound, VerificationFailed
 from catalog.key import PrivateKey
 from catalog.leaf import MAX_BODY, decode_leaf, opens
 from catalog.tiles import Tile
@@ -397,7 +397,7 @@ def test_opening_refuses_a_damaged_file_and_names_it(tmp_path, name, named, how)
             path.unlink()
         else:
             path.write_bytes(data[: len(data) // 2] if how == "cut" else bytes([data[0] ^ 1]) + data[1:])
-        with pytest.raises(VerificationFailed, match=named):
+        with pytest.raises(Damaged, match=named):
             await reopen(tmp_path / "log")
 
     trio.run(main)
@@ -412,7 +412,7 @@ def test_a_checkpoint_restored_alone_is_refused_when_members_cosigned_more(tmp_p
             await log.append(entries(3, 6))
             await log.add_cosignatures(add_line(log.note, cosign(log.note, "w", WITNESS, 1)), {"w": WITNESS.did})
         (tmp_path / "log" / "checkpoint").write_text(old)
-        with pytest.raises(VerificationFailed, match="older"):
+        with pytest.raises(Damaged, match="older"):
             await reopen(tmp_path / "log")
 
     trio.run(main)
@@ -427,7 +427,7 @@ def test_a_damaged_body_is_not_given_out(tmp_path):
         path = tmp_path / "log" / "bodies.db"
         path.write_bytes(path.read_bytes().replace(b"who read what", b"who read that"))
         async with await reopen(tmp_path / "log") as log:
-            with pytest.raises(VerificationFailed, match="leaf 0"):
+            with pytest.raises(Damaged, match="leaf 0"):
                 await log.body(0)
 
     trio.run(main)

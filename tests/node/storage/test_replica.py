@@ -3,7 +3,7 @@ import trio
 
 from catalog import tiles
 from catalog.checkpoint import Checkpoint, add_line, cosign, sign_checkpoint
-from catalog.error import Conflict, VerificationFailed
+from catalog.error import Conflict, Damaged, VerificationFailed
 from catalog.key import PrivateKey
 from catalog.merkle import Frontier, leaf_hash, verify_consistency, verify_inclusion
 from node.storage.fsck import check_folder
@@ -226,9 +226,9 @@ def test_another_key_does_not_open_a_replica(tmp_path):
             await ReplicaLog.open(tmp_path / "copy", ORIGIN, KEY.did) as replica,
         ):
             await fetch(log, replica)
-        with pytest.raises(VerificationFailed, match="checkpoint"):
+        with pytest.raises(Damaged, match="checkpoint"):
             await ReplicaLog.open(tmp_path / "copy", ORIGIN, OTHER.did)
-        with pytest.raises(VerificationFailed, match="checkpoint"):
+        with pytest.raises(Damaged, match="checkpoint"):
             await ReplicaLog.open(tmp_path / "copy", ORIGIN + "x", KEY.did)
         async with await ReplicaLog.open(tmp_path / "copy", ORIGIN, KEY.did):
             with pytest.raises(Conflict):

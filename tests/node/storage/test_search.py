@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog.error import BadInput, Conflict, VerificationFailed
+from catalog.error import BadInput, Conflict, Damaged
 from node.storage.search import MAX_QUERY, MAX_WORDS, Followed, Held, Page, Query, SearchStore
 
 SITE = "did:key:z6MkA"
@@ -196,7 +196,7 @@ def test_a_lost_table_is_damage(tmp_path: Path) -> None:
     """Whatever SQLite says of its own file is a reason to make it anew, not to end the search for good."""
     store, _ = SearchStore.open(tmp_path / "search.db")
     store._connection.execute("DROP TABLE words")
-    with pytest.raises(VerificationFailed, match="damaged"):
+    with pytest.raises(Damaged, match="damaged"):
         store.matching(Query.of("x"))
     store.begin_anew()
     assert store.matching(Query.of("x")) == []

@@ -14,7 +14,7 @@ import trio
 from catalog.body import Millis
 from catalog.cid import Cid
 from catalog.dagcbor import Value, cid_of, encode
-from catalog.error import ComityError, Denied, NotFound, VerificationFailed
+from catalog.error import ComityError, Damaged, Denied, NotFound, VerificationFailed
 from catalog.fork import Fork
 from catalog.key import UNSIGNED, PrivateKey
 from catalog.project import ProjectRef
@@ -121,7 +121,7 @@ def test_a_file_that_is_no_database_is_named_as_damaged(tmp_path):
     path = tmp_path / "state.db"
     for data in (b"x" * 4096, b"SQLite format 3\0" + b"\xff" * 4080):
         path.write_bytes(data)
-        with pytest.raises(VerificationFailed, match=r"state\.db is damaged .* restore it from a backup"):
+        with pytest.raises(Damaged, match=r"state\.db is damaged .* restore it from a backup"):
             Database.open(path)
 
 
@@ -142,7 +142,7 @@ def test_damage_inside_is_named_when_it_is_met(tmp_path):
     path.write_bytes(data)
 
     async def read(database: Database) -> None:
-        with pytest.raises(VerificationFailed, match=r"state\.db is damaged"):
+        with pytest.raises(Damaged, match=r"state\.db is damaged"):
             await database.run(lambda sql: sql.execute("SELECT * FROM fact").fetchall())
 
     run(path, read)

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from catalog.body import write_body
 from catalog.dagcbor import encode
-from catalog.error import ComityError, VerificationFailed
+from catalog.error import ComityError, Damaged
 from catalog.index import SiteIndex
 from catalog.member import KeyFields, Role
 from catalog.offer import OfferFields
@@ -211,9 +211,9 @@ def test_a_body_that_is_not_the_one_that_was_counted_says_nothing(tmp_path: Path
     shelf.bodies[1] = encode(
         write_body("offer", OfferFields(runner="sandbox", price=0, step_millis=1), site=ROOT.did, at=1, by=STEWARD)
     )
-    with pytest.raises(VerificationFailed, match="not here as it was read"):
+    with pytest.raises(Damaged, match="not here as it was read"):
         again.latest("offer", "")
-    with pytest.raises(VerificationFailed, match="not here as it was read"):
+    with pytest.raises(Damaged, match="not here as it was read"):
         list(again.entries("offer"))
     shelf.store.close()
 
