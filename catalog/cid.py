@@ -34,16 +34,18 @@ class Cid:
         BadInput: a codec, a hash or a length that Comity does not use.
     """
 
-    __slots__ = ("codec", "digest", "hash")
+    __slots__ = ("_text", "codec", "digest", "hash")
 
     codec: int
     hash: int
     digest: bytes
+    _text: str
+    """Its text form once it was asked for: base32 takes longer than all else that is done with a CID."""
 
     def __init__(self, codec: int, hash: int, digest: bytes) -> None:
         if codec not in _CODECS or hash not in (SHA2_256, HMAC_SHA2_256) or len(digest) != _DIGEST:
             raise BadInput("not a CID that Comity uses: raw, dag-pb or dag-cbor under SHA-256 is expected")
-        for name, value in (("codec", codec), ("hash", hash), ("digest", digest)):
+        for name, value in (("codec", codec), ("hash", hash), ("digest", digest), ("_text", "")):
             object.__setattr__(self, name, value)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -104,7 +106,12 @@ class Cid:
         return cid
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Cid) and bytes(self) == bytes(other)
+        return (
+            isinstance(other, Cid)
+            and self.digest == other.digest
+            and self.codec == other.codec
+            and self.hash == other.hash
+        )
 
     def __lt__(self, other: Cid) -> bool:
         return bytes(self) < bytes(other)
@@ -116,7 +123,10 @@ class Cid:
         return _head(self.codec, self.hash) + self.digest
 
     def __str__(self) -> str:
-        return "b" + base64.b32encode(bytes(self)).decode().rstrip("=").lower()
+        if not self._text:
+            text = "b" + base64.b32encode(bytes(self)).decode().rstrip("=").lower()
+            object.__setattr__(self, "_text", text)
+        return self._text
 
     def __repr__(self) -> str:
         return f"Cid({self})"

@@ -2,7 +2,7 @@
 
 A value is a frozen :class:`Value` (a msgspec struct). Encoding is canonical; decoding bounds size and depth
 first, checks the shape against the type (unknown fields, missing fields and values out of bounds are errors), and
-refuses whatever does not encode again to the same bytes. Floats are not used.
+refuses whatever is not its one encoding. Floats are not used.
 
 cbor2 encodes, because it keeps byte strings and links apart by type; libipld turns a byte string that happens
 to look like a CID into a link, which changes the size of one leaf in about 2,200 (docs/decisions/0003).
@@ -11,12 +11,15 @@ to look like a CID into a link, which changes the size of one leaf in about 2,20
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from threading import Lock
 from typing import Any, Final, TypeVar
 
 import cbor2
 import msgspec
+import msgspec.inspect
 
+from catalog.canonical import check_plain, ordered
 from catalog.cid import DAG_CBOR, Cid
 from catalog.error import BadInput, VerificationFailed, shown
 from catalog.refusal import in_words, named
@@ -37,6 +40,8 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 V = TypeVar("V", bound=Value)
 J = TypeVar("J")
 
+_BUILT_IN: Final = (bytes, Cid)
+_LINK_HEAD: Final = bytes((0xD8, LINK, 0x58))
 _UNREADABLE: Final = (cbor2.CBORError, BadInput, ValueError, TypeError, OverflowError)
 _FIRST: Final = Lock()
 _readable: set[object] = set()
@@ -50,7 +55,7 @@ def encode(value: object) -> bytes:
     Raises:
         TypeError: a float or an object of a class that has no place in it, which is a fault of the caller.
     """
-    return cbor2.dumps(value, canonical=True, default=_write, encoders=_REFUSED)
+    return _dump(ordered(msgspec.to_builtins(value, builtin_types=_BUILT_IN, enc_hook=_refuse)))
 
 
 def decode(kind: type[V], data: bytes, limit: int = MAX_BYTES) -> V:
@@ -60,9 +65,9 @@ def decode(kind: type[V], data: bytes, limit: int = MAX_BYTES) -> V:
         VerificationFailed: too large, too deep, not of that shape, or not its one encoding: a field that has a
             default is written like any other.
     """
-    value = convert(kind, _load(data, limit))
-    if _encode_again(value) != data:
-        raise VerificationFailed(f"a {kind.__name__} was refused: it is not in its canonical DAG-CBOR")
+    value = convert(kind, decode_plain(data, limit))
+    if _has_defaults(kind) and encode(value) != data:
+        raise VerificationFailed(f"{_kind(kind)} was refused: a field that has a default is left out in it")
     return value
 
 
@@ -72,8 +77,13 @@ def decode_plain(data: bytes, limit: int = MAX_BYTES) -> Any:
     Raises:
         VerificationFailed: too large, too deep, or not canonical DAG-CBOR.
     """
-    plain = _load(data, limit)
-    if _encode_again(plain) != data:
+    try:
+        plain = _read(data, limit)
+        check_plain(plain)
+    except _UNREADABLE as error:
+        raise VerificationFailed(f"a value was refused: it is not DAG-CBOR ({_short(error)})") from error
+    # What is in order now is written as it was, unless a number or a length took more bytes than it needs.
+    if _dump(plain) != data:
         raise VerificationFailed("a value was refused: it is not in canonical DAG-CBOR")
     return plain
 
@@ -84,19 +94,19 @@ def glance(data: bytes, limit: int = MAX_BYTES) -> Any:
     Raises:
         VerificationFailed: too large, too deep, or not CBOR.
     """
-    if len(data) > limit:
-        raise VerificationFailed(f"a value of {len(data):,} bytes was refused: at most {limit:,} are read")
     try:
-        return _read(data)
+        return _read(data, limit)
     except _UNREADABLE as error:
         raise VerificationFailed(f"a value was refused: it is not DAG-CBOR ({_short(error)})") from error
 
 
-def _read(data: bytes) -> Any:
+def _read(data: bytes, limit: int) -> Any:
+    if len(data) > limit:
+        raise VerificationFailed(f"a value of {len(data):,} bytes was refused: at most {limit:,} are read")
     return cbor2.loads(
         data,
         tag_hook=_read_tag,
-        semantic_decoders=_BUILT_IN,
+        semantic_decoders=_REFUSED,
         max_depth=MAX_DEPTH,
         allow_indefinite=False,
         allow_duplicate_keys=False,
@@ -104,21 +114,9 @@ def _read(data: bytes) -> Any:
     )
 
 
-def _encode_again(value: object) -> bytes:
-    """As :func:`encode`, of what was read: it has no float, so that none need be looked for."""
-    return cbor2.dumps(value, canonical=True, default=_write)
-
-
-def _load(data: bytes, limit: int) -> Any:
-    """What DAG-CBOR can hold, whether or not it is written canonically."""
-    if len(data) > limit:
-        raise VerificationFailed(f"a value of {len(data):,} bytes was refused: at most {limit:,} are read")
-    try:
-        plain = _read(data)
-        _check_plain(plain)
-    except _UNREADABLE as error:
-        raise VerificationFailed(f"a value was refused: it is not DAG-CBOR ({_short(error)})") from error
-    return plain
+def _dump(plain: object) -> bytes:
+    """The bytes of maps in their order."""
+    return cbor2.dumps(plain, default=_write_link)
 
 
 def convert(kind: type[V], plain: object) -> V:
@@ -132,6 +130,29 @@ def convert(kind: type[V], plain: object) -> V:
         return msgspec.convert(plain, _made_readable(kind), strict=True, builtin_types=(bytes,), dec_hook=_read_link)
     except (msgspec.ValidationError, BadInput) as error:
         raise VerificationFailed(f"{_kind(kind)} was refused: {_plainly(error)}") from error
+
+
+@cache
+def _has_defaults(kind: type[Value]) -> bool:
+    """Whether a value of that kind can be made of a map that lacks a field."""
+    return _lacks(msgspec.inspect.type_info(kind))
+
+
+def _lacks(kind: msgspec.inspect.Type) -> bool:
+    match kind:
+        case msgspec.inspect.StructType(fields=fields):
+            return any(not field.required or _lacks(field.type) for field in fields)
+        case msgspec.inspect.UnionType(types=inner) | msgspec.inspect.TupleType(item_types=inner):
+            return any(map(_lacks, inner))
+        case (
+            msgspec.inspect.DictType(value_type=item)
+            | msgspec.inspect.VarTupleType(item_type=item)
+            | msgspec.inspect.ListType(item_type=item)
+            | msgspec.inspect.Metadata(type=item)
+        ):
+            return _lacks(item)
+        case _:
+            return False
 
 
 def cid_of(value: object) -> Cid:
@@ -169,24 +190,14 @@ def _made_readable(kind: type[J]) -> type[J]:
     return kind
 
 
-def _write(encoder: cbor2.CBOREncoder, value: object) -> None:
-    if isinstance(value, msgspec.Struct):
-        fields = {name: getattr(value, name) for name in value.__struct_fields__}
-        config = value.__struct_config__
-        encoder.encode(fields if config.tag is None else {**fields, str(config.tag_field): config.tag})
-    elif isinstance(value, Cid):
-        encoder.encode(cbor2.CBORTag(LINK, b"\0" + bytes(value)))
-    else:
-        _refuse(encoder, value)
+def _write_link(encoder: cbor2.CBOREncoder, cid: Cid) -> None:
+    """A CID's bytes behind a zero, of which there are more than 23 and fewer than 256, in a string under tag 42."""
+    data = b"\0" + bytes(cid)
+    encoder.write(_LINK_HEAD + bytes((len(data),)) + data)
 
 
-def _refuse(_encoder: cbor2.CBOREncoder, value: object) -> None:
+def _refuse(value: object) -> None:
     raise TypeError(f"{type(value).__name__} has no place in DAG-CBOR")
-
-
-_REFUSED: Final[dict[type, Callable[[cbor2.CBOREncoder, Any], None]]] = {
-    float: _refuse
-}  # each more costs every encoding half a microsecond
 
 
 def _read_tag(tag: cbor2.CBORTag, _immutable: bool) -> Cid:
@@ -199,29 +210,11 @@ def _refuse_tag(*_: object) -> None:
     raise BadInput("a tag other than 42 in it")
 
 
-_BUILT_IN: Final[dict[int, Callable[..., None]]] = dict.fromkeys(
+_REFUSED: Final[dict[int, Callable[..., None]]] = dict.fromkeys(
     (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 100, 256, 258, 260, 261, 1004, 43000, 55799), _refuse_tag
 )
 """The tags that cbor2 would read by itself. Some refer to what was read before, which makes a value of few bytes hold
 itself, or be as large as memory; others compile what a peer wrote."""
-
-
-def _check_plain(plain: object) -> None:
-    """Refuse what cbor2 reads and DAG-CBOR does not know: dates, big numbers, floats, keys that are not text."""
-    stack = [plain]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, dict):
-            if not all(type(key) is str for key in value):
-                raise BadInput("a key in it is not text")
-            stack.extend(value.values())
-        elif isinstance(value, list):
-            stack.extend(value)
-        elif type(value) is int:
-            if not -(1 << 63) <= value < 1 << 63:
-                raise BadInput("a number in it has more than 64 bits")
-        elif type(value) not in (str, bytes, bool, type(None), Cid):
-            raise BadInput(f"a {type(value).__name__} in it")
 
 
 def _read_link(kind: type, value: object) -> object:

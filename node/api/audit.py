@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from catalog.body import Body, fields_of, read_body
+from catalog.body import Body, fields_of, message_in, read_body
 from catalog.checkpoint import Checkpoint, cosigners, open_checkpoint
 from catalog.dagcbor import decode, encode
 from catalog.error import VerificationFailed
 from catalog.headmap import Head, verify_head
-from catalog.key import check
+from catalog.key import verify
 from catalog.leaf import Leaf, decode_leaf, opens
 from catalog.merkle import leaf_hash
 from catalog.multiproof import paths_of, root_of_many
@@ -253,7 +253,7 @@ class Reading:
             raise VerificationFailed("its body is of another kind or site than its place says")
         if body.actor not in self._members[self._site].nodes:
             raise VerificationFailed("its body is by another actor than the site's node")
-        check(body, body.actor)
+        verify(body.actor, message_in(row.body), body.sig)
         return body
 
     def _typed(self, body: Body) -> AccountFields:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection
 from functools import lru_cache
 
 from catalog.body import Body
-from catalog.cid import Cid
-from catalog.dagcbor import cid_of, decode
+from catalog.cid import DAG_CBOR, Cid
+from catalog.dagcbor import decode
 from catalog.error import VerificationFailed
 from catalog.httpsig import Asked, SignedRequest, read_kept
 from catalog.key import check
@@ -90,7 +90,7 @@ def _submission(data: bytes) -> tuple[Submission, Cid]:
     """A submission whose signature is its person's; the steps of one carry the same."""
     submission = decode(Submission, data, MAX_REQUEST)
     check(submission, submission.person)
-    return submission, cid_of(submission)
+    return submission, Cid.of(data, DAG_CBOR)
 
 
 def _check_read(fields: ReadFields) -> None:
