@@ -126,11 +126,13 @@ async def _feed(log: Log, index: SiteIndex, feeding: Feeding, end: int) -> None:
         readings = await _read(log, index.size, min(index.size + CHUNK, end), feeding.read)
         await feeding.keeps.look_ahead(index, readings)
         left = deque(readings)
+        entries: list[Entry] = []
         while left:
             await feeding.turns.next()
-            entries = _take(index, left, feeding.turns)
-            if feeding.told is not None and entries:
-                await feeding.told.counted(index.root, entries)
+            entries += _take(index, left, feeding.turns)
+        # All at once: what is told often in small parts costs whoever keeps it several times as much.
+        if feeding.told is not None and entries:
+            await feeding.told.counted(index.root, entries)
         await feeding.keeps.spill(index)
 
 

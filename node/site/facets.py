@@ -7,7 +7,7 @@ different values takes no more room than with one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Final, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -36,50 +36,40 @@ class Group:
 
     def __init__(self) -> None:
         self._few: set[int] | None = set()
-        self._row = bytearray()
-        self._bits: int | None = None
+        self._bits = 0
 
-    def add(self, number: int) -> None:
-        """Take a thing in."""
-        if self._few is not None:
-            self._few.add(number)
-            if len(self._few) <= SPARSE:
-                return
-            few, self._few = self._few, None
-            for each in few:
-                _set(self._row, each)
-        _set(self._row, number)
-        self._bits = None
+    def add(self, numbers: Collection[int], bits: int) -> None:
+        """Take in things, ``bits`` being the set of their ``numbers``."""
+        if self._few is None:
+            self._bits |= bits
+            return
+        self._few.update(numbers)
+        if len(self._few) > SPARSE:
+            self._bits, self._few = bits_of(self._few), None
 
-    def remove(self, number: int) -> None:
-        """Let a thing go; it may not be in it."""
-        if self._few is not None:
-            self._few.discard(number)
-        elif number >> 3 < len(self._row):
-            self._row[number >> 3] &= ~(1 << (number & 7))
-            self._bits = None
+    def remove(self, numbers: Collection[int], bits: int) -> None:
+        """Let things go; they may not be in it."""
+        if self._few is None:
+            self._bits &= ~bits
+        else:
+            self._few.difference_update(numbers)
 
     def count(self, hits: int, row: bytes) -> int:
         """How many of the ``hits``, whose bytes are ``row``, are in it."""
         if self._few is None:
-            return (hits & self._all()).bit_count()
+            return (hits & self._bits).bit_count()
         return sum(1 for number in self._few if number >> 3 < len(row) and row[number >> 3] >> (number & 7) & 1)
 
     def into(self, row: bytearray) -> int:
         """Put a few things into ``row``, or return all of many."""
         if self._few is None:
-            return self._all()
+            return self._bits
         for number in self._few:
             _set(row, number)
         return 0
 
     def __bool__(self) -> bool:
-        return bool(self._few) if self._few is not None else bool(self._all())
-
-    def _all(self) -> int:
-        if self._bits is None:
-            self._bits = int.from_bytes(self._row, "little")
-        return self._bits
+        return bool(self._bits if self._few is None else self._few)
 
 
 class Groups(Generic[K]):
@@ -88,20 +78,20 @@ class Groups(Generic[K]):
     def __init__(self) -> None:
         self._groups: dict[K, Group] = {}
 
-    def add(self, number: int, values: Iterable[K]) -> None:
-        """Take in a thing with its values."""
+    def add(self, numbers: Collection[int], bits: int, values: Iterable[K]) -> None:
+        """Take in things that have the same values, ``bits`` being the set of their ``numbers``."""
         for value in values:
             group = self._groups.get(value)
             if group is None:
                 group = self._groups[value] = Group()
-            group.add(number)
+            group.add(numbers, bits)
 
-    def remove(self, number: int, values: Iterable[K]) -> None:
-        """Let a thing go that was taken in with these values."""
+    def remove(self, numbers: Collection[int], bits: int, values: Iterable[K]) -> None:
+        """Let things go that were taken in with these values."""
         for value in values:
             group = self._groups.get(value)
             if group is not None:
-                group.remove(number)
+                group.remove(numbers, bits)
                 if not group:
                     del self._groups[value]
 

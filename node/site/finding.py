@@ -45,7 +45,7 @@ MOST_PAGE: Final = 200
 RANKED: Final = 5_000
 """Up to so many matches each is weighed (BM25); of more, those with the words in their names come first."""
 
-CHUNK: Final = 1_000
+CHUNK: Final = 1_024
 """Things written at once; searches wait no longer than for one such chunk."""
 
 REMEMBERED: Final = 64
@@ -176,8 +176,7 @@ class Finding:
         """What an earlier run took in."""
         found = self._store.natures_of(root)
         self._know(self._store.natures())
-        for at in range(0, len(found), 2):
-            self._add(found[at], found[at + 1])
+        self._add(zip(found[::2], found[1::2], strict=True))
 
     def _compare(self, root: str, versions: Versions) -> None:
         """Go through all that counts of ``root``, and take out what does not."""
@@ -212,7 +211,9 @@ class Finding:
         )
         latest = {(e.body.kind, e.subject): e for e in entries if e.body.kind in KINDS}
         there = {(thing.kind, thing.subject): thing for thing in self._store.named((root, *key) for key in latest)}
-        fresh, gone = [], []
+        fresh: list[Entry] = []
+        gone: list[int] = []
+        kept: list[tuple[int, int]] = []
         for key, entry in latest.items():
             thing = there.get(key)
             if not is_offered(entry):
@@ -220,29 +221,26 @@ class Finding:
             elif thing is None or thing.place != entry.index:
                 fresh.append(entry)
             else:
-                self._add(thing.id, thing.nature)
+                kept.append((thing.id, thing.nature))
         for entry in entries:
             if isinstance(entry.fields, WithdrawFields):
                 gone += self._store.at_places(root, entry.fields.places)
                 self._store.release(root, entry.fields.places)
         self._drop(gone)
         pages = [page_of(entry) for entry in fresh]
-        for page, (number, nature) in zip(pages, self._store.put(pages), strict=True):
-            self._know({nature: page.nature})
-            self._add(number, nature)
+        put = self._store.put(pages)
+        self._know({nature: page.nature for page, (_, nature) in zip(pages, put, strict=True)})
+        self._add([*kept, *put])
 
     def _hide(self, root: str) -> None:
         self._in_line.discard(root)
         self._store.follow(root, None)
-        found = self._store.natures_of(root)
-        for at in range(0, len(found), 2):
-            self._remove(found[at])
+        self._remove(self._store.natures_of(root)[::2])
 
     def _drop(self, numbers: Sequence[int]) -> None:
         if numbers:
             self._store.drop(numbers)
-        for number in numbers:
-            self._remove(number)
+            self._remove(numbers)
 
     def _know(self, natures: Mapping[int, bytes]) -> None:
         for number, value in natures.items():
@@ -250,27 +248,45 @@ class Finding:
             if self._natures[number] is None:
                 self._natures[number] = _Nature.read(value)
 
-    def _add(self, number: int, nature: int) -> None:
-        self._remove(number)
-        self._know({} if nature < len(self._natures) and self._natures[nature] else self._store.natures())
-        known = self._natures[nature]
-        if known is None:
-            raise Damaged(f"the search lacks the nature {nature} of its thing {number}")
-        self._nature_of.extend([0] * (number + 1 - len(self._nature_of)))
-        self._nature_of[number] = nature
-        self._likenesses.add(number, (known.likeness,))
-        for facet, each in known.values.items():
-            self._facets[facet].add(number, each)
+    def _add(self, found: Iterable[tuple[int, int]]) -> None:
+        """Take in things with their natures, each by its number."""
+        natures = dict(found)
+        self._remove(natures)
+        self._nature_of.extend([0] * (max(natures, default=-1) + 1 - len(self._nature_of)))
+        for number, nature in natures.items():
+            self._nature_of[number] = nature
+        for known, numbers, bits in self._alike(natures):
+            self._likenesses.add(numbers, bits, (known.likeness,))
+            for facet, each in known.values.items():
+                self._facets[facet].add(numbers, bits, each)
         self._forget()
 
-    def _remove(self, number: int) -> None:
-        known = self._known(number)
-        if known is not None:
-            self._nature_of[number] = 0
-            self._likenesses.remove(number, (known.likeness,))
+    def _remove(self, numbers: Iterable[int]) -> None:
+        """Let go those of the things that are known."""
+        for known, some, bits in self._alike(numbers):
+            self._likenesses.remove(some, bits, (known.likeness,))
             for facet, each in known.values.items():
-                self._facets[facet].remove(number, each)
-            self._forget()
+                self._facets[facet].remove(some, bits, each)
+            for number in some:
+                self._nature_of[number] = 0
+        self._forget()
+
+    def _alike(self, numbers: Iterable[int]) -> Iterator[tuple[_Nature, Sequence[int], int]]:
+        """Those of the things that are known, by their natures, with the set of them."""
+        alike: dict[int, list[int]] = {}
+        for number in numbers:
+            if number < len(self._nature_of) and self._nature_of[number]:
+                alike.setdefault(self._nature_of[number], []).append(number)
+        for nature, some in alike.items():
+            yield self._nature(nature), some, bits_of(some)
+
+    def _nature(self, number: int) -> _Nature:
+        if number >= len(self._natures) or self._natures[number] is None:
+            self._know(self._store.natures())
+        known = self._natures[number] if number < len(self._natures) else None
+        if known is None:
+            raise Damaged(f"the search lacks the nature {number} of one of its things")
+        return known
 
     def _known(self, number: int) -> _Nature | None:
         """The nature of a thing that can be found."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import sqlite3
 import unicodedata
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -21,6 +21,7 @@ from catalog.error import BadInput, Conflict, Damaged
 from node.storage.projection import connect, failure, remove
 
 T = TypeVar("T")
+V = TypeVar("V", str, bytes)
 
 MAX_QUERY: Final = 400
 """Characters of a query."""
@@ -32,14 +33,15 @@ NAME_WEIGHT: Final = 10
 CID_PREFIX: Final = 8
 """From so many characters on, a word is looked for in the beginnings of CIDs too."""
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 # Not flushed: after a crash of the machine it is made anew from the logs if it does not hold together.
-_SETTINGS: Final = "PRAGMA synchronous=OFF; PRAGMA busy_timeout=0;"
+_SETTINGS: Final = "PRAGMA synchronous=OFF; PRAGMA cache_size=-8192; PRAGMA busy_timeout=0;"
 # Words are found by their beginnings; of short beginnings SQLite keeps an index, or each would be read word by word.
 _TABLES: Final = """
-CREATE TABLE IF NOT EXISTS thing (id INTEGER PRIMARY KEY, site TEXT NOT NULL, kind TEXT NOT NULL,
-  subject TEXT NOT NULL, place INTEGER NOT NULL, nature INTEGER NOT NULL, UNIQUE (site, kind, subject)) STRICT;
-CREATE INDEX IF NOT EXISTS thing_subject ON thing (subject);
+CREATE TABLE IF NOT EXISTS site (id INTEGER PRIMARY KEY, root TEXT UNIQUE NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS thing (id INTEGER PRIMARY KEY, site INTEGER NOT NULL, kind TEXT NOT NULL,
+  subject TEXT NOT NULL, place INTEGER NOT NULL, nature INTEGER NOT NULL, UNIQUE (subject, kind, site)) STRICT;
+CREATE INDEX IF NOT EXISTS thing_of_site ON thing (site);
 CREATE TABLE IF NOT EXISTS nature (id INTEGER PRIMARY KEY, value BLOB UNIQUE NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS held (person TEXT, site TEXT, subject TEXT, place INTEGER NOT NULL,
   PRIMARY KEY (person, site, subject)) STRICT, WITHOUT ROWID;
@@ -47,17 +49,14 @@ CREATE INDEX IF NOT EXISTS held_of_site ON held (site, place);
 CREATE TABLE IF NOT EXISTS followed (site TEXT PRIMARY KEY, reading TEXT NOT NULL, size INTEGER NOT NULL) STRICT;
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (name, about,
   prefix = '1 2 3 4', tokenize = "unicode61 remove_diacritics 2");
+INSERT INTO words (words, rank) VALUES ('automerge', 8);
 """
-_PUT_THINGS: Final = """
-INSERT INTO thing (site, kind, subject, place, nature)
-  SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?) WHERE true
-  ON CONFLICT (site, kind, subject) DO UPDATE SET place = excluded.place, nature = excluded.nature
-"""
-_NAMED: Final = """(SELECT thing.id FROM json_each(?) JOIN thing
-  ON site = value ->> 0 AND kind = value ->> 1 AND subject = value ->> 2 ORDER BY key)"""
-_PUT_WORDS: Final = """
-INSERT INTO words (rowid, name, about) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)
-"""
+_THINGS: Final = "SELECT thing.id, root, kind, subject, place, nature FROM thing JOIN site ON site.id = thing.site"
+_OF_SITE: Final = "site = (SELECT id FROM site WHERE root = ?)"
+_NAMED: Final = """(SELECT key, thing.id FROM json_each(?) CROSS JOIN thing
+  ON subject = value ->> 2 AND kind = value ->> 1 AND site = (SELECT id FROM site WHERE root = value ->> 0))"""
+AT_ONCE: Final = 250
+"""Rows in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +197,7 @@ class SearchStore:
 
     def at_places(self, site: str, places: Iterable[int]) -> list[int]:
         """The numbers of the things of ``site`` whose newest entry stands at one of ``places``."""
-        sql = "SELECT id FROM thing WHERE site = ? AND place IN (SELECT value FROM json_each(?))"
+        sql = f"SELECT id FROM thing WHERE {_OF_SITE} AND place IN (SELECT value FROM json_each(?))"  # noqa: S608
         wanted = msgspec.json.encode(list(places)).decode()
         return self._do(lambda connection: [row[0] for row in connection.execute(sql, (site, wanted))])
 
@@ -208,7 +207,7 @@ class SearchStore:
 
     def natures_of(self, site: str) -> array[int]:
         """The number of each thing of ``site``, and behind each that of its nature."""
-        sql = "SELECT id, nature FROM thing WHERE site = ?"
+        sql = f"SELECT id, nature FROM thing WHERE {_OF_SITE}"  # noqa: S608
         return self._do(lambda connection: array("q", chain.from_iterable(connection.execute(sql, (site,)))))
 
     def hold(self, grants: Iterable[Held]) -> None:
@@ -275,18 +274,18 @@ class SearchStore:
 
     def of_site(self, site: str) -> list[Thing]:
         """All things of one site."""
-        sql = "SELECT id, site, kind, subject, place, nature FROM thing WHERE site = ?"
+        sql = f"{_THINGS} WHERE root = ?"
         return self._do(lambda connection: [Thing(*row) for row in connection.execute(sql, (site,))])
 
     def named(self, names: Iterable[tuple[str, str, str]]) -> list[Thing]:
         """The things with these sites, kinds and subjects that there are."""
-        sql = f"SELECT id, site, kind, subject, place, nature FROM thing WHERE id IN {_NAMED}"  # noqa: S608
+        sql = f"{_THINGS} WHERE thing.id IN (SELECT id FROM {_NAMED})"  # noqa: S608
         asked = msgspec.json.encode(list(names)).decode()
         return self._do(lambda connection: [Thing(*row) for row in connection.execute(sql, (asked,))])
 
     def things(self, ids: Sequence[int]) -> list[Thing]:
         """The things of these numbers, in that order; those that are gone are left out."""
-        sql = "SELECT id, site, kind, subject, place, nature FROM thing WHERE id = ?"
+        sql = f"{_THINGS} WHERE thing.id = ?"
 
         def work(connection: sqlite3.Connection) -> list[Thing]:
             rows = (connection.execute(sql, (each,)).fetchone() for each in ids)
@@ -296,7 +295,7 @@ class SearchStore:
 
     def of_subjects(self, subjects: Iterable[str]) -> list[Thing]:
         """The things, of any site, that have one of these subjects."""
-        sql = "SELECT id, site, kind, subject, place, nature FROM thing WHERE subject = ?"
+        sql = f"{_THINGS} WHERE subject = ?"
         return self._do(lambda c: [Thing(*row) for each in subjects for row in c.execute(sql, (each,))])
 
     def matching(self, query: Query, name_only: bool = False) -> list[int]:
@@ -333,20 +332,49 @@ class SearchStore:
 def _put(connection: sqlite3.Connection, pages: Sequence[Page]) -> list[tuple[int, int]]:
     # Few statements for many pages: each gives up the interpreter, and gets it back after whatever else computes.
     # And table after table: one of SQLite's own between two of FTS5's makes that write its small parts each time.
-    values = list({page.nature for page in pages})
-    connection.executemany("INSERT OR IGNORE INTO nature (value) VALUES (?)", [(value,) for value in values])
-    natures = {
-        value: connection.execute("SELECT id FROM nature WHERE value = ?", (value,)).fetchone()[0] for value in values
-    }
-    things = [(page.site, page.kind, page.subject, page.place, natures[page.nature]) for page in pages]
-    asked = msgspec.json.encode(things).decode()
-    connection.execute(f"DELETE FROM words WHERE rowid IN (SELECT id FROM {_NAMED})", (asked,))  # noqa: S608
-    connection.execute(_PUT_THINGS, (asked,))
-    numbers = _numbers(connection.execute(f"SELECT json_group_array(id) FROM {_NAMED}", (asked,)))  # noqa: S608
-    texts = [(unicodedata.normalize("NFC", page.name), unicodedata.normalize("NFC", page.about)) for page in pages]
-    rows = msgspec.json.encode([(number, *text) for number, text in zip(numbers, texts, strict=True)]).decode()
-    connection.execute(_PUT_WORDS, (rows,))
-    return [(number, thing[-1]) for number, thing in zip(numbers, things, strict=True)]
+    natures = _numbered(connection, "nature", "value", {page.nature for page in pages})
+    sites = _numbered(connection, "site", "root", {page.site for page in pages})
+    there = _there(connection, [(page.site, page.kind, page.subject) for page in pages])
+    fresh = count(connection.execute("SELECT coalesce(max(id), 0) + 1 FROM thing").fetchone()[0])
+    if there:
+        stale = msgspec.json.encode(list(there.values())).decode()
+        connection.execute("DELETE FROM words WHERE rowid IN (SELECT value FROM json_each(?))", (stale,))
+        connection.execute("DELETE FROM thing WHERE id IN (SELECT value FROM json_each(?))", (stale,))
+    numbers = [there[at] if at in there else next(fresh) for at in range(len(pages))]
+    things = [
+        (number, sites[page.site], page.kind, page.subject, page.place, natures[page.nature])
+        for number, page in zip(numbers, pages, strict=True)
+    ]
+    texts = [
+        (number, unicodedata.normalize("NFC", page.name), unicodedata.normalize("NFC", page.about))
+        for number, page in zip(numbers, pages, strict=True)
+    ]
+    _insert(connection, "thing (id, site, kind, subject, place, nature)", things)
+    _insert(connection, "words (rowid, name, about)", texts)
+    return [(thing[0], thing[-1]) for thing in things]
+
+
+def _numbered(connection: sqlite3.Connection, table: str, column: str, values: Collection[V]) -> dict[V, int]:
+    """The number of each of these values, which have one in ``table`` from now on."""
+    rows = [(value,) for value in values]
+    connection.executemany(f"INSERT OR IGNORE INTO {table} ({column}) VALUES (?)", rows)  # noqa: S608
+    sql = f"SELECT id FROM {table} WHERE {column} = ?"  # noqa: S608
+    return {value: connection.execute(sql, (value,)).fetchone()[0] for value in values}
+
+
+def _there(connection: sqlite3.Connection, names: Sequence[tuple[str, str, str]]) -> dict[int, int]:
+    """The numbers of those of the things of these sites, kinds and subjects that there are, by their places here."""
+    sql = f"SELECT json_group_array(json_array(key, id)) FROM {_NAMED}"  # noqa: S608
+    found = connection.execute(sql, (msgspec.json.encode(names).decode(),)).fetchone()[0]
+    return dict(msgspec.json.decode(found, type=list[tuple[int, int]]))
+
+
+def _insert(connection: sqlite3.Connection, where: str, rows: Sequence[tuple[object, ...]]) -> None:
+    """Insert rows, many in one statement."""
+    for start in range(0, len(rows), AT_ONCE):
+        some = rows[start : start + AT_ONCE]
+        values = ", ".join([f"({', '.join('?' * len(some[0]))})"] * len(some))
+        connection.execute(f"INSERT INTO {where} VALUES {values}", [part for row in some for part in row])  # noqa: S608
 
 
 def _numbers(rows: sqlite3.Cursor) -> list[int]:

@@ -328,12 +328,11 @@ def test_sets_of_many_and_of_few_count_alike() -> None:
     groups: Groups[str] = Groups()
     odd, some = set(range(1, 4 * SPARSE, 2)), {3, 7, 100_000}
     for number in odd:
-        groups.add(number, ["odd"])
-    for number in some:
-        groups.add(number, ["some"])
+        groups.add([number], 1 << number, ["odd"])
+    groups.add(some, bits_of(some), ["some"])
     hits = bits_of({3, 4, 5, 9_000, 100_000})
     assert groups.counts(hits) == {"odd": 2, "some": 2}
     assert set(numbers_of(groups.union(lambda _: True))) == odd | some
-    for number in odd:
-        groups.remove(number, ["odd"])
+    assert groups.counts(bits_of(odd)) == {"odd": len(odd), "some": 2}
+    groups.remove(odd, bits_of(odd), ["odd"])
     assert groups.counts(hits) == {"some": 2}
