@@ -127,25 +127,26 @@ async def _feed(log: Log, index: SiteIndex, feeding: Feeding, end: int) -> None:
         await feeding.keeps.look_ahead(index, readings)
         left = deque(readings)
         entries: list[Entry] = []
-        while left:
-            await feeding.turns.next()
-            entries += _take(index, left, feeding.turns)
-        # All at once: what is told often in small parts costs whoever keeps it several times as much.
-        if feeding.told is not None and entries:
-            await feeding.told.counted(index.root, entries)
+        try:
+            while left:
+                await feeding.turns.next()
+                _take(index, left, feeding.turns, entries)
+        finally:
+            # All at once, for keeping many small parts costs several times as much; and whatever stopped this reading,
+            # for what counts is told once.
+            if feeding.told is not None and entries:
+                await feeding.told.counted(index.root, entries)
         await feeding.keeps.spill(index)
 
 
-def _take(index: SiteIndex, left: deque[Reading], turns: Turns) -> list[Entry]:
-    """Take readings out of ``left`` until the turn is over; those that count."""
-    entries = []
+def _take(index: SiteIndex, left: deque[Reading], turns: Turns, entries: list[Entry]) -> None:
+    """Take readings out of ``left`` until the turn is over, and put what counts into ``entries``."""
     while left:
         entry = index.take(left.popleft())
         if entry is not None:
             entries.append(entry)
         if turns.over:
-            break
-    return entries
+            return
 
 
 async def _read(log: Log, start: int, stop: int, read: Reads) -> list[Reading]:
