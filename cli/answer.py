@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,7 +19,9 @@ if TYPE_CHECKING:
     from node.api.trail import Told
     from node.api.view import Absent, AuditRow, Blanks, Lone
 
-_HEAD = ("when", "site", "who", "what", "project", "block", "purpose", "proof", "decision")
+_HEAD = ("when", "site", "who", "what", "data", "project", "block", "purpose", "proof", "decision")
+_BELOW = 4
+"""From this column on, what stands below the others where a screen is too narrow for all."""
 
 
 @dataclass(slots=True)
@@ -145,9 +150,23 @@ def _waiting_for(sites: Iterable[str]) -> str:
 
 
 def _print(row: AuditRow, widths: tuple[int, ...], *, first: bool) -> None:
+    room = shutil.get_terminal_size().columns
+    if sys.stdout.isatty() and sum(widths) + 2 * len(widths) > room:
+        for line in _stacked(_cells(row), room):
+            print(line, flush=True)
+        return
     if first:
         _line(_HEAD, widths)
     _line(_cells(row), widths)
+
+
+def _stacked(cells: tuple[str, ...], room: int) -> Iterator[str]:
+    """A row on several lines: what it is in short, below it in smaller pieces what it says."""
+    cleaned = [clean(cell) for cell in cells]
+    named = [f"{name} {cell}" for name, cell in zip(_HEAD[_BELOW:-2], cleaned[_BELOW:-2], strict=True) if cell != "–"]
+    for at, line in enumerate(("  ".join(cleaned[:_BELOW]), ", ".join(named), cleaned[-1], cleaned[-2])):
+        indent = "  " if at else ""
+        yield from textwrap.wrap(line, room, initial_indent=indent, subsequent_indent="    ", break_on_hyphens=False)
 
 
 def _cells(row: AuditRow) -> tuple[str, ...]:
@@ -159,6 +178,7 @@ def _cells(row: AuditRow) -> tuple[str, ...]:
         row.site_name,
         where,
         row.kind,
+        ", ".join(row.data) or "–",
         row.project or "–",
         row.block_name or "–",
         row.purpose or "–",
@@ -169,13 +189,16 @@ def _cells(row: AuditRow) -> tuple[str, ...]:
 
 def _widths(node: Node, sites: Sequence[str]) -> tuple[int, ...]:
     """Of the columns, from what may stand in them: the rows themselves are not known before they are printed."""
+    from catalog.dataset import DatasetFields
     from catalog.project import ProjectFields
 
     people = [f"{each.fields.name}@{each.site_name}" for each in node.people() if each.fields.role != "node"]
     projects = [each.fields.name for each in node.listed("project", ProjectFields)]
     blocks = [each.fields.name for each in node.blocks()]
+    data = [each.fields.name for each in node.listed("dataset", DatasetFields)]
     site, project = max(map(len, (*sites, "site"))), max(map(len, (*projects, "project")))
-    return (19, site, max(site, *map(len, people), 0), 8, project, max(map(len, (*blocks, "…12345678"))), 11, 30, 0)
+    block, dataset = (max(map(len, (*names, "…12345678"))) for names in (blocks, data))
+    return (19, site, max(site, *map(len, people), 0), 8, dataset, project, block, 11, 30, 0)
 
 
 def _line(cells: tuple[str, ...], widths: tuple[int, ...]) -> None:

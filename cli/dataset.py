@@ -158,7 +158,7 @@ def change(
 def withdraw(session: Session, dataset: str, erase: bool, yes: bool) -> None:
     """Publish DATASET, of this site, no more; for stewards. The data stay where they lie."""
     with session.node() as node:
-        found = node.dataset(dataset)
+        found = node.dataset_ever(dataset) if erase else node.dataset(dataset)
         asked = f"Erase all entries of «{found.fields.name}», everywhere and for good?"
         confirmed(yes, asked if erase else f"Withdraw «{found.fields.name}»?")
         index = node.withdraw_dataset(found.fields.cid, erase=erase)

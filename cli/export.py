@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from node.api.view import AuditRow
 
 _COLUMNS = (
-    "at", "site", "index", "kind", "person", "who", "home", "project", "project_site", "purpose", "block", "grant",
-    "allowed", "rules", "reason", "leaves", "cosigned_by", "quorum",
+    "at", "site", "index", "kind", "person", "who", "home", "datasets", "data", "project", "project_site", "purpose",
+    "block", "grant", "allowed", "rules", "reason", "leaves", "cosigned_by", "quorum",
 )  # fmt: skip
 
 
@@ -122,9 +122,9 @@ class Csv:
 
         cells = (
             clock_text(row.at), row.site_name, row.index, row.kind, row.person or "", row.who, row.home_name,
-            row.project, row.project_site, row.purpose, row.block or "", row.grant or "",
-            "" if row.allowed is None else row.allowed, " ".join(row.rules), row.reason, row.size, len(row.cosigners),
-            row.quorum,
+            " ".join(map(str, row.datasets)), ", ".join(row.data), row.project, row.project_site, row.purpose,
+            row.block or "", row.grant or "", "" if row.allowed is None else row.allowed, " ".join(row.rules),
+            row.reason, row.size, len(row.cosigners), row.quorum,
         )  # fmt: skip
         self._table.writerow([_plain(str(cell)) for cell in cells])
 

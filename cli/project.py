@@ -41,12 +41,18 @@ def new(
     members: tuple[str, ...],
     undertakings: tuple[str, ...],
 ) -> None:
-    """Put the project NAME into this site's catalog; for its stewards. The owners of its data approve it."""
+    """Put the project NAME into this site's catalog; for its stewards. The owners of its data approve it.
+
+    One of that name that stands is replaced by what you write now.
+    """
+    from node.api.approving import APPROVED
+
     with session.node() as node:
         index = node.new_project(
             name, people, purpose, datasets, until=until, members=members, undertakings=undertakings
         )
-        asked = [each.site_name for each in _asked(node.registered(f"{name}@{node.status().name}"))]
+        found = node.registered(f"{name}@{node.status().name}")
+        asked = [each.site_name for each in _asked(found) if each.approval != APPROVED]
 
     def tell() -> None:
         say(f"The project «{name}» stands as you wrote it (entry {index}).")
@@ -161,9 +167,9 @@ def register(session: Session) -> None:
 
 def _asked(found: Registered) -> list[Part]:
     """The sites whose approval the project needs."""
-    from node.api.approving import LEFT
+    from node.api.approving import LEFT, NOT_ASKED
 
-    return [each for each in found.parts[1:] if each.approval != LEFT]
+    return [each for each in found.parts[1:] if each.approval not in (LEFT, NOT_ASKED)]
 
 
 def _approvals(found: Registered) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -39,17 +40,15 @@ def root_of(session: Session, root_key: Path | None, passphrase_file: Path | Non
     """The site's root key, unlocked.
 
     Raises:
-        NotFound: no such file. BadInput: it cannot be read, or the passphrase does not open it.
+        NotFound: no such file. BadInput: it cannot be read, the passphrase does not open it, or nobody can be asked.
     """
     from node.rootkey import is_loose, read_passphrase, read_root
 
     path = root_key or session.folder().root_key
     if path.exists() and is_loose(path):
         warn(f"{path} can be read by others, who may guess its passphrase; run: chmod 600 {path}")
-    if passphrase_file is not None:
-        text = read_passphrase(passphrase_file)
-    else:
-        text = str(click.prompt(f"Passphrase of {path}", hide_input=True, err=True)).encode()
+    asked = f"Passphrase of {path}"
+    text = read_passphrase(passphrase_file) if passphrase_file is not None else _asked(asked).encode()
     with working("unlocking the root key …"):
         return read_root(path, text)
 
@@ -58,13 +57,19 @@ def new_passphrase_of(passphrase_file: Path | None) -> Passphrase:
     """The passphrase for a new root key: from a file, or asked for twice.
 
     Raises:
-        BadInput: too short, or the file cannot be used.
+        BadInput: too short, the file cannot be used, or nobody can be asked.
     """
     from node.rootkey import LEAST_PASSPHRASE, Passphrase, read_passphrase
 
     if passphrase_file is not None:
         return Passphrase(read_passphrase(passphrase_file))
-    asked = click.prompt("Passphrase for the root key", hide_input=True, confirmation_prompt=True, err=True)
-    if len(str(asked)) < LEAST_PASSPHRASE:
+    asked = _asked("Passphrase for the root key", again=True)
+    if len(asked) < LEAST_PASSPHRASE:
         raise BadInput(f"a passphrase has at least {LEAST_PASSPHRASE} characters; several words are easy to keep")
-    return Passphrase(str(asked).encode())
+    return Passphrase(asked.encode())
+
+
+def _asked(text: str, *, again: bool = False) -> str:
+    if not sys.stdin.isatty():
+        raise BadInput("a passphrase is asked for at a terminal, and there is none; give --passphrase-file FILE")
+    return str(click.prompt(text, hide_input=True, confirmation_prompt=again, err=True))

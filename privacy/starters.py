@@ -35,6 +35,8 @@ when { context.endorsed && ["statistics", "model"].contains(resource.outputType)
 forbid (principal, action in [Action::"fetch", Action::"compute", Action::"release"], resource)
 when { context.purpose == "DUO:0000011" };
 
+// Auditors and stewards of every member see who accessed what here, in the whole log. Without this rule those of
+// the data's owner see what concerns it, and this site's own see all.
 @id("auditors-see-access")
 permit (principal, action == Action::"see", resource is AuditTrail)
 when { principal.roles.contains("auditor") || principal.roles.contains("steward") || context.granted };
@@ -76,6 +78,8 @@ when { principal.site == context.here && [context.here].containsAll(resource.own
 permit (principal, action == Action::"release", resource)
 when { context.endorsed && ["statistics", "model"].contains(resource.outputType) };
 
+// Auditors and stewards of every member see who accessed what here, in the whole log. Without this rule those of
+// the data's owner see what concerns it, and this site's own see all.
 @id("auditors-see-access")
 permit (principal, action == Action::"see", resource is AuditTrail)
 when { principal.roles.contains("auditor") || principal.roles.contains("steward") || context.granted };

@@ -80,16 +80,20 @@ def approved(index: Index, ref: ProjectRef, owner: str) -> str:
     if owner == ref.site:
         return ""
     here = index.sites.get(owner)
-    approval = here.typed(ApproveFields, "approve", ref.subject) if here is not None else None
-    how = f"a steward there runs «comity project approve {shlex.quote(ref.name)}»"
+    return unapproved(project, here.typed(ApproveFields, "approve", ref.subject) if here is not None else None)
+
+
+def unapproved(project: ProjectFields, approval: ApproveFields | None) -> str:
+    """Empty if a site's ``approval`` is of a project as it stands, else why not, and what to do."""
+    how = f"a steward there runs «comity project approve {shlex.quote(project.name)}»"
     if approval is None:
-        return f"the project «{ref.name}» was not approved by the site of the data; {how}"
+        return f"the project «{project.name}» was not approved by the site of the data; {how}"
     if approval.withdrawn:
-        return f"the site of the data withdrew its approval of the project «{ref.name}»"
+        return f"the site of the data withdrew its approval of the project «{project.name}»"
     if approval.terms != project.terms:
-        return f"the terms of the project «{ref.name}» changed since the site of the data approved it; {how} again"
+        return f"the terms of the project «{project.name}» changed since the site of the data approved it; {how} again"
     if not approval.has_all(project):
-        return f"somebody joined the project «{ref.name}» since the site of the data approved it; {how} again"
+        return f"somebody joined the project «{project.name}» since the site of the data approved it; {how} again"
     return ""
 
 

@@ -39,6 +39,8 @@ LEFT: Final = "left the consortium"
 """Said for the approval of a former member, which is asked for nothing any more."""
 
 RUNS: Final = "runs it"
+NOT_ASKED: Final = "not asked"
+APPROVED: Final = "approved"
 
 
 class Approver(Publisher):
@@ -131,7 +133,11 @@ def _registered(
         Part(
             site=site,
             site_name=names.get(site, ""),
-            approval=LEFT if site in left else RUNS if site == project.site else _approval(approved.get(site), fields),
+            approval=LEFT
+            if site in left
+            else RUNS
+            if site == project.site
+            else _approval(approved.get(site), fields, site in fields.members),
             certificate=certified[site].fields if over and site in certified else None,
             certified=certified[site].at if over and site in certified else None,
         )
@@ -140,11 +146,11 @@ def _registered(
     return Registered(project, "ended" if over else "open", parts)
 
 
-def _approval(approval: ApproveFields | None, project: ProjectFields) -> str:
+def _approval(approval: ApproveFields | None, project: ProjectFields, asked: bool) -> str:
     if approval is None:
-        return "not yet"
+        return "not yet" if asked else NOT_ASKED
     if approval.withdrawn:
         return "withdrawn"
     if approval.terms != project.terms:
         return "approved other terms"
-    return "approved" if approval.has_all(project) else "approved fewer people"
+    return APPROVED if approval.has_all(project) else "approved fewer people"

@@ -10,15 +10,16 @@ from nacl.utils import random
 
 from catalog.cid import Cid
 from catalog.dagcbor import encode
-from catalog.error import BadInput
-from catalog.key import UNSIGNED, signed
+from catalog.dataset import DatasetFields
+from catalog.error import BadInput, NotFound
+from catalog.key import UNSIGNED, public_bytes, signed
 from catalog.member import KeyFields
 from node.api.audit import Account
 from node.api.publish import Publisher, now
 from node.api.quantity import Moment, past
 from node.api.schema import AskWho, SiteRows
 from node.api.trail import Names, Span, Told, Trail
-from node.api.view import Absent, AuditRow, AuditTable, Blanks, Lone
+from node.api.view import Absent, AuditRow, AuditTable, Blanks, Listing, Lone
 from node.message import Who
 
 
@@ -92,7 +93,10 @@ class Auditor(Publisher):
             return name
         with suppress(BadInput):
             return Cid.parse(name)
-        return self.dataset_ever(name).fields.cid
+        try:
+            return self.dataset_ever(name).fields.cid
+        except NotFound as error:
+            raise NotFound(f"{error}; one that was erased is asked about by its CID") from error
 
     def _ask(self, dataset: Cid | None, about: str | None, wanted: _Range, sites: Sequence[str]) -> Iterator[Told]:
         question, trail = self._trail(dataset, about, wanted)
@@ -129,33 +133,43 @@ class Auditor(Publisher):
             yield from ((told, None) for told in trail.rest())
 
     def _keys(self, person: str) -> Sequence[str]:
-        """The keys that a person has and had, the one of now last; whoever was removed is asked about by the key.
+        """The keys that a person has and had, the one of now last; whoever was erased is asked about by the key.
 
         Raises:
-            NotFound: nobody of that name. BadInput: several.
+            NotFound: nobody of that name. BadInput: several, or it is no key.
         """
         if person.startswith("did:key:"):
+            public_bytes(person)
             return (person,)
-        now = self.enrolled(person)
-        had = (
-            each.fields.did
-            for each in self.listed("key", KeyFields)
-            if each.site == now.site and each.fields.name == now.fields.name and each.fields.removed
-        )
+        removed = [each for each in self.listed("key", KeyFields) if each.fields.removed and each.fields.role != "node"]
+        try:
+            now = self.enrolled(person)
+        except NotFound as error:
+            if had := [each.fields.did for each in removed if person in (each.fields.name, _at(each))]:
+                return had
+            raise NotFound(f"{error}; whoever was erased is asked about by their key") from error
+        had = [each.fields.did for each in removed if (each.site, each.fields.name) == (now.site, now.fields.name)]
         return (*had, now.fields.did)
 
     def question(
         self, dataset: Cid | None, about: str | None = None, since: Moment | None = None, until: Moment | None = None
     ) -> Who:
-        """A question to audit logs, signed by this person; it is answered once."""
+        """A question to audit logs, signed by this person; it is answered once.
+
+        Raises:
+            BadInput: a time that is none, or an end before its beginning.
+        """
         at = now()
+        first, last = (None if when is None else past(when, at) for when in (since, until))
+        if first is not None and last is not None and first > last:
+            raise BadInput("there is no time that is after --since and before --until; the other way round?")
         whole = Who(
             person=self.person,
             site=self.site,
             dataset=dataset,
             about=about,
-            since=0 if since is None else past(since, at),
-            until=None if until is None else past(until, at),
+            since=first or 0,
+            until=last,
             at=at,
             nonce=random(16),
             sig=UNSIGNED,
@@ -169,4 +183,9 @@ class Auditor(Publisher):
     def names(self) -> Names:
         """The names that this person may know, for showing rows."""
         people = {each.fields.did: each.fields.name for each in self.listed("key", KeyFields)}
-        return Names(people, {each.fields.cid: each.fields.name for each in self.blocks()})
+        datasets = {each.fields.cid: each.fields.name for each in self.listed("dataset", DatasetFields)}
+        return Names(people, {each.fields.cid: each.fields.name for each in self.blocks()}, datasets)
+
+
+def _at(listed: Listing[KeyFields]) -> str:
+    return f"{listed.fields.name}@{listed.site_name}"

@@ -9,9 +9,11 @@ from enum import StrEnum
 
 from msgspec import structs
 
+from catalog.approve import ApproveFields
 from catalog.cid import Cid
 from catalog.claim import Claim, ClaimFields, ClaimType, Identity
 from catalog.dagcbor import cid_of
+from catalog.dataset import DatasetFields
 from catalog.error import BadInput, Conflict, Denied, NotFound, VerificationFailed
 from catalog.grant import Action, Grant, GrantFields
 from catalog.key import UNSIGNED, signed
@@ -27,6 +29,7 @@ from privacy.freshness import overdue
 from privacy.grant import Held, chain_of, revocation, widens
 from privacy.label import site_of
 from privacy.purpose import checked
+from privacy.trust import unapproved
 from privacy.visa import Visa, read_issuers, read_visa
 
 LEAST_LETTERS = 8
@@ -155,9 +158,12 @@ class Granter(Publisher):
         Every member sees the entry, so that ``reason`` should name nobody. The index of the entry.
 
         Raises:
-            NotFound: no such grant. Denied: it is not for this site or person to revoke.
+            NotFound: no such grant. Denied: it is not for this site or person to revoke. Conflict: it was revoked
+                before.
         """
         found = self.standing(grant)
+        if found.state is State.REVOKED:
+            raise Conflict(f"the grant …{str(found.cid)[-8:]} was revoked before: {found.reason}")
         issuer = self.person if found.grant.issuer == self.person else None
         return self._write("revoke", RevokeFields(grant=found.cid, reason=reason, issuer=issuer))
 
@@ -166,12 +172,14 @@ class Granter(Publisher):
         ledger = _Listed(self.grants(), self.listed("revoke", RevokeFields))
         consortium, time = self._consortium(), now()
         members = {each.site: each for each in self.members() if not each.here}
-        projects = {(each.site, each.subject): each.fields for each in self.listed("project", ProjectFields)}
-        return tuple(
-            _standing(each, ledger, members, consortium, time, projects.get((ref.site, ref.name)))
-            for each in ledger.grants
-            for ref in (each.fields.grant.project,)
+        around = _Around(
+            projects={(each.site, each.subject): each.fields for each in self.listed("project", ProjectFields)},
+            approvals={(each.site, each.subject): each.fields for each in self.listed("approve", ApproveFields)},
+            datasets={(each.site, each.fields.cid): each.fields for each in self.listed("dataset", DatasetFields)},
+            people=frozenset(each.fields.did for each in self.people()),
+            here=self.site,
         )
+        return tuple(_standing(each, ledger, members, consortium, time, around) for each in ledger.grants)
 
     def standing(self, grant: Cid | str) -> Standing:
         """A grant by its CID or the last eight or more characters of it.
@@ -328,13 +336,51 @@ class _Listed:
         return next((reason for reason in words if reason is not None), None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What a grant needs to be of use: by site and subject, as far as this person may see; ``here`` is this site."""
+
+    projects: Mapping[tuple[str, str], ProjectFields]
+    approvals: Mapping[tuple[str, str], ApproveFields]
+    datasets: Mapping[tuple[str, Cid], DatasetFields]
+    people: frozenset[str]
+    here: str
+
+    def idle(self, each: Listing[GrantFields], time: int) -> str:
+        """Why nobody can use a grant that holds; empty if its person can, or if what it needs is not to be seen."""
+        grant, ref = each.fields.grant, each.fields.grant.project
+        project = self.projects.get((ref.site, ref.name))
+        checks = (
+            (each.left, "its site left the consortium"),
+            (grant.subject not in self.people, "its person's key is not enrolled any more: grant to their key of now"),
+            (self._gone(grant), "its data are published no more"),
+            (project is not None and project.over(time), f"the project «{ref.name}» has ended"),
+        )
+        told = next((why for holds, why in checks if holds), "")
+        return told or ("" if project is None else self._unfit(grant, project))
+
+    def _unfit(self, grant: Grant, project: ProjectFields) -> str:
+        """What keeps a project that has not ended from using a grant."""
+        if grant.subject not in project.people:
+            return f"its person is not in the project «{project.name}»; a steward of the project's site can add them"
+        if not set(grant.datasets) & set(project.datasets):
+            return f"the project «{project.name}» is for other data; a steward of the project's site can add these"
+        ref = grant.project
+        return "" if ref.site == grant.site else unapproved(project, self.approvals.get((grant.site, ref.subject)))
+
+    def _gone(self, grant: Grant) -> bool:
+        """Whether all its data were withdrawn, or were this site's and erased."""
+        found = [self.datasets.get((grant.site, cid)) for cid in grant.datasets]
+        return all(each.withdrawn if each is not None else grant.site == self.here for each in found)
+
+
 def _standing(
     each: Listing[GrantFields],
     ledger: _Listed,
     members: Mapping[str, MemberView],
     consortium: Cid,
     time: int,
-    project: ProjectFields | None,
+    around: _Around,
 ) -> Standing:
     cid, grant = each.fields.cid, each.fields.grant
     state, reason = State.VALID, ""
@@ -349,22 +395,9 @@ def _standing(
         state, reason = State.REVOKED, revoked or "no reason was given"
     elif state is not State.INVALID and time > grant.not_after:
         state, reason = State.EXPIRED, "its time is over"
-    elif state is not State.INVALID and (idle := _idle(each, project, time)):
+    elif state is not State.INVALID and (idle := around.idle(each, time)):
         state, reason = State.IDLE, idle
     return Standing(cid, grant, each.site, each.site_name, each.index, state, reason)
-
-
-def _idle(each: Listing[GrantFields], project: ProjectFields | None, time: int) -> str:
-    """Why nobody can use a grant that holds; empty if its subject can, or if the project is not for this person."""
-    if each.left:
-        return "its site left the consortium"
-    if project is None:
-        return ""
-    if project.over(time):
-        return f"the project «{project.name}» has ended"
-    if each.fields.grant.subject not in project.people:
-        return f"its person is not in the project «{project.name}»; a steward of the project's site can add them"
-    return ""
 
 
 def _overdue(sites: Iterable[MemberView]) -> str:

@@ -6,7 +6,7 @@ Every body is made and signed here, where the person's key is; the node gets it 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from secrets import token_bytes
 from typing import TypeVar
@@ -20,7 +20,7 @@ from catalog.dagcbor import Value, decode, encode
 from catalog.dataset import DatasetFields, Level
 from catalog.entry import KINDS
 from catalog.error import BadInput, Conflict, Denied, VerificationFailed
-from catalog.key import Did, Signer
+from catalog.key import Signer
 from catalog.label import Label
 from catalog.leaf import SALT_BYTES
 from catalog.member import KeyFields, Role
@@ -33,7 +33,7 @@ from node.api.packing import Source, read_block
 from node.api.quantity import Moment, Money, micros, moment
 from node.api.schema import ImportBlock, ImportDataset, WriteEntry
 from node.api.view import Listing, Published
-from privacy.purpose import HMB, checked, checked_use
+from privacy.purpose import HMB, checked, checked_undertaking, checked_use
 
 V = TypeVar("V", bound=Value)
 
@@ -208,12 +208,16 @@ class Publisher(CatalogClient):
         takes the place of what it was; it needs no new approval if nothing changed but that people left.
 
         Raises:
-            NotFound: a person, dataset or member. BadInput: nobody is to be in it, or an unknown purpose.
+            NotFound: a person, dataset or member. BadInput: nobody is to be in it, or an unknown purpose or
+                undertaking. Conflict: it has ended.
         """
         dids = sorted({self.enrolled(each).fields.did for each in people})
         if not dids:
             raise BadInput(f"nobody is to be in the project «{name}»; name a person, or end it")
-        known = self._salts(name)
+        there = self._own(name)
+        if there is not None and there.ended:
+            raise Conflict(f"the project «{name}» has ended, for good; choose another name")
+        known = {} if there is None else there.people
         found = [self.dataset(each) for each in datasets]
         asked = {*(each.site for each in found), *(self.member(each).site for each in members)}
         fields = ProjectFields(
@@ -223,14 +227,14 @@ class Publisher(CatalogClient):
             datasets=tuple(sorted(each.fields.cid for each in found)),
             not_after=end_of(until),
             members=tuple(sorted(asked - {self.site})),
-            undertakings=tuple(sorted(undertakings)),
+            undertakings=tuple(sorted(map(checked_undertaking, undertakings))),
         )
         return self._write("project", fields)
 
-    def _salts(self, project: str) -> Mapping[Did, bytes]:
-        """Those of the people who are in a project of this site now: they stay, for approvals name people by them."""
+    def _own(self, project: str) -> ProjectFields | None:
+        """A project of this site as it stands. The salts of its people stay, for approvals name people by them."""
         ours = (each.fields for each in self.listed("project", ProjectFields) if each.site == self.site)
-        return next((fields.people for fields in ours if fields.name == project), {})
+        return next((fields for fields in ours if fields.name == project), None)
 
     def set_policy(self, text: str) -> int:
         """Make Cedar text this site's policy, from now on; empty text permits nothing.

@@ -28,6 +28,7 @@ from workflow.account import (
     ReleaseFields,
     ResultFields,
     UnwrittenFields,
+    datasets_of,
 )
 
 Told = AuditRow | Answered | Blanks | Absent | Lone
@@ -49,6 +50,7 @@ class Names:
 
     people: Mapping[str, str]
     blocks: Mapping[Cid, str]
+    datasets: Mapping[Cid, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +147,9 @@ class Trail:
         return Absent(site, self._name(site), reason, denied)
 
     def _name(self, site: str) -> str:
+        """The name of a site, or of a person."""
         member = self._members.get(site)
-        return member.name if member else short(site)
+        return member.name if member else self._names.people.get(site, short(site))
 
     def _row(self, account: Account) -> AuditRow:
         fields = account.fields
@@ -156,6 +159,7 @@ class Trail:
         home_name = self._name(home) if home else ""
         block = step.block if step else None
         project = step.project if step else _project(fields)
+        datasets = tuple(datasets_of(fields.chain))
         return AuditRow(
             site=account.site,
             site_name=self._name(account.site),
@@ -165,6 +169,8 @@ class Trail:
             person=person,
             who=self._names.people.get(person, short(person)) if person else home_name,
             home_name=home_name,
+            datasets=datasets,
+            data=tuple(self._names.datasets.get(each, f"…{str(each)[-8:]}") for each in datasets),
             block=block,
             block_name=self._names.blocks.get(block, f"…{str(block)[-8:]}") if block else "",
             project=project.name if project else "",

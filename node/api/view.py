@@ -180,8 +180,9 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """One verified line of a site's audit log about a dataset; the client makes none that did not verify.
+    """One verified line of a site's audit log; the client makes none that did not verify.
 
+    ``datasets`` are those that it is accounted to, ``data`` their names where these are known.
     ``who`` is the person's name where it is known, ``person`` their key. ``allowed`` is ``None`` where nothing was
     decided (a result, a read). ``project`` is the name of the project that it was done for at ``project_site`` (its
     root key), both empty where there is none: published data and blocks are fetched for nobody's alone, and questions
@@ -197,6 +198,8 @@ class AuditRow:
     person: str | None
     who: str
     home_name: str
+    datasets: tuple[Cid, ...]
+    data: tuple[str, ...]
     block: Cid | None
     block_name: str
     project: str

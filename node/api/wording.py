@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from catalog.cid import Cid
+from catalog.dagcbor import decode
 from catalog.plural import counted
+from node.message import Who
 from workflow.account import (
+    MAX_REQUEST,
     AccessFields,
     AccountFields,
     DestroyFields,
@@ -24,7 +27,7 @@ from workflow.account import (
 )
 
 Name = Callable[[str], str]
-"""A site's name by its root key."""
+"""A site's or a person's name by its key."""
 
 Verdict = tuple[bool | None, tuple[str, ...], str]
 """Whether it was allowed (``None`` where nothing was decided), the rules that decided, and the row in words."""
@@ -38,7 +41,7 @@ def verdict(kind: str, fields: AccountFields, name: Name) -> Verdict:
     if isinstance(fields, (RefusalFields, UnwrittenFields)):
         return _of_refusal(fields, name)
     if isinstance(fields, ReadFields) and fields.reason:
-        return False, (), f"the question was refused: {fields.reason}"
+        return False, (), f"{_asked(fields, name)}; {fields.reason}"
     return None, (), _said(kind, fields, name)
 
 
@@ -53,7 +56,7 @@ def _said(kind: str, fields: AccountFields, name: Name) -> str:
         case FetchFields(side=side, site=other):
             return f"bytes came from {name(other)}" if side is Side.RECIPIENT else "bytes were given"
         case ReadFields(rows=rows):
-            return f"rows given: {rows}"
+            return f"{_asked(fields, name)}: {counted(rows, 'row')}"
         case HeadsFields(count=count):
             return f"the ends of all chains ({count})"
         case EntryFields():
@@ -66,6 +69,13 @@ def _said(kind: str, fields: AccountFields, name: Name) -> str:
             return _of_halt(kind, fields, name)
         case _:
             return kind
+
+
+def _asked(fields: ReadFields, name: Name) -> str:
+    who = decode(Who, fields.question, MAX_REQUEST)
+    if who.dataset is not None:
+        return "asked who accessed the data"
+    return "asked for the whole log" if who.about is None else f"asked what {name(who.about)} did"
 
 
 def _of_refusal(fields: RefusalFields | UnwrittenFields, name: Name) -> Verdict:

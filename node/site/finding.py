@@ -24,6 +24,7 @@ from catalog.entry import Entry
 from catalog.error import BadInput, Damaged
 from catalog.grant import Grant, GrantFields
 from catalog.index import Index
+from catalog.project import ProjectFields
 from catalog.versions import HeldVersions, Versions
 from catalog.withdraw import WithdrawFields
 from node.site.facets import Groups, bits_of, numbers_of
@@ -44,6 +45,9 @@ LAST_HIT: Final = 10_000
 MOST_PAGE: Final = 200
 RANKED: Final = 5_000
 """Up to so many matches each is weighed (BM25); of more, those with the words in their names come first."""
+
+NEVER: Final = 1 << 63
+"""Later than any time, in Unix milliseconds."""
 
 CHUNK: Final = 1_024
 """Things written at once; searches wait no longer than for one such chunk."""
@@ -101,6 +105,7 @@ class Finding:
         self._likenesses: Groups[Likeness] = Groups()
         self._facets: dict[str, Groups[str]] = {facet: Groups() for facet in FACETS}
         self._all = 0
+        self._ends = 0
         self._in_line: set[str] = set()
         self._seen: OrderedDict[str, tuple[Sight, int]] = OrderedDict()
         self._matched: OrderedDict[str, int] = OrderedDict()
@@ -256,6 +261,8 @@ class Finding:
         for number, nature in natures.items():
             self._nature_of[number] = nature
         for known, numbers, bits in self._alike(natures):
+            if known.likeness.kind == "project":
+                self._ends = 0  # whether its time is over is looked at by the next search
             self._likenesses.add(numbers, bits, (known.likeness,))
             for facet, each in known.values.items():
                 self._facets[facet].add(numbers, bits, each)
@@ -321,6 +328,8 @@ class Finding:
         """
         query = _checked(wanted)
         async with self._turn:
+            if now > self._ends:
+                await self._mended(partial(self._expire, now))
             total, things, counts = await self._mended(partial(self._search, query, sight, wanted))
         entries = []
         for thing in things:
@@ -330,6 +339,20 @@ class Finding:
             if entry is not None and entry.index == thing.place and is_offered(entry, now):
                 entries.append(entry)
         return Found(total, tuple(entries), counts)
+
+    def _expire(self, now: int) -> None:
+        """Let go the projects whose time is over at ``now``, and note when the next one's will be."""
+        projects = self._facets["kind"].union({"project"}.__contains__)
+        ends, over = [NEVER], []
+        for thing in self._store.things(list(numbers_of(projects))):
+            site = self._index.sites.get(thing.site)
+            fields = site.typed(ProjectFields, thing.kind, thing.subject) if site is not None else None
+            if fields is None or fields.over(now):
+                over.append(thing.id)
+            else:
+                ends.append(fields.not_after)
+        self._remove(over)
+        self._ends = min(ends)
 
     def _search(
         self, query: Query, sight: Sight, wanted: Wanted

@@ -362,4 +362,5 @@ def test_many_refused_entries_cost_each_withdrawal_no_more():
             assert index.add(index.size, "withdraw", body) is None
         return process_time() - start
 
-    assert seconds(800) < 8 * seconds(200)
+    # The least of some: what else runs on the machine makes single ones several times as long.
+    assert min(seconds(800) for _ in range(3)) < 8 * min(seconds(200) for _ in range(3))

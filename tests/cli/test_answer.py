@@ -194,6 +194,7 @@ def test_at_a_screen_a_line_says_who_still_owes_an_answer(
     screen = Screen()
     monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("COLUMNS", "400")
     assert run(asks) == 0
     shown = screen.getvalue()
     assert shown.startswith(f"{CLEAR}waiting for {running.site.name}, Away …{CLEAR}when ")
@@ -201,6 +202,19 @@ def test_at_a_screen_a_line_says_who_still_owes_an_answer(
     rows = [line for line in shown.splitlines() if "✓" in line]
     assert len(rows) == 2
     assert all("waiting" not in line or line.rpartition(CLEAR)[2].startswith("20") for line in rows), "printed into it"
+
+
+def test_on_a_narrow_screen_no_line_is_wider_than_it(
+    running: Running, asks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("COLUMNS", "60")
+    assert run(asks) == 0
+    lines = [line for line in screen.getvalue().splitlines() if "each verified" not in line]
+    assert max(map(len, lines)) <= 60
+    assert sum("✓ leaf" in line for line in lines) == 2
+    assert sum(line.startswith("  data ") for line in lines) == 2
 
 
 def test_in_a_pipe_there_is_no_such_line(running: Running, asks: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,7 @@ MEMBERS = [
 async def shown(house: House) -> list[tuple[AuditRow, Account]]:
     """All rows of the log, each with what shows it, but for the ones that this question itself leaves."""
     question = who(STEWARD, ANNA, dataset=None)
-    trail = Trail(question, MEMBERS, 1, Names({RESEARCHER.did: "Mara"}, {}), proofs=True)
+    trail = Trail(question, MEMBERS, 1, Names({RESEARCHER.did: "Mara"}, {}, {}), proofs=True)
     told: list[tuple[AuditRow, Account]] = []
     for answer in await pages(desk(house), question, ANNA):
         page = SiteRows(site=ANNA.did, site_name="Anna", node=NODES[ANNA.did].did, answer=encode(answer), absent="")

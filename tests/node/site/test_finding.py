@@ -223,10 +223,16 @@ def test_what_is_withdrawn_ended_or_over_is_not_found(tmp_path: Path) -> None:
         await library.publish("anna", dataset("births"))
         await library.publish("anna", project("trial"))
         await library.publish("anna", project("past", not_after=999))
-        assert sorted(names(await library.ask())) == ["births", "trial"]
+        found = await library.ask()
+        assert sorted(names(found)) == ["births", "trial"]
+        assert (found.total, dict(found.counts["kind"])) == (2, {"dataset": 1, "project": 1})
+        await library.publish("anna", project("past", not_after=2000))
+        assert (await library.ask("past")).total == 1, "its time was made longer"
+        await library.publish("anna", project("past", not_after=999))
         await library.publish("anna", dataset("births", withdrawn=True))
         await library.publish("anna", project("trial", ended=True))
-        assert names(await library.ask()) == []
+        found = await library.ask()
+        assert (names(found), found.total) == ([], 0)
 
     play(tmp_path, story)
 
