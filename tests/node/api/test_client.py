@@ -173,9 +173,25 @@ def test_a_grant_that_nobody_can_use_says_why(anna: Node, steward: Identity) -> 
         State.IDLE,
         "its person is not in the project «pooling»",
     )
+    anna.publish_dataset("/data/other.csv", "Other")
+    anna.new_project("pooling", ["Mara"], HMB, ["Other"], until="30d")
+    assert "is for other data" in anna.standing(cid).reason
     anna.new_project("pooling", ["Mara"], HMB, ["Table"], until="30d")
+    assert anna.standing(cid).state is State.VALID
     anna.end_project("pooling")
     assert (anna.standing(cid).state, anna.standing(cid).reason) == (State.IDLE, "the project «pooling» has ended")
+    with pytest.raises(Conflict, match="for good"):
+        anna.new_project("pooling", ["Mara"], HMB, ["Table"], until="30d")
+    anna.withdraw_dataset("Table")
+    assert anna.standing(cid).reason == "its data are published no more"
+
+
+def test_what_is_revoked_stays_revoked_for_the_reason_that_was_given(anna: Node) -> None:
+    project(anna)
+    cid = anna.grant("Mara", "pooling", ["Table"], until="7d").cid
+    anna.revoke(cid, "the vote was withdrawn")
+    with pytest.raises(Conflict, match="revoked before: the vote was withdrawn"):
+        anna.revoke(cid)
 
 
 def test_policy_and_offer_replace_the_ones_before(anna: Node, running: Running) -> None:
@@ -398,3 +414,16 @@ def test_the_client_imports_nothing_of_a_node() -> None:
     code = f"import sys, node.api.client; sys.exit(', '.join(sorted(set({heavy!r}) & set(sys.modules))))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ})
     assert ran.stderr.strip() == ""
+
+
+def test_a_question_that_can_have_no_answer_is_refused_before_it_is_asked(anna: Node) -> None:
+    """Lost: «0 rows, each verified» reads as if nobody had accessed anything."""
+    project(anna)
+    with pytest.raises(BadInput, match="other way round"):
+        list(anna.audit_who("Table", since="1h", until="2h"))
+    with pytest.raises(BadInput, match="did:key"):
+        list(anna.audit_by("did:key:zfoo"))
+    with pytest.raises(NotFound, match="by their key"):
+        list(anna.audit_by("Nobody"))
+    with pytest.raises(NotFound, match="by its CID"):
+        list(anna.audit_who("Nothing"))
