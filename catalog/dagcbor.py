@@ -138,11 +138,15 @@ def _has_defaults(kind: type[Value]) -> bool:
     return _lacks(msgspec.inspect.type_info(kind))
 
 
-def _lacks(kind: msgspec.inspect.Type) -> bool:
+def _lacks(kind: msgspec.inspect.Type, tagged: bool = False) -> bool:
     match kind:
-        case msgspec.inspect.StructType(fields=fields):
-            return any(not field.required or _lacks(field.type) for field in fields)
-        case msgspec.inspect.UnionType(types=inner) | msgspec.inspect.TupleType(item_types=inner):
+        case msgspec.inspect.StructType(fields=fields, tag=tag):
+            # One of several kinds must say which it is; where it is the only one, it may leave that out.
+            return (tag is not None and not tagged) or any(not each.required or _lacks(each.type) for each in fields)
+        case msgspec.inspect.UnionType(types=inner):
+            several = sum(isinstance(each, msgspec.inspect.StructType) for each in inner) > 1
+            return any(_lacks(each, tagged=several) for each in inner)
+        case msgspec.inspect.TupleType(item_types=inner):
             return any(map(_lacks, inner))
         case (
             msgspec.inspect.DictType(value_type=item)

@@ -72,7 +72,7 @@ class Versions(Protocol):
         """The newest entry of a subject.
 
         Raises:
-            VerificationFailed: its body is not what it was when it was read.
+            Damaged: its body is not what it was when it was read.
         """
 
     def newest(self, kind: str, subjects: Collection[bytes]) -> Mapping[bytes, int]:

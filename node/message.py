@@ -16,6 +16,7 @@ from catalog.error import (
     BadInput,
     ComityError,
     Conflict,
+    Damaged,
     Denied,
     Infeasible,
     NotFound,
@@ -273,6 +274,8 @@ def read_question(data: bytes) -> Question:
 def reply_bytes(answer: Value | ComityError) -> bytes:
     """The bytes of an answer or of a refusal."""
     if isinstance(answer, ComityError):
+        if isinstance(answer, Damaged):
+            answer = ComityError("a file of this site is damaged; its operator is told which")
         # As others know it: what is more exact is for this site's own eyes.
         kind = next((each.__name__ for each in type(answer).__mro__ if each.__name__ in _ERRORS), ComityError.__name__)
         refusal = Refusal(kind=kind, message=str(answer)[:_MOST_MESSAGE])

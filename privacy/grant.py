@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from catalog.cid import Cid
-from catalog.error import Denied, VerificationFailed
+from catalog.error import Damaged, Denied, VerificationFailed
 from catalog.grant import MAX_DEPTH, Action, Grant, GrantFields
 from catalog.index import Index
 from catalog.key import check
@@ -103,6 +103,10 @@ class Logs:
         return next((fields.reason for fields in words if fields is not None), None)
 
 
+DAMAGED: Final = "what this site has of a grant is damaged on its disk, as its operator can see"
+"""Why no grant covers something that one might: not for good, and no word of whose file it is."""
+
+
 def covering(
     index: Index, cited: Iterable[Cid], wanted: Wanted, *, consortium: Cid, home: str, diseases: Diseases, now: int
 ) -> tuple[Chain | None, str]:
@@ -111,22 +115,24 @@ def covering(
     ``home`` is the subject's home site, which says whose the account of an imported visa is; ``now`` is Unix
     milliseconds.
     """
-    ledger, reason = Logs(index), ""
+    ledger, reason, damaged = Logs(index), "", False
     for cid in cited:
-        held = ledger.held(cid)
-        if not held or held[0].grant.site != wanted.owner:
-            continue  # another owner's, or none that this site may see
-        why = covers(held[0].grant, wanted, diseases, now)
-        if not why:
-            try:
+        try:
+            held = ledger.held(cid)
+            if not held or held[0].grant.site != wanted.owner:
+                continue  # another owner's, or none that this site may see
+            why = covers(held[0].grant, wanted, diseases, now)
+            if not why:
                 chain = chain_of(ledger, cid, consortium)
                 _check_visas(index, chain, home, now)
-            except (Denied, VerificationFailed) as error:
-                why = str(error)
-            else:
                 return chain, ""
+        except (Denied, VerificationFailed) as error:
+            why = str(error)
+        except Damaged:
+            damaged = True
+            continue
         reason = reason or why
-    return None, reason or "no grant of the data's owner was cited"
+    return None, DAMAGED if damaged else reason or "no grant of the data's owner was cited"
 
 
 def chain_of(ledger: Ledger, cited: Cid, consortium: Cid, *, whole: bool = True) -> Chain:

@@ -131,7 +131,7 @@ class Granter(Publisher):
             given is wider than it.
         """
         above, who = self.standing(grant), self.enrolled(person)
-        if above.state not in (State.VALID, State.STALE):
+        if above.state not in (State.VALID, State.STALE, State.IDLE):
             raise Denied(f"the grant {above.cid} is {above.state}: {above.reason}")
         held = above.grant
         child = structs.replace(

@@ -12,6 +12,7 @@ from catalog.block import BlockFields, EndorseFields
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
 from catalog.dataset import DatasetFields
+from catalog.error import Damaged
 from catalog.grant import Action
 from catalog.index import Index, SiteIndex
 from catalog.label import Label
@@ -22,7 +23,7 @@ from privacy import decision as deciding
 from privacy.claim import claim_facts
 from privacy.decision import Decision
 from privacy.disease import Diseases, standard
-from privacy.grant import Chain, Logs, Wanted, covering, named_by
+from privacy.grant import DAMAGED, Chain, Logs, Wanted, covering, named_by
 from privacy.label import may_hold
 from privacy.modifier import Use
 from privacy.policy import Policy, decide, told
@@ -133,12 +134,15 @@ class Judge:
         """
         sites, logs = {rests.home, rests.project.site}, Logs(self._index)
         for dataset, grant in rests.granted.items():
-            held = logs.held(grant)
+            try:
+                held = logs.held(grant)
+            except Damaged:
+                return Lapse(DAMAGED, for_good=False)
             if not held:
                 return Lapse("the grant that let the data in is not to be found any more", for_good=True)
             chain, why = self._covering(rests, held[0].grant.site, Cid.parse(dataset), Action(action), now)
             if chain is None:
-                return Lapse(why, for_good=True)
+                return Lapse(why, for_good=why != DAMAGED)
             sites |= {held[0].grant.site, *chain.logs}
         overdue = self.recency.refusal(action, sites)
         return Lapse(overdue, for_good=False) if overdue else None

@@ -44,6 +44,10 @@ BY_PERSON: Final = Bound(200, 1_000, "more than {a_day} audit questions a day by
 BY_SITE: Final = Bound(1_000, 5_000, "more than {a_day} audit questions a day from one site; ask again in {wait}")
 """Each question leaves two rows, some 2 KB: 10 MB a day from a member whose people do nothing but ask."""
 
+REFUSED_BY_PERSON: Final = Bound(20, 100, "more than {a_day} refused questions a day by one person, for {wait}")
+REFUSED_BY_SITE: Final = Bound(100, 500, "more than {a_day} refused questions a day from one site, for {wait}")
+"""How many questions that nobody lets them ask are written down."""
+
 LOOKED_THROUGH = 1000
 """Rows at most that are looked at for one that the asker is shown."""
 
@@ -118,12 +122,12 @@ class AuditDesk:
         person = self._check_asker(who)
         if self._book.ledger.asked(name):
             raise VerificationFailed("this question was answered already; ask anew")
+        if refusal := self._refusal(person, who):
+            await self._note(who, refusal)
+            raise Denied(refusal)
         self._quota.take(who.person, BY_PERSON)
         if who.site != self._site:  # whoever looks after this log is not kept from it by others of their site
             self._quota.take(who.site, BY_SITE)
-        if refusal := self._refusal(person, who):
-            await self._book.write([_line(who, lambda _chain, _index: 0, refusal)])
-            raise Denied(refusal)
         made: list[HeadMap] = []
 
         def heads(chain: Chain, index: int) -> HeadsFields:
@@ -133,12 +137,32 @@ class AuditDesk:
         def rows(chain: Chain, index: int) -> int:
             return index - 1 if who.subject is None else chain[who.subject].count - 1
 
-        upto = await self._book.write([Line("heads", (), heads), _line(who, rows)])
+        datasets = [who.dataset] if who.dataset is not None else []
+        people = [each for each in (who.person, who.about) if each is not None]
+        upto = await self._book.write([Line("heads", (), heads), Line("read", datasets, _read(who, rows), people)])
         asked = self._open[name] = _Asked(person, 0, upto)
         asked.start, asked.stop = await trio.to_thread.run_sync(self._span, who, asked, upto)
         while len(self._open) > MAX_OPEN:
             self._open.popitem(last=False)
         return await self._page(who, asked, asked.start, (upto, made[0]))
+
+    async def _note(self, who: Who, refusal: str) -> None:
+        """Write down that a question was refused, unless too many of that person or site were: the answer is the same.
+
+        It stands in the chain of who asked, and of data that somebody publishes; not in that of whom it is about.
+        """
+        try:
+            self._quota.check(who.site, REFUSED_BY_SITE)
+            self._quota.take(who.person, REFUSED_BY_PERSON)
+            self._quota.take(who.site, REFUSED_BY_SITE)
+        except Denied:
+            return
+        known = who.dataset is not None and any(
+            site.latest("dataset", str(who.dataset)) for site in self._index.sites.values()
+        )
+        datasets = [who.dataset] if who.dataset is not None and known else []
+        read = _read(who, lambda _chain, _index: 0, refusal)
+        await self._book.write([Line("read", datasets, read, (who.person,))])
 
     async def _page(self, who: Who, asked: _Asked, start: int, begun: tuple[int, HeadMap] | None) -> WhoAnswer:
         wanted = self._indexes(who, start, asked.stop)
@@ -277,15 +301,14 @@ class AuditDesk:
         return self._log.note
 
 
-def _line(who: Who, rows: Callable[[Chain, int], int], reason: str = "") -> Line:
-    """That a question was asked, and answered, or why not."""
+def _read(who: Who, rows: Callable[[Chain, int], int], reason: str = "") -> Callable[[Chain, int], ReadFields]:
+    """That a question was asked, and how many rows answer it, or why none do."""
 
     def read(chain: Chain, index: int) -> ReadFields:
         told = rows(chain, index)
         return ReadFields(person=who.person, home=who.site, question=encode(who), rows=told, reason=reason, chain=chain)
 
-    datasets = [who.dataset] if who.dataset is not None else []
-    return Line("read", datasets, read, [each for each in (who.person, who.about) if each is not None])
+    return read
 
 
 def _shown(index: int, stored: Stored) -> Row:

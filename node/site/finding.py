@@ -214,6 +214,7 @@ class Finding:
             for entry in entries
             if isinstance(entry.fields, GrantFields)
         )
+        taken_back = {place for e in entries if isinstance(e.fields, WithdrawFields) for place in e.fields.places}
         latest = {(e.body.kind, e.subject): e for e in entries if e.body.kind in KINDS}
         there = {(thing.kind, thing.subject): thing for thing in self._store.named((root, *key) for key in latest)}
         fresh: list[Entry] = []
@@ -221,7 +222,7 @@ class Finding:
         kept: list[tuple[int, int]] = []
         for key, entry in latest.items():
             thing = there.get(key)
-            if not is_offered(entry):
+            if not is_offered(entry) or entry.index in taken_back:
                 gone += [thing.id] if thing else []
             elif thing is None or thing.place != entry.index:
                 fresh.append(entry)

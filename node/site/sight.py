@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,17 +10,18 @@ from catalog.block import BlockFields
 from catalog.cid import Cid
 from catalog.dataset import DatasetFields
 from catalog.entry import Entry
-from catalog.error import Denied, VerificationFailed
+from catalog.error import Damaged, Denied, VerificationFailed
 from catalog.grant import Action, Grant
 from catalog.index import Index
 from catalog.label import Label
+from catalog.project import ProjectFields
 from privacy import decision as deciding
 from privacy.claim import claim_facts
 from privacy.grant import Logs, chain_of
 from privacy.label import effective_readers, person_at
 from privacy.policy import Policy, decide
 from privacy.request import BlockRef, DatasetRef, PersonAsker, See
-from privacy.trust import Person, has_left
+from privacy.trust import Person, approved, has_left
 
 
 class Recency(Protocol):
@@ -98,20 +99,27 @@ def sight_of(
     granted = frozenset(
         (grant.site, str(dataset))
         for cid, grant in grants.items()
-        if _lets_see(index, cid, grant, consortium, now)
-        for dataset in grant.datasets
+        for dataset in _shown_by(index, cid, grant, consortium, now)
     )
     return Sight(policy, person.site, askers, granted, unheard)
 
 
-def _lets_see(index: Index, cid: Cid, grant: Grant, consortium: Cid, now: int) -> bool:
+def _shown_by(index: Index, cid: Cid, grant: Grant, consortium: Cid, now: int) -> Collection[Cid]:
+    """The datasets that a grant shows to its person: those of its project while that goes on with them in it."""
     if Action.SEE not in grant.actions or now > grant.not_after:
-        return False
+        return ()
+    ref = grant.project
     try:
+        runs = index.sites.get(ref.site)
+        project = runs.typed(ProjectFields, "project", ref.name) if runs is not None else None
+        if project is None or project.over(now) or grant.subject not in project.people:
+            return ()
+        if approved(index, ref, grant.site):
+            return ()
         chain_of(Logs(index), cid, consortium)
-    except (Denied, VerificationFailed):
-        return False
-    return True
+    except (Damaged, Denied, VerificationFailed):
+        return ()
+    return set(grant.datasets) & set(project.datasets)
 
 
 class Eye:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import trio
+
 from catalog.entry import Entry
 from catalog.error import ComityError
 from node.replication import Counting
@@ -27,10 +29,12 @@ class Told:
             ComityError: what the first part that failed raised.
         """
         failures: list[ComityError] = []
-        for part in self.parts:
-            try:
-                await part.counted(site, entries)
-            except ComityError as error:
-                failures.append(error)
+        # Whatever ends what is read meanwhile: nobody would be told again.
+        with trio.CancelScope(shield=True):
+            for part in self.parts:
+                try:
+                    await part.counted(site, entries)
+                except ComityError as error:
+                    failures.append(error)
         if failures:
             raise failures[0]

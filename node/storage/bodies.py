@@ -28,6 +28,8 @@ CREATE TABLE IF NOT EXISTS pruned (leaf INTEGER, subject BLOB, PRIMARY KEY (leaf
 
 MOST_COSIGNED: Final = 256
 AT_ONCE: Final = 250
+_UNCLEAN: Final = 1
+"""The file's version while gaps in its pages may have what was erased."""
 
 _DROP_COSIGNED: Final = """
 DELETE FROM cosigned WHERE size < (SELECT size FROM cosigned ORDER BY size DESC LIMIT 1 OFFSET ?)
@@ -156,8 +158,15 @@ class Bodies:
             places = ((leaf, subject) for leaf, subjects in leaves.items() for subject in subjects)
             database.executemany("INSERT OR IGNORE INTO pruned VALUES (?, ?)", places)
             rows = ((leaf,) for leaf in leaves)
-            database.executemany("INSERT OR REPLACE INTO bodies VALUES (?, NULL, NULL)", rows)
+            sql = "INSERT INTO bodies VALUES (?, NULL, NULL) ON CONFLICT DO UPDATE SET salt = NULL, body = NULL"
+            erased = database.executemany(f"{sql} WHERE body IS NOT NULL", rows).rowcount
+            if erased:
+                database.execute(f"PRAGMA user_version = {_UNCLEAN}")
             database.execute("COMMIT")
+            if database.execute("PRAGMA user_version").fetchone()[0] == _UNCLEAN:
+                # What was moved within a page, when rows came out of order, left copies in its gaps.
+                database.execute("VACUUM")
+                database.execute("PRAGMA user_version = 0")
             busy = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:
             first = next(iter(leaves))

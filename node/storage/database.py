@@ -90,7 +90,12 @@ class Database:
         return done
 
     def _empty_log(self) -> None:
-        if self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        try:
+            self._connection.execute("VACUUM")  # gaps in pages may have copies of what was moved within them
+            busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.Error as error:
+            raise _failure(self._path, error) from error
+        if busy:
             raise Conflict(f"{self._path} is being read by another process; end that, then what was deleted goes")
 
     def close(self) -> None:
@@ -103,9 +108,13 @@ class Database:
                 self._connection.execute("BEGIN IMMEDIATE")
                 return work(self._connection)
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                raise _damaged(self._path, error) from error
-            raise ComityError(f"{self._path} could not be written ({error}); see whether the disk is full") from error
+            raise _failure(self._path, error) from error
+
+
+def _failure(path: Path, error: sqlite3.Error) -> ComityError:
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return _damaged(path, error)
+    return ComityError(f"{path} could not be written ({error}); see whether the disk is full")
 
 
 def _damaged(path: Path, error: sqlite3.Error) -> Damaged:

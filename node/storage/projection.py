@@ -6,7 +6,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from catalog.error import ComityError, Damaged
+from catalog.error import ComityError, Conflict, Damaged
 
 
 def connect(path: Path, version: int, settings: str, tables: str) -> sqlite3.Connection:
@@ -41,6 +41,8 @@ def failure(path: Path, error: sqlite3.Error) -> ComityError:
     """What an error of SQLite means: a disk that refuses, or a damaged file (:class:`Damaged`)."""
     if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return ComityError(f"{path} could not be written ({error}); see whether the disk is full")
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Conflict(f"{path} is in use by another process; end that")
     return Damaged(f"{path} is damaged ({error})")
 
 

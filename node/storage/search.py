@@ -260,7 +260,8 @@ class SearchStore:
     def expunge(self) -> None:
         """See to it that nothing of what was dropped is left in the file, its journal included.
 
-        FTS5 only marks what is deleted until it merges its parts; SQLite overwrites the pages that this frees.
+        FTS5 only marks what is deleted until it merges its parts; SQLite overwrites what this frees and, in writing
+        the file anew, the gaps of pages within which something was moved.
 
         Raises:
             Conflict: another process reads the file.
@@ -269,6 +270,7 @@ class SearchStore:
         sql = "DELETE FROM nature WHERE id NOT IN (SELECT nature FROM thing)"  # whose label may name a person
         self._do(lambda connection: connection.execute(sql), write=True)
         self._do(lambda connection: connection.execute("INSERT INTO words (words) VALUES ('optimize')"), write=True)
+        self._do(lambda connection: connection.execute("VACUUM"))
         if self._do(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())[0]:
             raise Conflict(f"{self._path} is being read by another process; end that, then what was erased goes")
 

@@ -309,3 +309,22 @@ def test_an_index_or_a_time_beyond_63_bits_is_refused_where_it_is_first_read():
         for text in (b'{"index":%d,"at":0}', b'{"index":0,"at":%d}'):
             with pytest.raises(BadInput):
                 from_json(Times, text % at)
+
+
+class Alone(Value, frozen=True, tag_field="type", tag="alone"):
+    """A tagged kind that is no member of a union."""
+
+    age: int
+
+
+class Around(Value, frozen=True):
+    inner: tuple[Alone | None, ...]
+
+
+@pytest.mark.parametrize(("kind", "plain"), [(Alone, {"age": 1}), (Around, {"inner": [{"age": 1}]})])
+def test_a_tag_is_written_also_where_there_is_no_choice(kind, plain):
+    """Lost: one value has two encodings, with two signatures."""
+    whole = msgspec.convert(plain, kind)
+    assert decode(kind, encode(whole)) == whole
+    with pytest.raises(VerificationFailed):
+        decode(kind, encode(plain))

@@ -9,7 +9,7 @@ from catalog import note, reading
 from catalog.body import write_body
 from catalog.checkpoint import Checkpoint, sign_checkpoint
 from catalog.dagcbor import encode
-from catalog.error import ComityError, Conflict, Denied, NotFound, Unreachable, VerificationFailed
+from catalog.error import ComityError, Conflict, Damaged, Denied, NotFound, Unreachable, VerificationFailed
 from catalog.key import PrivateKey, verify
 from catalog.leaf import encode_leaf, seal
 from catalog.member import KeyFields, Role
@@ -499,6 +499,14 @@ def test_no_more_is_said_to_be_known_than_there_can_be_logs():
     many = HeadsAnswer(notes=(), known={f"{at}": (1, bytes(32)) for at in range(513)})
     with pytest.raises(VerificationFailed):
         read_reply(HeadsAnswer, reply_bytes(many))
+
+
+def test_what_is_damaged_here_is_told_to_nobody_by_its_path():
+    """Lost: a peer is told where a hospital keeps its files; or takes it for a liar."""
+    with pytest.raises(ComityError, match="a file of this site is damaged") as refused:
+        read_reply(HeadsAnswer, reply_bytes(Damaged("/srv/comity/bodies.db is damaged")))
+    assert type(refused.value) is ComityError
+    assert "/srv" not in str(refused.value)
 
 
 def test_a_batch_as_large_as_its_sender_may_make_it_is_accepted():

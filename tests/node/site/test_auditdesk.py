@@ -155,6 +155,36 @@ def test_who_may_ask_where_no_policy_says_more(tmp_path, by, home, allowed, note
     play(tmp_path, story)
 
 
+def test_refused_questions_are_bounded_and_keep_nobody_from_asking(tmp_path):
+    """Lost: people who may ask nothing fill a hospital's log, or keep their own steward from asking."""
+
+    async def story(house: House) -> None:
+        at = desk(house)
+        for number in range(30):
+            with pytest.raises(Denied, match="no rule here"):
+                await pages(at, who(RESEARCHER, CLARA, dataset=Cid.of(b"%d" % number)), CLARA)
+        rows = await house.audited()
+        assert len(rows) == auditdesk.REFUSED_BY_PERSON.most
+        assert {tuple(row.fields["chain"]) for row in rows} == {(RESEARCHER.did,)}, "nobody publishes these"
+        question = who(STEWARDS[CLARA.did], CLARA, dataset=None, about=RESEARCHER.did)
+        assert await pages(at, question, CLARA)
+
+    play(tmp_path, story)
+
+
+def test_a_refused_question_stands_in_the_chain_of_published_data_and_of_who_asked_alone(tmp_path):
+    async def story(house: House) -> None:
+        house.entry(ANNA, "dataset", dataset(DATA, ANNA.did))
+        for about in ({}, {"dataset": None, "about": STEWARD.did}):
+            with pytest.raises(Denied, match="no rule here"):
+                await ask(house, who(RESEARCHER, CLARA, **about), CLARA)
+        of_data, of_person = await house.audited()
+        assert set(of_data.fields["chain"]) == {str(DATA), RESEARCHER.did}
+        assert set(of_person.fields["chain"]) == {RESEARCHER.did}
+
+    play(tmp_path, story)
+
+
 def test_policy_lets_auditors_of_other_sites_ask(tmp_path):
     async def story(house: House) -> None:
         house.entry(ANNA, "dataset", dataset(DATA, ANNA.did))

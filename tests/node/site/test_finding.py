@@ -12,11 +12,13 @@ from catalog.block import BlockFields
 from catalog.body import write_body
 from catalog.cid import Cid
 from catalog.dataset import DatasetFields, Level
+from catalog.entry import Entry
 from catalog.error import BadInput
 from catalog.index import Index, SiteIndex
 from catalog.key import PrivateKey
 from catalog.member import KeyFields, Role
 from catalog.project import ProjectFields
+from catalog.withdraw import WithdrawFields
 from node.site.facets import SPARSE, Groups, bits_of, numbers_of
 from node.site.finding import Finding, Found, Wanted
 from node.site.sight import Sight
@@ -44,7 +46,7 @@ class Library:
             fields = KeyFields(did=steward.did, role=Role.STEWARD, name="A steward", x25519=bytes(32))
             self.write(self.index.site(ROOTS[name].did), "key", fields, ROOTS[name])
 
-    def write(self, site: SiteIndex, kind: str, fields: object, by: PrivateKey) -> object:
+    def write(self, site: SiteIndex, kind: str, fields: object, by: PrivateKey) -> Entry:
         assert isinstance(fields, (KeyFields, DatasetFields, BlockFields, ProjectFields))
         latest = site.latest(
             kind, fields.name if isinstance(fields, ProjectFields) else str(getattr(fields, "cid", ""))
@@ -233,6 +235,24 @@ def test_what_is_withdrawn_ended_or_over_is_not_found(tmp_path: Path) -> None:
         await library.publish("anna", project("trial", ended=True))
         found = await library.ask()
         assert (names(found), found.total) == ([], 0)
+
+    play(tmp_path, story)
+
+
+def test_what_is_published_and_taken_back_in_one_breath_is_not_found(tmp_path: Path) -> None:
+    """Lost: a member that reads a log late finds, counts and keeps what was erased before it came."""
+
+    async def story(library: Library) -> None:
+        site = library.index.site(BRUNO)
+        made = library.write(site, "dataset", dataset("xylophone", owner=BRUNO), STEWARDS["bruno"])
+        body = write_body("withdraw", WithdrawFields(places=(made.index,)), site=BRUNO, at=1, by=STEWARDS["bruno"])
+        gone = site.add(site.size, "withdraw", body)
+        assert gone is not None, site.faults
+        await library.finding.counted(BRUNO, [made, gone])
+        found = await library.ask()
+        assert (names(found), found.total) == ([], 0)
+        await library.finding.expunge(BRUNO)
+        assert not await trio.to_thread.run_sync(anywhere, tmp_path, b"xylophone")
 
     play(tmp_path, story)
 

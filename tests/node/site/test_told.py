@@ -38,3 +38,25 @@ def test_one_that_fails_keeps_nobody_from_hearing_and_the_failure_is_told() -> N
 
     trio.run(main)
     assert [part.heard for part in told.parts if isinstance(part, Part)] == [1, 1, 1]
+
+
+class Slow(Part):
+    """Lets others run before it hears."""
+
+    async def counted(self, site: str, entries: Sequence[Entry]) -> None:
+        await trio.lowlevel.checkpoint()
+        await super().counted(site, entries)
+
+
+def test_whoever_gives_up_meanwhile_keeps_nobody_from_hearing() -> None:
+    """Lost: a member leaves while its catalog is read, comes back, and what was read then is never found or erased."""
+    told = Told()
+    told.parts = [Slow(), Slow()]
+
+    async def main() -> None:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await told.counted("a site", [])
+
+    trio.run(main)
+    assert [part.heard for part in told.parts if isinstance(part, Part)] == [1, 1]
