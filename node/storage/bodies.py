@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from catalog.error import ComityError, Conflict, Damaged
+from node.storage.rows import insert_rows
 
 FILE: Final = "bodies.db"
 
@@ -27,7 +28,6 @@ CREATE TABLE IF NOT EXISTS pruned (leaf INTEGER, subject BLOB, PRIMARY KEY (leaf
 
 
 MOST_COSIGNED: Final = 256
-AT_ONCE: Final = 250
 _UNCLEAN: Final = 1
 """The file's version while gaps in its pages may have what was erased."""
 
@@ -76,7 +76,7 @@ class Bodies:
         with self._using() as database:
             database.execute("BEGIN IMMEDIATE")
             database.execute("DELETE FROM bodies WHERE leaf >= ?", (first,))
-            _insert(database, "INSERT INTO bodies", list(rows))
+            insert_rows(database, "INSERT INTO bodies", list(rows))
             database.execute("COMMIT")
 
     def get(self, leaf: int) -> tuple[bytes, bytes] | None:
@@ -136,7 +136,7 @@ class Bodies:
         """Keep (leaf, salt, body) of leaves that came earlier. What is here, or was erased here, stays as it is."""
         with self._using() as database:
             database.execute("BEGIN IMMEDIATE")
-            _insert(database, "INSERT OR IGNORE INTO bodies", list(rows))
+            insert_rows(database, "INSERT OR IGNORE INTO bodies", list(rows))
             database.execute("COMMIT")
 
     def erase(self, *leaves: int) -> None:
@@ -270,11 +270,3 @@ class Bodies:
             finally:
                 if not self._closed and self._connection.in_transaction:
                     self._connection.rollback()
-
-
-def _insert(database: sqlite3.Connection, what: str, rows: Sequence[tuple[int, bytes, bytes]]) -> None:
-    """Insert (leaf, salt, body), many in one statement: each gives up the interpreter and waits for it again."""
-    for start in range(0, len(rows), AT_ONCE):
-        some = rows[start : start + AT_ONCE]
-        values = ", ".join(["(?, ?, ?)"] * len(some))
-        database.execute(f"{what} VALUES {values}", [part for row in some for part in row])

@@ -19,6 +19,7 @@ import msgspec
 
 from catalog.error import BadInput, Conflict, Damaged
 from node.storage.projection import connect, failure, remove
+from node.storage.rows import insert_rows
 
 T = TypeVar("T")
 V = TypeVar("V", str, bytes)
@@ -55,8 +56,6 @@ _THINGS: Final = "SELECT thing.id, root, kind, subject, place, nature FROM thing
 _OF_SITE: Final = "site = (SELECT id FROM site WHERE root = ?)"
 _NAMED: Final = """(SELECT key, thing.id FROM json_each(?) CROSS JOIN thing
   ON subject = value ->> 2 AND kind = value ->> 1 AND site = (SELECT id FROM site WHERE root = value ->> 0))"""
-AT_ONCE: Final = 250
-"""Rows in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,8 +350,8 @@ def _put(connection: sqlite3.Connection, pages: Sequence[Page]) -> list[tuple[in
         (number, unicodedata.normalize("NFC", page.name), unicodedata.normalize("NFC", page.about))
         for number, page in zip(numbers, pages, strict=True)
     ]
-    _insert(connection, "thing (id, site, kind, subject, place, nature)", things)
-    _insert(connection, "words (rowid, name, about)", texts)
+    insert_rows(connection, "INSERT INTO thing (id, site, kind, subject, place, nature)", things)
+    insert_rows(connection, "INSERT INTO words (rowid, name, about)", texts)
     return [(thing[0], thing[-1]) for thing in things]
 
 
@@ -369,14 +368,6 @@ def _there(connection: sqlite3.Connection, names: Sequence[tuple[str, str, str]]
     sql = f"SELECT json_group_array(json_array(key, id)) FROM {_NAMED}"  # noqa: S608
     found = connection.execute(sql, (msgspec.json.encode(names).decode(),)).fetchone()[0]
     return dict(msgspec.json.decode(found, type=list[tuple[int, int]]))
-
-
-def _insert(connection: sqlite3.Connection, where: str, rows: Sequence[tuple[object, ...]]) -> None:
-    """Insert rows, many in one statement."""
-    for start in range(0, len(rows), AT_ONCE):
-        some = rows[start : start + AT_ONCE]
-        values = ", ".join([f"({', '.join('?' * len(some[0]))})"] * len(some))
-        connection.execute(f"INSERT INTO {where} VALUES {values}", [part for row in some for part in row])  # noqa: S608
 
 
 def _numbers(rows: sqlite3.Cursor) -> list[int]:
