@@ -18,8 +18,9 @@ demo: $(READY)  ## Three hospitals and an institute, as a story, with a report a
 test: $(READY)  ## All tests, side by side and in random order.
 	@$(BIN)/pytest -n auto $(TESTS)
 
-test-real: $(READY)  ## Our logs in Go's sumdb, torchwood and Tessera, and Tessera's here. Needs Go.
+test-real: $(READY)  ## Beside software of others: our logs in Go's sumdb, torchwood and Tessera, our trees in Kubo. Needs Go.
 	@tests/oracle/run
+	@$(BIN)/pytest tests/real
 
 soak: $(READY)  ## Simulated consortia, inputs to decoders and state machines, many more of them: make soak SEEDS=50.
 	@COMITY_SEEDS=$(SEEDS) $(BIN)/pytest -n auto tests/simulation

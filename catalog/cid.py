@@ -24,6 +24,7 @@ HMAC_SHA2_256: Final = 0x300012  # private use: a name that only the holder of t
 _CODECS: Final = {RAW: "raw", DAG_PB: "dag-pb", DAG_CBOR: "dag-cbor"}
 _DIGEST = 32
 _LONGEST_TEXT = 96
+_CIDV0: Final = bytes((SHA2_256, _DIGEST))
 
 
 @final
@@ -70,14 +71,18 @@ class Cid:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Cid:
-        """Read the binary form.
+        """Read the binary form: a CIDv1, or a CIDv0, which is the SHA-256 multihash of a dag-pb node and nothing else.
+
+        A CIDv0 is read as the CIDv1 that names the same; what is written is that one.
 
         Raises:
-            BadInput: the bytes are no CIDv1, use another hash, or are not minimally encoded.
+            BadInput: the bytes are neither, use another hash, or are not minimally encoded.
         """
         known = _COMMON.get(data[:4]) if len(data) == 4 + _DIGEST else None
         if known is not None:
             return cls(*known, data[4:])
+        if len(data) == len(_CIDV0) + _DIGEST and data.startswith(_CIDV0):
+            return cls(DAG_PB, SHA2_256, data[len(_CIDV0) :])
         version, at = _varint(data, 0)
         codec, at = _varint(data, at)
         code, at = _varint(data, at)

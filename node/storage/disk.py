@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import IO, Final, TypeVar
 
 import trio
 
 from catalog.cid import DAG_CBOR, DAG_PB, Cid
 from catalog.dagcbor import decode_plain
 from catalog.error import BadInput, ComityError, NotFound, VerificationFailed
+from node.storage.car import header, read_header, read_nodes, section
 from node.storage.dagpb import MAX_NODE, decode_node
 from node.storage.directory import entries_of, resolve
 from node.storage.durable import sync_folders
@@ -156,6 +157,40 @@ class DiskBlobs:
         """
         exporter = Exporter(self._get, trio.from_thread.check_cancelled, max_bytes, max_entries)
         await trio.to_thread.run_sync(exporter.export, root, target)
+
+    async def export_car(self, root: Cid, file: IO[bytes]) -> None:
+        """Write everything below ``root`` to ``file`` as a CAR, each node once, in the order of a walk from the root.
+
+        Raises:
+            NotFound: some node is not here; ``file`` has what came before it. VerificationFailed: one is damaged.
+        """
+
+        def write() -> None:
+            file.write(header(root))
+            for cid, _ in _cancellable(self._walk(root)):
+                file.write(section(cid, self._get(cid)))
+
+        await trio.to_thread.run_sync(write)
+
+    async def import_car(self, file: IO[bytes]) -> tuple[Cid, ...]:
+        """Store the nodes of a CAR and give its roots; durable when it returns. A root may lack nodes.
+
+        Raises:
+            VerificationFailed: it is no CAR, or not what it claims to be; nothing that anyone names was stored.
+            ComityError: the disk refuses.
+        """
+
+        def read() -> tuple[Cid, ...]:
+            roots = read_header(file)
+            with Staging(self._staging, self._place) as staging:
+                for cid, data in _cancellable(read_nodes(file)):
+                    staging.put(cid, data)
+                staging.commit()
+            return roots
+
+        roots = await trio.to_thread.run_sync(read)
+        self._fresh.update(dict.fromkeys(roots, trio.current_time()))
+        return roots
 
     async def node(self, cid: Cid) -> bytes:
         """The IPLD node ``cid`` itself, verified.

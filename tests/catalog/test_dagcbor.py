@@ -206,6 +206,7 @@ def test_a_missing_field_is_refused(missing):
         ("text that is not UTF-8", b"\x61\xff"),
         ("half a surrogate", b"\x63\xed\xa0\x80"),
         ("a link without its zero", b"\xd8\x2a\x58\x24" + bytes(LINK)),
+        ("a link of version 0", b"\xd8\x2a\x58\x23\0\x12\x20" + bytes(32)),
         ("a link of text", b"\xd8\x2a" + text("b")),
         ("a link to no CID", b"\xd8\x2a\x42\x00\x01"),
         ("something behind it", b"\x01\x01"),

@@ -1,0 +1,1 @@
+"""Real components for tests, built from package registries and started on loopback by the tests themselves."""

@@ -1,0 +1,1 @@
+"""Kubo, the reference implementation of IPFS."""

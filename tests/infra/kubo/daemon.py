@@ -1,0 +1,84 @@
+"""A private Kubo on loopback, in a folder of its own, that knows and asks nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+READY_SECONDS = 60
+LOOPBACK = "/ip4/127.0.0.1/tcp/0"
+
+
+class Kubo:
+    """A daemon that runs; ``api`` is the address of its RPC."""
+
+    def __init__(self, program: Path, repo: Path, api: str) -> None:
+        self.repo = repo
+        self.api = api
+        self._program = program
+
+    def __call__(self, *arguments: str | Path, given: bytes = b"") -> bytes:
+        """What ``ipfs`` prints, asked through the daemon.
+
+        Raises:
+            AssertionError: it failed, with what it said.
+        """
+        asked = [self._program, "--api", self.api, *arguments]
+        done = subprocess.run(asked, input=given, capture_output=True, env=_environment(self.repo), timeout=120)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+
+@contextmanager
+def running(program: Path, repo: Path) -> Iterator[Kubo]:
+    """A new repository with a daemon on it, which ends with the block."""
+    subprocess.run([program, "init", "--profile=test"], env=_environment(repo), check=True, capture_output=True)
+    path = repo / "config"
+    path.write_text(json.dumps(_private(json.loads(path.read_text()))))
+    with (repo / "daemon.log").open("wb") as log:
+        command = [program, "daemon", "--migrate=false"]
+        process = subprocess.Popen(command, env=_environment(repo), stdout=log, stderr=log)
+        try:
+            yield Kubo(program, repo, _address(process, repo))
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _private(config: dict[str, object]) -> dict[str, object]:
+    """A configuration that speaks with nobody that it was not told of."""
+    return config | {
+        "Addresses": {"API": LOOPBACK, "Gateway": LOOPBACK, "Swarm": [LOOPBACK], "Announce": [], "NoAnnounce": []},
+        "Bootstrap": [],
+        "Routing": {"Type": "none", "DelegatedRouters": []},
+        "AutoConf": {"Enabled": False},
+        "AutoNAT": {"ServiceMode": "disabled"},
+        "AutoTLS": {"Enabled": False},
+        "DNS": {"Resolvers": {}},
+        "Discovery": {"MDNS": {"Enabled": False}},
+        "HTTPRetrieval": {"Enabled": False},
+        "Ipns": {"DelegatedPublishers": []},
+        "Plugins": {"Plugins": {"telemetry": {"Disabled": True}}},
+        "Provide": {"Enabled": False},
+        "Swarm": {"RelayClient": {"Enabled": False}, "DisableNatPortMap": True},
+        "Version": {"SwarmCheckEnabled": False},
+    }
+
+
+def _address(process: subprocess.Popen[bytes], repo: Path) -> str:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        log = (repo / "daemon.log").read_text(errors="replace")
+        if "Daemon is ready" in log:
+            return (repo / "api").read_text().strip()
+        time.sleep(0.1)
+    raise AssertionError(f"Kubo did not start: {(repo / 'daemon.log').read_text(errors='replace')[-2000:]}")
+
+
+def _environment(repo: Path) -> dict[str, str]:
+    return {**os.environ, "IPFS_PATH": str(repo), "IPFS_TELEMETRY": "off", "GOLOG_LOG_LEVEL": "error"}
