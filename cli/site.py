@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from catalog.error import ComityError
+from catalog.plural import counted
 from cli.output import pairs, say, show, table, working
 from cli.rootkey import PASSPHRASE_FILE, new_passphrase_of, root_of, signs_as_root
 from cli.session import Session, Verbs, pass_session
@@ -115,6 +116,54 @@ def run(session: Session, directory: str | None) -> int:
     from node.daemon import run as run_node
 
     return run_node(session.folder(directory))
+
+
+@group.command()
+@click.argument("directory", required=False)
+@click.option(
+    "--mend", is_flag=True, help="Remove damaged files of the store: the node fetches again what others have."
+)
+@pass_session
+def fsck(session: Session, directory: str | None, mend: bool) -> None:
+    """Check all that lies in a site's folder, logs and stored data; the node must not run meanwhile.
+
+    A damaged log is restored from a backup; what is damaged of the stored data is named with the roots that lack it.
+    """
+    from catalog.error import VerificationFailed
+    from cli.offline import verify_site
+    from node.config import read_config
+    from node.holding import held
+    from node.storage.blobcheck import check_blobs, drop_damaged
+
+    folder = session.folder(directory)
+    read_config(folder)
+    with held(folder):
+        logs = verify_site(folder.path)
+        with working("reading the stored data …") as progress:
+            blobs = check_blobs(folder.blobs, lambda size: progress(f"{size >> 20:,} MiB of stored data read …"))
+        if mend:
+            drop_damaged(folder.blobs, blobs.damaged)
+
+    def tell() -> None:
+        say(f"logs: {counted(len(logs.logs), 'log')} with {counted(logs.leaves, 'leaf')}")
+        say(f"stored data: {counted(blobs.nodes, 'node')} with {counted(blobs.bytes, 'byte')}")
+        for fault in logs.faults:
+            say(f"FAULT {fault}")
+        for stray in blobs.strays:
+            say(f"no node: {folder.blobs / stray}")
+        for each in blobs.damaged:
+            done = "removed" if mend else "DAMAGED"
+            say(f"{done} {each.cid}: {each.why}; lacking in {', '.join(map(str, each.roots))}")
+        if not (logs.faults or blobs.strays or blobs.damaged):
+            say("no fault")
+
+    show(session, {"logs": logs, "blobs": blobs, "mended": mend}, tell)
+    if logs.faults:
+        raise VerificationFailed(f"{counted(len(logs.faults), 'fault')} in the logs; restore the site from a backup")
+    if blobs.damaged and not mend:
+        raise VerificationFailed(
+            f"{counted(len(blobs.damaged), 'node')} of the stored data damaged; run it with --mend"
+        )
 
 
 @group.command("new-root")

@@ -9,15 +9,15 @@ from typing import IO, Final, TypeVar
 
 import trio
 
-from catalog.cid import DAG_CBOR, DAG_PB, Cid
-from catalog.dagcbor import decode_plain
+from catalog.cid import Cid
 from catalog.error import BadInput, ComityError, NotFound, VerificationFailed
 from node.storage.car import header, read_header, read_nodes, section
-from node.storage.dagpb import MAX_NODE, decode_node
+from node.storage.dagpb import MAX_NODE
 from node.storage.directory import entries_of, resolve
 from node.storage.durable import sync_folders
 from node.storage.exporter import Exporter
 from node.storage.importer import import_path
+from node.storage.nodes import links_of, node_path
 from node.storage.staging import Staging, alone, clear
 from node.storage.sweep import Swept, collect, remove
 from node.storage.unixfs import Child, Put, build_file, chunks_of, file_bytes, load
@@ -276,7 +276,7 @@ class DiskBlobs:
         return root
 
     def _place(self, cid: Cid) -> Path:
-        return self._nodes / f"{cid.digest[0]:02x}" / str(cid)
+        return node_path(self._nodes, cid)
 
     def _get(self, cid: Cid) -> bytes:
         try:
@@ -298,24 +298,10 @@ class DiskBlobs:
             cid = stack.pop()
             here = self._place(cid).exists()
             yield cid, here
-            for linked in self._links(cid) if here else ():
+            for linked in links_of(cid, self._get(cid)) if here else ():
                 if linked not in seen and not linked.is_keyed:
                     seen.add(linked)
                     stack.append(linked)
-
-    def _links(self, cid: Cid) -> Iterator[Cid]:
-        if cid.codec == DAG_PB:
-            yield from (link.cid for link in decode_node(self._get(cid)).links)
-        elif cid.codec == DAG_CBOR:
-            yield from _cbor_links(decode_plain(self._get(cid)))
-
-
-def _cbor_links(plain: object) -> Iterator[Cid]:
-    if isinstance(plain, Cid):
-        yield plain
-    elif isinstance(plain, dict | list):
-        for value in plain.values() if isinstance(plain, dict) else plain:
-            yield from _cbor_links(value)
 
 
 def _drop(cid: Cid, data: bytes) -> None:

@@ -1,0 +1,126 @@
+"""Checking the embedded store while no node uses it: every node against its name, and what reaches a damaged one.
+
+Blocking; what is hashed is hashed in as many threads as there are processors.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from catalog.cid import Cid
+from catalog.error import BadInput, ComityError, VerificationFailed
+from node.storage.dagpb import MAX_NODE
+from node.storage.durable import sync_folders
+from node.storage.nodes import links_of, node_path
+
+NODES: Final = "nodes"
+_WORKERS: Final = min(4, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedNode:
+    """A node whose file is not what its name says, and the roots that lack it: nodes that no other one here links to.
+
+    ``why`` is what is wrong with the file.
+    """
+
+    cid: Cid
+    why: str
+    roots: tuple[Cid, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BlobReport:
+    """What was checked: ``strays`` are files that are no nodes, by their paths below the store."""
+
+    nodes: int
+    bytes: int
+    damaged: tuple[DamagedNode, ...]
+    strays: tuple[str, ...]
+
+
+def check_blobs(store: Path, tick: Callable[[int], None] = lambda _bytes: None) -> BlobReport:
+    """Check all nodes in the folder ``store``; ``tick`` is told how many bytes were read so far.
+
+    Raises:
+        ComityError: the disk refuses.
+    """
+    names, strays = _listed(store)
+    found: dict[Cid, str] = {}
+    parents: defaultdict[Cid, set[Cid]] = defaultdict(set)
+    size = 0
+    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="fsck") as pool:
+        for cid, (read, why, links) in zip(names, pool.map(lambda cid: _look(store, cid), names), strict=True):
+            size += read
+            tick(size)
+            if why:
+                found[cid] = why
+            for link in links:
+                parents[link].add(cid)
+    damaged = tuple(DamagedNode(cid, why, _roots(cid, parents)) for cid, why in sorted(found.items()))
+    return BlobReport(len(names), size, damaged, tuple(strays))
+
+
+def drop_damaged(store: Path, damaged: Sequence[DamagedNode]) -> None:
+    """Remove the files of damaged nodes, durably: what is missing is fetched again where others have it.
+
+    Raises:
+        ComityError: the disk refuses.
+    """
+    try:
+        for each in damaged:
+            node_path(store / NODES, each.cid).unlink()
+        sync_folders({node_path(store / NODES, each.cid).parent for each in damaged})
+    except OSError as error:
+        raise ComityError(f"{error.filename} could not be removed: {error.strerror}; see to the disk") from error
+
+
+def _listed(store: Path) -> tuple[list[Cid], list[str]]:
+    names: list[Cid] = []
+    strays: list[str] = []
+    try:
+        for path in sorted(each for folder in (store / NODES).iterdir() for each in folder.iterdir()):
+            try:
+                cid = Cid.parse(path.name)
+            except BadInput:
+                cid = None
+            if cid is not None and path == node_path(store / NODES, cid):
+                names.append(cid)
+            else:
+                strays.append(str(path.relative_to(store)))
+    except OSError as error:
+        raise ComityError(f"{error.filename} could not be read: {error.strerror}; see to the disk") from error
+    return names, strays
+
+
+def _look(store: Path, cid: Cid) -> tuple[int, str, tuple[Cid, ...]]:
+    """Bytes read, what is wrong, and what the node links to."""
+    try:
+        with node_path(store / NODES, cid).open("rb", buffering=0) as file:
+            data = file.read(MAX_NODE + 1)
+    except OSError as error:
+        return 0, f"it cannot be read: {error.strerror}", ()
+    if not cid.matches(data):
+        return len(data), "its bytes are not what its name says", ()
+    try:
+        return len(data), "", tuple(links_of(cid, data))
+    except VerificationFailed as error:
+        return len(data), str(error), ()
+
+
+def _roots(cid: Cid, parents: Mapping[Cid, set[Cid]]) -> tuple[Cid, ...]:
+    """Those from which ``cid`` is reached and to which nothing links; itself, if nothing links to it."""
+    seen, stack, roots = {cid}, [cid], set[Cid]()
+    while stack:
+        above = parents.get(one := stack.pop(), set())
+        if not above:
+            roots.add(one)
+        stack.extend(above - seen)
+        seen |= above
+    return tuple(sorted(roots))

@@ -1,0 +1,35 @@
+"""A stored node: where its file lies, and what it links to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from catalog.cid import DAG_CBOR, DAG_PB, Cid
+from catalog.dagcbor import decode_plain
+from node.storage.dagpb import decode_node
+
+
+def node_path(nodes: Path, cid: Cid) -> Path:
+    """Where a node lies in the folder ``nodes``: below the first byte of its digest, under its name."""
+    return nodes / f"{cid.digest[0]:02x}" / str(cid)
+
+
+def links_of(cid: Cid, data: bytes) -> Iterator[Cid]:
+    """What the verified bytes ``data`` of ``cid`` link to.
+
+    Raises:
+        VerificationFailed: malformed.
+    """
+    if cid.codec == DAG_PB:
+        yield from (link.cid for link in decode_node(data).links)
+    elif cid.codec == DAG_CBOR:
+        yield from _cbor_links(decode_plain(data))
+
+
+def _cbor_links(plain: object) -> Iterator[Cid]:
+    if isinstance(plain, Cid):
+        yield plain
+    elif isinstance(plain, dict | list):
+        for value in plain.values() if isinstance(plain, dict) else plain:
+            yield from _cbor_links(value)
