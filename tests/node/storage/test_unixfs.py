@@ -254,6 +254,12 @@ CID_FIELD = bytes_field(1, bytes(Cid.of(b"")))
 LINK = CID_FIELD + bytes_field(2, b"a") + number_field(3, 1)
 
 
+def test_a_link_of_version_0_is_read_as_what_it_names() -> None:
+    """Trees that IPFS made in its first years, and still makes unless it is told otherwise."""
+    old = bytes_field(2, bytes_field(1, b"\x12\x20" + bytes(32)) + bytes_field(2, b"a") + number_field(3, 1))
+    assert decode_node(old).links == (Link("a", Cid.from_bytes(b"\x01\x70\x12\x20" + bytes(32)), 1),)
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -263,7 +269,7 @@ LINK = CID_FIELD + bytes_field(2, b"a") + number_field(3, 1)
         bytes_field(2, CID_FIELD + bytes_field(2, b"\xff") + number_field(3, 1)),
         bytes_field(2, CID_FIELD + bytes_field(2, b"a") + number_field(3, 1 << 63)),
         bytes_field(2, bytes_field(2, b"a") + CID_FIELD + number_field(3, 1)),
-        bytes_field(2, bytes_field(1, b"\x12\x20" + bytes(32)) + bytes_field(2, b"a") + number_field(3, 1)),
+        bytes_field(2, bytes_field(1, b"\x12\x20" + bytes(31)) + bytes_field(2, b"a") + number_field(3, 1)),
         bytes_field(3, b"x"),
         b"\x0a\x80\x00",
         b"\x0a" + encode_varint(1 << 62) + b"x",
@@ -272,7 +278,7 @@ LINK = CID_FIELD + bytes_field(2, b"a") + number_field(3, 1)
     ],
     ids=[
         "data before links", "data twice", "no name", "name not UTF-8", "size of 64 bits", "fields out of order",
-        "CID version 0", "unknown field", "padded varint", "cut off", "too large", "too many links",
+        "half a CID of version 0", "unknown field", "padded varint", "cut off", "too large", "too many links",
     ],
 )  # fmt: skip
 def test_dag_pb_with_a_second_encoding_or_beyond_bounds_is_refused(data: bytes) -> None:
