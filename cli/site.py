@@ -152,7 +152,7 @@ def fsck(session: Session, directory: str | None, mend: bool) -> None:
         for stray in blobs.strays:
             say(f"no node: {folder.blobs / stray}")
         for each in blobs.damaged:
-            done = "removed" if mend else "DAMAGED"
+            done = "removed" if mend and each.wrong else "DAMAGED"
             say(f"{done} {each.cid}: {each.why}; lacking in {', '.join(map(str, each.roots))}")
         if not (logs.faults or blobs.strays or blobs.damaged):
             say("no fault")
@@ -160,6 +160,8 @@ def fsck(session: Session, directory: str | None, mend: bool) -> None:
     show(session, {"logs": logs, "blobs": blobs, "mended": mend}, tell)
     if logs.faults:
         raise VerificationFailed(f"{counted(len(logs.faults), 'fault')} in the logs; restore the site from a backup")
+    if any(not each.wrong for each in blobs.damaged):
+        raise VerificationFailed("some of the stored data could not be read, and were left: see to the disk")
     if blobs.damaged and not mend:
         raise VerificationFailed(
             f"{counted(len(blobs.damaged), 'node')} of the stored data damaged; run it with --mend"

@@ -27,11 +27,12 @@ _WORKERS: Final = min(4, os.cpu_count() or 1)
 class DamagedNode:
     """A node whose file is not what its name says, and the roots that lack it: nodes that no other one here links to.
 
-    ``why`` is what is wrong with the file.
+    ``why`` is what is wrong with the file. One that the disk does not give is not ``wrong``: it may be read later.
     """
 
     cid: Cid
     why: str
+    wrong: bool
     roots: tuple[Cid, ...]
 
 
@@ -52,31 +53,32 @@ def check_blobs(store: Path, tick: Callable[[int], None] = lambda _bytes: None) 
         ComityError: the disk refuses.
     """
     names, strays = _listed(store)
-    found: dict[Cid, str] = {}
+    found: dict[Cid, tuple[str, bool]] = {}
     parents: defaultdict[Cid, set[Cid]] = defaultdict(set)
     size = 0
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="fsck") as pool:
         for cid, (read, why, links) in zip(names, pool.map(lambda cid: _look(store, cid), names), strict=True):
-            size += read
+            size += read or 0
             tick(size)
             if why:
-                found[cid] = why
+                found[cid] = why, read is not None
             for link in links:
                 parents[link].add(cid)
-    damaged = tuple(DamagedNode(cid, why, _roots(cid, parents)) for cid, why in sorted(found.items()))
+    damaged = tuple(DamagedNode(cid, *told, _roots(cid, parents)) for cid, told in sorted(found.items()))
     return BlobReport(len(names), size, damaged, tuple(strays))
 
 
 def drop_damaged(store: Path, damaged: Sequence[DamagedNode]) -> None:
-    """Remove the files of damaged nodes, durably: what is missing is fetched again where others have it.
+    """Remove the files that are wrong, durably: what is missing is fetched again where others have it.
 
     Raises:
         ComityError: the disk refuses.
     """
+    paths = [node_path(store / NODES, each.cid) for each in damaged if each.wrong]
     try:
-        for each in damaged:
-            node_path(store / NODES, each.cid).unlink()
-        sync_folders({node_path(store / NODES, each.cid).parent for each in damaged})
+        for path in paths:
+            path.unlink()
+        sync_folders({path.parent for path in paths})
     except OSError as error:
         raise ComityError(f"{error.filename} could not be removed: {error.strerror}; see to the disk") from error
 
@@ -99,19 +101,22 @@ def _listed(store: Path) -> tuple[list[Cid], list[str]]:
     return names, strays
 
 
-def _look(store: Path, cid: Cid) -> tuple[int, str, tuple[Cid, ...]]:
-    """Bytes read, what is wrong, and what the node links to."""
+def _look(store: Path, cid: Cid) -> tuple[int | None, str, tuple[Cid, ...]]:
+    """Bytes read, none if the disk gave none; what is wrong; and what the node links to.
+
+    A node that is what its name says is whole, also if it is of no shape that is read here.
+    """
     try:
         with node_path(store / NODES, cid).open("rb", buffering=0) as file:
             data = file.read(MAX_NODE + 1)
     except OSError as error:
-        return 0, f"it cannot be read: {error.strerror}", ()
+        return None, f"it cannot be read: {error.strerror}", ()
     if not cid.matches(data):
         return len(data), "its bytes are not what its name says", ()
     try:
         return len(data), "", tuple(links_of(cid, data))
-    except VerificationFailed as error:
-        return len(data), str(error), ()
+    except VerificationFailed:
+        return len(data), "", ()
 
 
 def _roots(cid: Cid, parents: Mapping[Cid, set[Cid]]) -> tuple[Cid, ...]:

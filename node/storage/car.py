@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import IO, Final
 
-from catalog.cid import DAG_PB, RAW, Cid
+from catalog.cid import Cid
 from catalog.dagcbor import encode, glance
 from catalog.error import BadInput, VerificationFailed
 from node.storage.dagpb import MAX_NODE
@@ -70,11 +70,9 @@ def _split(data: bytes) -> tuple[Cid, bytes]:
     """The CID in front of a node: 34 bytes of a CIDv0, or 36 of the CIDv1s that occur here."""
     for width in (34, 36):
         try:
-            cid = Cid.from_bytes(data[:width])
+            return Cid.from_bytes(data[:width]), data[width:]
         except BadInput:
             continue
-        if cid.codec in (RAW, DAG_PB) or width == 36:
-            return cid, data[width:]
     raise _refused("a node in it has a CID that Comity does not use")
 
 
