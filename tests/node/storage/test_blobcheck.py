@@ -78,7 +78,7 @@ def test_a_damaged_root_lacks_itself_and_strays_are_named(tmp_path: Path) -> Non
 
 
 def test_what_is_whole_or_cannot_be_read_now_is_never_removed(tmp_path: Path) -> None:
-    """Lost: a disk that fails for a moment, or a node of a shape that is not read here, costs data when it is mended."""
+    """Lost: a disk that fails for a moment, or a node of a shape that is not read here, costs data when mended."""
     odd = Cid.of(b"no node at all", DAG_PB)
     unread = Cid.of(b"a folder in its place")
     nodes = tmp_path / "store" / "nodes"
