@@ -42,7 +42,7 @@ async def serve(folder: Path, number: int) -> None:
 
 async def _serve(node, answer, *, task_status):  # type: ignore[no-untyped-def]
     await serve_bulk(
-        "127.0.0.1", 0, node, answer, clock=SystemClock(), known=lambda _did: True, task_status=task_status
+        "127.0.0.1", 0, node, answer, clock=SystemClock(), site_of=lambda did: did, task_status=task_status
     )
 
 

@@ -155,7 +155,11 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A site's settings, as ``site.toml`` gives them. ``keep_days`` is how long the audit log's bodies are kept."""
+    """A site's settings, as ``site.toml`` gives them.
+
+    ``keep_days`` is how long the audit log's bodies are kept, ``bulk_rate`` the bytes a second that are sent at most,
+    ``quota`` the bytes that are stored at most; 0 bounds nothing.
+    """
 
     name: str
     root: str
@@ -163,6 +167,8 @@ class Config:
     bulk: Address
     api: Address
     keep_days: int = KEEP_DAYS
+    bulk_rate: int = 0
+    quota: int = 0
 
 
 def site_diseases(folder: Folder) -> Diseases:
@@ -200,6 +206,12 @@ port = {config.control.port}
 [bulk]
 host = "{config.bulk.host}"
 port = {config.bulk.port}
+# How many MiB a second are sent at most, to all members together; 0 is as fast as it goes.
+most_mib_per_second = {config.bulk_rate >> 20}
+
+# How many GiB of data are stored here at most; 0 is as many as the disk takes.
+[storage]
+most_gib = {config.quota >> 30}
 
 # The local interface for the terminal and notebooks. Loopback only.
 [api]
@@ -236,10 +248,21 @@ def read_config(folder: Folder) -> Config:
         bulk=_address(folder, table, "bulk"),
         api=_address(folder, table, "api"),
         keep_days=_keep_days(folder, table),
+        bulk_rate=_number(folder, table, "bulk", "most_mib_per_second") << 20,
+        quota=_number(folder, table, "storage", "most_gib") << 30,
     )
     if not config.api.loopback:
         raise BadInput(f"{folder.config}: [api] host must be a loopback address such as 127.0.0.1")
     return config
+
+
+def _number(folder: Folder, table: dict[str, object], section: str, name: str) -> int:
+    """A whole number that need not be there, 0 then."""
+    found = table.get(section, {})
+    number = found.get(name, 0) if isinstance(found, dict) else None
+    if type(number) is not int or not 0 <= number < 1 << 30:
+        raise BadInput(f"{folder.config}: [{section}] {name} must be a whole number, 0 for no bound")
+    return number
 
 
 def _keep_days(folder: Folder, table: dict[str, object]) -> int:

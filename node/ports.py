@@ -99,6 +99,13 @@ class Blobs(Protocol):
             NotFound, VerificationFailed: as for :meth:`read`.
         """
 
+    def get(self, cid: Cid) -> bytes:
+        """The IPLD node ``cid`` itself, verified. Blocking: for worker threads.
+
+        Raises:
+            NotFound: not here.
+        """
+
     async def node(self, cid: Cid) -> bytes:
         """The IPLD node ``cid`` itself, verified.
 
@@ -115,9 +122,6 @@ class Blobs(Protocol):
 
     async def missing(self, root: Cid) -> Sequence[Cid]:
         """Nodes below ``root`` that are known by name and not here; empty when it is complete."""
-
-    async def names(self, root: Cid) -> frozenset[Cid]:
-        """Every CID reachable from ``root`` in what is stored here, ``root`` included if it is stored."""
 
 
 class Receiving(Protocol):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from catalog.httpsig import SignedRequest
 
 PIECE: Final = 1 << 18
-"""Bytes handed to TLS at once, 256 KiB."""
+"""Bytes of a piece of what is in memory, 256 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +35,18 @@ class Blob:
     """The bytes of an answer, read as they are sent.
 
     ``read(first, end)`` yields the bytes from ``first`` up to ``end``, without ``end`` itself, and exactly those; for
-    a blob of unknown ``size`` it is called with ``(0, None)`` and yields everything, and ranges do not apply. The
-    connection breaks off if it raises or yields another number of bytes.
+    a blob of unknown ``size`` it is called with ``(0, None)`` and yields everything, and ranges do not apply. It is
+    called, and yields, in a worker thread. The connection breaks off if it raises or yields another number of bytes.
     """
 
     size: int | None
-    read: Callable[[int, int | None], AsyncGenerator[bytes, None]]
+    read: Callable[[int, int | None], Iterator[bytes]]
 
 
 def blob_of(data: bytes) -> Blob:
     """The blob whose bytes are in memory already."""
 
-    async def read(first: int, end: int | None) -> AsyncGenerator[bytes, None]:
+    def read(first: int, end: int | None) -> Iterator[bytes]:
         stop = len(data) if end is None else end
         for start in range(first, stop, PIECE):
             yield data[start : min(start + PIECE, stop)]

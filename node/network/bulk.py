@@ -6,11 +6,10 @@ trio watches, and ends the thread by shutting the socket down when it is cancell
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Final
+from typing import IO, Final, TypeVar
 from urllib.parse import urlsplit
 
 import outcome
@@ -22,6 +21,8 @@ from catalog.key import Signer, public_bytes, short
 from node.network.bulk_exchange import Exchange, PinnedConnection, Stale
 from node.network.tls import client_context
 from node.ports import Clock, Random
+
+T = TypeVar("T")
 
 CONNECT_SECONDS: Final = 10.0
 """For name look-up and TCP, and as much again for the TLS handshake."""
@@ -54,30 +55,30 @@ class BulkClient:
     async def get(
         self, node: str, url_base: str, target: str, *, limit: int, range: tuple[int, int] | None = None
     ) -> bytes:
-        """The bytes of ``target`` at ``node``; arguments and errors as for :meth:`fetch_into`."""
-        whole = io.BytesIO()
-        await self.fetch_into(node, url_base, target, whole.write, limit=limit, range=range)
-        return whole.getvalue()
+        """The bytes of ``target`` at ``node``; arguments and errors as for :meth:`stream`."""
+        return await self.stream(node, url_base, target, _whole, limit=limit, range=range)
 
-    async def fetch_into(
+    async def stream(
         self,
         node: str,
         url_base: str,
         target: str,
-        sink: Callable[[memoryview], object],
+        take: Callable[[IO[bytes]], T],
         *,
         limit: int,
+        query: bytes = b"",
         range: tuple[int, int] | None = None,
-    ) -> int:
-        """Give the bytes of ``target`` to ``sink``, piece by piece as they arrive, and return how many they were.
+    ) -> T:
+        """Ask for ``target`` at ``node`` and let ``take`` read the answer as it arrives; what ``take`` returns.
 
         Args:
             node: the did:key of the node that must answer.
             url_base: where it listens, ``https://host:port``.
             target: path and query, in normal form.
-            sink: called in a worker thread with each piece, whose memory is used again afterwards; what it raises
-                ends the fetch. When this raises, ``sink`` has seen a part.
+            take: called in a worker thread with the answer; it reads all of it. A read raises what is said below, and
+                what ``take`` raises ends the exchange.
             limit: bytes that are accepted at most.
+            query: says what is wanted where a path is too short for it (at most 64 KiB); sent by the method QUERY.
             range: first and last byte wanted, both included; fewer come when the blob ends before.
 
         Raises:
@@ -86,18 +87,16 @@ class BulkClient:
             VerificationFailed: another key than ``node``'s, more than ``limit`` bytes, or no proper answer.
             BadInput: an argument is malformed, or the range begins after the end.
         """
-        exchange = Exchange("GET", target, b"", range, limit, sink)
-        return await self._request(node, url_base, exchange)
+        method = "QUERY" if query else "GET"
+        return await self._request(node, url_base, Exchange(method, target, query, range, limit, take))
 
     async def post(self, node: str, url_base: str, target: str, body: bytes, *, limit: int) -> bytes:
         """Send ``body`` (at most 64 KiB) to ``target`` and return the answer; never sent twice.
 
-        Arguments and errors are those of :meth:`fetch_into`; when it raises Unreachable, whether the node acted is
+        Arguments and errors are those of :meth:`stream`; when it raises Unreachable, whether the node acted is
         not known.
         """
-        whole = io.BytesIO()
-        await self._request(node, url_base, Exchange("POST", target, body, None, limit, whole.write))
-        return whole.getvalue()
+        return await self._request(node, url_base, Exchange("POST", target, body, None, limit, _whole))
 
     def close(self) -> None:
         """Close every connection that is not in use; those in use close when their request ends."""
@@ -114,15 +113,15 @@ class BulkClient:
     ) -> None:
         self.close()
 
-    async def _request(self, node: str, url_base: str, exchange: Exchange) -> int:
+    async def _request(self, node: str, url_base: str, exchange: Exchange[T]) -> T:
         public_bytes(node)
         split_target(exchange.target)
         host, port = _address(url_base)
         self._sweep()
         known = self._nodes.setdefault((node, url_base), _Node())
         async with known.turns:
-            # A kept connection may have been closed by its server meanwhile; asking again is safe for GET alone.
-            kept = known.take() if exchange.method == "GET" else None
+            # A kept connection may have been closed by its server meanwhile; asking again is safe for what only asks.
+            kept = known.take() if exchange.method != "POST" else None
             if kept is not None:
                 try:
                     return await self._run(known, kept, exchange)
@@ -131,7 +130,7 @@ class BulkClient:
             fresh = PinnedConnection(await _connect(host, port, node), self._context, host, port, node)
             return await self._run(known, fresh, exchange)
 
-    async def _run(self, known: _Node, connection: PinnedConnection, exchange: Exchange) -> int:
+    async def _run(self, known: _Node, connection: PinnedConnection, exchange: Exchange[T]) -> T:
         try:
             headers = sign_request(
                 self._key,
@@ -145,7 +144,7 @@ class BulkClient:
             )
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(connection.watch)
-                result: outcome.Outcome[int] = await trio.to_thread.run_sync(
+                result: outcome.Outcome[T] = await trio.to_thread.run_sync(
                     outcome.capture, partial(connection.carry_out, exchange, headers), limiter=self._threads
                 )
                 connection.watched = False
@@ -197,6 +196,10 @@ class _Node:
             if since < before:
                 connection.close()
         self._idle = [entry for entry in self._idle if entry[0] >= before]
+
+
+def _whole(answer: IO[bytes]) -> bytes:
+    return answer.read()
 
 
 def _address(url_base: str) -> tuple[str, int]:

@@ -6,19 +6,22 @@ forbidden or unknown, gets the same bytes, and not before the same time has pass
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import h11
+import outcome
 import trio
 
 from catalog.error import ComityError, VerificationFailed
 from catalog.httpsig import digest_of, kept_request, parse_range, split_target, verify_request
 from catalog.key import short
 from catalog.nonce import Nonces
-from node.network.blob import PIECE, Answer, Blob, BulkRequest
+from node.network.blob import Answer, Blob, BulkRequest
 from node.network.bulkhead import contain, log
+from node.network.fair import Turns
+from node.network.tls_stream import TlsStream
 from node.ports import Clock
 
 REFUSAL: Final = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
@@ -33,8 +36,15 @@ HEAD_SECONDS: Final = 30.0
 BODY_SECONDS: Final = 10.0
 """For a request's body to arrive in full."""
 
+LEAST: Final = 1 << 18
 PIECE_SECONDS: Final = 30.0
-"""For the asker to take one piece of 256 KiB."""
+"""For the asker to take 256 KiB."""
+
+SMALL: Final = 1 << 18
+"""An answer of no more bytes is sent by the event loop, a larger one by a worker thread."""
+
+TURN: Final = 1 << 20
+"""Bytes that are made ready in one turn."""
 
 MAX_BODY: Final = 1 << 16
 """Bytes in a request's body, 64 KiB."""
@@ -51,12 +61,18 @@ class GoneAway(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What every connection needs: whose server this is, and who answers."""
+    """What every connection needs: whose server this is, who answers, and whose turn it is.
+
+    ``site_of`` gives the site of a node's key; strangers share one turn.
+    """
 
     did: str
     clock: Clock
     nonces: Nonces
     answer: Answer
+    turns: Turns
+    site_of: Callable[[str], str | None]
+    threads: trio.CapacityLimiter
 
 
 class Visit:
@@ -72,15 +88,27 @@ class Visit:
         self.since = trio.current_time()
 
 
+@dataclass(slots=True)
+class _Ready:
+    """Pieces that are sent together."""
+
+    pieces: list[bytes]
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+
 class BulkConnection:
     """Serves one connection until it ends, and keeps ``visit`` up to date."""
 
-    def __init__(self, stream: trio.abc.Stream, service: Service, visit: Visit) -> None:
+    def __init__(self, stream: TlsStream, service: Service, visit: Visit) -> None:
         self._stream = stream
         self._service = service
         self._visit = visit
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         self._answering = False
+        self._watched = False
 
     async def serve(self) -> None:
         """Answer requests one after the other; returns when the connection is at its end, and never raises."""
@@ -181,7 +209,7 @@ class BulkConnection:
             now=self._service.clock.now(),
         )
         self._service.nonces.take(signed_by)
-        if method not in {"GET", "POST"} or (method == "GET" and body):
+        if method not in {"GET", "QUERY", "POST"} or (method == "GET" and body):
             raise VerificationFailed(f"{short(signed_by.did)} sent a {method} that is not served here")
         path, query = split_target(target)
         ranges = [parse_range(value) for name, value in headers if name == "range"]
@@ -202,24 +230,79 @@ class BulkConnection:
         headers.append(("transfer-encoding", "chunked") if end is None else ("content-length", str(end - first)))
         self._answering = True
         # The head travels with the first piece: a small answer is one packet.
-        pending = self._http.send(h11.Response(status_code=status, headers=headers)) or b""
-        if end != first:
-            async with aclosing(blob.read(first, end)) as pieces:
-                async for piece in pieces:
-                    framed = self._http.send_with_data_passthrough(h11.Data(data=piece)) or []
-                    if pending or len(framed) > 1:
-                        framed = [pending + b"".join(framed)]
-                        pending = b""
-                    for data in framed:
-                        await self._send(data)
-        await self._send(pending + (self._http.send(h11.EndOfMessage()) or b""))
+        head = self._http.send(h11.Response(status_code=status, headers=headers)) or b""
+        if end is not None and end - first <= SMALL:
+            body = b"".join(blob.read(first, end)) if end > first else b""
+            body = (self._http.send(h11.Data(data=body)) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
+            await self._send(head + body)
+        else:
+            await self._send_large(request.asker, head, blob.read(first, end))
+
+    def _framed(self, ready: _Ready) -> Iterator[bytes]:
+        """The pieces as HTTP frames them, uncopied: one chunk where there are chunks."""
+        # h11 takes whatever has a length for the data, and gives it back where it belongs.
+        framed: list[object] = [*(self._http.send_with_data_passthrough(h11.Data(data=ready)) or ())]  # type: ignore[arg-type]
+        for each in framed:
+            yield from (each.pieces if isinstance(each, _Ready) else [each] if isinstance(each, bytes) else [])
+
+    async def _send_large(self, asker: str, head: bytes, pieces: Iterator[bytes]) -> None:
+        """Read and send in a worker thread, in turn with other sites; it ends when the asker takes too little."""
+
+        def parts() -> Iterator[bytes]:
+            yield head
+            while ready := self._ready(asker, pieces):
+                yield from self._framed(ready)
+            yield self._http.send(h11.EndOfMessage()) or b""
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch)
+            try:
+                sent: outcome.Outcome[None] = await trio.to_thread.run_sync(
+                    outcome.capture, self._stream.send_from_thread, parts(), limiter=self._service.threads
+                )
+            finally:
+                self._watched = False
+            nursery.cancel_scope.cancel()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            sent.unwrap()
+        except trio.BrokenResourceError as error:
+            raise GoneAway from error
+
+    def _ready(self, asker: str, pieces: Iterator[bytes]) -> _Ready:
+        """The next pieces, made ready when it is the turn of the asker's site; sending them holds up nobody else."""
+        turns = self._service.turns
+        ready = _Ready([], 0)
+        turns.take(self._service.site_of(asker) or "")
+        try:
+            for piece in pieces:
+                if piece:
+                    ready.pieces.append(piece)
+                    ready.size += len(piece)
+                if ready.size >= TURN:
+                    break
+        finally:
+            turns.give(ready.size)
+        return ready
+
+    async def _watch(self) -> None:
+        """Cut the connection under the thread when too little is taken, or when this is cancelled."""
+        self._watched = True
+        sent = -LEAST
+        try:
+            while self._stream.sent - sent >= LEAST:
+                sent = self._stream.sent
+                await trio.sleep(PIECE_SECONDS)
+        finally:
+            if self._watched:
+                self._stream.cut()
 
     async def _send(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
-        for start in range(0, len(view), PIECE):
+        for start in range(0, len(view), LEAST):
             with trio.move_on_after(PIECE_SECONDS) as slow:
                 try:
-                    await self._stream.send_all(view[start : start + PIECE])
+                    await self._stream.send_all(view[start : start + LEAST])
                 except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
                     raise GoneAway from error
             if slow.cancelled_caught:

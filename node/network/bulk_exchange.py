@@ -7,10 +7,11 @@ import re
 import select
 import socket
 import ssl
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Final
+from io import BufferedReader, RawIOBase
+from typing import IO, Final, Generic, TypeVar
 
 import trio
 
@@ -25,6 +26,9 @@ SLOWEST: Final = 8 << 10
 """Bytes per second that an answer must bring on average, once the patience is used up."""
 
 _RECEIVE: Final = 1 << 18
+
+T = TypeVar("T")
+
 _CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,16})-([0-9]{1,16})/([0-9]{1,16})")
 
 
@@ -33,15 +37,19 @@ class Stale(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
-    """What is asked, how many bytes are accepted, and who gets them."""
+class Exchange(Generic[T]):
+    """What is asked, how many bytes are accepted, and what takes them.
+
+    ``take`` reads the answer, in a worker thread; a read raises what :meth:`PinnedConnection.carry_out` does. What it
+    leaves unread costs the connection.
+    """
 
     method: str
     target: str
     body: bytes
     range: tuple[int, int] | None
     limit: int
-    sink: Callable[[memoryview], object]
+    take: Callable[[IO[bytes]], T]
 
 
 class _Http(http.client.HTTPConnection):
@@ -69,25 +77,28 @@ class PinnedConnection:
         self._received = 0
         self._given_up = False
 
-    def carry_out(self, exchange: Exchange, headers: Mapping[str, str]) -> int:
-        """Send the request, give the answer's bytes to its sink, and return how many they were.
+    def carry_out(self, exchange: Exchange[T], headers: Mapping[str, str]) -> T:
+        """Send the request, let its answer be taken, and return what became of it.
 
         Raises:
             Stale: nothing came back over a connection that was used before.
-            Unreachable, NotFound, VerificationFailed, BadInput: as ``BulkClient.fetch_into`` says.
+            Unreachable, NotFound, VerificationFailed, BadInput: as ``BulkClient.stream`` says.
         """
         self.reusable = False
-        total = 0
-        with closing(self._pieces(exchange, headers)) as pieces:
-            for piece in pieces:
-                total += len(piece)
-                exchange.sink(piece)
-        return total
+        self._received = 0
+        with self._faults():
+            response = self._ask(exchange, headers)
+        with closing(response):
+            with self._faults():
+                length = self._check_head(response, exchange)
+            answer = _Reader(lambda buffer: self._receive(response, buffer, length, exchange.limit))
+            taken = exchange.take(BufferedReader(answer, _RECEIVE))
+            self.reusable = response.isclosed() and not response.will_close
+            return taken
 
     async def watch(self) -> None:
         """End :meth:`carry_out` from outside when its answer comes too slowly, or when this is cancelled."""
         self.watched = True
-        self._received = 0
         started = trio.current_time()
         until = started + PATIENCE_SECONDS
         try:
@@ -117,12 +128,11 @@ class PinnedConnection:
         except OSError:
             return  # it is not connected any more, so nobody can be waiting on it
 
-    def _pieces(self, exchange: Exchange, headers: Mapping[str, str]) -> Generator[memoryview, None, None]:
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Say of what a socket, TLS or HTTP raises what it means."""
         try:
-            with closing(self._ask(exchange, headers)) as response:
-                length = self._check_head(response, exchange)
-                yield from self._body(response, length, exchange.limit)
-                self.reusable = response.isclosed() and not response.will_close
+            yield
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError, http.client.IncompleteRead) as error:
             raise Unreachable(f"{self._place} broke off; try again") from error
         except ssl.SSLError as error:
@@ -135,7 +145,7 @@ class PinnedConnection:
         except OSError as error:
             raise Unreachable(f"{self._place} broke off, or is too slow ({error}); try again") from error
 
-    def _ask(self, exchange: Exchange, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+    def _ask(self, exchange: Exchange[T], headers: Mapping[str, str]) -> http.client.HTTPResponse:
         used_before = not self._fresh
         if self._fresh:
             self._tls.do_handshake()
@@ -150,7 +160,7 @@ class PinnedConnection:
                 raise Stale from error
             raise Unreachable(f"{self._place} broke off; try again") from error
 
-    def _check_head(self, response: http.client.HTTPResponse, exchange: Exchange) -> int | None:
+    def _check_head(self, response: http.client.HTTPResponse, exchange: Exchange[T]) -> int | None:
         """The answer's length, none if it says its end itself."""
         length = response.length
         if response.status in {404, 416} and length == 0:
@@ -175,14 +185,26 @@ class PinnedConnection:
                 raise VerificationFailed(f"{self._place} answered with another range than was asked")
         return length
 
-    def _body(self, response: http.client.HTTPResponse, length: int | None, limit: int) -> Iterator[memoryview]:
-        buffer = memoryview(bytearray(_RECEIVE if length is None else min(_RECEIVE, length)))
-        received = 0
-        while count := response.readinto(buffer):
-            received += count
-            if received > limit:
-                raise VerificationFailed(f"{self._place} sent more than the {limit:,} bytes that are accepted")
-            self._received = received
-            yield buffer[:count]
-        if length is not None and received != length:
-            raise Unreachable(f"{self._place} broke off after {received:,} of {length:,} bytes; try again")
+    def _receive(self, response: http.client.HTTPResponse, buffer: memoryview, length: int | None, limit: int) -> int:
+        """Bytes of the answer's body into ``buffer``; how many, none at its end."""
+        with self._faults():
+            count = response.readinto(buffer)
+        self._received += count
+        if self._received > limit:
+            raise VerificationFailed(f"{self._place} sent more than the {limit:,} bytes that are accepted")
+        if not count and buffer and length is not None and self._received != length:
+            raise Unreachable(f"{self._place} broke off after {self._received:,} of {length:,} bytes; try again")
+        return count
+
+
+class _Reader(RawIOBase):
+    """An answer's body as Python's buffers read it."""
+
+    def __init__(self, receive: Callable[[memoryview], int]) -> None:
+        self._receive = receive
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        return self._receive(buffer)

@@ -19,7 +19,9 @@ from catalog.nonce import Nonces
 from node.network.blob import Answer
 from node.network.bulk_connection import BulkConnection, Service, Visit
 from node.network.bulkhead import log
+from node.network.fair import Turns
 from node.network.tls import server_context
+from node.network.tls_stream import TlsStream
 from node.ports import Clock
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 MOST_CONNECTIONS: Final = 256
 """Connections open at once. One more makes the longest idle one leave, those that were never answered first."""
+
+AT_ONCE: Final = 32
+"""Large answers sent at once, each by a worker thread."""
 
 HANDSHAKE_SECONDS: Final = 10.0
 """For a TLS handshake."""
@@ -40,7 +45,8 @@ async def serve_bulk(
     answer: Answer,
     *,
     clock: Clock,
-    known: Callable[[str], bool],
+    site_of: Callable[[str], str | None],
+    rate: int = 0,
     most_connections: int = MOST_CONNECTIONS,
     task_status: TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -52,7 +58,8 @@ async def serve_bulk(
         key: the node key, for TLS and as the name that requests are signed for.
         answer: asked for each verified request, members' and strangers' alike; it decides who sees what.
         clock: for the freshness of requests.
-        known: whether a did:key is a member's; strangers share one bound on requests.
+        site_of: the member whose node has a did:key, none for strangers: they share one bound on requests, one turn.
+        rate: bytes a second that all answers together may take; 0 bounds nothing.
         most_connections: open at once.
         task_status: of ``nursery.start``.
 
@@ -61,7 +68,8 @@ async def serve_bulk(
         BadInput: this machine has no such address, or the port needs rights that this process has not.
         Infeasible: TLS cannot start.
     """
-    service = Service(key.did, clock, Nonces(clock.now, known), answer)
+    nonces = Nonces(clock.now, lambda did: site_of(did) is not None)
+    service = Service(key.did, clock, nonces, answer, Turns(rate), site_of, trio.CapacityLimiter(AT_ONCE))
     context = server_context(key)
     door = _Door(most_connections)
 
@@ -70,9 +78,10 @@ async def serve_bulk(
         try:
             if visit is not None:
                 with visit.scope:
-                    tls = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
-                    if await _shake_hands(tls):
-                        await BulkConnection(tls, service, visit).serve()
+                    tls = TlsStream(stream, context)
+                    async with tls:
+                        if await _shake_hands(tls):
+                            await BulkConnection(tls, service, visit).serve()
         finally:
             if visit is not None:
                 door.leave(visit)
@@ -97,7 +106,7 @@ async def _listen(host: str, port: int) -> Sequence[trio.SocketListener]:
         raise BadInput(f"cannot listen on {host} port {port}: {error.strerror}; set another under [bulk]") from error
 
 
-async def _shake_hands(tls: trio.SSLStream) -> bool:
+async def _shake_hands(tls: TlsStream) -> bool:
     with trio.move_on_after(HANDSHAKE_SECONDS) as slow:
         try:
             await tls.do_handshake()

@@ -50,6 +50,7 @@ def server_context(key: PrivateKey) -> ssl.SSLContext:
     """
     context = _context(ssl.PROTOCOL_TLS_SERVER)
     context.num_tickets = 0  # every connection proves the key again
+    context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF  # HTTP says where a request ends
     private = Ed25519PrivateKey.from_private_bytes(key.seed)
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     pem += ssl.DER_cert_to_PEM_cert(certificate(key)).encode()

@@ -8,23 +8,18 @@ from pathlib import Path
 from catalog.cid import Cid
 from catalog.error import BadInput, ComityError, NotFound, Unreachable, VerificationFailed
 from catalog.index import Index
-from node.ports import Bulk
+from node.site.transfer import Holders, Transfer
+from node.site.underway import UnderWay
 from node.storage.brought import Brought
 from node.storage.disk import DiskBlobs
 from node.storage.resident import Residents
 from privacy.trust import blocks_at
 from workflow.argument import Data
 
-MAX_NODE = 2 << 20
+MAX_BYTES = 1 << 40
+"""Bytes of a root that are fetched at most, unless less was announced."""
 Arrived = Callable[[str, Cid], Awaitable[None]]
 """Told that all bytes under a root have come from a site."""
-
-BATCH = 32
-
-
-def blob_path(root: Cid, cid: Cid) -> str:
-    """Where a site serves the IPLD node ``cid`` below ``root``."""
-    return f"/blob/{root}/{cid}"
 
 
 class Materials:
@@ -37,7 +32,7 @@ class Materials:
         blobs: DiskBlobs,
         residents: Residents,
         brought: Brought,
-        bulk: Bulk,
+        holders: Holders,
         arrived: Arrived,
     ) -> None:
         """``arrived`` is told of each root that has come whole from another site, before it is used."""
@@ -46,8 +41,9 @@ class Materials:
         self._blobs = blobs
         self._residents = residents
         self._brought = brought
-        self._bulk = bulk
+        self._holders = holders
         self._arrived = arrived
+        self.under_way = UnderWay()
 
     async def block(self, cid: Cid) -> None:
         """See to it that a block is stored here whole, from any site that shares it.
@@ -91,8 +87,8 @@ class Materials:
         await self.bring(data.site, data.cid)
         return data.cid
 
-    async def bring(self, site: str, root: Cid) -> None:
-        """Have ``root`` here whole, from ``site``; every node verified before it is stored.
+    async def bring(self, site: str, root: Cid, limit: int = MAX_BYTES) -> None:
+        """Have ``root`` here whole, from ``site``, at most ``limit`` bytes; every node verified before it is stored.
 
         What lies here already is fetched as well, unless that site delivered it before: it may be here under
         another label, and whoever names a CID must show that it has the bytes. Nor does a site learn from what it
@@ -107,16 +103,10 @@ class Materials:
             return
         if await self._brought.had_from(site, root) and not await self._blobs.missing(root):
             return
-        fetched: set[Cid] = set()
-        while wanted := await self._wanted(root, fetched):
-            nodes = [(cid, await self._bulk.get(site, blob_path(root, cid), MAX_NODE)) for cid in wanted[:BATCH]]
-            await self._blobs.put_nodes(nodes)
-            fetched.update(cid for cid, _ in nodes)
+        with await self._blobs.arrive(root, site) as arrival:
+            transfer = Transfer(root, [site], self._holders, arrival, limit)
+            with self.under_way.showing(transfer.progress):
+                await transfer.run()
+                await self._blobs.adopt(root, arrival)
         await self._arrived(site, root)
         await self._brought.keep(site, root)
-
-    async def _wanted(self, root: Cid, fetched: set[Cid]) -> list[Cid]:
-        """What is still to be fetched below ``root``: itself first, then all that is known by name."""
-        if root not in fetched:
-            return [root]
-        return [*await self._blobs.missing(root), *sorted(await self._blobs.names(root) - fetched)]

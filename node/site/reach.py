@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from typing import IO, TypeVar
 
 from catalog.error import Denied, NotFound, Unreachable, VerificationFailed
 from node.founding import Founder
@@ -10,6 +12,8 @@ from node.network.bulk import BulkClient
 from node.network.control import ControlNetwork
 from node.site.directory import Directory
 from node.site.membership import Membership
+
+T = TypeVar("T")
 
 
 class Reach:
@@ -46,6 +50,15 @@ class Reach:
         """
         founder = self._founder(site)
         return await self._bulk.get(self._membership.nodes[site], founder.bulk, path, limit=limit)
+
+    async def query(self, site: str, path: str, query: bytes, take: Callable[[IO[bytes]], T], limit: int) -> T:
+        """Let ``take`` read, in a worker thread, what ``site`` answers to ``query``.
+
+        Raises:
+            Unreachable, NotFound, VerificationFailed: as the ``Bulk`` port says.
+        """
+        founder = self._founder(site)
+        return await self._bulk.stream(self._membership.nodes[site], founder.bulk, path, take, limit=limit, query=query)
 
     def _founder(self, site: str) -> Founder:
         founder = self._membership.founders.get(site)

@@ -54,7 +54,8 @@ async def _serve_bytes(site: Site, *, task_status: TaskStatus[int] = trio.TASK_S
         site.node.key,
         site.shelf.answer,
         clock=site.clock,
-        known=lambda node: site.membership.site_of(node) is not None,
+        site_of=site.membership.site_of,
+        rate=site.config.bulk_rate,
         task_status=task_status,
     )
 

@@ -23,6 +23,7 @@ from node.network.blob import Blob, BulkRequest, blob_of
 from node.site.catalogshelf import CatalogShelf
 from node.site.directory import KEY_PATH
 from node.site.entrance import JOIN_PATH, Entrance
+from node.site.gateway import PREFIX, Gateway, read_question
 from node.site.membership import EPOCHS_PATH, Membership
 from node.site.recollection import SEEN_PATH, Recollection
 from node.site.replicas import Replicas
@@ -52,12 +53,11 @@ class Shelf:
         self._membership = membership
         self._entrance = entrance
         self._catalogs = CatalogShelf(site, catalog, replicas)
-        self._blobs = blobs
+        self._gateway = Gateway(blobs)
         self._holdings = holdings
         self._book = book
         self._judge = judge
         self._recollection = recollection
-        self._reachable: OrderedDict[Cid, frozenset[Cid]] = OrderedDict()
         self._recorded: OrderedDict[tuple[Cid, str], None] = OrderedDict()
 
     async def answer(self, request: BulkRequest) -> Blob:
@@ -67,46 +67,51 @@ class Shelf:
             NotFound, BadInput: unknown, forbidden or malformed, all answered alike.
         """
         if request.method == "POST":
-            if request.path == KEY_PATH:
-                return blob_of(await self._membership.answer_key(request.asker, request.body))
-            if request.path != JOIN_PATH:
-                raise NotFound("no such door")
-            return blob_of(await self._entrance.answer_knock(request.asker, request.body))
+            return blob_of(await self._door(request))
         asker = self._membership.site_of(request.asker)
+        if request.path.startswith(PREFIX) and asker is not None:
+            return await self._below_a_root(asker, request)
+        if request.method != "GET" or request.query:
+            raise NotFound("no such path")
         parts = request.path.removeprefix("/").split("/")
-        if request.path.startswith(f"{EPOCHS_PATH}/") and not request.query:
+        if request.path.startswith(f"{EPOCHS_PATH}/"):
             return blob_of(encode(self._membership.told(request.asker, _start_of(parts[1:]))))
-        if asker is None or request.query:
+        if asker is None:
             raise NotFound("not for strangers")
+        return blob_of(await self._log(asker, request.path, parts))
+
+    async def _door(self, request: BulkRequest) -> bytes:
+        """Where a site says something, that need not be a member yet or have the key that is known."""
+        if request.path == KEY_PATH:
+            return await self._membership.answer_key(request.asker, request.body)
+        if request.path == JOIN_PATH:
+            return await self._entrance.answer_knock(request.asker, request.body)
+        raise NotFound("no such door")
+
+    async def _log(self, asker: str, path: str, parts: Sequence[str]) -> bytes:
+        """What stands in logs, and what is known here of the asker's own."""
         if parts[0] == "log" and len(parts) > 3 and parts[2] == LogName.CATALOG:
-            return blob_of(await self._catalogs.answer(parts[1], "/".join(parts[3:]), asker))
-        if self._recollection is not None and request.path == SEEN_PATH:
-            return blob_of(encode(await self._recollection.seen(asker)))
-        if self._recollection is not None and request.path.startswith(f"{RECEIPTS_PATH}/"):
-            return blob_of(encode(await self._recollection.receipts(asker, _start_of(parts[1:]))))
-        if parts[0] == "blob" and len(parts) == 3:
-            return blob_of(await self._blob(Cid.parse(parts[1]), Cid.parse(parts[2]), asker, request.signed))
+            return await self._catalogs.answer(parts[1], "/".join(parts[3:]), asker)
+        if self._recollection is not None and path == SEEN_PATH:
+            return encode(await self._recollection.seen(asker))
+        if self._recollection is not None and path.startswith(f"{RECEIPTS_PATH}/"):
+            return encode(await self._recollection.receipts(asker, _start_of(parts[1:])))
         raise NotFound("no such path")
 
-    async def _blob(self, root: Cid, cid: Cid, asker: str, signed: SignedRequest | None) -> bytes:
-        """One IPLD node below ``root``. The look-up of a forbidden and of an unknown root take the same path."""
+    async def _below_a_root(self, asker: str, request: BulkRequest) -> Blob:
+        """What lies below a root. The look-up of a forbidden and of an unknown root take the same path."""
+        question = read_question(request.method, request.path, request.query, request.body)
         halts = self._book.halts
         if halts.closed_to(asker):
             raise NotFound("nothing is handed out")
-        held = self._holdings.for_site(root, asker, halts.projects())
-        allowed = (each for each in held if self._judge.fetch(root, asker, each.owners, each.project).allowed)
+        held = self._holdings.for_site(question.root, asker, halts.projects())
+        allowed = (each for each in held if self._judge.fetch(question.root, asker, each.owners, each.project).allowed)
         given = next(allowed, None)
         if given is None:
             raise NotFound("there is nothing of that name here that you may see")
-        names = self._reachable.get(root)
-        if names is None or cid not in names:
-            names = self._reachable[root] = await self._blobs.names(root)
-            while len(self._reachable) > MAX_REMEMBERED:
-                self._reachable.popitem(last=False)
-        if cid not in names:
-            raise NotFound("not below that root")
-        await self._record(root, asker, signed, given.project, begins=cid == root)
-        return await self._blobs.node(cid)
+        answer = await self._gateway.answer(question)
+        await self._record(question.root, asker, request.signed, given.project, begins=question.begins)
+        return answer
 
     async def _record(
         self, root: Cid, asker: str, signed: SignedRequest | None, project: ProjectRef | None, *, begins: bool

@@ -17,6 +17,9 @@ from node.storage.protobuf import encode_varint
 MAX_HEADER: Final = 64 << 10
 """Bytes of a header that are read: some 1,500 roots."""
 _MAX_CID: Final = 64
+_V0: Final = 34
+_V1: Final = 36
+_SHA2_256: Final = b"\x12"
 _LONGEST: Final = 9
 
 
@@ -26,10 +29,10 @@ def header(*roots: Cid) -> bytes:
     return encode_varint(len(data)) + data
 
 
-def section(cid: Cid, node: bytes) -> bytes:
-    """One node as it stands in a file."""
+def prefix(cid: Cid, node: bytes) -> bytes:
+    """What stands before a node in a file."""
     name = bytes(cid)
-    return encode_varint(len(name) + len(node)) + name + node
+    return encode_varint(len(name) + len(node)) + name
 
 
 def read_header(file: IO[bytes]) -> tuple[Cid, ...]:
@@ -59,21 +62,22 @@ def read_nodes(file: IO[bytes]) -> Iterator[tuple[Cid, bytes]]:
     while (size := _length(file)) is not None:
         if size > MAX_NODE + _MAX_CID:
             raise _refused(f"a node of {size:,} bytes is in it: at most {MAX_NODE:,} are read")
-        data = _exactly(file, size)
-        cid, node = _split(data)
+        cid, width = _name(file, size)
+        node = _exactly(file, size - width)
         if not cid.matches(node):
             raise _refused(f"the bytes under «{cid}» are not what it names")
         yield cid, node
 
 
-def _split(data: bytes) -> tuple[Cid, bytes]:
-    """The CID in front of a node: 34 bytes of a CIDv0, or 36 of the CIDv1s that occur here."""
-    for width in (34, 36):
-        try:
-            return Cid.from_bytes(data[:width]), data[width:]
-        except BadInput:
-            continue
-    raise _refused("a node in it has a CID that Comity does not use")
+def _name(file: IO[bytes], size: int) -> tuple[Cid, int]:
+    """The CID in front of a node and its width: 34 bytes of a CIDv0, or 36 of the CIDv1s that occur here."""
+    data = _exactly(file, min(size, _V0))
+    if not data.startswith(_SHA2_256):
+        data += _exactly(file, min(size, _V1) - len(data))
+    try:
+        return Cid.from_bytes(data), len(data)
+    except BadInput as error:
+        raise _refused("a node in it has a CID that Comity does not use") from error
 
 
 def _length(file: IO[bytes]) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +11,18 @@ from typing import IO, Final, TypeVar
 
 import trio
 
-from catalog.cid import Cid
+from catalog.cid import RAW, Cid
 from catalog.error import BadInput, ComityError, NotFound, VerificationFailed
-from node.storage.car import header, read_header, read_nodes, section
+from node.storage.arriving import Arrival, arrival_folder
+from node.storage.car import header, prefix, read_header, read_nodes
 from node.storage.dagpb import MAX_NODE
 from node.storage.directory import entries_of, resolve
 from node.storage.durable import sync_folders
 from node.storage.exporter import Exporter
 from node.storage.importer import import_path
 from node.storage.nodes import links_of, node_path
-from node.storage.staging import Staging, alone, clear
+from node.storage.reachable import Reachable
+from node.storage.staging import Staging, alone, clear, locked, refused
 from node.storage.sweep import Swept, collect, remove
 from node.storage.unixfs import Child, Put, build_file, chunks_of, file_bytes, load
 
@@ -29,6 +33,9 @@ MAX_BYTES: Final = 1 << 40
 MAX_ENTRIES: Final = 1 << 20
 """Files and folders that one checkout makes at most, unless told otherwise."""
 
+
+_FEW: Final = 4
+"""Folders that are made durable one by one."""
 
 FRESH_SECONDS: Final = 600.0
 """How long what was added is kept though nobody names it yet: an entry about it is being signed, a result written."""
@@ -52,10 +59,10 @@ class DiskBlobs:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._nodes, self._staging = folder / "nodes", folder / "staging"
+        self._nodes, self._staging, self._arriving = folder / "nodes", folder / "staging", folder / "arriving"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
-        for made in (self._nodes, self._staging, *(self._nodes / f"{byte:02x}" for byte in range(256))):
+        for made in (self._nodes, self._staging, self._arriving, *(self._nodes / f"{byte:02x}" for byte in range(256))):
             made.mkdir(mode=0o700, exist_ok=True)
         sync_folders((self._nodes, folder, folder.parent))
         clear(self._staging)
@@ -116,11 +123,11 @@ class DiskBlobs:
         """
 
         def read() -> bytes:
-            cid = resolve(root, path, self._get)
-            node = load(cid, self._get)
+            cid = resolve(root, path, self.get)
+            node = load(cid, self.get)
             if node.size > limit:
                 raise BadInput(f"«{path or cid}» has {node.size:,} bytes, more than the {limit:,} asked for")
-            return b"".join(_cancellable(file_bytes(cid, self._get)))
+            return b"".join(_cancellable(file_bytes(cid, self.get)))
 
         return await trio.to_thread.run_sync(read)
 
@@ -134,12 +141,12 @@ class DiskBlobs:
         """
 
         def look(name: str, cid: Cid) -> Entry:
-            node = load(cid, self._get)
+            node = load(cid, self.get)
             return Entry(name, cid, node.is_folder, node.size)
 
         def read() -> tuple[Entry, ...]:
-            folder = load(resolve(root, path, self._get), self._get)
-            return tuple(look(name, cid) for name, cid in sorted(_cancellable(entries_of(folder, self._get))))
+            folder = load(resolve(root, path, self.get), self.get)
+            return tuple(look(name, cid) for name, cid in sorted(_cancellable(entries_of(folder, self.get))))
 
         return await trio.to_thread.run_sync(read)
 
@@ -155,8 +162,58 @@ class DiskBlobs:
             BadInput: ``target`` exists, or the tree is beyond the bounds.
             ComityError: the disk refuses.
         """
-        exporter = Exporter(self._get, trio.from_thread.check_cancelled, max_bytes, max_entries)
+        exporter = Exporter(self.get, trio.from_thread.check_cancelled, max_bytes, max_entries)
         await trio.to_thread.run_sync(exporter.export, root, target)
+
+    async def arrive(self, root: Cid, source: str) -> Arrival:
+        """What came of ``root`` from ``source`` so far, for it to go on; :meth:`adopt` it when all is there.
+
+        Raises:
+            Conflict: it is being fetched at this moment. ComityError: the disk refuses.
+        """
+        return await trio.to_thread.run_sync(Arrival, arrival_folder(self._arriving, root, source))
+
+    async def adopt(self, root: Cid, arrival: Arrival) -> None:
+        """Store the nodes that arrived, all of them verified; durable when it returns, and the arrival is gone.
+
+        Raises:
+            ComityError: the disk refuses; what was not stored stays in the arrival.
+        """
+
+        def work() -> None:
+            arrival.sync()
+            with locked(self._staging, fcntl.LOCK_SH):
+                try:
+                    touched = set()
+                    for cid, path in arrival.files():
+                        place = self._place(cid)
+                        os.rename(path, place)
+                        touched.add(place.parent)
+                    if len(touched) > _FEW:
+                        arrival.sync()
+                    else:
+                        sync_folders(touched)
+                except OSError as error:
+                    raise refused(error) from error
+            arrival.discard()
+
+        self._fresh[root] = trio.current_time()
+        await trio.to_thread.run_sync(work)
+
+    async def reachable(self, root: Cid) -> Reachable:
+        """What is named at or below ``root`` here, some of which may be missing; empty if the root is not stored.
+
+        Raises:
+            VerificationFailed: a stored node is damaged or malformed.
+        """
+
+        def work() -> Reachable:
+            walked = list(_cancellable(self._walk(root)))
+            whole = all(here for _, here in walked)
+            named = [cid for cid, _ in walked] if whole or walked[0][1] else []
+            return Reachable(named, complete=whole)
+
+        return await trio.to_thread.run_sync(work)
 
     async def export_car(self, root: Cid, file: IO[bytes]) -> None:
         """Write everything below ``root`` to ``file`` as a CAR, each node once, in the order of a walk from the root.
@@ -168,7 +225,8 @@ class DiskBlobs:
         def write() -> None:
             file.write(header(root))
             for cid, _ in _cancellable(self._walk(root)):
-                file.write(section(cid, self._get(cid)))
+                node = self.get(cid)
+                file.write(prefix(cid, node) + node)
 
         await trio.to_thread.run_sync(write)
 
@@ -199,7 +257,34 @@ class DiskBlobs:
             NotFound: not here.
             VerificationFailed: the stored bytes are not what the CID names.
         """
-        return await trio.to_thread.run_sync(self._get, cid)
+        return await trio.to_thread.run_sync(self.get, cid)
+
+    def size(self, cid: Cid) -> int | None:
+        """Bytes of the node ``cid``, damaged or not; none if it is not here. Blocking."""
+        try:
+            return self._place(cid).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def get(self, cid: Cid) -> bytes:
+        """The IPLD node ``cid``, verified. Blocking: call it in a worker thread.
+
+        Raises:
+            NotFound: not here.
+            VerificationFailed: the stored bytes are not what the CID names.
+            ComityError: the disk refuses.
+        """
+        try:
+            with open(self._place(cid), "rb", buffering=0) as file:
+                # Asking for the most that a node may have would have that much set aside each time.
+                data = file.read(min(os.fstat(file.fileno()).st_size, MAX_NODE) + 1)
+        except FileNotFoundError as error:
+            raise NotFound(f"«{cid}» is not in this store, or not completely: fetch it again") from error
+        except OSError as error:
+            raise ComityError(f"«{cid}» could not be read: {error.strerror}; see to the site's disk") from error
+        if not cid.matches(data):
+            raise VerificationFailed(f"the stored bytes of «{cid}» are damaged: fetch or add it again")
+        return data
 
     async def missing(self, root: Cid) -> Sequence[Cid]:
         """Nodes below ``root`` that are known by name and not here; empty when it is complete.
@@ -210,16 +295,6 @@ class DiskBlobs:
             VerificationFailed: a stored node is damaged or malformed.
         """
         return await trio.to_thread.run_sync(lambda: [cid for cid, here in _cancellable(self._walk(root)) if not here])
-
-    async def names(self, root: Cid) -> frozenset[Cid]:
-        """Every CID reachable from ``root`` in what is stored here, ``root`` included if it is stored.
-
-        Raises:
-            VerificationFailed: a stored node is damaged or malformed.
-        """
-        return await trio.to_thread.run_sync(
-            lambda: frozenset(cid for cid, here in _cancellable(self._walk(root)) if here)
-        )
 
     def named(self, root: Cid) -> None:
         """Something that is kept names ``root`` now, so that it is fresh no more (:data:`FRESH_SECONDS`)."""
@@ -278,27 +353,16 @@ class DiskBlobs:
     def _place(self, cid: Cid) -> Path:
         return node_path(self._nodes, cid)
 
-    def _get(self, cid: Cid) -> bytes:
-        try:
-            with self._place(cid).open("rb", buffering=0) as file:
-                data = file.read(MAX_NODE + 1)
-        except FileNotFoundError as error:
-            raise NotFound(f"«{cid}» is not in this store, or not completely: fetch it again") from error
-        except OSError as error:
-            raise ComityError(f"«{cid}» could not be read: {error.strerror}; see to the site's disk") from error
-        if not cid.matches(data):
-            raise VerificationFailed(f"the stored bytes of «{cid}» are damaged: fetch or add it again")
-        return data
-
     def _walk(self, root: Cid) -> Iterator[tuple[Cid, bool]]:
         """Each CID named at or below ``root``, once, and whether its node is here."""
         seen = {root}
         stack = [root]
         while stack:
             cid = stack.pop()
-            here = self._place(cid).exists()
+            here = self.size(cid) is not None
             yield cid, here
-            for linked in links_of(cid, self._get(cid)) if here else ():
+            # A raw leaf links to nothing: it is not read, so that walking costs little beside the bytes below.
+            for linked in links_of(cid, self.get(cid)) if here and cid.codec != RAW else ():
                 if linked not in seen and not linked.is_keyed:
                     seen.add(linked)
                     stack.append(linked)

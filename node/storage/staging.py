@@ -5,7 +5,6 @@ A group costs few flushes of the disk, however many nodes it has: one node one b
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import shutil
@@ -18,13 +17,12 @@ from typing import Final
 
 from catalog.cid import Cid
 from catalog.error import ComityError, Conflict
-from node.storage.durable import sync_folders
+from node.storage.durable import Making, sync_filesystem, sync_folders
 
 _GROUP_BYTES: Final = 128 << 20
 _GROUP_NODES: Final = 4096
 _ONE_BY_ONE: Final = 4
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 class Staging:
@@ -37,10 +35,11 @@ class Staging:
     def __init__(self, folder: Path, place: Callable[[Cid], Path]) -> None:
         self._place = place
         # The lock tells an opening of the store, in any process, that this folder is in use.
-        with _locked(folder, fcntl.LOCK_SH):
+        with locked(folder, fcntl.LOCK_SH):
             self._folder = Path(tempfile.mkdtemp(dir=folder))
             self._fd = os.open(self._folder, _DIRECTORY)
             fcntl.flock(self._fd, fcntl.LOCK_EX)
+        self._making = Making(self._fd)
         self._lock = threading.Lock()
         self._seen: set[Cid] = set()
         self._pending: list[Cid] = []
@@ -67,7 +66,10 @@ class Staging:
         target = self._place(cid)
         held = _holds(target, data)
         if not held:
-            _write(self._folder / str(cid), data)
+            try:
+                self._making.write(str(cid), data)
+            except OSError as error:
+                raise refused(error) from error
         with self._lock:
             # The name of a node that is already here may not be durable yet: its folder is flushed all the same.
             self._touched.add(target.parent)
@@ -91,34 +93,34 @@ class Staging:
         self._pending = []
         try:
             if len(self._touched) > _ONE_BY_ONE:
-                _sync_filesystem(self._fd)
+                sync_filesystem(self._fd)
             else:
                 sync_folders(self._touched)
         except OSError as error:
-            raise _refused(error) from error
+            raise refused(error) from error
 
     def _name(self, group: list[Cid]) -> None:
         """Flush the bytes of ``group``, then give them their names."""
         try:
             if len(group) > _ONE_BY_ONE:
-                _sync_filesystem(self._fd)
+                sync_filesystem(self._fd)
             else:
                 for cid in group:
                     _sync(self._folder / str(cid))
             for cid in group:
                 os.rename(self._folder / str(cid), self._place(cid))
         except OSError as error:
-            raise _refused(error) from error
+            raise refused(error) from error
         with self._lock:
             self._seen.difference_update(group)
 
 
 def clear(folder: Path) -> None:
     """Remove what additions that were cut off left in ``folder``; those that run now, in any process, are kept."""
-    with _locked(folder, fcntl.LOCK_EX):
+    with locked(folder, fcntl.LOCK_EX):
         for left in folder.iterdir():
             try:
-                with _locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                with locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB):
                     shutil.rmtree(left)
             except (BlockingIOError, FileNotFoundError):
                 continue  # in use, or just done
@@ -131,10 +133,10 @@ def alone(folder: Path) -> Iterator[None]:
     Raises:
         Conflict: an addition is under way.
     """
-    with _locked(folder, fcntl.LOCK_EX):
+    with locked(folder, fcntl.LOCK_EX):
         for begun in folder.iterdir():
             try:
-                with _locked(begun, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                with locked(begun, fcntl.LOCK_EX | fcntl.LOCK_NB):
                     pass
             except BlockingIOError as error:
                 raise Conflict(
@@ -146,7 +148,8 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(folder: Path, how: int) -> Iterator[None]:
+def locked(folder: Path, how: int) -> Iterator[None]:
+    """Hold a lock of flock(2) on a folder."""
     fd = os.open(folder, _DIRECTORY)
     try:
         fcntl.flock(fd, how)
@@ -163,18 +166,7 @@ def _holds(target: Path, data: bytes) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise _refused(error) from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(fd, "wb", buffering=0) as file:
-            view = memoryview(data)
-            while view:
-                view = view[file.write(view) :]
-    except OSError as error:
-        raise _refused(error) from error
+        raise refused(error) from error
 
 
 def _sync(path: Path) -> None:
@@ -185,13 +177,7 @@ def _sync(path: Path) -> None:
         os.close(fd)
 
 
-def _sync_filesystem(fd: int) -> None:
-    """syncfs(2), which Python's standard library does not have."""
-    if _libc.syncfs(fd) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-
-
-def _refused(error: OSError) -> ComityError:
+def refused(error: OSError) -> ComityError:
+    """What the user is told when the disk takes no more."""
     why = (error.strerror or str(error)).lower()
     return ComityError(f"nodes could not be stored: {why}; see to the disk of the site's folder, then try again")

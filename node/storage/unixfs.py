@@ -223,19 +223,29 @@ def load(cid: Cid, get: Get) -> Node:
     return parse_node(cid, get(cid))
 
 
-def file_bytes(root: Cid, get: Get) -> Iterator[bytes]:
-    """The bytes of the file ``root`` in order, at most a node's at a time.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A node of a file's tree whose own data, ``data``, begin at byte ``at`` of the file; inner nodes have none."""
 
-    The work is bounded by the size that the root declares: parts are never empty and keep their declared sizes.
+    cid: Cid
+    data: bytes
+    at: int
+
+
+def file_parts(root: Cid, get: Get, first: int = 0, end: int | None = None) -> Iterator[Part]:
+    """The nodes of the file ``root`` that hold bytes from ``first`` up to ``end`` (excluded), parents before children.
+
+    The root is always among them. The work is bounded by the size that the root declares: parts are never empty and
+    keep their declared sizes.
 
     Raises:
         BadInput: a folder.
         NotFound: some node is not here.
         VerificationFailed: malformed, deeper than :data:`MAX_DEPTH`, or parts of other sizes than declared.
     """
-    stack: list[tuple[Cid, int | None, int]] = [(root, None, 0)]
+    stack: list[tuple[Cid, int | None, int, int]] = [(root, None, 0, 0)]
     while stack:
-        cid, declared, depth = stack.pop()
+        cid, declared, depth, at = stack.pop()
         node = load(cid, get)
         if node.is_folder and declared is None:
             raise BadInput(f"«{cid}» is a folder, not a file")
@@ -243,10 +253,22 @@ def file_bytes(root: Cid, get: Get) -> Iterator[bytes]:
             raise _refused("a part of a file is not what its parent declares")
         if depth > MAX_DEPTH:
             raise _refused(f"a file's tree has more than {MAX_DEPTH} levels")
-        if node.message.data:
-            yield node.message.data
-        below = zip(node.links, node.message.blocks, strict=True)
-        stack.extend(reversed([(link.cid, size, depth + 1) for link, size in below]))
+        yield Part(cid, node.message.data or b"", at)
+        at += len(node.message.data or b"")
+        below: list[tuple[Cid, int | None, int, int]] = []
+        for link, size in zip(node.links, node.message.blocks, strict=True):
+            if at + size > first and (end is None or at < end):
+                below.append((link.cid, size, depth + 1, at))
+            at += size
+        stack.extend(reversed(below))
+
+
+def file_bytes(root: Cid, get: Get, first: int = 0, end: int | None = None) -> Iterator[bytes]:
+    """The bytes of the file ``root`` in order, at most a node's at a time; raises as :func:`file_parts` does."""
+    for part in file_parts(root, get, first, end):
+        piece = part.data[max(0, first - part.at) : None if end is None else max(0, end - part.at)]
+        if piece:
+            yield piece
 
 
 def check_name(name: str) -> None:

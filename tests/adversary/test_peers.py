@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import IO, TypeVar
 
 import pytest
+import trio
 from msgspec import structs
 
 from catalog.body import fields_of, read_body, write_body
@@ -38,11 +41,13 @@ from node.message import (
     read_reply,
 )
 from node.network.blob import BulkRequest
-from node.ports import Bulk
 from node.site import auditdesk
 from node.site.auditdesk import AuditDesk
+from node.site.gateway import Wanted
 from node.site.job import read_job
 from node.site.materials import Materials
+from node.site.transfer import Holders
+from node.storage.car import header, prefix
 from privacy.label import OPEN, resident, shared
 from privacy.starters import HOSPITAL
 from tests.adversary.hospital import Hospital, at_a_hospital, dataset
@@ -340,6 +345,11 @@ def get(asker: str, path: str, query: str = "") -> BulkRequest:
     return BulkRequest(asker=asker, method="GET", path=path, query=query, range=None, body=b"")
 
 
+def query(asker: str, root: Cid, *cids: Cid) -> BulkRequest:
+    body = encode(Wanted(cids=cids))
+    return BulkRequest(asker=asker, method="QUERY", path=f"/ipfs/{root}", query="", range=None, body=body)
+
+
 def test_blobs_under_roots_that_are_not_for_the_asker(tmp_path: Path) -> None:
     """Else a CID, which is no secret, is enough to have the bytes."""
 
@@ -352,27 +362,30 @@ def test_blobs_under_roots_that_are_not_for_the_asker(tmp_path: Path) -> None:
         site.holdings.hold(plain, OPEN, [])
         node = mallory.node.did
         asked = [
-            f"/blob/{held}/{held}", f"/blob/{named}/{named}", f"/blob/{plain}/{held}", f"/blob/{plain}/{named}",
-            f"/blob/{held}/{plain}", f"/blob/{Cid.of(b'x')}/{Cid.of(b'x')}", f"/blob/{KEYED}/{KEYED}",
+            (held, held), (named, named), (plain, held), (plain, named), (held, plain), (Cid.of(b"x"), Cid.of(b"x")),
+            (KEYED, KEYED), (plain, KEYED),
         ]  # fmt: skip
-        for path in asked:
+        for root, cid in asked:
             with pytest.raises(NotFound):
-                await site.shelf.answer(get(node, path))
-        await site.shelf.answer(get(node, f"/blob/{plain}/{plain}"))
-        await site.shelf.answer(get(there.other.node.did, f"/blob/{named}/{named}"))
+                await site.shelf.answer(query(node, root, cid))
+        for root in (held, named, Cid.of(b"x"), KEYED):
+            with pytest.raises(NotFound):
+                await site.shelf.answer(get(node, f"/ipfs/{root}", "format=raw"))
+        await site.shelf.answer(query(node, plain, plain))
+        await site.shelf.answer(query(there.other.node.did, named, named))
         for stranger in (PrivateKey(b"s" * 32).did, mallory.root.did, mallory.steward.did):
             with pytest.raises(NotFound):
-                await site.shelf.answer(get(stranger, f"/blob/{plain}/{plain}"))
+                await site.shelf.answer(query(stranger, plain, plain))
 
     at_a_hospital(tmp_path, test)
 
 
 PATHS = [
-        "", "/", "//", "/blob", "/blob/", "/blob/x/y", "/blob/../site.toml", "/blob/%2e%2e/keys", "/join",
+        "", "/", "//", "/ipfs", "/ipfs/", "/ipfs/x/y", "/ipfs/../site.toml", "/ipfs/%2e%2e/keys", "/join",
         "/log/SITE/audit/bodies/0/1", "/log/SITE/audit/tile/0/000", "/log/SITE/catalog/../audit/bodies/0/1",
         "/log/SITE/catalog/tile/../../keys/node.key", "/log/SITE/catalog/bodies/-1/1", "/log/SITE/catalog/bodies/٣/9",
         "/log/SITE/catalog/bodies/99999999999999999999/1", "/log/SITE/catalog/bodies/999999999999/999999999999",
-        "/log/SITE/catalog/checkpoint/\x00", "/log/SITE/catalog/tile/0/x999/999", "/blob/" + "b" * 5000 + "/b",
+        "/log/SITE/catalog/checkpoint/\x00", "/log/SITE/catalog/tile/0/x999/999", "/ipfs/" + "b" * 5000 + "/b",
     ]  # fmt: skip
 
 
@@ -398,10 +411,13 @@ def test_roots_that_nobody_may_read_fill_no_cache(tmp_path: Path) -> None:
         for number in range(2000):
             cid = Cid.of(str(number).encode())
             with pytest.raises(NotFound):
-                await shelf.answer(get(there.mallory.node.did, f"/blob/{cid}/{cid}"))
-        assert len(shelf._reachable) == len(shelf._recorded) == there.site.audit.size == 0
+                await shelf.answer(query(there.mallory.node.did, cid, cid))
+        assert len(shelf._gateway._reachable) == len(shelf._recorded) == there.site.audit.size == 0
 
     at_a_hospital(tmp_path, test)
+
+
+T = TypeVar("T")
 
 
 class Carrier:
@@ -409,17 +425,19 @@ class Carrier:
 
     def __init__(self, has: dict[Cid, bytes]) -> None:
         self.has = has
-        self.asked: list[str] = []
+        self.asked: list[tuple[str, tuple[Cid, ...]]] = []
 
-    async def get(self, site: str, path: str, limit: int) -> bytes:
-        self.asked.append(path)
-        found = self.has.get(Cid.parse(path.split("/")[3]))
-        if found is None:
+    async def query(self, site: str, path: str, query: bytes, take: Callable[[IO[bytes]], T], limit: int) -> T:
+        wanted = decode(Wanted, query).cids
+        self.asked.append((path, wanted))
+        found = [(cid, self.has[cid]) for cid in wanted if cid in self.has]
+        if not found:
             raise NotFound("there is nothing of that name here that you may see")
-        return found
+        car = header(Cid.parse(path.split("/")[2])) + b"".join(prefix(*each) + each[1] for each in found)
+        return await trio.to_thread.run_sync(take, io.BytesIO(car))
 
 
-def _materials(there: Hospital, bulk: Bulk) -> Materials:
+def _materials(there: Hospital, bulk: Holders) -> Materials:
     site = there.site
     return Materials(site.root, site.index, site.blobs, site.residents, site.brought, bulk, site.arrived)
 
@@ -437,7 +455,7 @@ def test_a_value_held_here_that_another_site_says_is_its_own(tmp_path: Path) -> 
         for claimed in (data, unknown):
             with pytest.raises(NotFound):
                 await _materials(there, poor).stored(claimed)
-        assert [path.split("/")[2] for path in poor.asked] == [str(held), str(unknown.cid)], "it saw which is here"
+        assert poor.asked == [(f"/ipfs/{each.cid}", (each.cid,)) for each in (data, unknown)], "it saw which is here"
         assert await _materials(there, rich).stored(data) == held
         assert await _materials(there, poor).stored(data) == held, "what was delivered once is not fetched again"
 
@@ -478,7 +496,7 @@ def test_a_folder_of_which_the_other_site_has_the_top_alone(tmp_path: Path) -> N
         data = Data(site=there.mallory.root.did, cid=root, name="bait")
         with pytest.raises(NotFound):
             await _materials(there, top).stored(data)
-        assert top.asked[0] == f"/blob/{root}/{root}", "it saw what is here by what it was asked for first"
+        assert top.asked[0] == (f"/ipfs/{root}", (root,)), "it saw what is here by what it was asked for first"
         top.has[below] = b"a secret"
         assert await _materials(there, top).stored(data) == root
 
@@ -543,7 +561,7 @@ def test_strangers_at_the_door(tmp_path: Path) -> None:
             answer = await there.site.shelf.answer(
                 BulkRequest(asker=node.did, method="POST", path="/join", query="", range=None, body=body)
             )
-            return read_reply(Founding, b"".join([part async for part in answer.read(0, None)]))
+            return read_reply(Founding, b"".join(answer.read(0, None)))
 
         for secret, who_, node in (
             (b"0" * 32, eve, eves_node),
@@ -591,7 +609,7 @@ def test_a_knock_of_any_shape(tmp_path: Path) -> None:
                 asker=PrivateKey(b"s" * 32).did, method="POST", path="/join", query="", range=None, body=body
             )
             assert await there.site.shelf.answer(request)
-        for path in ("/", "/blob/x/y", "/join/", "/log"):
+        for path in ("/", "/ipfs/x/y", "/join/", "/log"):
             request = BulkRequest(
                 asker=there.mallory.node.did, method="POST", path=path, query="", range=None, body=b""
             )

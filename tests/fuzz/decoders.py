@@ -306,7 +306,7 @@ def _read_node(data: bytes) -> Any:
 def _requests() -> list[Decoder]:
     body = b"asked"
     seeds = []
-    for target, asked in (("/blob/abc?x=1", b""), ("/join", body)):
+    for target, asked in (("/ipfs/abc?x=1", b""), ("/join", body)):
         headers = sign_request(KEY, "GET", target, peer=OTHER.did, now=NOW, nonce=b"n" * 16, body=asked)
         lines = [f"GET {target}", *(f"{name}: {value}" for name, value in headers.items())]
         seeds.append("\n".join(lines).encode())

@@ -19,7 +19,7 @@ from node.network.tls import certificate
 from node.replicate.catchup import bodies_path, bundle_path, checkpoint_path
 from node.site.directory import KEY_PATH
 from node.site.entrance import JOIN_PATH
-from node.site.materials import blob_path
+from node.site.gateway import PREFIX, Wanted
 from node.site.recollection import SEEN_PATH
 from privacy.label import OPEN, resident
 from privacy.schema import SCHEMA
@@ -182,7 +182,7 @@ def head_maps() -> dict[str, Told]:
 
 def requests() -> dict[str, Told]:
     """Signed requests."""
-    root = blob_path(run.VALUE, run.VALUE)
+    root = f"{PREFIX}{run.VALUE}?format=raw"
     anna = {
         "blob": root,
         "bodies": bodies_path(ANNA, 3, 6),
@@ -194,6 +194,9 @@ def requests() -> dict[str, Told]:
     knock, announcement = encode(pub.KNOCK), encode(later.ANNOUNCEMENT)
     return {
         **{name: signed_request("GET", path, "institute-node", "anna-node") for name, path in anna.items()},
+        "nodes": signed_request(
+            "QUERY", f"{PREFIX}{run.VALUE}", "institute-node", "anna-node", body=encode(Wanted(cids=(run.VALUE,)))
+        ),
         "range": signed_request("GET", root, "institute-node", "anna-node", wanted=(0, 9)),
         "join": signed_request("POST", JOIN_PATH, "anna-node", "institute-node", body=knock),
         "key": signed_request("POST", KEY_PATH, "anna-node-2", "institute-node", body=announcement),

@@ -4,7 +4,7 @@ from catalog.body import Body, write_body
 from catalog.cid import DAG_CBOR, Cid
 from catalog.dagcbor import Value, cid_of, encode
 from catalog.httpsig import SignedRequest, kept_request, sign_request
-from node.site.materials import blob_path
+from node.site.gateway import PREFIX
 from tests.protocol.computed import (
     DECISION,
     FREED,
@@ -143,7 +143,7 @@ AUDIT = [
                 site=DID["institute-root"],
                 person=None,
                 chain=chain(dataset=(4, 5)),
-                request=kept("institute-node", "anna-node", blob_path(VALUE, VALUE), T0 + 20_200, 0x5A),
+                request=kept("institute-node", "anna-node", f"{PREFIX}{VALUE}?format=raw", T0 + 20_200, 0x5A),
             ),
             T0 + 20_200,
         ),

@@ -110,7 +110,7 @@ class SimulatedSteps:
         if cid not in blobs:
             if site == self._site.did:
                 raise NotFound(f"{cid} is not stored here")
-            data = await self._bulk.get(site, f"/blob/{cid}/{cid}", MAX_BLOB)
+            data = await self._bulk.get(site, f"/ipfs/{cid}", MAX_BLOB)
             if not cid.matches(data):
                 raise VerificationFailed("other bytes came than the CID names")
             async with Change(Write.FETCH):

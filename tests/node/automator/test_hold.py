@@ -110,7 +110,7 @@ def test_both_readers_fetch_what_was_released_to_each_also_after_a_restart(stage
     [cid] = {kept.cid for kept in made}
 
     def fetched(reader: str) -> bytes:
-        data = stage.play(stage.nodes[reader].bulk.get(stage.anna.did, f"/blob/{cid}/{cid}", 1 << 16))
+        data = stage.play(stage.nodes[reader].bulk.get(stage.anna.did, f"/ipfs/{cid}", 1 << 16))
         assert Cid.of(data) == cid
         return data
 

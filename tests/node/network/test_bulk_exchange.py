@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import IO
 
 import trio
 import trio.testing
@@ -78,11 +79,13 @@ def fetch(slow: Slow, seconds: float) -> int | Unreachable:
         token, begun = trio.lowlevel.current_trio_token(), trio.Event()
         slow.begin, came = partial(token.run_sync_soon, begun.set), 0
 
-        def sink(piece: memoryview) -> None:
+        def take(answer: IO[bytes]) -> int:
             nonlocal came
-            came += len(piece)
-            if came >= slow.first:
-                slow.begin()
+            while piece := answer.read(1 if came >= slow.first else 64):
+                came += len(piece)
+                if came >= slow.first:
+                    slow.begin()
+            return came
 
         async def pass_time() -> None:
             await begun.wait()
@@ -95,7 +98,7 @@ def fetch(slow: Slow, seconds: float) -> int | Unreachable:
                 nursery.start_soon(pass_time)
                 base = f"https://{HOST}:{slow.port}"
                 try:
-                    return await client.fetch_into(NODE.did, base, "/a", sink, limit=1 << 20)
+                    return await client.stream(NODE.did, base, "/a", take, limit=1 << 20)
                 except Unreachable as error:
                     return error
 

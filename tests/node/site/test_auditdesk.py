@@ -58,7 +58,7 @@ def request(by: PrivateKey, path: str) -> SignedRequest:
 
 async def fetched(house: House, by: PrivateKey, data: Cid = DATA, **changes: object) -> None:
     """The node of the site ``by`` gets bytes from Anna."""
-    kept = request(NODES[by.did], f"/blob/{data}/{data}")
+    kept = request(NODES[by.did], f"/ipfs/{data}")
 
     def fields(chain: Chain, _index: int) -> FetchFields:
         whole = FetchFields(root=data, site=by.did, person=None, chain=chain, request=kept)

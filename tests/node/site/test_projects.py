@@ -32,6 +32,7 @@ from node.storage.journal import SubmissionJournal
 from privacy.decision import Decision
 from privacy.label import resident
 from tests.node.site.house import ANNA, BRUNO, NODES, NOW, RESEARCHER, House, dataset, house
+from tests.node.storage.walk import names
 from workflow.account import AccessFields, AccountFields, Chain, DestroyFields, Kept, ResultFields
 from workflow.order import Instance
 from workflow.receipt import Output, Receipt, Status
@@ -262,7 +263,7 @@ def test_when_a_project_ends_what_it_left_is_gone_and_what_others_need_stays(tmp
         site.publish(TRIAL, ended=True)
         await site.projects.settle()
         kept = [both, stays, published, Cid.of(b"another copy")]
-        assert set(site.files()) == {str(cid) for root in kept for cid in await site.blobs.names(root)}
+        assert set(site.files()) == {str(cid) for root in kept for cid in await names(site.blobs, root)}
         with pytest.raises(NotFound):
             site.holdings.for_site(gone, ANNA.did)
         assert site.holdings.for_site(stays, ANNA.did)
@@ -529,7 +530,7 @@ def test_what_nothing_names_any_more_is_swept_soon_after(tmp_path: Path, monkeyp
             site.holdings.publish(_entry(cid))
         for ref in (TRIAL, OTHER):
             site.publish(ref, not_after=NOW * 2)  # no project ends soon
-        both = {str(cid) for root in (gone, stays) for cid in await site.blobs.names(root)}
+        both = {str(cid) for root in (gone, stays) for cid in await names(site.blobs, root)}
         site.holdings.withdraw(gone)
         await site.projects.settle()
         assert set(site.files()) == both, "nobody has said that there is something to sweep"

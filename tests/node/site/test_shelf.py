@@ -1,20 +1,24 @@
 """What the bulk server hands out, and to whom: forbidden and unknown alike, and no byte before it is written down."""
 
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
 from catalog.body import fields_of
-from catalog.cid import Cid
+from catalog.cid import RAW, Cid
+from catalog.dagcbor import encode
 from catalog.error import BadInput, ComityError, NotFound
 from catalog.origin import LogName
 from catalog.policy import PolicyFields
 from catalog.project import ProjectRef
 from node.automator.decide import Judge, Recency
 from node.network.blob import Blob, BulkRequest
+from node.site.gateway import Wanted
 from node.site.replicas import Replicas
 from node.site.shelf import Shelf
+from node.storage.car import read_header, read_nodes
 from node.storage.disk import DiskBlobs
 from privacy.decision import Action
 from privacy.label import OPEN, shared
@@ -41,9 +45,27 @@ class Old:
 
 
 async def ask(shelf: Shelf, asker: str, path: str, **changes: object) -> bytes:
-    fields: dict[str, object] = {"method": "GET", "query": "", "range": None, "body": b""}
+    path, _, query = path.partition("?")
+    fields: dict[str, object] = {"method": "GET", "query": query, "range": None, "body": b""}
     answer: Blob = await shelf.answer(BulkRequest(asker=asker, path=path, **(fields | changes)))  # type: ignore[arg-type]
-    return b"".join([piece async for piece in answer.read(0, None)])
+    return b"".join(answer.read(0, None))
+
+
+def raw(root: Cid) -> str:
+    """Where the node ``root`` itself is got."""
+    return f"/ipfs/{root}?format=raw"
+
+
+def listed(*cids: Cid) -> dict[str, object]:
+    """What makes a request one for these nodes."""
+    return {"method": "QUERY", "body": encode(Wanted(cids=cids))}
+
+
+async def nodes(shelf: Shelf, asker: str, root: Cid, *cids: Cid) -> list[Cid]:
+    """Those that come of the nodes that are asked for below ``root``, verified."""
+    car = io.BytesIO(await ask(shelf, asker, f"/ipfs/{root}", **listed(*cids)))
+    assert read_header(car) == (root,)
+    return [cid for cid, _ in read_nodes(car)]
 
 
 async def refusal(shelf: Shelf, asker: str, path: str, **changes: object) -> ComityError:
@@ -72,14 +94,12 @@ def test_a_reader_gets_the_bytes_and_anybody_else_cannot_tell_them_from_nothing(
         cid = await house.blobs.add(b"births")
         hold(house, cid, BRUNO.did)
         at = shelf(house)
-        assert await ask(at, BRUNO_NODE, f"/blob/{cid}/{cid}") == b"births"
+        assert await ask(at, BRUNO_NODE, raw(cid)) == b"births"
         touched: list[str] = []
-        monkeypatch.setattr(DiskBlobs, "names", lambda *_: touched.append("names"))
-        monkeypatch.setattr(DiskBlobs, "node", lambda *_: touched.append("node"))
+        for name in ("reachable", "get", "size"):
+            monkeypatch.setattr(DiskBlobs, name, lambda *_, name=name: touched.append(name))
         unknown = Cid.of(b"no such thing")
-        refused = [
-            await refusal(at, CLARA_NODE, f"/blob/{root}/{root}") for root in (cid, unknown, unknown.keyed(bytes(32)))
-        ]
+        refused = [await refusal(at, CLARA_NODE, raw(root)) for root in (cid, unknown, unknown.keyed(bytes(32)))]
         assert {(type(each), str(each)) for each in refused} == {(NotFound, str(refused[0]))}
         assert touched == []
         assert len(await house.audited()) == 1
@@ -107,12 +127,12 @@ def test_a_reader_whom_policy_does_not_let_fetch_gets_what_nobody_gets(tmp_path:
         at, told = shelf(house), set[str]()
         for name, node in (("B", BRUNO_NODE), ("C", CLARA_NODE)):
             if name in let:
-                assert await ask(at, node, f"/blob/{cid}/{cid}") == b"births"
+                assert await ask(at, node, raw(cid)) == b"births"
             else:
-                told.add(str(await refusal(at, node, f"/blob/{cid}/{cid}")))
+                told.add(str(await refusal(at, node, raw(cid))))
         unknown = Cid.of(b"no such thing")
         if text[-6:] != "forbid":
-            assert told <= {str(await refusal(at, BRUNO_NODE, f"/blob/{unknown}/{unknown}"))}
+            assert told <= {str(await refusal(at, BRUNO_NODE, raw(unknown)))}
         assert len(await house.audited()) == len(let)
 
     play(tmp_path, story)
@@ -130,11 +150,11 @@ def test_what_is_held_for_two_projects_is_given_if_policy_lets_it_for_one(tmp_pa
         house.entry(ANNA, "policy", PolicyFields(text=FOR_TRIAL))
         for name in order:
             house.holdings.hold(cid, OPEN, [], ProjectRef(site=ANNA.did, name=name))
-        assert await ask(shelf(house), BRUNO_NODE, f"/blob/{cid}/{cid}") == b"pooled"
+        assert await ask(shelf(house), BRUNO_NODE, raw(cid)) == b"pooled"
         (fields,) = [fields_of(each, FetchFields) for each in await house.audited()]
         assert fields.project == ProjectRef(site=ANNA.did, name="trial"), "it is given for the project that lets it"
         house.holdings.end(ProjectRef(site=ANNA.did, name="trial"))
-        assert isinstance(await refusal(shelf(house), BRUNO_NODE, f"/blob/{cid}/{cid}"), NotFound)
+        assert isinstance(await refusal(shelf(house), BRUNO_NODE, raw(cid)), NotFound)
 
     play(tmp_path, story)
 
@@ -159,7 +179,7 @@ def test_only_owners_under_whose_label_bytes_are_given_must_have_been_heard(tmp_
         for owner, name in ((CLARA, "other"), (ANNA, "trial")):
             label = shared(owner.did, [BRUNO.did, ANNA.did])
             house.holdings.hold(cid, label, [], ProjectRef(site=ANNA.did, name=name))
-        assert await ask(shelf(house, Away(absent)), BRUNO_NODE, f"/blob/{cid}/{cid}") == b"0 rows"
+        assert await ask(shelf(house, Away(absent)), BRUNO_NODE, raw(cid)) == b"0 rows"
         (fields,) = [fields_of(each, FetchFields) for each in await house.audited()]
         assert fields.project == ProjectRef(site=ANNA.did, name="trial" if absent == CLARA.did else "other")
 
@@ -172,7 +192,7 @@ def test_whoever_was_not_heard_for_too_long_fetches_nothing(tmp_path: Path) -> N
     async def story(house: House) -> None:
         cid = await house.blobs.add(b"births")
         hold(house, cid, BRUNO.did)
-        assert isinstance(await refusal(shelf(house, Old()), BRUNO_NODE, f"/blob/{cid}/{cid}"), NotFound)
+        assert isinstance(await refusal(shelf(house, Old()), BRUNO_NODE, raw(cid)), NotFound)
 
     play(tmp_path, story)
 
@@ -211,10 +231,13 @@ def test_a_blob_is_given_below_a_root_that_names_the_asker_alone(tmp_path):
         hold(house, root, BRUNO.did)
         hold(house, secret, CLARA.did)
         at = shelf(house)
-        for cid in (Cid.of(b"a"), Cid.of(b"b"), root):
-            assert Cid.of(await ask(at, BRUNO_NODE, f"/blob/{root}/{cid}"), cid.codec) == cid
-        for path in (f"{root}/{secret}", f"{secret}/{secret}", f"{Cid.of(b'a')}/{Cid.of(b'a')}", f"{secret}/{root}"):
-            assert isinstance(await refusal(at, BRUNO_NODE, f"/blob/{path}"), NotFound)
+        a, b = Cid.of(b"a"), Cid.of(b"b")
+        assert await nodes(at, BRUNO_NODE, root, a, root, b) == [a, root, b]
+        assert await ask(at, BRUNO_NODE, f"/ipfs/{root}/a.csv?format=raw") == b"a"
+        for below, *cids in ((root, secret), (root, a, secret), (secret, secret), (a, a), (secret, root)):
+            assert isinstance(await refusal(at, BRUNO_NODE, f"/ipfs/{below}", **listed(*cids)), NotFound)
+        for path in (raw(secret), raw(a), f"/ipfs/{root}/c.csv?format=raw", f"/ipfs/{root}/a.csv/b?format=raw"):
+            assert isinstance(await refusal(at, BRUNO_NODE, path), NotFound)
 
     play(tmp_path, story)
 
@@ -229,31 +252,32 @@ def test_a_fetch_is_written_down_before_its_bytes_leave(tmp_path, monkeypatch):
         root = await house.blobs.add_path(folder)
         hold(house, root, BRUNO.did, CLARA.did)
         at = shelf(house)
-        real, sizes = DiskBlobs.node, []
+        real, sizes = DiskBlobs.get, []
 
-        async def node(self: DiskBlobs, cid: Cid) -> bytes:
-            sizes.append(house.audit.size)
-            return await real(self, cid)
+        def get(self: DiskBlobs, cid: Cid) -> bytes:
+            if cid.codec == RAW:
+                sizes.append(house.audit.size)
+            return real(self, cid)
 
-        monkeypatch.setattr(DiskBlobs, "node", node)
+        monkeypatch.setattr(DiskBlobs, "get", get)
         for asker in (BRUNO_NODE, CLARA_NODE):
-            await ask(at, asker, f"/blob/{root}/{root}")
-            await ask(at, asker, f"/blob/{root}/{Cid.of(b'a')}")
-        await ask(at, BRUNO_NODE, f"/blob/{root}/{root}")
-        assert sizes == [1, 1, 2, 2, 3]
+            await nodes(at, asker, root, root)
+            await nodes(at, asker, root, Cid.of(b"a"))
+        await ask(at, BRUNO_NODE, f"/ipfs/{root}/a.csv?format=raw")
+        assert sizes == [1, 2, 3]
         bodies = await house.audited()
         fetches = [FetchFields(**(each.fields | {"chain": dict(each.fields["chain"])})) for each in bodies]
         assert [each.site for each in fetches] == [BRUNO.did, CLARA.did, BRUNO.did]
         assert [each.chain[str(root)]["before"] for each in fetches] == [None, 0, 1]
-        await ask(shelf(house), CLARA_NODE, f"/blob/{root}/{Cid.of(b'a')}")  # in the middle, by another run of the node
+        await nodes(shelf(house), CLARA_NODE, root, Cid.of(b"a"))  # in the middle, by another run of the node
         assert sizes[-1] == 4
 
         async def full(*_: object) -> int:
             raise ComityError("the disk is full")
 
         monkeypatch.setattr(type(house.audit), "append", full)
-        assert "disk is full" in str(await refusal(at, BRUNO_NODE, f"/blob/{root}/{root}"))
-        assert len(sizes) == 6
+        assert "disk is full" in str(await refusal(at, BRUNO_NODE, raw(root)))
+        assert len(sizes) == 4
 
     play(tmp_path, story)
 
@@ -269,7 +293,7 @@ def test_a_fetch_names_the_project_that_the_bytes_are_held_for(tmp_path):
         hold(house, open_to_all)
         at = shelf(house)
         for cid in (held, open_to_all):
-            await ask(at, BRUNO_NODE, f"/blob/{cid}/{cid}")
+            await ask(at, BRUNO_NODE, raw(cid))
         rows = [fields_of(body, FetchFields) for body in await house.audited()]
         assert [(row.root, row.project) for row in rows] == [(held, trial), (open_to_all, None)]
 
@@ -281,9 +305,9 @@ def test_what_was_withdrawn_is_given_no_more(tmp_path):
         cid = await house.blobs.add(b"births")
         hold(house, cid, BRUNO.did)
         at = shelf(house)
-        assert await ask(at, BRUNO_NODE, f"/blob/{cid}/{cid}")
+        assert await ask(at, BRUNO_NODE, raw(cid))
         hold(house, cid, BRUNO.did, withdrawn=True)
-        assert isinstance(await refusal(at, BRUNO_NODE, f"/blob/{cid}/{cid}"), NotFound)
+        assert isinstance(await refusal(at, BRUNO_NODE, raw(cid)), NotFound)
 
     play(tmp_path, story)
 
@@ -305,9 +329,12 @@ def test_tiles_of_the_catalog_alone(tmp_path):
             f"/log/{ANNA.did}/catalog/../audit/{tile}",
             f"/log/{ANNA.did}/catalog//{tile}",
             f"/log/{ANNA.did}/catalog",
-            f"/blob/{Cid.of(b'x')}",
-            f"/blob/{Cid.of(b'x')}/{Cid.of(b'x')}/x",
-            "/blob/x/y",
+            f"/ipfs/{Cid.of(b'x')}",
+            f"/ipfs/{Cid.of(b'x')}?format=tar",
+            f"/ipfs/{Cid.of(b'x')}?format=raw&dag-scope=all",
+            f"/ipfs/{Cid.of(b'x')}?format=car&entity-bytes=9:1",
+            f"/ipfs/{Cid.of(b'x')}?format=car&more=1",
+            "/ipfs/x?format=raw",
             "/",
             "",
         ):

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from catalog.cid import DAG_PB, Cid
 from catalog.error import NotFound, VerificationFailed
-from node.storage.car import MAX_HEADER, header, read_header, read_nodes, section
+from node.storage.car import MAX_HEADER, header, prefix, read_header, read_nodes
 from node.storage.dagpb import MAX_NODE
 from node.storage.disk import DiskBlobs
 from node.storage.protobuf import encode_varint
 
 ONE, TWO = b"one", b"two"
 NODES = ((Cid.of(ONE), ONE), (Cid.of(TWO), TWO), (Cid.of(b"", DAG_PB), b""))
-CAR = header(NODES[0][0]) + b"".join(section(cid, node) for cid, node in NODES)
+CAR = header(NODES[0][0]) + b"".join(prefix(cid, node) + node for cid, node in NODES)
 
 
 def read(data: bytes) -> tuple[tuple[Cid, ...], list[tuple[Cid, bytes]]]:
@@ -64,7 +64,7 @@ def plain_header(data: bytes) -> bytes:
         (plain_header(b"\xff"), "not DAG-CBOR"),
         (encode_varint(50) + b"\xa0", "cut off"),
         (CAR[:-1], "cut off"),
-        (header() + section(Cid.of(ONE), TWO), "not what it names"),
+        (header() + prefix(Cid.of(ONE), TWO) + TWO, "not what it names"),
         (header() + encode_varint(MAX_NODE + 65), "a node of"),
         (header() + encode_varint(1 << 62), "a node of"),
         (header() + b"\x00", "a CID that Comity does not use"),
@@ -102,7 +102,8 @@ def test_a_tree_goes_from_store_to_store_and_a_cut_one_is_known_to_lack_nodes(tm
             await third.import_car(io.BytesIO(car.getvalue()[:-1]))
         with pytest.raises(NotFound):
             await third.read(root, "folder/file")
-        await third.import_car(io.BytesIO(header(root) + section(root, await one.node(root))))
+        top = await one.node(root)
+        await third.import_car(io.BytesIO(header(root) + prefix(root, top) + top))
         assert await third.missing(root) != []
 
     trio.run(main)

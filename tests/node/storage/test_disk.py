@@ -24,6 +24,7 @@ from node.storage import staging
 from node.storage.dagpb import Link, PBNode, encode_node
 from node.storage.disk import DiskBlobs
 from node.storage.unixfs import CHUNK, Data, Kind, encode_data
+from tests.node.storage.walk import names
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -198,19 +199,19 @@ def test_what_is_missing_is_named_and_what_is_reachable_is_served(
         keyed = Cid.of(b"resident").keyed(bytes(32))
         manifest = encode({"parts": [{"body": tree}, {"body": keyed}]})
         root = Cid.of(manifest, DAG_CBOR)
-        assert (await store.missing(root), await store.names(root)) == ([root], frozenset())
+        assert (await store.missing(root), await names(store, root)) == ([root], frozenset())
         await store.put_nodes([(root, manifest)])
-        names = await store.names(root)
-        assert {root, tree, Cid.of(b"1,2\n")} < names
-        assert len(names) == len(stored(tmp_path / "blobs")) == 7
+        below = await names(store, root)
+        assert {root, tree, Cid.of(b"1,2\n")} < below
+        assert len(below) == len(stored(tmp_path / "blobs")) == 7
         assert await store.missing(root) == []
         other = DiskBlobs(tmp_path / "other")
         await other.put_nodes([(root, manifest)])
         while wanted := await other.missing(root):
             await other.put_nodes([(cid, await store.node(cid)) for cid in wanted])
-        assert await other.names(root) == names
+        assert await names(other, root) == below
         unrelated = await store.add(b"unrelated")
-        assert unrelated not in await store.names(root)
+        assert unrelated not in await names(store, root)
 
     trio.run(run)
 
@@ -411,7 +412,7 @@ def test_a_large_group_is_durable_before_its_names_and_after(
     store: DiskBlobs, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
-    sync, rename = staging._sync_filesystem, os.rename
+    sync, rename = staging.sync_filesystem, os.rename
 
     def traced_sync(fd: int) -> None:
         events.append("sync")
@@ -421,7 +422,7 @@ def test_a_large_group_is_durable_before_its_names_and_after(
         events.append("name")
         rename(source, target)
 
-    monkeypatch.setattr(staging, "_sync_filesystem", traced_sync)
+    monkeypatch.setattr(staging, "sync_filesystem", traced_sync)
     monkeypatch.setattr(os, "rename", traced_rename)
     monkeypatch.setattr(staging, "_ONE_BY_ONE", 0)
     monkeypatch.setattr(staging, "_GROUP_NODES", 4)
@@ -571,7 +572,7 @@ def test_a_small_tree_that_unfolds_without_end_is_held_to_its_bounds(store: Disk
             await store.put_nodes([(cid, data)])
         with pytest.raises(BadInput):
             await store.checkout(cid, tmp_path / "out", max_entries=500)
-        assert len(await store.names(cid)) == 61
+        assert len(await names(store, cid)) == 61
         for _ in range(10):
             cid, data = cid_of_folder([("a", cid)])
             await store.put_nodes([(cid, data)])

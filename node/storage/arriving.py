@@ -1,0 +1,162 @@
+"""One root's nodes on their way in from other sites: kept aside until all are there, whatever ends meanwhile.
+
+Nothing here counts as stored. Each node is a file under its CID, written once it was verified; what a process that
+was killed left is held against its name again by the next, so that no verified byte is fetched twice.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from catalog.cid import Cid
+from catalog.error import BadInput, Conflict, NotFound
+from node.storage.dagpb import MAX_NODE
+from node.storage.durable import Making, sync_filesystem
+from node.storage.staging import refused
+
+FLUSH_BYTES: Final = 64 << 20
+"""After so many bytes the disk is told to begin writing: it works while the network does."""
+
+
+def arrival_folder(parent: Path, root: Cid, source: str) -> Path:
+    """Where what comes below ``root`` from one source is kept aside: each source must show that it has the bytes."""
+    return parent / f"{root}.{sha256(source.encode()).hexdigest()[:16]}"
+
+
+class Arrival:
+    """The nodes below one root that have come from one source, in ``folder``. Blocking; ``put`` from any thread.
+
+    Close it, or use it as a context manager; what came stays for the next.
+
+    Raises:
+        Conflict: it is being fetched at this moment, by another process too.
+        ComityError: the disk refuses.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise refused(error) from error
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._fd)
+            raise Conflict("the same is being fetched at this moment; try again when it is in") from error
+        self._making = Making(self._fd)
+        self._held = set(_names(folder))
+        self._lock = threading.Lock()
+        self._unflushed = 0
+
+    def __enter__(self) -> Arrival:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        os.close(self._fd)
+
+    @property
+    def held(self) -> frozenset[Cid]:
+        """What is here; what lay here from before is not verified yet."""
+        with self._lock:
+            return frozenset(self._held)
+
+    def get(self, cid: Cid) -> bytes:
+        """A node that came, verified; one that a crash left damaged is removed.
+
+        Raises:
+            NotFound: it has not come, or was damaged.
+            ComityError: the disk refuses.
+        """
+        try:
+            with (self._folder / str(cid)).open("rb", buffering=0) as file:
+                data = file.read(MAX_NODE + 1)
+            if cid.matches(data):
+                return data
+            (self._folder / str(cid)).unlink()
+        except FileNotFoundError as error:
+            raise NotFound(f"«{cid}» has not come yet") from error
+        except OSError as error:
+            raise refused(error) from error
+        with self._lock:
+            self._held.discard(cid)
+        raise NotFound(f"«{cid}» has not come yet")
+
+    def holds(self, cid: Cid) -> bool:
+        """Whether a node is here, as :attr:`held` says."""
+        return cid in self._held
+
+    def put(self, cid: Cid, data: bytes) -> bool:
+        """Keep a node whose ``data`` are known to match ``cid``; whether it is new here.
+
+        Raises:
+            ComityError: the disk refuses.
+        """
+        with self._lock:
+            if cid in self._held:
+                return False
+            self._held.add(cid)
+            self._unflushed += len(data)
+            flush = self._unflushed >= FLUSH_BYTES
+            if flush:
+                self._unflushed = 0
+        try:
+            self._making.write(str(cid), data, os.O_TRUNC)
+            if flush:
+                sync_filesystem(self._fd)
+        except OSError as error:
+            raise refused(error) from error
+        return True
+
+    def sync(self) -> None:
+        """Make all that came durable.
+
+        Raises:
+            ComityError: the disk refuses.
+        """
+        try:
+            sync_filesystem(self._fd)
+        except OSError as error:
+            raise refused(error) from error
+
+    def files(self) -> Iterator[tuple[Cid, Path]]:
+        """Each node with its file."""
+        return ((cid, self._folder / str(cid)) for cid in self.held)
+
+    def discard(self) -> None:
+        """Remove the folder, and whatever is still in it."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def forget_arrivals(parent: Path, older_than: float) -> int:
+    """Remove what began to arrive and was not gone on with since ``older_than`` (Unix seconds); how many there were."""
+    count = 0
+    for folder in parent.iterdir() if parent.exists() else ():
+        try:
+            if folder.stat().st_mtime < older_than:
+                with Arrival(folder) as arrival:
+                    arrival.discard()
+                count += 1
+        except (Conflict, FileNotFoundError):
+            continue  # it goes on at this moment, or has just ended
+    return count
+
+
+def _names(folder: Path) -> Iterator[Cid]:
+    for name in os.listdir(folder):
+        try:
+            yield Cid.parse(name)
+        except BadInput:
+            continue
