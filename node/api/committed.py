@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import lru_cache
+from typing import Final
 
 from catalog.body import Body
 from catalog.cid import DAG_CBOR, Cid
@@ -93,6 +94,10 @@ def _submission(data: bytes) -> tuple[Submission, Cid]:
     return submission, Cid.of(data, DAG_CBOR)
 
 
+_ASKING: Final = ("GET", "QUERY")
+"""Methods that only ask: nothing else lets bytes go."""
+
+
 def _check_read(fields: ReadFields) -> None:
     who = decode(Who, fields.question, MAX_REQUEST)
     check(who, who.person)
@@ -123,7 +128,7 @@ def _kept(request: SignedRequest | None, actor: str) -> Asked:
     if request is None:
         raise VerificationFailed("it commits to no request of whom it names")
     asked = read_kept(request)
-    if asked.peer != actor or asked.method != "GET":
+    if asked.peer != actor or asked.method not in _ASKING:
         raise VerificationFailed("the request in it was made to another node")
     return asked
 
