@@ -24,6 +24,7 @@ from catalog.error import VerificationFailed
 from catalog.fork import AccuseFields
 from catalog.grant import GrantFields
 from catalog.member import KeyFields, Role
+from catalog.mirror import MirrorFields
 from catalog.offer import OfferFields
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields
@@ -53,6 +54,7 @@ KINDS: Final[dict[str, Kind]] = {
     "key": _kind(KeyFields, "did", _STEWARD),
     "dataset": _kind(DatasetFields, "cid", _STEWARD),
     "block": _kind(BlockFields, "cid", _AUTHOR),
+    "mirror": _kind(MirrorFields, "subject", _STEWARD),
     "endorse": _kind(EndorseFields, "block", _STEWARD),
     "grant": _kind(GrantFields, "cid", _AUTHOR),
     "revoke": _kind(RevokeFields, "subject", _AUTHOR),

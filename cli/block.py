@@ -10,6 +10,7 @@ import click
 
 from cli.output import document, pairs, say, show, table, tell_former, working
 from cli.session import Session, Verbs, pass_session
+from cli.transfer import carrying
 
 if TYPE_CHECKING:
     from node.api.client import Node
@@ -104,6 +105,20 @@ def share(session: Session, block: str, sites: tuple[str, ...]) -> None:
     with session.node() as node:
         index = node.share_block(block, sites)
     show(session, {"index": index}, lambda: say(f"«{block}» is shared with {', '.join(sites)} (entry {index})."))
+
+
+@group.command()
+@click.argument("block")
+@click.option("--end", is_flag=True, help="Hold it for others no more.")
+@pass_session
+def mirror(session: Session, block: str, end: bool) -> None:
+    """Hold BLOCK of another site here too, for all it is shared with, also while that site is away; for stewards."""
+    with session.node() as node:
+        found = node.block_entry(block)
+        with carrying(session, f"fetching «{found.fields.name}» …", found.subject):
+            index = node.mirror(found, end=end)
+    told = "is held here for others no more" if end else f"of {found.site_name} is held here too"
+    show(session, {"cid": found.subject, "index": index}, lambda: say(f"«{found.fields.name}» {told} (entry {index})."))
 
 
 @group.command()

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cli.output import confirmed, pairs, say, show, table, tell_former, working
 from cli.session import Session, Verbs, pass_session
+from cli.transfer import carrying
+
+if TYPE_CHECKING:
+    from catalog.dataset import DatasetFields
+    from node.api.copies import HoldersView
+    from node.api.view import Listing
 
 
 @click.group(cls=Verbs)
@@ -51,6 +59,7 @@ def list_(session: Session) -> None:
     """List the datasets of all members."""
     with session.node() as node:
         found = sorted(node.datasets(), key=lambda each: (each.fields.name, each.site_name))
+        held = {(each.site, str(each.cid)): each for each in node.holders()}
         status = node.status()
 
     def tell() -> None:
@@ -60,15 +69,16 @@ def list_(session: Session) -> None:
                 each.site_name,
                 str(each.fields.level),
                 f"{each.fields.size:,}",
+                held_text(held.get((each.site, each.subject))),
                 ", ".join(each.fields.purposes),
                 str(each.fields.cid),
             )
             for each in found
         ]
-        table(("dataset", "site", "level", "bytes", "purposes", "CID"), rows, "no datasets")
+        table(("dataset", "site", "level", "bytes", "holders", "purposes", "CID"), rows, "no datasets")
         tell_former(status)
 
-    show(session, found, tell)
+    show(session, [_with_holders(each, held.get((each.site, each.subject))) for each in found], tell)
 
 
 @group.command("show")
@@ -112,13 +122,28 @@ def fetch(session: Session, dataset: str, path: str, out: Path | None) -> None:
 
     if session.json and out is None:
         raise BadInput("with --json the bytes need a file; give --out FILE")
-    with session.node() as node, working(f"fetching {dataset} …"):
+    with session.node() as node:
         try:
             cid = Cid.parse(dataset)
         except BadInput:
             cid = node.dataset(dataset).fields.cid
-        data = node.fetch(cid, path)
+        with carrying(session, f"fetching {dataset} …", str(cid)):
+            data = node.fetch(cid, path)
     write_out(session, data, out)
+
+
+@group.command()
+@click.argument("dataset")
+@click.option("--end", is_flag=True, help="Hold it for others no more.")
+@pass_session
+def mirror(session: Session, dataset: str, end: bool) -> None:
+    """Hold DATASET of another site here too, for all who may read it, also while that site is away; for stewards."""
+    with session.node() as node:
+        found = node.dataset(dataset)
+        with carrying(session, f"fetching «{found.fields.name}» …", found.subject):
+            index = node.mirror(found, end=end)
+    told = "is held here for others no more" if end else f"of {found.site_name} is held here too"
+    show(session, {"cid": found.subject, "index": index}, lambda: say(f"«{found.fields.name}» {told} (entry {index})."))
 
 
 @group.command()
@@ -169,6 +194,17 @@ def withdraw(session: Session, dataset: str, erase: bool, yes: bool) -> None:
             say("Members erase its entries when they hear of it; results that were released stay with who has them.")
 
     show(session, {"cid": found.fields.cid, "index": index, "erased": erase}, tell)
+
+
+def _with_holders(dataset: Listing[DatasetFields], held: HoldersView | None) -> dict[str, object]:
+    """A dataset as JSON shows it, with who holds it."""
+    shown = {each.name: getattr(dataset, each.name) for each in fields(dataset)}
+    return shown | {"holders": held.holders if held else (), "answering": held.answering if held else 0}
+
+
+def held_text(held: HoldersView | None) -> str:
+    """«2 of 3»: so many of its holders answer."""
+    return "–" if held is None else f"{held.answering} of {len(held.holders)}"
 
 
 def write_out(session: Session, data: bytes, out: Path | None) -> None:

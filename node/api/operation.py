@@ -12,6 +12,7 @@ from typing import Final, Generic, Literal, TypeVar
 from catalog.cid import Cid
 from catalog.dagcbor import Value
 from node.api import schema
+from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 
@@ -110,6 +111,9 @@ IMPORT_DATASET: Final = Operation(
 IMPORT_BLOCK: Final = Operation(
     "import_block", "POST", "/v1/blocks", schema.BlockImported, schema.ImportBlock, person=True, limit=MAX_BLOCK
 )
+BRING_COPY: Final = Operation("bring_copy", "POST", "/v1/copies", Copied, BringCopy, person=True, seconds=None)
+HOLDERS: Final = Operation("holders", "GET", "/v1/holders", tuple[HoldersView, ...], person=True)
+TRANSFERS: Final = Operation("transfers", "GET", "/v1/transfers", tuple[TransferView, ...])
 BLOCK: Final = Operation("block", "GET", "/v1/blocks/{cid}", schema.BlockView, parameters=(_CID,), person=True)
 FETCH: Final = Operation(
     "fetch",
@@ -146,6 +150,9 @@ WHO: Final = Operation("who", "POST", "/v1/audit/who", Streamed, schema.AskWho, 
 
 OPERATIONS: Final[tuple[Operation[object], ...]] = (
     STATUS,
+    BRING_COPY,
+    HOLDERS,
+    TRANSFERS,
     FOUNDING,
     NEW_CONSORTIUM,
     INVITE,

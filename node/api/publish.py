@@ -19,20 +19,23 @@ from catalog.cid import Cid
 from catalog.dagcbor import Value, decode, encode
 from catalog.dataset import DatasetFields, Level
 from catalog.entry import KINDS
-from catalog.error import BadInput, Conflict, Denied, VerificationFailed
+from catalog.error import BadInput, Conflict, Denied, NotFound, VerificationFailed
 from catalog.key import Signer
 from catalog.label import Label
 from catalog.leaf import SALT_BYTES
 from catalog.member import KeyFields, Role
+from catalog.mirror import MirrorFields
 from catalog.offer import OfferFields
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields
 from node.api import operation
 from node.api.catalogue import CatalogClient
+from node.api.copies import BringCopy, HoldersView, TransferView
 from node.api.packing import Source, read_block
 from node.api.quantity import Moment, Money, micros, moment
 from node.api.schema import ImportBlock, ImportDataset, WriteEntry
 from node.api.view import Listing, Published
+from privacy.label import effective_readers, site_of
 from privacy.purpose import HMB, checked, checked_undertaking, checked_use
 
 V = TypeVar("V", bound=Value)
@@ -157,6 +160,35 @@ class Publisher(CatalogClient):
         )
         index = self._write("block", fields, audience=tuple(sorted(readers - {self.site})))
         return Published(made.cid, fields.name, index, sum(map(len, files.values())))
+
+    def mirror(self, published: Listing[DatasetFields] | Listing[BlockFields], *, end: bool = False) -> int:
+        """Hold another site's dataset or block here too, for whoever may read it, or do so no more. The entry's index.
+
+        The bytes are fetched first; this returns when they are here.
+
+        Raises:
+            BadInput: it is this site's own, or resident. NotFound: it is not mirrored here, and was to end.
+        """
+        fields = published.fields
+        if published.site == self.site:
+            raise BadInput(f"«{fields.name}» is this site's own; it holds it already")
+        made = MirrorFields(cid=fields.cid, owner=published.site, withdrawn=end)
+        standing = (each.fields for each in self.listed("mirror", MirrorFields) if each.site == self.site)
+        if end and not any(each == structs.replace(made, withdrawn=False) for each in standing):
+            raise NotFound(f"«{fields.name}» is not mirrored here; there is nothing to end")
+        if not end:
+            self._connection.ask(operation.BRING_COPY, BringCopy(cid=fields.cid))
+        readers = effective_readers(fields.label)
+        seen_by = None if readers is None else tuple(sorted({site_of(each) for each in readers} - {self.site}))
+        return self._write("mirror", made, audience=seen_by)
+
+    def transfers(self) -> tuple[TransferView, ...]:
+        """What is on its way to this site now; needs no person."""
+        return self._connection.ask(operation.TRANSFERS)
+
+    def holders(self) -> tuple[HoldersView, ...]:
+        """Who holds each dataset and block, and how many of them answer now."""
+        return self._connection.ask(operation.HOLDERS)
 
     def share_block(self, block: Cid | str, sites: Iterable[str]) -> int:
         """Let further sites see, fetch and run a block of this site. The index of its entry's new version.

@@ -12,6 +12,7 @@ from typing import Protocol
 from catalog.cid import Cid
 from catalog.httpsig import SignedRequest
 from node.api import schema
+from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 
@@ -106,6 +107,15 @@ class Service(Protocol):
 
     async def import_dataset(self, person: str, request: schema.ImportDataset) -> schema.Imported:
         """Read a path on this machine; for stewards of this site."""
+
+    async def bring_copy(self, person: str, request: BringCopy) -> Copied:
+        """Have here whole what another member published; for stewards who will mirror it."""
+
+    async def holders(self, person: str) -> tuple[HoldersView, ...]:
+        """Who holds what is published, and how many of them answer."""
+
+    async def transfers(self) -> tuple[TransferView, ...]:
+        """What is on its way here now."""
 
     async def import_block(self, person: str, request: schema.ImportBlock) -> schema.BlockImported:
         """Pack a block; for stewards and researchers of this site."""

@@ -6,7 +6,7 @@ and for what is not held at all, has one answer. What is held for a project is h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from catalog.block import BlockFields
@@ -45,6 +45,7 @@ class Holdings:
     def __init__(self, named: Callable[[Cid], None] = _nobody) -> None:
         self._named = named
         self._published: dict[Cid, Label] = {}
+        self._mirrored: dict[Cid, list[Label]] = {}
         self._held: dict[Cid, dict[ProjectRef | None, tuple[Label, ...]]] = {}
         self._accounted: dict[Cid, frozenset[Cid]] = {}
         self._needed: dict[Cid, ProjectRef] = {}
@@ -62,13 +63,20 @@ class Holdings:
             self._published[fields.cid] = fields.label
             self._named(fields.cid)
 
+    def mirror(self, labels: Mapping[Cid, Sequence[Label]]) -> None:
+        """What is mirrored here from now on, each root under the labels that its owners give it; nothing else is."""
+        self._mirrored = {root: list(each) for root, each in labels.items()}
+        for root in self._mirrored:
+            self._accounted[root] = self._accounted.get(root, frozenset()) | {root}
+            self._named(root)
+
     def withdraw(self, root: Cid) -> None:
         """Forget the label that the catalog gave to ``root``: its entry was taken back."""
         self._published.pop(root, None)
 
     def roots(self) -> Iterator[Cid]:
         """Every root that stands here."""
-        return iter((*self._published, *self._held))
+        return iter((*self._published, *self._mirrored, *self._held))
 
     def holds(self, root: Cid) -> bool:
         """Whether ``root`` is an output of a step here, which nobody may share by calling it a block."""
@@ -107,6 +115,7 @@ class Holdings:
         """
         published = self._published.get(root)
         found = [Held(None, published)] if published is not None else []
+        found += [Held(None, label) for label in self._mirrored.get(root, ())]
         for project, labels in self._held.get(root, {}).items():
             if project not in halted:
                 found += [Held(project, label) for label in labels]

@@ -20,6 +20,7 @@ from node.site.epochs import Epochs
 from node.site.erasure import Erasure
 from node.site.follower import Follower
 from node.site.local import LocalFirst
+from node.site.locating import Mirrors
 from node.site.orders import Orders
 from node.site.projects import Ending, Projects
 from node.site.questions import Questions
@@ -72,7 +73,9 @@ async def consort(site: Site) -> None:
     orders = Orders(automator, site.nursery, attests.witnessing.reach)
     projects = _projects(site, orders)
     erasure = _erasure(site, projects)
-    site.told.parts += [projects, erasure]
+    mirrors = Mirrors(site.root, site.index, site.holdings)
+    mirrors.refresh()
+    site.told.parts += [projects, erasure, mirrors]
     replicator = _replicator(site, attests.witness)
     follower = Follower(site.root, membership, replicator)
     questions = _questions(site, orders, judge, attests, follower)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from catalog.cid import Cid
@@ -18,8 +18,11 @@ from workflow.argument import Data
 
 MAX_BYTES = 1 << 40
 """Bytes of a root that are fetched at most, unless less was announced."""
-Arrived = Callable[[str, Cid], Awaitable[None]]
-"""Told that all bytes under a root have come from a site."""
+Arrived = Callable[[str, str, Cid], Awaitable[None]]
+"""Told that a root which its owner, the first, published has come whole, and that the second gave of it."""
+
+Locate = Callable[[str, Cid], Sequence[str]]
+"""Which sites mirror a root that its owner published."""
 
 
 class Materials:
@@ -33,15 +36,17 @@ class Materials:
         residents: Residents,
         brought: Brought,
         holders: Holders,
+        mirrors: Locate,
         arrived: Arrived,
     ) -> None:
-        """``arrived`` is told of each root that has come whole from another site, before it is used."""
+        """``arrived`` is told of each root that has come whole, and who gave of it, before it is used."""
         self._site = site
         self._index = index
         self._blobs = blobs
         self._residents = residents
         self._brought = brought
         self._holders = holders
+        self._mirrors = mirrors
         self._arrived = arrived
         self.under_way = UnderWay()
 
@@ -88,7 +93,9 @@ class Materials:
         return data.cid
 
     async def bring(self, site: str, root: Cid, limit: int = MAX_BYTES) -> None:
-        """Have ``root`` here whole, from ``site``, at most ``limit`` bytes; every node verified before it is stored.
+        """Have ``root`` here whole, as ``site`` published it, at most ``limit`` bytes.
+
+        It comes from that site and from those that mirror it; every node is verified before it is stored.
 
         What lies here already is fetched as well, unless that site delivered it before: it may be here under
         another label, and whoever names a CID must show that it has the bytes. Nor does a site learn from what it
@@ -104,9 +111,11 @@ class Materials:
         if await self._brought.had_from(site, root) and not await self._blobs.missing(root):
             return
         with await self._blobs.arrive(root, site) as arrival:
-            transfer = Transfer(root, [site], self._holders, arrival, limit)
+            others = [each for each in self._mirrors(site, root) if each != self._site]
+            transfer = Transfer(root, [site, *others], self._holders, arrival, limit)
             with self.under_way.showing(transfer.progress):
                 await transfer.run()
                 await self._blobs.adopt(root, arrival)
-        await self._arrived(site, root)
+        for giver in arrival.sources:
+            await self._arrived(site, giver, root)
         await self._brought.keep(site, root)

@@ -23,6 +23,7 @@ from catalog.error import BadInput, Denied, NotFound
 from catalog.grant import GrantFields
 from catalog.httpsig import SignedRequest
 from catalog.member import Role
+from catalog.mirror import MirrorFields
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields, ProjectRef
 from catalog.revoke import RevokeFields
@@ -30,6 +31,7 @@ from node.api import schema
 from node.automator.book import Line
 from node.execute.step import TOOL
 from node.site.granting import check_access
+from node.site.locating import owners_of
 from node.site.site import Site
 from node.site.views import entry_view
 from privacy.label import may_hold
@@ -86,8 +88,17 @@ async def check_content(site: Site, body: Body) -> None:
             _check_approval(site, approval)
         case GrantFields() | RevokeFields() | ClaimFields() as access:
             check_access(site, access, body.actor)
+        case _:
+            await _check_stored(site, entry.fields)
+
+
+async def _check_stored(site: Site, fields: Value) -> None:
+    """Check that what an entry names lies here."""
+    match fields:
         case DatasetFields() as dataset:
             await _check_dataset(site, dataset)
+        case MirrorFields() as mirror:
+            await _check_mirror(site, mirror)
         case BlockFields(cid=cid):
             if await site.blobs.missing(cid) or site.holdings.holds(cid):
                 raise NotFound(f"the block {cid} is not stored here; add it first")
@@ -102,6 +113,15 @@ def _check_approval(site: Site, approval: ApproveFields) -> None:
     stands = approval.terms == project.terms and approval.has_all(project)
     if not stands and not approval.withdrawn:
         raise BadInput(f"the terms of the project «{approval.project.name}» have just changed; read them again")
+
+
+async def _check_mirror(site: Site, mirror: MirrorFields) -> None:
+    if mirror.withdrawn:
+        return
+    if mirror.owner not in owners_of(site.index, mirror.cid, site.root):
+        raise nothing_named(mirror.cid)
+    if not await site.brought.had_from(mirror.owner, mirror.cid) or await site.blobs.missing(mirror.cid):
+        raise NotFound(f"{mirror.cid} is not here from its owner; «comity dataset mirror» fetches it first")
 
 
 async def _check_dataset(site: Site, dataset: DatasetFields) -> None:

@@ -15,12 +15,14 @@ from catalog.httpsig import SignedRequest
 from catalog.member import epoch_message
 from catalog.offer import OfferFields
 from node.api import schema
+from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.founding import Invite
-from node.site import asking, governing, halting, publishing, searching, submitting
+from node.site import asking, governing, halting, mirroring, publishing, searching, submitting
 from node.site.mentions import mentions
 from node.site.site import Site
+from node.site.underway import transfer_views
 from node.site.views import entry_view, faults_view, first_fault, fork_view
 from node.storage.stored import StoredLog
 
@@ -220,6 +222,19 @@ class SiteService:
     async def import_dataset(self, person: str, request: schema.ImportDataset) -> schema.Imported:
         """Read a path on this machine."""
         return await publishing.import_dataset(self._site, person, request)
+
+    async def bring_copy(self, person: str, request: BringCopy) -> Copied:
+        """Have here whole what another member published."""
+        return await mirroring.bring_copy(self._site, person, request)
+
+    async def holders(self, person: str) -> tuple[HoldersView, ...]:
+        """Who holds what is published."""
+        publishing.member_of(self._site, person)
+        return mirroring.holders(self._site)
+
+    async def transfers(self) -> tuple[TransferView, ...]:
+        """What is on its way here."""
+        return transfer_views(self._site.materials.under_way, self._site.membership.names)
 
     async def import_block(self, person: str, request: schema.ImportBlock) -> schema.BlockImported:
         """Pack a block."""

@@ -33,6 +33,7 @@ from node.site.attesting import quorum_of
 from node.site.consorting import Consorting
 from node.site.documents import ParsedDocuments
 from node.site.entrance import Entrance
+from node.site.locating import mirrors_of
 from node.site.materials import Materials
 from node.site.membership import Membership
 from node.site.reach import Introducing, Reach
@@ -130,7 +131,14 @@ class Site:
         self.writer = Writer(self.root, self.catalog, self.index, self.holdings, self.book, self.feeding)
         self.reach = Reach(self.membership, self.network, self.bulk)
         self.materials = Materials(
-            self.root, self.index, self.blobs, self.residents, self.brought, self.reach, self.arrived
+            self.root,
+            self.index,
+            self.blobs,
+            self.residents,
+            self.brought,
+            self.reach,
+            lambda owner, root: mirrors_of(self.index, owner, root),
+            self.arrived,
         )
         self.documents = ParsedDocuments()
         self.steps = StepExecutor(Sandbox(), self.materials, self.blobs, self.folder.work, Limits())
@@ -212,9 +220,9 @@ class Site:
 
     # --- what comes from outside -------------------------------------------------------------------------------------
 
-    async def arrived(self, source: str, root: Cid) -> None:
-        """Bytes have come from another site: written down here as they are there."""
-        there = self.index.site(source)
+    async def arrived(self, owner: str, source: str, root: Cid) -> None:
+        """Bytes that ``owner`` published have come from another site: written down here as they are there."""
+        there = self.index.site(owner)
         published = there.latest("dataset", str(root)) is not None
         for_nobody = published or there.latest("block", str(root)) is not None
         await self.received.fetched(

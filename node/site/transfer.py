@@ -229,6 +229,7 @@ class Transfer:
                 below = tuple(_below(want, data))
                 if self._arrival.put(cid, data):
                     self.progress.done += len(data)
+                    self._arrival.came_from(batch.site)
                 came.append(_Came(want, len(data), below))
 
         query = encode(Wanted(cids=tuple(batch.wants)))

@@ -21,6 +21,8 @@ from node.storage.dagpb import MAX_NODE
 from node.storage.durable import Making, sync_filesystem
 from node.storage.staging import refused
 
+_SOURCES: Final = "sources"
+
 FLUSH_BYTES: Final = 64 << 20
 """After so many bytes the disk is told to begin writing: it works while the network does."""
 
@@ -54,6 +56,8 @@ class Arrival:
             raise Conflict("the same is being fetched at this moment; try again when it is in") from error
         self._making = Making(self._fd)
         self._held = set(_names(folder))
+        there = folder / _SOURCES
+        self._sources = there.read_text("utf-8").split() if there.exists() else []
         self._lock = threading.Lock()
         self._unflushed = 0
 
@@ -119,6 +123,27 @@ class Arrival:
         except OSError as error:
             raise refused(error) from error
         return True
+
+    def came_from(self, site: str) -> None:
+        """Keep that ``site`` gave something of it.
+
+        Raises:
+            ComityError: the disk refuses.
+        """
+        with self._lock:
+            if site in self._sources:
+                return
+            self._sources.append(site)
+        try:
+            with (self._folder / _SOURCES).open("a", encoding="utf-8") as file:
+                file.write(f"{site}\n")
+        except OSError as error:
+            raise refused(error) from error
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Who gave of it, also to a process before this one."""
+        return tuple(self._sources)
 
     def sync(self) -> None:
         """Make all that came durable.

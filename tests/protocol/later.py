@@ -14,6 +14,7 @@ from catalog.fork import AccuseFields
 from catalog.grant import Action, Grant, GrantFields
 from catalog.key import UNSIGNED, signed
 from catalog.member import Epoch, KeyFields, Member, Role, epoch_message
+from catalog.mirror import MirrorFields
 from catalog.revoke import RevokeFields
 from catalog.withdraw import WithdrawFields
 from node.admission import Announcement, Standing
@@ -206,6 +207,16 @@ ANNA_LATER = [
                 audit=CERTIFIED,
             ),
             T2 + HOUR + 1000,
+        ),
+    ),
+    (
+        "mirror",
+        entry(
+            "anna-steward",
+            "mirror",
+            MirrorFields(cid=published.BLOCK, owner=DID["institute-root"]),
+            T2 + 2 * HOUR,
+            audience=(DID["institute-root"],),
         ),
     ),
 ]

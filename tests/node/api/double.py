@@ -25,6 +25,7 @@ from catalog.multiproof import prove_many
 from catalog.origin import LogName, origin_of
 from catalog.project import ProjectRef
 from node.api import schema
+from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.keyfile import Identity
@@ -247,6 +248,18 @@ class MemorySite:
         cid = Cid.of(request.path.encode())
         resident = request.level == "resident"
         return schema.Imported(cid=cid.keyed(b"k") if resident else cid, size=12, media_type="text/csv")
+
+    async def bring_copy(self, person: str, request: BringCopy) -> Copied:
+        self._known(person)
+        self.calls.append("bring_copy")
+        return Copied(owner=person)
+
+    async def holders(self, person: str) -> tuple[HoldersView, ...]:
+        self._known(person)
+        return ()
+
+    async def transfers(self) -> tuple[TransferView, ...]:
+        return ()
 
     async def import_block(self, person: str, request: schema.ImportBlock) -> schema.BlockImported:
         self._known(person)

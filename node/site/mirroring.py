@@ -1,0 +1,55 @@
+"""What stewards ask so that this site mirrors another one's data or block, and who else does."""
+
+from __future__ import annotations
+
+from catalog.block import BlockFields
+from catalog.dataset import DatasetFields
+from catalog.error import BadInput, Denied
+from catalog.member import Role
+from node.api.copies import BringCopy, Copied, HoldersView
+from node.site.locating import mirrors_of, owners_of
+from node.site.publishing import check_halted, member_of, nothing_named
+from node.site.site import Site
+from privacy.trust import has_left
+
+
+async def bring_copy(site: Site, did: str, request: BringCopy) -> Copied:
+    """Have a dataset or block of another member here whole, so that this site can mirror it; for its stewards.
+
+    Raises:
+        Denied: not a steward, or halted. NotFound: nothing of that name that this site may hold.
+        BadInput: resident data, which never leave their site. Unreachable, VerificationFailed: it cannot be had now.
+    """
+    member_of(site, did, Role.STEWARD)
+    if request.cid.is_keyed:
+        raise BadInput("resident data never leave their site: there is nothing to mirror")
+    owner = next(iter(owners_of(site.index, request.cid, site.root)), None)
+    if owner is None:
+        raise nothing_named(request.cid)
+    check_halted(site, None, (site.root, owner))
+    if overdue := site.freshness.refusal("fetch", {owner}):
+        raise Denied(overdue)
+    await site.materials.bring(owner, request.cid)
+    return Copied(owner=owner)
+
+
+def holders(site: Site) -> tuple[HoldersView, ...]:
+    """Who holds each dataset and block that stands in the catalogs for this site, and how many of them answer now."""
+    names = site.membership.names | {site.root: site.config.name}
+    connected = site.network.connected()
+    answering = {root for root, node in site.membership.nodes.items() if node in connected} | {site.root}
+    views = []
+    for kind in ("dataset", "block"):
+        for entry in site.index.entries(kind):
+            fields = entry.fields
+            if isinstance(fields, DatasetFields | BlockFields) and not has_left(site.index, entry.site):
+                roots = [entry.site, *mirrors_of(site.index, entry.site, fields.cid)]
+                views.append(
+                    HoldersView(
+                        cid=fields.cid,
+                        site=entry.site,
+                        holders=tuple(names.get(root, root) for root in roots),
+                        answering=sum(root in answering for root in roots),
+                    )
+                )
+    return tuple(views)
