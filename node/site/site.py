@@ -41,6 +41,7 @@ from node.site.replicas import Replicas
 from node.site.shelf import Shelf
 from node.site.standing import ASK_SECONDS, Heard, ask_members
 from node.site.state import State, read_state
+from node.site.swarm import swarm_of
 from node.site.together import Turns
 from node.site.told import Told
 from node.site.writing import Writer
@@ -63,7 +64,7 @@ class Site:
 
     nursery: trio.Nursery
 
-    def __init__(self, state: State, clock: SystemClock) -> None:
+    def __init__(self, state: State, clock: SystemClock, kubo: str | None = None) -> None:
         self._state = state
         self.folder, self.config, self.node = state.folder, state.config, state.node
         self.catalog, self.audit, self.ledger, self.book = state.catalog, state.audit, state.ledger, state.book
@@ -133,17 +134,20 @@ class Site:
             self.root, self.index, self.blobs, self.residents, self.brought, self.reach, self.arrived
         )
         self.documents = ParsedDocuments()
+        self.swarm = swarm_of(self, state.facts, kubo)
         self.steps = StepExecutor(Sandbox(), self.materials, self.blobs, self.folder.work, Limits())
 
     @classmethod
-    async def open(cls, folder: Folder) -> Site:
+    async def open(cls, folder: Folder, kubo: str | None = None) -> Site:
         """Read a site's folder and rebuild everything that is a projection of its logs.
+
+        ``kubo`` is the program of a Kubo to run beside it; none to run none.
 
         Raises:
             NotFound: no site there. VerificationFailed: a file is damaged, named. Conflict: another node holds it.
         """
         clock = SystemClock()
-        site = cls(await read_state(folder, clock), clock)
+        site = cls(await read_state(folder, clock), clock, kubo)
         await site.membership.load()
         if site.membership.epoch is not None:
             site.judge.govern(site.membership.epoch.floor)

@@ -1,0 +1,229 @@
+"""A Kubo over its RPC (docs.ipfs.tech/reference/kubo/rpc), by ipfshttpclient: the few calls that a site makes.
+
+Every call blocks: it is made in a thread. Nothing that a daemon answers is believed beyond its shape: what comes as
+the bytes of a CID is hashed by whoever asked.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import IO, Any, Final, TypeVar
+
+import trio
+
+from catalog.cid import Cid
+from catalog.error import BadInput, ComityError, NotFound, Unreachable, VerificationFailed, shown
+from node.storage.dagpb import MAX_NODE
+
+T = TypeVar("T")
+
+LEAST: Final = (0, 39)
+"""The oldest Kubo that is used: before it settings that close a daemon have other names, and are passed over."""
+_PATIENCE: Final = (30.0, 120.0)
+"""Seconds to connect or to send a piece, and from one piece of an answer to the next."""
+_COLLECTING: Final = 3600.0
+"""Seconds until a collection says something: it first marks all that is pinned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """What a Kubo says of itself. ``repo`` is its peer id, which goes with its repository.
+
+    ``serves``: its bitswap answers whoever is connected. ``durable``: what it takes is flushed to the disk.
+    """
+
+    version: str
+    repo: str
+    serves: bool
+    durable: bool
+
+
+class Kubo:
+    """The Kubo whose RPC is at ``api``, a multiaddr of this machine: loopback TCP, or a Unix socket.
+
+    Every method raises ``Unreachable`` where it does not answer, and ``ComityError`` where it refuses or fails.
+    """
+
+    def __init__(self, api: str) -> None:
+        self.api = api
+
+    def look(self) -> Daemon:
+        """What it is.
+
+        Raises:
+            BadInput: it is older than :data:`LEAST`.
+        """
+        with self._client() as client:
+            version = str(client.version()["Version"])
+            check_version(version)
+            repo, config = str(client.id()["ID"]), client.config.get().as_json()
+        bitswap = _table(config, "Bitswap")
+        serves = bitswap.get("ServerEnabled") is not False and bitswap.get("Libp2pEnabled") is not False
+        return Daemon(version, repo, serves, _is_durable(config))
+
+    def pinned(self, name: str) -> frozenset[Cid]:
+        """The roots that are pinned under ``name``, with all below them."""
+        with self._client() as client:
+            keys = client.pin.ls(type="recursive", opts={"names": True})["Keys"]
+        return frozenset(Cid.parse(cid) for cid, pin in keys.items() if pin.get("Name") == name)
+
+    def take(self, car: IO[bytes]) -> int:
+        """Store the nodes of a CAR, pinning nothing; how many there were."""
+        with self._client() as client:
+            options = {"pin-roots": False, "stats": True}
+            with client.dag.imprt(car, opts=options, stream=True) as items:
+                stats = [item["Stats"] for item in items if "Stats" in item]
+        if len(stats) != 1:
+            # An error that comes after the first byte stands in a trailer, which the client does not read.
+            raise ComityError(f"the Kubo at {self.api} did not store what it was given; see its log, and its disk")
+        return int(stats[0]["BlockCount"])
+
+    def pin(self, root: Cid, name: str) -> None:
+        """Pin ``root`` with all below it, which is there, under ``name``."""
+        with self._client() as client:
+            options = {"name": name, "progress": True}
+            with client.pin.add(str(root), opts=options, offline=True, stream=True) as items:
+                pinned = [pin for item in items for pin in item.get("Pins") or ()]
+        if pinned != [str(root)]:
+            raise ComityError(f"the Kubo at {self.api} did not pin «{root}»; see its log")
+
+    def unpin(self, roots: Iterable[Cid]) -> None:
+        """Let go of ``roots``; what is pinned under no other name goes with the next collection."""
+        with self._client() as client:
+            for root in roots:
+                client.pin.rm(str(root))
+
+    def collect(self) -> int:
+        """Remove every node that no pin reaches; how many there were."""
+        with self._client() as client:
+            items = client.repo.gc(opts={"stream-errors": True}, timeout=(_PATIENCE[0], _COLLECTING))
+        if failed := [str(item["Error"]) for item in items if item.get("Error")]:
+            raise ComityError(f"the Kubo at {self.api} could not remove everything: {shown(failed[0])}; see its disk")
+        return len(items)
+
+    def has(self, cid: Cid) -> bool:
+        """Whether the node ``cid`` is there."""
+        try:
+            with self._client() as client:
+                client.block.stat(str(cid), offline=True)
+        except NotFound:
+            return False
+        return True
+
+    def node(self, cid: Cid) -> bytes:
+        """The bytes of ``cid``, hashed.
+
+        Raises:
+            NotFound: not there. VerificationFailed: the daemon gave other bytes, or too many.
+        """
+        data = bytearray()
+        with self._client() as client, client.block.get(str(cid), offline=True, stream=True) as pieces:
+            for piece in pieces:
+                data += piece
+                if len(data) > MAX_NODE:
+                    break
+        if len(data) > MAX_NODE or not cid.matches(bytes(data)):
+            raise VerificationFailed(f"the Kubo at {self.api} gives other bytes for «{cid}»: fetch or add it again")
+        return bytes(data)
+
+    def size(self) -> int:
+        """Bytes of its repository on disk."""
+        with self._client() as client:
+            return int(client.repo.stat()["RepoSize"])
+
+    def peers(self) -> int:
+        """How many peers it is connected to."""
+        with self._client() as client:
+            return len(client.swarm.peers().as_json().get("Peers") or ())
+
+    def befriend(self, peer: str) -> None:
+        """Have it keep a connection to ``peer``, a multiaddr that ends with a peer id, until it is ended."""
+        with self._client() as client:
+            # swarm.connect of the client takes an address apart into letters, and for peering it has no method.
+            client._client.request("/swarm/peering/add", (peer,), decoder="json")
+
+    def stop(self) -> None:
+        """End the daemon."""
+        with self._client() as client:
+            client.stop()
+
+    @contextmanager
+    def _client(self) -> Iterator[Any]:
+        """A connection of its own for one call, whose errors are ours."""
+        library, requests = _library()
+        errors = library.exceptions
+        client = library.Client(self.api, timeout=_PATIENCE)
+        # What goes to this machine must pass no proxy that the environment names; the client has no word for that.
+        client._client._session_props["trust_env"] = False
+        try:
+            with client:
+                yield client
+        except errors.ErrorResponse as error:
+            raise _refusal(self.api, str(error)) from error
+        except (errors.CommunicationError, requests.RequestException, OSError) as error:
+            raise Unreachable(f"the Kubo at {self.api} does not answer; see that it runs") from error
+        except (errors.DecodingError, KeyError, TypeError, ValueError) as error:
+            raise Unreachable(f"what answers at {self.api} is no Kubo that Comity knows") from error
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Make a call in a thread; who is cancelled does not wait for the answer."""
+    # trio-typing's stubs are older than this parameter.
+    return await trio.to_thread.run_sync(work, abandon_on_cancel=True)  # type: ignore[call-arg]
+
+
+@cache
+def _library() -> tuple[Any, Any]:
+    """Ipfshttpclient and requests, imported when they are needed: it takes half a second, and few sites have a Kubo.
+
+    Raises:
+        BadInput: they are not installed.
+    """
+    try:
+        import ipfshttpclient  # type: ignore[import-untyped]
+        import requests
+    except ModuleNotFoundError as error:
+        raise BadInput(f"a Kubo needs the package «{error.name}»; run: pip install 'comity[node,kubo]'") from error
+    # It hands a parameter on that urllib3 2 passes over; that is told to nobody who could do anything about it.
+    warnings.filterwarnings("ignore", message="The 'strict' parameter", category=FutureWarning)
+    return ipfshttpclient, requests
+
+
+def check_version(version: str) -> None:
+    """Check that a Kubo of this version is used, as ``0.39.0`` or ``0.40.0-rc1``.
+
+    Raises:
+        BadInput: it is too old, or no version.
+    """
+    least = ".".join(map(str, LEAST))
+    try:
+        major, minor = (int(part) for part in version.split(".")[:2])
+    except ValueError as error:
+        raise BadInput(f"«{shown(version, 40)}» is no version of Kubo; install Kubo {least} or newer") from error
+    if (major, minor) < LEAST:
+        raise BadInput(
+            f"Kubo {shown(version, 40)} is too old; install Kubo {least} or newer: https://dist.ipfs.tech/kubo"
+        )
+
+
+def _is_durable(config: Mapping[str, Any]) -> bool:
+    """Whether every datastore that takes nodes flushes them: of flatfs, Kubo's default, that is a setting."""
+    spec = _table(config, "Datastore").get("Spec")
+    mounts = spec.get("mounts", [spec]) if isinstance(spec, dict) else []
+    flat = [each for each in mounts if isinstance(each, dict) and each.get("type") == "flatfs"]
+    return bool(flat) and all(each.get("sync") is True for each in flat)
+
+
+def _table(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    table = config.get(name)
+    return table if isinstance(table, dict) else {}
+
+
+def _refusal(api: str, message: str) -> ComityError:
+    if "not found" in message:
+        return NotFound(f"the Kubo at {api} does not have it: {shown(message)}")
+    return ComityError(f"the Kubo at {api} refused: {shown(message)}")
