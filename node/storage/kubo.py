@@ -75,7 +75,7 @@ class Kubo:
         """Store the nodes of a CAR, pinning nothing; how many there were."""
         with self._client() as client:
             options = {"pin-roots": False, "stats": True}
-            with client.dag.imprt(car, opts=options, stream=True) as items:
+            with client.dag.imprt(_Nameless(car), opts=options, stream=True) as items:
                 stats = [item["Stats"] for item in items if "Stats" in item]
         if len(stats) != 1:
             # An error that comes after the first byte stands in a trailer, which the client does not read.
@@ -166,8 +166,18 @@ class Kubo:
             raise _refusal(self.api, str(error)) from error
         except (errors.CommunicationError, requests.RequestException, OSError) as error:
             raise Unreachable(f"the Kubo at {self.api} does not answer; see that it runs") from error
-        except (errors.DecodingError, KeyError, TypeError, ValueError) as error:
+        except (errors.DecodingError, KeyError, ValueError) as error:
             raise Unreachable(f"what answers at {self.api} is no Kubo that Comity knows") from error
+
+
+class _Nameless:
+    """A file without the name that the client would make a header of, which that of a pipe cannot be."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(size)
 
 
 async def in_thread(work: Callable[[], T]) -> T:

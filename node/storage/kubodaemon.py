@@ -6,11 +6,13 @@ settings are written anew before each start, so that none that was changed meanw
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -105,7 +107,24 @@ class OwnKubo:
         if left.startswith("/unix/"):
             with suppress(Unreachable):  # it is long gone: the file is what a daemon that was killed leaves
                 Kubo(left).stop()
+            self._await_free()
+            with suppress(OSError):
+                Path(left.removeprefix("/unix")).parent.rmdir()
         address.unlink(missing_ok=True)
+
+    def _await_free(self) -> None:
+        """Wait until no process holds the repository's lock, which goes with the process."""
+        until = time.monotonic() + LEAVING_SECONDS
+        with (self.repo / "repo.lock").open("ab") as lock:
+            while True:
+                try:
+                    fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError as error:
+                    if time.monotonic() > until:
+                        raise Conflict(f"another process uses {self.repo}; end it, and start the node again") from error
+                    time.sleep(LOOK_SECONDS)
+                else:
+                    return
 
     def _configure(self, socket: Path) -> None:
         path = self.repo / "config"
