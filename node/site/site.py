@@ -6,6 +6,7 @@ What it has in a consortium is put together in ``node/site/consorting.py``; ``no
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import trio
 
@@ -20,7 +21,7 @@ from node.admission import Announcement
 from node.automator.counterpart import Received
 from node.automator.decide import Judge
 from node.automator.hold import Holdings
-from node.config import Folder, site_diseases
+from node.config import Folder, read_config, site_diseases
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
 from node.founding import Founder
@@ -49,6 +50,8 @@ from node.step import Limits
 from node.storage.brought import Brought
 from node.storage.disk import DiskBlobs
 from node.storage.journal import SubmissionJournal
+from node.storage.kubo import in_thread
+from node.storage.kubostore import open_store
 from node.storage.log import DiskLog
 from node.storage.releases import WaitingReleases
 from node.storage.resident import Residents
@@ -64,7 +67,7 @@ class Site:
 
     nursery: trio.Nursery
 
-    def __init__(self, state: State, clock: SystemClock, kubo: str | None = None) -> None:
+    def __init__(self, state: State, blobs: DiskBlobs, clock: SystemClock, kubo: str | None = None) -> None:
         self._state = state
         self.folder, self.config, self.node = state.folder, state.config, state.node
         self.catalog, self.audit, self.ledger, self.book = state.catalog, state.audit, state.ledger, state.book
@@ -79,7 +82,7 @@ class Site:
         self.told.parts.append(self.finding)
         self.feeding = Feeding(self.provers, self.keeping, self.told, Turns())
         self.diseases = site_diseases(self.folder)
-        self.blobs = DiskBlobs(self.folder.blobs)
+        self.blobs = blobs
         self.holdings = Holdings(self.blobs.named)
         self.residents = Residents(state.database)
         self.brought = Brought(state.database)
@@ -145,9 +148,12 @@ class Site:
 
         Raises:
             NotFound: no site there. VerificationFailed: a file is damaged, named. Conflict: another node holds it.
+            BadInput, Conflict, Unreachable: of the Kubo that is its store, or of the one that it is to publish in.
         """
         clock = SystemClock()
-        site = cls(await read_state(folder, clock), clock, kubo)
+        config = read_config(folder)
+        blobs = await in_thread(partial(open_store, folder.blobs, config.store, config.root))
+        site = cls(await read_state(folder, clock), blobs, clock, kubo)
         await site.membership.load()
         if site.membership.epoch is not None:
             site.judge.govern(site.membership.epoch.floor)

@@ -24,6 +24,7 @@ from node.config import Folder
 from node.storage.facts import Fact, Facts
 from node.storage.kubo import Daemon, Kubo, in_thread
 from node.storage.kubodaemon import OwnKubo
+from node.storage.kubosettings import serves
 from node.storage.pour import Exporting, pour
 from node.storage.swarmkey import read_swarm_key
 from node.swarmsettings import SwarmSettings
@@ -198,7 +199,7 @@ class Swarm:
             ComityError: it refuses, or its disk is full; what was done stays done, and is gone on with next time.
         """
         daemon = await in_thread(kubo.look)
-        if not daemon.serves:
+        if not serves(daemon.config):
             raise BadInput(
                 f"the Kubo at {kubo.api} hands out nothing: set Bitswap.ServerEnabled, or use another one; a site's"
                 " store is none to publish from"

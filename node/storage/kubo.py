@@ -7,8 +7,8 @@ the bytes of a CID is hashed by whoever asked.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import IO, Any, Final, TypeVar
@@ -31,15 +31,11 @@ _COLLECTING: Final = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """What a Kubo says of itself. ``repo`` is its peer id, which goes with its repository.
-
-    ``serves``: its bitswap answers whoever is connected. ``durable``: what it takes is flushed to the disk.
-    """
+    """What a Kubo says of itself. ``repo`` is its peer id, which goes with its repository; ``config`` its settings."""
 
     version: str
     repo: str
-    serves: bool
-    durable: bool
+    config: Mapping[str, Any]
 
 
 class Kubo:
@@ -61,9 +57,7 @@ class Kubo:
             version = str(client.version()["Version"])
             check_version(version)
             repo, config = str(client.id()["ID"]), client.config.get().as_json()
-        bitswap = _table(config, "Bitswap")
-        serves = bitswap.get("ServerEnabled") is not False and bitswap.get("Libp2pEnabled") is not False
-        return Daemon(version, repo, serves, _is_durable(config))
+        return Daemon(version, repo, config)
 
     def pinned(self, name: str) -> frozenset[Cid]:
         """The roots that are pinned under ``name``, with all below them."""
@@ -127,8 +121,27 @@ class Kubo:
                 if len(data) > MAX_NODE:
                     break
         if len(data) > MAX_NODE or not cid.matches(bytes(data)):
-            raise VerificationFailed(f"the Kubo at {self.api} gives other bytes for «{cid}»: fetch or add it again")
+            raise VerificationFailed(
+                f"the Kubo at {self.api} gives other bytes for «{cid}»: remove them (ipfs block rm {cid}), then fetch"
+                " or add it again"
+            )
         return bytes(data)
+
+    def nodes(self) -> Iterator[Cid]:
+        """Every node that is there and that Comity can name. Kubo knows them by their digests: all are called raw."""
+        with self._client() as client, client.unstable.refs.local(stream=True) as items:
+            for item in items:
+                with suppress(BadInput):
+                    yield Cid.parse(item["Ref"])
+
+    def remove(self, cids: Sequence[Cid]) -> tuple[int, int]:
+        """Remove nodes that no pin reaches, and leave the others; how many went, and their bytes."""
+        with self._client() as client:
+            sizes = {str(cid): int(client.block.stat(str(cid), offline=True)["Size"]) for cid in cids}
+            names = tuple(sizes)
+            answers = client._client.request("/block/rm", names, opts={"force": True}, decoder="json") if names else ()
+        gone = [sizes[answer["Hash"]] for answer in answers if not answer.get("Error")]
+        return len(gone), sum(gone)
 
     def size(self) -> int:
         """Bytes of its repository on disk."""
@@ -218,19 +231,6 @@ def check_version(version: str) -> None:
         raise BadInput(
             f"Kubo {shown(version, 40)} is too old; install Kubo {least} or newer: https://dist.ipfs.tech/kubo"
         )
-
-
-def _is_durable(config: Mapping[str, Any]) -> bool:
-    """Whether every datastore that takes nodes flushes them: of flatfs, Kubo's default, that is a setting."""
-    spec = _table(config, "Datastore").get("Spec")
-    mounts = spec.get("mounts", [spec]) if isinstance(spec, dict) else []
-    flat = [each for each in mounts if isinstance(each, dict) and each.get("type") == "flatfs"]
-    return bool(flat) and all(each.get("sync") is True for each in flat)
-
-
-def _table(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    table = config.get(name)
-    return table if isinstance(table, dict) else {}
 
 
 def _refusal(api: str, message: str) -> ComityError:

@@ -229,13 +229,12 @@ def test_only_who_has_the_swarms_key_connects(program: Path, tmp_path: Path) -> 
         opened = node.node.publish_dataset(write_tree(tmp_path / "data"), "open", level="open")
         node.published(1)
         with running(program, tmp_path / "without") as stranger:
-            with pytest.raises(AssertionError, match="failure|privnet|dial|reset|EOF"):
+            with pytest.raises(AssertionError, match="failure"):
                 stranger("swarm", "connect", node.address)
             assert stranger.asks(str(opened.cid), UNWANTED) is None
         other = b"/key/swarm/psk/1.0.0/\n/base16/\n" + b"cd" * 32 + b"\n"
-        with running(program, tmp_path / "other", other) as stranger:
-            with pytest.raises(AssertionError, match="failure|privnet|dial|reset|EOF"):
-                stranger("swarm", "connect", node.address)
+        with running(program, tmp_path / "other", other) as stranger, pytest.raises(AssertionError, match="failure"):
+            stranger("swarm", "connect", node.address)
         assert node.swarm().peers == 0
 
 

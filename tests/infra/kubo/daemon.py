@@ -62,12 +62,17 @@ def running(
 ) -> Iterator[Kubo]:
     """A new repository, or one that is there, with a daemon on it, which ends with the block.
 
-    With ``swarm_key`` it talks to those alone that have it; ``settings`` replace sections of its configuration.
+    With ``swarm_key`` it talks to those alone that have it; ``settings`` replace sections of its configuration, and
+    ``sync`` says whether it flushes what it stores.
     """
     if not (repo / "config").exists():
         subprocess.run([program, "init", "--profile=test"], env=_environment(repo), check=True, capture_output=True)
     path = repo / "config"
-    path.write_text(json.dumps(_private(json.loads(path.read_text())) | dict(settings or {})))
+    changed = dict(settings or {})
+    sync = changed.pop("sync", False)
+    config = _private(json.loads(path.read_text())) | changed
+    config["Datastore"]["Spec"]["mounts"][0]["sync"] = sync  # type: ignore[index]
+    path.write_text(json.dumps(config))
     if swarm_key is not None:
         (repo / "swarm.key").write_bytes(swarm_key)
     (repo / "api").unlink(missing_ok=True)
