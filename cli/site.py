@@ -148,7 +148,7 @@ def fsck(session: Session, directory: str | None, mend: bool) -> None:
     from node.storage.blobcheck import check_blobs, drop_damaged
 
     folder = session.folder(directory)
-    read_config(folder)
+    config = read_config(folder)
     with held(folder):
         logs = verify_site(folder.path)
         with working("reading the stored data …") as progress:
@@ -158,7 +158,9 @@ def fsck(session: Session, directory: str | None, mend: bool) -> None:
 
     def tell() -> None:
         say(f"logs: {counted(len(logs.logs), 'log')} with {counted(logs.leaves, 'leaf')}")
-        say(f"stored data: {counted(blobs.nodes, 'node')} with {counted(blobs.bytes, 'byte')}")
+        here = f"{counted(blobs.nodes, 'node')} with {counted(blobs.bytes, 'byte')}"
+        elsewhere = f"not looked at, for they lie in the Kubo at {config.store}; run there: ipfs repo verify"
+        say(f"stored data: {elsewhere if config.store else here}")
         for fault in logs.faults:
             say(f"FAULT {fault}")
         for stray in blobs.strays:

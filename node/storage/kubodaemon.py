@@ -130,12 +130,12 @@ class OwnKubo:
         path = self.repo / "config"
         try:
             config = json.loads(path.read_bytes()[:_SETTINGS])
-            closed = _closed(config, socket, self.listen, self.peers)
+            settings = closed(config, socket, self.listen, self.peers)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadInput(
                 f"{path} cannot be used ({type(error).__name__}); remove {self.repo}: all in it is made anew"
             ) from None
-        files = {path: json.dumps(closed, indent=2).encode(), self.repo / "swarm.key": self.swarm_key}
+        files = {path: json.dumps(settings, indent=2).encode(), self.repo / "swarm.key": self.swarm_key}
         write_files(files)  # in a folder that nobody else can enter
         for each in files:
             each.chmod(0o600)
@@ -193,7 +193,7 @@ class OwnKubo:
         }
 
 
-def _closed(config: dict[str, Any], socket: Path, listen: Sequence[str], peers: Sequence[str]) -> dict[str, Any]:
+def closed(config: dict[str, Any], socket: Path, listen: Sequence[str], peers: Sequence[str]) -> dict[str, Any]:
     """The settings of a daemon that speaks with its swarm alone, and looks for nobody else (Kubo 0.39, docs/config.md).
 
     ``Datastore`` and ``Identity`` stay as they were made, but that what is stored is flushed.

@@ -48,9 +48,7 @@ def take_swarm_key(source: Path, target: Path) -> None:
     try:
         data = read_swarm_key(source)
     except NotFound as error:
-        raise NotFound(
-            f"there is no file {source}; make a key with: comity consortium swarm-key --new {source}"
-        ) from error
+        raise NotFound(f"there is no {source}; make one with: comity consortium swarm-key --new {source}") from error
     aside = target.with_name(target.name + ".new")
     aside.unlink(missing_ok=True)
     write_secret(aside, data)
