@@ -236,4 +236,6 @@ def check_version(version: str) -> None:
 def _refusal(api: str, message: str) -> ComityError:
     if "not found" in message:
         return NotFound(f"the Kubo at {api} does not have it: {shown(message)}")
+    if "no space left on device" in message:
+        return ComityError(f"the disk of the Kubo at {api} is full: make room there")
     return ComityError(f"the Kubo at {api} refused: {shown(message)}")

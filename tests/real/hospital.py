@@ -39,6 +39,11 @@ def eventually(look: Callable[[], T | None], what: str, seconds: float = SECONDS
     raise AssertionError(f"{what} did not come")
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return int(held.getsockname()[1])
+
+
 class Hospital:
     """A site in a folder of its own. ``program`` is the Kubo that its node runs; none if it is told of one."""
 

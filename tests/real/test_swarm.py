@@ -103,13 +103,14 @@ def test_a_swarm_peer_that_asks_for_all_else_gets_nothing(program: Path, tmp_pat
             "a block",
         )
         node.published(1)
+        result = as_a_step_leaves_it(site, os.urandom(400_000))
         public = nodes_below(site, opened.cid)
         plain, bytes_of_source = names_of(secret, tmp_path)
         bodies = {Cid.of(each.read_bytes()) for each in (site.folder.catalog).rglob("*") if each.is_file()}
         everything = stored(site.folder) | {block.cid, plain} | bytes_of_source | bodies
         private = everything - public
         assert len(private) > 8
-        assert block.cid in private
+        assert {block.cid, result} < private
         with peers(node, program, tmp_path) as [peer]:
             asked_at_once(peer, private, UNWANTED)
             assert [cid for cid in private if peer.has(str(cid))] == []
@@ -118,6 +119,15 @@ def test_a_swarm_peer_that_asks_for_all_else_gets_nothing(program: Path, tmp_pat
             assert all(peer.asks(str(cid), WANTED) is not None for cid in public)
             assert sent(node, program) == len(public)
         assert held(node, program) == {cid.digest for cid in public}
+
+
+def as_a_step_leaves_it(site: Hospital, data: bytes) -> Cid:
+    """Put a result into the store beside the node, as the runner does: held, in no catalog."""
+
+    async def store() -> Cid:
+        return await DiskBlobs(site.folder.blobs).add(data)
+
+    return trio.run(store)
 
 
 def nodes_below(site: Hospital, root: Cid) -> set[Cid]:
