@@ -25,6 +25,8 @@ LEAST: Final = (0, 39)
 """The oldest Kubo that is used: before it settings that close a daemon have other names, and are passed over."""
 _PATIENCE: Final = (30.0, 120.0)
 """Seconds to connect or to send a piece, and from one piece of an answer to the next."""
+_PIECE: Final = 1 << 20
+"""Bytes that are sent at once: the client would send 8 KiB each."""
 _COLLECTING: Final = 3600.0
 """Seconds until a collection says something: it first marks all that is pinned."""
 
@@ -166,15 +168,17 @@ class Kubo:
 
     @contextmanager
     def _client(self) -> Iterator[Any]:
-        """A connection of its own for one call, whose errors are ours."""
+        """The client with connections of its own for one call, whose errors are ours."""
         library, requests = _library()
         errors = library.exceptions
-        client = library.Client(self.api, timeout=_PATIENCE)
-        # What goes to this machine must pass no proxy that the environment names; the client has no word for that.
-        client._client._session_props["trust_env"] = False
         try:
+            client = library.Client(self.api, timeout=_PATIENCE, chunk_size=_PIECE)
+            # What is for this machine must pass no proxy that the environment names: the client has no word for it.
+            client._client._session_props["trust_env"] = False
             with client:
                 yield client
+        except errors.AddressError as error:
+            raise BadInput(f"{self.api} is no address of a Kubo; see the settings of the site") from error
         except errors.ErrorResponse as error:
             raise _refusal(self.api, str(error)) from error
         except (errors.CommunicationError, requests.RequestException, OSError) as error:

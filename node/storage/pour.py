@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from typing import IO, Protocol
+from typing import IO, Final, Protocol
 
 import trio
 
 from catalog.cid import Cid
 from catalog.error import ComityError
 from node.storage.kubo import Kubo
+
+PIPE_BYTES: Final = 1 << 20
+"""What a pipe may hold on any Linux (pipe-max-size): less, and the two sides wait for each other all the time."""
 
 
 class Exporting(Protocol):
@@ -30,6 +34,7 @@ async def pour(blobs: Exporting, root: Cid, kubo: Kubo) -> None:
         NotFound, VerificationFailed: the store lacks a node, or one is damaged. Unreachable, ComityError: of the Kubo.
     """
     reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     source, sink = os.fdopen(reading, "rb"), os.fdopen(writing, "wb")
     failed: list[ComityError] = []
 

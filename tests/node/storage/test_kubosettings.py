@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from catalog.error import BadInput, Conflict, NotFound
-from node.storage.kubo import check_version
+from catalog.error import BadInput, Conflict, NotFound, Unreachable
+from node.storage.kubo import Kubo, check_version
 from node.storage.kubodaemon import closed
 from node.storage.kubosettings import durable, open_doors, serves
 from node.storage.swarmkey import new_swarm_key, read_swarm_key, take_swarm_key
@@ -97,6 +99,25 @@ def test_versions_that_are_not(version: str) -> None:
     with pytest.raises(BadInput, match=r"install Kubo 0\.39 or newer") as refusal:
         check_version(version)
     assert str(refusal.value).isprintable()
+
+
+@pytest.mark.parametrize("api", ["/ip4/127.0.0.999/tcp/5001", "/ip4/127.0.0.1/tcp/99999"])
+def test_an_address_that_is_none_is_no_traceback(api: str) -> None:
+    with pytest.raises(BadInput, match="no address of a Kubo"):
+        Kubo(api).look()
+
+
+def test_what_answers_and_is_no_kubo_is_named() -> None:
+    """Lost: a node that hangs or dies by whatever else listens at the port of its settings."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        closing = threading.Thread(target=lambda: silent.accept()[0].close())
+        closing.start()
+        with pytest.raises(Unreachable, match="does not answer"):
+            Kubo(f"/ip4/127.0.0.1/tcp/{port}").look()
+        closing.join()
+    with pytest.raises(Unreachable, match="does not answer"):
+        Kubo(f"/ip4/127.0.0.1/tcp/{port}").look()
 
 
 def test_a_swarms_key_is_made_taken_and_replaces_the_one_before(tmp_path: Path) -> None:
