@@ -101,14 +101,13 @@ class Kubo:
             raise ComityError(f"the Kubo at {self.api} could not remove everything: {shown(failed[0])}; see its disk")
         return len(items)
 
-    def has(self, cid: Cid) -> bool:
-        """Whether the node ``cid`` is there."""
+    def length(self, cid: Cid) -> int | None:
+        """Bytes of the node ``cid``, as the daemon says; none if it is not there."""
         try:
             with self._client() as client:
-                client.block.stat(str(cid), offline=True)
+                return int(client.block.stat(str(cid), offline=True)["Size"])
         except NotFound:
-            return False
-        return True
+            return None
 
     def node(self, cid: Cid) -> bytes:
         """The bytes of ``cid``, hashed.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -10,15 +11,16 @@ from typing import Final
 import trio
 
 from catalog.cid import Cid
-from catalog.error import BadInput, Conflict, Damaged
+from catalog.error import BadInput, Conflict, Damaged, NotFound
 from node.regular import read_regular
-from node.storage.car import header, section
+from node.storage.arriving import Arrival
+from node.storage.car import header, prefix
 from node.storage.disk import DiskBlobs
 from node.storage.durable import write_files
 from node.storage.kubo import Kubo
 from node.storage.kubosettings import durable, open_doors
 from node.storage.nodes import has_nodes
-from node.storage.staging import Staging, _refused
+from node.storage.staging import Staging, refused
 from node.storage.sweep import Swept
 from node.storage.unixfs import Child, Put
 
@@ -48,10 +50,35 @@ class KuboBlobs(DiskBlobs):
     def _adding(self) -> Staging:
         return Sending(self._staging, self._kubo)
 
-    def _here(self, cid: Cid) -> bool:
-        return self._kubo.has(cid)
+    async def adopt(self, root: Cid, arrival: Arrival) -> None:
+        """Have the Kubo take the nodes that arrived, all of them verified; durable there when it returns.
 
-    def _get(self, cid: Cid) -> bytes:
+        Raises:
+            ComityError: the Kubo refuses; what arrived stays in the arrival. Unreachable: it does not answer.
+        """
+
+        def work() -> None:
+            with self._adding() as sending:
+                for cid in arrival.held:
+                    sending.put(cid, arrival.get(cid))
+                sending.commit()
+            with suppress(NotFound):  # what is not whole is pinned by nothing
+                self._kubo.pin(root, self._name)
+            arrival.discard()
+
+        self._fresh[root] = trio.current_time()
+        await trio.to_thread.run_sync(work)
+
+    def size(self, cid: Cid) -> int | None:
+        """Bytes of the node ``cid``, damaged or not; none if it is not here. Blocking."""
+        return self._kubo.length(cid)
+
+    def get(self, cid: Cid) -> bytes:
+        """The IPLD node ``cid``, hashed here. Blocking: call it in a worker thread.
+
+        Raises:
+            NotFound: not here. VerificationFailed: the Kubo gave other bytes. Unreachable: it does not answer.
+        """
         return self._kubo.node(cid)
 
     def _stored(self) -> dict[bytes, list[Cid]]:
@@ -88,9 +115,9 @@ class Sending(Staging):
             self._seen.add(cid)
             try:
                 with self._car.open("ab") as file:
-                    file.write((b"" if self._bytes else header(cid)) + section(cid, data))
+                    file.write((b"" if self._bytes else header(cid)) + prefix(cid, data) + data)
             except OSError as error:
-                raise _refused(error) from error
+                raise refused(error) from error
             self._bytes += len(data) + 1
             if self._bytes >= _GROUP_BYTES:
                 self._send()

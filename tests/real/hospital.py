@@ -45,9 +45,12 @@ def free_port() -> int:
 
 
 class Hospital:
-    """A site in a folder of its own. ``program`` is the Kubo that its node runs; none if it is told of one."""
+    """A site in a folder of its own. ``program`` is the Kubo that its node runs; none if it is told of one.
 
-    def __init__(self, path: Path, program: Path | str | None, settings: str = "") -> None:
+    ``settings`` stand behind the head ``section`` of its settings, if that is there, else at their end.
+    """
+
+    def __init__(self, path: Path, program: Path | str | None, settings: str = "", section: str = "") -> None:
         self.folder, self.home = Folder(path / "site"), path / "home"
         self.program = program
         self.log = path / "node.log"
@@ -63,8 +66,9 @@ class Hospital:
         new_swarm_key(self.swarm_key)
         take_swarm_key(self.swarm_key, self.folder.swarm_key)
         own = f'[kubo]\nlisten = ["/ip4/127.0.0.1/tcp/{self.swarm_port}"]\n'
-        with self.folder.config.open("a") as config:
-            config.write("\n" + (settings or own))
+        text = self.folder.config.read_text()
+        head, found, rest = text.partition(f"{section}\n") if section else (text, "", "")
+        self.folder.config.write_text(f"{head}{found}\n{settings or own}{rest}")
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run ``comity`` at this site."""

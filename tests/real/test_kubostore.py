@@ -19,6 +19,7 @@ from node.storage.kubo import Kubo as Rpc
 from node.storage.kubostore import open_store
 from tests.infra.kubo.build import ipfs
 from tests.infra.kubo.daemon import Kubo, running
+from tests.node.storage.walk import names
 from tests.real.hospital import Hospital
 
 T = TypeVar("T")
@@ -95,7 +96,9 @@ def test_it_names_and_reads_as_the_embedded_store_does(program: Path, tmp_path: 
                 await blobs.hash_path(tree),
                 await blobs.entries(root, "deep"),
                 await blobs.read(root, "deep/er/ünïcode"),
-                await blobs.names(root),
+                await names(blobs, root),
+                (await blobs.reachable(root)).complete,
+                blobs.size(root),
                 await blobs.missing(root),
                 await blobs.node(root),
                 car.getvalue(),
@@ -117,7 +120,8 @@ def test_nodes_come_one_by_one_and_false_ones_do_not(program: Path, tmp_path: Pa
         blobs, disk = open_store(tmp_path / "blobs", kubo.api, SITE), DiskBlobs(tmp_path / "disk")
         root = play(disk, lambda disk: disk.add_path(write_tree(tmp_path / "tree")))
         nodes = [
-            (cid, play(disk, lambda disk, cid=cid: disk.node(cid))) for cid in play(disk, lambda disk: disk.names(root))
+            (cid, play(disk, lambda disk, cid=cid: disk.node(cid)))
+            for cid in play(disk, lambda disk: names(disk, root))
         ]
         play(blobs, lambda blobs: blobs.put_nodes([each for each in nodes if each[0] == root]))
         assert play(blobs, lambda blobs: blobs.missing(root))
@@ -125,6 +129,25 @@ def test_nodes_come_one_by_one_and_false_ones_do_not(program: Path, tmp_path: Pa
             play(blobs, lambda blobs: blobs.put_nodes([(Cid.of(b"true"), b"false")]))
         play(blobs, lambda blobs: blobs.put_nodes(nodes))
         assert play(blobs, lambda blobs: blobs.missing(root)) == []
+
+
+def test_what_arrived_from_another_site_is_adopted_and_pinned(program: Path, tmp_path: Path) -> None:
+    """Lost: a site whose store is a Kubo can fetch nothing, or loses it with the next collection."""
+
+    async def bring(blobs: DiskBlobs) -> None:
+        with await blobs.arrive(root, "a site") as arrival:
+            for cid, data in nodes:
+                arrival.put(cid, data)
+            await blobs.adopt(root, arrival)
+
+    with store_of(program, tmp_path / "kubo") as kubo:
+        blobs, disk = open_store(tmp_path / "blobs", kubo.api, SITE), DiskBlobs(tmp_path / "disk")
+        root = play(disk, lambda disk: disk.add_path(write_tree(tmp_path / "tree")))
+        nodes = [(cid, disk.get(cid)) for cid in play(disk, lambda disk: names(disk, root))]
+        play(blobs, bring)
+        kubo("repo", "gc")
+        assert play(blobs, lambda blobs: blobs.missing(root)) == []
+        assert not any((tmp_path / "blobs" / "arriving").iterdir())
 
 
 def test_what_nobody_keeps_is_dropped_and_the_rest_outlives_a_collection(program: Path, tmp_path: Path) -> None:
@@ -209,7 +232,7 @@ def test_a_node_runs_on_it(program: Path, tmp_path: Path) -> None:
     """Lost: the setting is there, and a real node does not start with it."""
     tree = write_tree(tmp_path / "tree")
     with store_of(program, tmp_path / "kubo") as kubo:
-        site = Hospital(tmp_path, None, f'[storage]\nstore = "kubo"\napi = "{kubo.api}"\n')
+        site = Hospital(tmp_path, None, f'store = "kubo"\napi = "{kubo.api}"\n', "[storage]")
         with site.running() as node:
             made = node.node.publish_dataset(tree, "open data", level="open")
             assert node.node.fetch(made.cid, ".hidden") == b"hidden"

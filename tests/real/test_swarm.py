@@ -18,6 +18,7 @@ from catalog.cid import Cid
 from node.storage.disk import DiskBlobs
 from tests.infra.kubo.build import ipfs
 from tests.infra.kubo.daemon import Kubo, running
+from tests.node.storage.walk import names
 from tests.real.hospital import Hospital, Running, eventually, stored
 
 WANTED = 20.0
@@ -132,7 +133,7 @@ def as_a_step_leaves_it(site: Hospital, data: bytes) -> Cid:
 
 def nodes_below(site: Hospital, root: Cid) -> set[Cid]:
     async def look() -> frozenset[Cid]:
-        return await DiskBlobs(site.folder.blobs).names(root)
+        return await names(DiskBlobs(site.folder.blobs), root)
 
     return set(trio.run(look))
 
@@ -149,10 +150,10 @@ def names_of(path: Path, folder: Path) -> tuple[Cid, set[Cid]]:
     async def look() -> tuple[Cid, frozenset[Cid]]:
         blobs = DiskBlobs(folder / "aside")
         root = await blobs.add_path(path)
-        return root, await blobs.names(root)
+        return root, await names(blobs, root)
 
-    root, names = trio.run(look)
-    return root, set(names)
+    root, below = trio.run(look)
+    return root, set(below)
 
 
 def asked_at_once(peer: Kubo, cids: set[Cid], seconds: float) -> None:
