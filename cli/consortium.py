@@ -56,6 +56,33 @@ def new(session: Session, name: str, sites: int) -> None:
     show(session, view, tell)
 
 
+@group.command("swarm-key")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--new", "make", is_flag=True, help="Make the key in FILE first, which is not there yet.")
+@pass_session
+def swarm_key(session: Session, file: Path, make: bool) -> None:
+    """Take the key in FILE for this site's Kubo: whoever has it can connect to the consortium's swarm, nobody else can.
+
+    One member makes it, and hands FILE to the others as an invitation is handed over: in private.
+    """
+    from node.config import read_config
+    from node.storage.swarmkey import new_swarm_key, take_swarm_key
+
+    folder = session.folder()
+    read_config(folder)
+    if make:
+        new_swarm_key(file)
+    take_swarm_key(file, folder.swarm_key)
+
+    def tell() -> None:
+        if make:
+            say(f"{file} has the key of a new swarm. Hand it to the other members in private; at each of them:")
+            say(f"  comity consortium swarm-key {file}")
+        say(f"This site has the key; start its node with: comity site run {folder.path} --with-kubo")
+
+    show(session, {"file": str(file), "made": make, "taken": str(folder.swarm_key)}, tell)
+
+
 @group.command()
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the invitation is written.")
 @pass_session

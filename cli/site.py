@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from catalog.plural import counted
 from cli.output import pairs, say, show, table, working
 from cli.rootkey import PASSPHRASE_FILE, new_passphrase_of, root_of, signs_as_root
 from cli.session import Session, Verbs, pass_session
+
+if TYPE_CHECKING:
+    from node.api.swarm import SwarmView
 
 
 @click.group(cls=Verbs)
@@ -110,12 +114,20 @@ def init(
 
 @group.command()
 @click.argument("directory", required=False)
+@click.option(
+    "--with-kubo",
+    "kubo",
+    metavar="[PROGRAM]",
+    is_flag=False,
+    flag_value="ipfs",
+    help="Run a Kubo beside it, which gives what is open to the consortium's swarm of IPFS.",
+)
 @pass_session
-def run(session: Session, directory: str | None) -> int:
+def run(session: Session, directory: str | None, kubo: str | None) -> int:
     """Run the node of the site in DIRECTORY until Ctrl-C."""
     from node.daemon import run as run_node
 
-    return run_node(session.folder(directory))
+    return run_node(session.folder(directory), kubo)
 
 
 @group.command()
@@ -136,7 +148,7 @@ def fsck(session: Session, directory: str | None, mend: bool) -> None:
     from node.storage.blobcheck import check_blobs, drop_damaged
 
     folder = session.folder(directory)
-    read_config(folder)
+    config = read_config(folder)
     with held(folder):
         logs = verify_site(folder.path)
         with working("reading the stored data …") as progress:
@@ -146,7 +158,9 @@ def fsck(session: Session, directory: str | None, mend: bool) -> None:
 
     def tell() -> None:
         say(f"logs: {counted(len(logs.logs), 'log')} with {counted(logs.leaves, 'leaf')}")
-        say(f"stored data: {counted(blobs.nodes, 'node')} with {counted(blobs.bytes, 'byte')}")
+        here = f"{counted(blobs.nodes, 'node')} with {counted(blobs.bytes, 'byte')}"
+        elsewhere = f"not looked at, for they lie in the Kubo at {config.store}; run there: ipfs repo verify"
+        say(f"stored data: {elsewhere if config.store else here}")
         for fault in logs.faults:
             say(f"FAULT {fault}")
         for stray in blobs.strays:
@@ -250,6 +264,7 @@ def status(session: Session) -> None:
                 ("consortium", f"{view.consortium}, epoch {view.epoch}" if view.consortium else "none yet"),
                 ("runner", f"{view.runner}: {view.runner_fault}" if view.runner_fault else view.runner),
                 *([("LEFT", _left(view.consortium, view.left))] if view.left is not None else []),
+                *([_kubo(view.swarm)] if view.swarm is not None else []),
                 *(("HALTED", line) for line in view.halted),
                 *(("recovered", line) for line in view.recovered),
             ]
@@ -279,6 +294,16 @@ def status(session: Session) -> None:
         table(("member", "connected", "entries", "cosigned", "heard ago", "what is wrong"), members, "no members yet")
 
     show(session, view, tell)
+
+
+def _kubo(swarm: SwarmView) -> tuple[str, str]:
+    if not swarm.version:
+        return "kubo", swarm.fault
+    told = (
+        f"version {swarm.version}, {swarm.repo}: {counted(swarm.roots, 'dataset')} in the swarm,"
+        f" {counted(swarm.bytes, 'byte')} on disk, {counted(swarm.peers, 'peer')}"
+    )
+    return "kubo", f"{told}; {swarm.fault}" if swarm.fault else told
 
 
 def _left(consortium: str | None, epoch: int) -> str:

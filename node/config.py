@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
 from catalog.error import BadInput, Damaged, NotFound
 from catalog.key import public_bytes
 from node.regular import read_regular
+from node.swarmsettings import SwarmSettings, store_api, swarm_settings
 from privacy.disease import Diseases, standard
 
 MOST_SETTINGS = 64 << 10
@@ -88,6 +89,16 @@ class Folder:
         return self.path / "keys" / "node.key"
 
     @property
+    def swarm_key(self) -> Path:
+        """The key of the consortium's swarm of Kubos; need not be there."""
+        return self.path / "keys" / "swarm.key"
+
+    @property
+    def kubo(self) -> Path:
+        """The repository of the Kubo that the node runs: copies of what is open, made anew when it is lost."""
+        return self.path / "kubo"
+
+    @property
     def token(self) -> Path:
         """What admits to the local API's transport."""
         return self.path / "api.token"
@@ -159,6 +170,7 @@ class Config:
 
     ``keep_days`` is how long the audit log's bodies are kept, ``bulk_rate`` the bytes a second that are sent at most,
     ``quota`` the bytes that are stored at most; 0 bounds nothing.
+    ``store`` is the RPC of the Kubo that they lie in, none if they lie in the site's folder.
     """
 
     name: str
@@ -169,6 +181,8 @@ class Config:
     keep_days: int = KEEP_DAYS
     bulk_rate: int = 0
     quota: int = 0
+    swarm: SwarmSettings = field(default_factory=SwarmSettings)
+    store: str | None = None
 
 
 def site_diseases(folder: Folder) -> Diseases:
@@ -221,6 +235,12 @@ port = {config.api.port}
 # How many days «comity audit prune» leaves of the audit log, at least {LEAST_DAYS}. The log itself stays, and verifies.
 [audit]
 keep_days = {config.keep_days}
+
+# A Kubo in the consortium's private swarm, which gets what is open: «comity site run --with-kubo», or one of yours.
+# [kubo]
+# listen = ["/ip4/0.0.0.0/tcp/4104"]      # where the members' Kubos reach the node's; without it, it only calls them
+# peers = ["/dns4/kubo.nordstad.example/tcp/4104/p2p/12D3KooW…"]
+# api = "/ip4/127.0.0.1/tcp/5001"         # the RPC of one that you run
 """
 
 
@@ -241,6 +261,7 @@ def read_config(folder: Folder) -> Config:
         raise BadInput(f"{folder.config} cannot be read: {error}; mend that line") from error
     except Damaged as error:
         raise BadInput(str(error)) from error
+    swarm, store = _kubos(folder, table)
     config = Config(
         name=_text(folder, table, "name"),
         root=_root(folder, table),
@@ -250,6 +271,8 @@ def read_config(folder: Folder) -> Config:
         keep_days=_keep_days(folder, table),
         bulk_rate=_number(folder, table, "bulk", "most_mib_per_second") << 20,
         quota=_number(folder, table, "storage", "most_gib") << 30,
+        swarm=swarm,
+        store=store,
     )
     if not config.api.loopback:
         raise BadInput(f"{folder.config}: [api] host must be a loopback address such as 127.0.0.1")
@@ -263,6 +286,13 @@ def _number(folder: Folder, table: dict[str, object], section: str, name: str) -
     if type(number) is not int or not 0 <= number < 1 << 30:
         raise BadInput(f"{folder.config}: [{section}] {name} must be a whole number, 0 for no bound")
     return number
+
+
+def _kubos(folder: Folder, table: dict[str, object]) -> tuple[SwarmSettings, str | None]:
+    try:
+        return swarm_settings(table), store_api(table)
+    except BadInput as error:
+        raise BadInput(f"{folder.config}: {error}") from error
 
 
 def _keep_days(folder: Folder, table: dict[str, object]) -> int:

@@ -30,8 +30,10 @@ LEAVING_SECONDS = 0.2
 log = logging.getLogger("comity")
 
 
-def run(folder: Folder) -> int:
+def run(folder: Folder, kubo: str | None = None) -> int:
     """Run the node of ``folder`` until it is told to stop (SIGINT, SIGTERM); its exit code.
+
+    ``kubo`` is the program of a Kubo that runs as long as the node does; none to run none.
 
     Raises:
         NotFound: no site there. Conflict: a node runs on it, or a port is in use. VerificationFailed: damaged.
@@ -44,7 +46,7 @@ def run(folder: Folder) -> int:
     with held(folder):
         if folder.restoring.exists():
             raise Conflict(f"the restore of {folder.path} did not come to its end; run «comity site restore» again")
-        while trio.run(partial(_serve, folder)):
+        while trio.run(partial(_serve, folder, kubo)):
             print("starting anew.", flush=True)
     return 0
 
@@ -65,12 +67,12 @@ def _token(folder: Folder) -> str:
     return token
 
 
-async def _serve(folder: Folder) -> bool:
+async def _serve(folder: Folder, kubo: str | None) -> bool:
     """One run of the node; whether another is to follow at once, in this process."""
     token = _token(folder)
     stopped = trio.Event()
     done = await carry_out(folder)
-    site = await Site.open(folder)
+    site = await Site.open(folder, kubo)
     if done:
         site.recovered.append(done)
     try:

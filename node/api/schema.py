@@ -11,6 +11,7 @@ import msgspec
 from catalog.cid import Cid
 from catalog.dagcbor import Value
 from catalog.member import Epoch, KeyFields
+from node.api.swarm import SwarmView
 
 
 class MemberView(Value, frozen=True, kw_only=True):
@@ -77,7 +78,7 @@ class StatusView(Value, frozen=True, kw_only=True):
     """What this node is and how it fares. ``runner_fault`` is why no step runs here; empty when one can.
 
     ``quorum`` is how many members must cosign a log before it counts as witnessed. ``left`` is the epoch in which this
-    site left the consortium, none if it did not; ``former`` are the others that did.
+    site left the consortium, none if it did not; ``former`` are the others that did. ``swarm`` is there with a Kubo.
     """
 
     name: str
@@ -97,6 +98,7 @@ class StatusView(Value, frozen=True, kw_only=True):
     halted: tuple[str, ...] = ()
     left: int | None = None
     former: tuple[FormerView, ...] = ()
+    swarm: SwarmView | None = None
 
 
 class WriteEntry(Value, frozen=True, kw_only=True):

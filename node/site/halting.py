@@ -59,6 +59,8 @@ async def halt(site: Site, did: str, request: schema.HaltRequest) -> schema.Writ
     kind = "resume" if word.resume else "halt"
     index = await site.book.write([Line(kind, (), fields, (site.root,))])
     site.notify()
+    if site.swarm is not None:
+        site.swarm.wake()
     if not word.resume and site.consorting is not None:
         site.consorting.orders.stop(
             partial(_concerns, site), f"this site was halted for {scope.words(name)}: {word.reason}"

@@ -23,7 +23,7 @@ from node.site import asking, governing, halting, mirroring, publishing, searchi
 from node.site.mentions import mentions
 from node.site.site import Site
 from node.site.underway import transfer_views
-from node.site.views import entry_view, faults_view, first_fault, fork_view
+from node.site.views import entry_view, faults_view, first_fault, fork_view, swarm_view
 from node.storage.stored import StoredLog
 
 
@@ -59,6 +59,7 @@ class SiteService:
                 for root, epoch in site.membership.former.items()
                 if root != site.root
             ),
+            swarm=swarm_view(site.swarm.published) if site.swarm is not None else None,
         )
 
     def _names(self) -> list[tuple[str, str]]:

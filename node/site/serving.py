@@ -44,6 +44,8 @@ async def serve(site: Site, *, task_status: TaskStatus[None] = trio.TASK_STATUS_
         else:
             await note_missed(site.book, site.index, site.root, site.catalog)
             nursery.start_soon(_await_founding, site)
+        if site.swarm is not None:
+            await nursery.start(site.swarm.run)
         task_status.started()
 
 

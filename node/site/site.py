@@ -6,6 +6,7 @@ What it has in a consortium is put together in ``node/site/consorting.py``; ``no
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import trio
 
@@ -20,7 +21,7 @@ from node.admission import Announcement
 from node.automator.counterpart import Received
 from node.automator.decide import Judge
 from node.automator.hold import Holdings
-from node.config import Folder, site_diseases
+from node.config import Folder, read_config, site_diseases
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
 from node.founding import Founder
@@ -42,6 +43,7 @@ from node.site.replicas import Replicas
 from node.site.shelf import Shelf
 from node.site.standing import ASK_SECONDS, Heard, ask_members
 from node.site.state import State, read_state
+from node.site.swarm import swarm_of
 from node.site.together import Turns
 from node.site.told import Told
 from node.site.writing import Writer
@@ -49,6 +51,8 @@ from node.step import Limits
 from node.storage.brought import Brought
 from node.storage.disk import DiskBlobs
 from node.storage.journal import SubmissionJournal
+from node.storage.kubo import in_thread
+from node.storage.kubostore import open_store
 from node.storage.log import DiskLog
 from node.storage.releases import WaitingReleases
 from node.storage.resident import Residents
@@ -64,7 +68,7 @@ class Site:
 
     nursery: trio.Nursery
 
-    def __init__(self, state: State, clock: SystemClock) -> None:
+    def __init__(self, state: State, blobs: DiskBlobs, clock: SystemClock, kubo: str | None = None) -> None:
         self._state = state
         self.folder, self.config, self.node = state.folder, state.config, state.node
         self.catalog, self.audit, self.ledger, self.book = state.catalog, state.audit, state.ledger, state.book
@@ -79,7 +83,7 @@ class Site:
         self.told.parts.append(self.finding)
         self.feeding = Feeding(self.provers, self.keeping, self.told, Turns())
         self.diseases = site_diseases(self.folder)
-        self.blobs = DiskBlobs(self.folder.blobs)
+        self.blobs = blobs
         self.holdings = Holdings(self.blobs.named)
         self.residents = Residents(state.database)
         self.brought = Brought(state.database)
@@ -141,17 +145,23 @@ class Site:
             self.arrived,
         )
         self.documents = ParsedDocuments()
+        self.swarm = swarm_of(self, state.facts, kubo)
         self.steps = StepExecutor(Sandbox(), self.materials, self.blobs, self.folder.work, Limits())
 
     @classmethod
-    async def open(cls, folder: Folder) -> Site:
+    async def open(cls, folder: Folder, kubo: str | None = None) -> Site:
         """Read a site's folder and rebuild everything that is a projection of its logs.
+
+        ``kubo`` is the program of a Kubo to run beside it; none to run none.
 
         Raises:
             NotFound: no site there. VerificationFailed: a file is damaged, named. Conflict: another node holds it.
+            BadInput, Conflict, Unreachable: of the Kubo that is its store, or of the one that it is to publish in.
         """
         clock = SystemClock()
-        site = cls(await read_state(folder, clock), clock)
+        config = read_config(folder)
+        blobs = await in_thread(partial(open_store, folder.blobs, config.store, config.root))
+        site = cls(await read_state(folder, clock), blobs, clock, kubo)
         await site.membership.load()
         if site.membership.epoch is not None:
             site.judge.govern(site.membership.epoch.floor)

@@ -13,8 +13,10 @@ from catalog.index import Index, SiteIndex
 from catalog.member import KeyFields, Role
 from node.api import schema
 from node.api.faults import MAX_FAULTS, FaultsView, FaultView
+from node.api.swarm import SwarmView
 from node.bus.journal import WAITING, Record, Refusal
 from node.site.membership import Membership
+from node.site.swarm import Published
 from workflow.argument import data_in
 from workflow.order import Order
 from workflow.plan import Plan, Planned
@@ -44,6 +46,18 @@ def faults_view(index: SiteIndex) -> FaultsView:
     found = index.versions.blamed(MAX_FAULTS)
     return FaultsView(
         count=index.versions.faulty, faults=tuple(FaultView(index=place, reason=reason) for place, reason in found)
+    )
+
+
+def swarm_view(published: Published) -> SwarmView:
+    """How the Kubo fares that this site publishes in."""
+    return SwarmView(
+        version=published.version,
+        repo=published.repo,
+        roots=published.roots,
+        bytes=published.bytes,
+        peers=published.peers,
+        fault=published.fault,
     )
 
 

@@ -106,7 +106,7 @@ class DiskBlobs:
             for cid, data in nodes:
                 if len(data) > MAX_NODE or not cid.matches(data):
                     raise VerificationFailed(f"the bytes sent for «{cid}» are not what it names: nothing was stored")
-            with Staging(self._staging, self._place) as staging:
+            with self._adding() as staging:
                 for cid, data in nodes:
                     staging.put(cid, data)
                 staging.commit()
@@ -240,7 +240,7 @@ class DiskBlobs:
 
         def read() -> tuple[Cid, ...]:
             roots = read_header(file)
-            with Staging(self._staging, self._place) as staging:
+            with self._adding() as staging:
                 for cid, data in _cancellable(read_nodes(file)):
                     staging.put(cid, data)
                 staging.commit()
@@ -313,7 +313,7 @@ class DiskBlobs:
         """
 
         def work() -> Swept:
-            stored = collect(self._nodes)
+            stored = self._stored()
             reached: set[bytes] = set()
             whole: set[Cid] = set()
             self._mark(trio.from_thread.run_sync(kept), reached, whole)
@@ -321,7 +321,7 @@ class DiskBlobs:
                 fresh = trio.from_thread.run_sync(self._still_fresh)
                 self._mark(trio.from_thread.run_sync(kept), reached, whole)
                 self._mark(fresh, reached, whole)
-                return remove(self._place, stored, reached, min(fresh.values(), default=None))
+                return self._remove(stored, reached, min(fresh.values(), default=None))
 
         return await trio.to_thread.run_sync(work)
 
@@ -341,7 +341,7 @@ class DiskBlobs:
 
     async def _add(self, build: Callable[[Put], Child]) -> Cid:
         def work() -> Cid:
-            with Staging(self._staging, self._place) as staging:
+            with self._adding() as staging:
                 child = build(staging.put)
                 staging.commit()
                 return child.cid
@@ -349,6 +349,17 @@ class DiskBlobs:
         root = await trio.to_thread.run_sync(work)
         self._fresh[root] = trio.current_time()
         return root
+
+    # Where nodes are kept; what lies elsewhere than in files overrides these, and nothing above.
+
+    def _adding(self) -> Staging:
+        return Staging(self._staging, self._place)
+
+    def _stored(self) -> dict[bytes, list[Cid]]:
+        return collect(self._nodes)
+
+    def _remove(self, stored: dict[bytes, list[Cid]], reached: set[bytes], spared: float | None) -> Swept:
+        return remove(self._place, stored, reached, spared)
 
     def _place(self, cid: Cid) -> Path:
         return node_path(self._nodes, cid)

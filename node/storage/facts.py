@@ -19,6 +19,7 @@ class Fact(StrEnum):
     FOUNDING = "founding"
     INVITE = "invite"
     MEMBER = "member"
+    KUBO = "kubo"
 
 
 class Kept(StrEnum):

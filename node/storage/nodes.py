@@ -15,6 +15,11 @@ def node_path(nodes: Path, cid: Cid) -> Path:
     return nodes / f"{cid.digest[0]:02x}" / str(cid)
 
 
+def has_nodes(nodes: Path) -> bool:
+    """Whether any node lies in the folder ``nodes``."""
+    return any(path.is_file() for path in nodes.glob("??/*"))
+
+
 def links_of(cid: Cid, data: bytes) -> Iterator[Cid]:
     """What the verified bytes ``data`` of ``cid`` link to.
 

@@ -1,4 +1,4 @@
-"""A private Kubo on loopback, in a folder of its own, that knows and asks nobody."""
+"""A private Kubo on loopback, in a folder of its own, that knows and asks nobody but whom a test connects it to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,13 +33,49 @@ class Kubo:
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout
 
+    def asks(self, cid: str, seconds: float) -> bytes | None:
+        """The bytes of one node, from here or from whoever has it; none if nobody gave it within ``seconds``."""
+        asked = [self._program, "--api", self.api, f"--timeout={seconds}s", "block", "get", cid]
+        done = subprocess.run(asked, capture_output=True, env=_environment(self.repo), timeout=seconds + 60)
+        assert done.returncode == 0 or b"deadline" in done.stderr, done.stderr.decode()
+        return done.stdout if done.returncode == 0 else None
+
+    def has(self, cid: str) -> bool:
+        """Whether the node lies here, asking nobody."""
+        asked = [self._program, "--api", self.api, "--offline", "block", "stat", cid]
+        return subprocess.run(asked, capture_output=True, env=_environment(self.repo), timeout=60).returncode == 0
+
+    @property
+    def address(self) -> str:
+        """Where others connect to."""
+        return str(json.loads(self("id"))["Addresses"][0])
+
+    @property
+    def gateway(self) -> str:
+        """The base of its HTTP gateway."""
+        return (self.repo / "gateway").read_text().strip()
+
 
 @contextmanager
-def running(program: Path, repo: Path) -> Iterator[Kubo]:
-    """A new repository with a daemon on it, which ends with the block."""
-    subprocess.run([program, "init", "--profile=test"], env=_environment(repo), check=True, capture_output=True)
+def running(
+    program: Path, repo: Path, swarm_key: bytes | None = None, settings: Mapping[str, object] | None = None
+) -> Iterator[Kubo]:
+    """A new repository, or one that is there, with a daemon on it, which ends with the block.
+
+    With ``swarm_key`` it talks to those alone that have it; ``settings`` replace sections of its configuration, and
+    ``sync`` says whether it flushes what it stores.
+    """
+    if not (repo / "config").exists():
+        subprocess.run([program, "init", "--profile=test"], env=_environment(repo), check=True, capture_output=True)
     path = repo / "config"
-    path.write_text(json.dumps(_private(json.loads(path.read_text()))))
+    changed = dict(settings or {})
+    sync = changed.pop("sync", False)
+    config = _private(json.loads(path.read_text())) | changed
+    config["Datastore"]["Spec"]["mounts"][0]["sync"] = sync  # type: ignore[index]
+    path.write_text(json.dumps(config))
+    if swarm_key is not None:
+        (repo / "swarm.key").write_bytes(swarm_key)
+    (repo / "api").unlink(missing_ok=True)
     with (repo / "daemon.log").open("wb") as log:
         command = [program, "daemon", "--migrate=false"]
         process = subprocess.Popen(command, env=_environment(repo), stdout=log, stderr=log)
