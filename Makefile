@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-real soak lint bench bench-catalog devnet clean
+.PHONY: help demo test test-real soak lint bench bench-catalog bench-storage devnet clean
 
 help:  ## Show this help.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench: $(READY)  ## Measure, each figure beside its reference in the same run.
 
 bench-catalog: $(READY)  ## The figures of logs, catalog, grants, search and audit alone. Needs Go.
 	@$(BIN)/python -m bench append catchup growth visible grant search audit
+
+bench-storage: $(READY)  ## The figures of storing and moving bytes alone, beside a Kubo. Needs Go, 60 GB of disk.
+	@$(BIN)/python -m bench storage
 
 devnet: $(READY)  ## Start a consortium on this machine to play with; «comity devnet down» ends it.
 	@$(BIN)/python -m cli.main devnet up
