@@ -18,16 +18,7 @@ from bench.machine import machine
 from catalog.error import BadInput, ComityError
 
 NAMES: Final = (
-    "terminal",
-    "start",
-    "step",
-    "append",
-    "visible",
-    "search",
-    "grant",
-    "audit",
-    "catchup",
-    "growth",
+    *("terminal", "start", "step", "append", "visible", "search", "grant", "audit", "catchup", "growth"),
     "storage",
 )
 """Each is a module of this package with ``measure``, whose docstring says what is measured and what is promised."""

@@ -21,7 +21,7 @@ _AROUND: Final = 8 << 20
 
 
 async def fetch_span(holders: Holders, site: str, root: Cid, path: str, first: int, last: int) -> bytes:
-    """The bytes ``first`` to ``last``, both included, of the file at ``path`` below ``root``; fewer where it ends before.
+    """The bytes ``first`` to ``last``, both included, of the file at ``path`` below ``root``; fewer at its end.
 
     Raises:
         BadInput: no such span, more than :data:`MOST`, or it begins behind the end.
