@@ -1,9 +1,9 @@
 """Storing and moving bytes, beside a real Kubo on the same bytes, both durable.
 
 - **Import**: 1 GiB as one file, and 10,000 files of 4 KiB, into the embedded store, against ``ipfs add -r
-  --cid-version=1 --raw-leaves`` into a repository whose flatfs is synced. Bounds of the same run: SHA-256 on both cores,
-  ``dd conv=fsync``. Promised: 1.2 times Kubo and 0.8 of the slower bound; 2 times Kubo for the small files. In place
-  (nothing copied): 0.8 of SHA-256 on one core, and at least ``ipfs add --only-hash``.
+  --cid-version=1 --raw-leaves`` into a repository whose flatfs is synced. Bounds of the same run: SHA-256 on all
+  cores, ``dd conv=fsync``. Promised: 1.2 times Kubo and 0.8 of the slower bound; 2 times Kubo for the small files. In
+  place (nothing copied): 0.8 of SHA-256 on one core, and at least ``ipfs add --only-hash``.
 - **Site to site**: from another process over TLS 1.3, verified and durable, against Kubo's bitswap between two daemons
   (``ipfs get`` of the file, ``ipfs pin add`` of the tree, its better ways). Promised: for the file 0.7 of the slowest
   of raw TLS, ``dd`` and SHA-256 or 4 times bitswap, whichever is lower, and never below 3 times bitswap; for the tree

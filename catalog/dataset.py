@@ -10,6 +10,7 @@ import msgspec
 from catalog.body import Index, Name
 from catalog.cid import Cid
 from catalog.dagcbor import Value
+from catalog.key import Did
 from catalog.label import Label
 
 Text = Annotated[str, msgspec.Meta(max_length=4096)]
@@ -30,7 +31,9 @@ class Level(StrEnum):
 class DatasetFields(Value, frozen=True, kw_only=True):
     """The fields of a ``dataset`` entry.
 
-    ``cid`` is plain for open data and keyed for resident data; ``size`` counts bytes; ``media_type`` is IANA's.
+    ``cid`` is plain for open data and keyed for resident data, and for shared data that of the encrypted folder;
+    ``size`` counts bytes of plaintext; ``media_type`` is IANA's. ``custodians`` are sites that keep the data key of
+    shared data too, and give its header under the owner's policy while the owner is away.
     """
 
     cid: Cid
@@ -42,3 +45,4 @@ class DatasetFields(Value, frozen=True, kw_only=True):
     media_type: Annotated[str, msgspec.Meta(max_length=120)]
     size: Index
     withdrawn: bool = False
+    custodians: Annotated[tuple[Did, ...], msgspec.Meta(max_length=16)] = ()

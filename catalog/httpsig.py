@@ -70,7 +70,10 @@ class SignedRequest(Value, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a kept request asked: who (``did``) asked whom (``peer``), when (``created``, Unix seconds), its nonce."""
+    """What a kept request asked: who (``did``) asked whom (``peer``), when (``created``, Unix seconds), its nonce.
+
+    ``digest`` is the ``Content-Digest`` of its body as text, empty if it had none.
+    """
 
     did: str
     method: str
@@ -79,6 +82,7 @@ class Asked:
     peer: str
     created: int
     nonce: bytes
+    digest: str = ""
 
 
 def signature_base(components: Sequence[tuple[str, str]], parameters: str) -> bytes:
@@ -94,6 +98,11 @@ def signature_base(components: Sequence[tuple[str, str]], parameters: str) -> by
 def digest_of(body: bytes) -> bytes | None:
     """SHA-256 of ``body`` as :func:`verify_request` wants it; none for no body."""
     return hashlib.sha256(body).digest() if body else None
+
+
+def digest_text(digest: bytes) -> str:
+    """A SHA-256 as ``Content-Digest`` has it."""
+    return f"sha-256=:{base64.b64encode(digest).decode()}:"
 
 
 def range_header(first: int, last: int) -> str:
@@ -263,7 +272,16 @@ def read_kept(request: SignedRequest) -> Asked:
     verify(parsed[4], request.base, request.sig)
     nonce = base64.urlsafe_b64decode(parsed[3] + "==")
     query = lines["@query"].removeprefix("?")
-    return Asked(parsed[4], lines["@method"], lines["@path"], query, lines["comity-peer"], int(parsed[2]), nonce)
+    return Asked(
+        parsed[4],
+        lines["@method"],
+        lines["@path"],
+        query,
+        lines["comity-peer"],
+        int(parsed[2]),
+        nonce,
+        lines.get("content-digest", "") if '"content-digest"' in parsed[1] else "",
+    )
 
 
 def _components(
@@ -277,7 +295,7 @@ def _components(
         parse_range(range_text)
         components.append(("range", range_text))
     if body_digest is not None:
-        components.append(("content-digest", f"sha-256=:{base64.b64encode(body_digest).decode()}:"))
+        components.append(("content-digest", digest_text(body_digest)))
     components.append(("comity-peer", peer))
     return components
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from catalog.plural import counted
 from cli.output import confirmed, pairs, say, show, table, tell_former, working
 from cli.session import Session, Verbs, pass_session
 from cli.transfer import carrying
 
 if TYPE_CHECKING:
     from catalog.dataset import DatasetFields
+    from node.api.client import Node
     from node.api.copies import HoldersView
     from node.api.view import Listing
 
@@ -26,25 +29,49 @@ def group() -> None:
 
 @group.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--name", help="What it is called; the file's name otherwise.")
+@click.option("--name", help="What it is called; the file's name otherwise, but for shared data.")
 @click.option(
     "--level",
-    type=click.Choice(["open", "resident"]),
+    type=click.Choice(["open", "shared", "resident"]),
     default="resident",
     show_default=True,
-    help="Open: for everyone. Resident: never leaves this site.",
+    help="Open: for everyone. Shared: encrypted, for readers. Resident: never leaves this site.",
+)
+@click.option(
+    "--reader",
+    "readers",
+    multiple=True,
+    help="Of shared data: a member, or PERSON@SITE, whom grants and policy may let read it; may be repeated.",
+)
+@click.option(
+    "--custodian",
+    "custodians",
+    multiple=True,
+    help="Of shared data: a member that keeps the key too, for when this site is away; may be repeated.",
 )
 @click.option("--purpose", "purposes", multiple=True, help="A DUO term that it may serve; health research otherwise.")
 @click.option("--description", default="", help="What is in it, for people.")
 @pass_session
 def add(
-    session: Session, path: Path, name: str | None, level: str, purposes: tuple[str, ...], description: str
+    session: Session,
+    path: Path,
+    name: str | None,
+    level: str,
+    readers: tuple[str, ...],
+    custodians: tuple[str, ...],
+    purposes: tuple[str, ...],
+    description: str,
 ) -> None:
     """Publish the file or folder at PATH, on the node's machine, as a dataset; for stewards."""
+    from catalog.error import BadInput
     from privacy.purpose import HMB
 
+    if level == "shared" and name is None:
+        raise BadInput("names of shared data are not published; say what all members may call it: --name NAME")
     with session.node() as node, working(f"reading {path} …"):
-        made = node.publish_dataset(path, name or path.absolute().name, level, purposes or (HMB,), description)
+        made = node.publish_dataset(
+            path, name or path.absolute().name, level, purposes or (HMB,), description, readers, custodians
+        )
 
     def tell() -> None:
         say(f"«{made.name}» is published ({made.size:,} bytes, {level}):")
@@ -88,6 +115,9 @@ def show_(session: Session, dataset: str) -> None:
     """Show DATASET, by name or CID; also one that is offered no more."""
     with session.node() as node:
         found = node.dataset_ever(dataset)
+        names = {each.fields.did: each.fields.name for each in node.people()} | {
+            each.site: each.name for each in node.members()
+        }
 
     def tell() -> None:
         from node.api.quantity import clock_text
@@ -104,25 +134,51 @@ def show_(session: Session, dataset: str) -> None:
                 ("type", fields.media_type),
                 ("bytes", f"{fields.size:,}"),
                 ("description", fields.description or "–"),
+                *_sharing(fields, names),
             ]
         )
 
     show(session, found, tell)
 
 
+def _sharing(fields: DatasetFields, names: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Who may read shared data, and who keeps their key."""
+    if fields.level != "shared":
+        return []
+    readers = [each for owner, allowed in fields.label.owners.items() for each in allowed if each != owner]
+    shown = ["@".join(names.get(key, key) for key in each.split("@")) for each in readers]
+    keepers = [names.get(each, each) for each in fields.custodians]
+    return [("readers", _listed(shown)), ("custodians", _listed(keepers))]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names, key=str.casefold)) or "–"
+
+
 @group.command()
 @click.argument("dataset")
 @click.argument("path", default="")
 @click.option("--out", type=click.Path(path_type=Path), help="The file to write; standard output otherwise.")
+@click.option("--project", help="Of shared data: the project of your grant, if you hold several.")
+@click.option("--crypt4gh", is_flag=True, help="Of shared data: write them encrypted, for the program crypt4gh.")
 @pass_session
-def fetch(session: Session, dataset: str, path: str, out: Path | None) -> None:
-    """Fetch a file of at most 16 MiB from DATASET, or the one at PATH in it, as far as you may read it."""
+def fetch(session: Session, dataset: str, path: str, out: Path | None, project: str | None, crypt4gh: bool) -> None:
+    """Fetch a file of at most 16 MiB from DATASET, or the one at PATH in it, as far as you may read it.
+
+    Shared data are opened whole, of any size, into the new file or folder that --out names.
+    """
     from catalog.cid import Cid
     from catalog.error import BadInput
 
     if session.json and out is None:
         raise BadInput("with --json the bytes need a file; give --out FILE")
     with session.node() as node:
+        if _is_shared(node, dataset):
+            with working(f"opening {dataset} …") as tell:
+                _open(session, node, dataset, path, out, project, crypt4gh, tell)
+            return
+        if project or crypt4gh:
+            raise BadInput("--project and --crypt4gh are for shared data; see «comity dataset show»")
         try:
             cid = Cid.parse(dataset)
         except BadInput:
@@ -130,6 +186,73 @@ def fetch(session: Session, dataset: str, path: str, out: Path | None) -> None:
         with carrying(session, f"fetching {dataset} …", str(cid)):
             data = node.fetch(cid, path)
     write_out(session, data, out)
+
+
+def _is_shared(node: Node, dataset: str) -> bool:
+    """Whether it is the name or CID of a shared dataset; blocks are fetched by their CID too."""
+    return any(
+        each.fields.level == "shared" and dataset in (str(each.fields.cid), each.fields.name, _at(each))
+        for each in node.datasets()
+    )
+
+
+def _at(each: Listing[DatasetFields]) -> str:
+    return f"{each.fields.name}@{each.site_name}"
+
+
+def _open(
+    session: Session,
+    node: Node,
+    dataset: str,
+    path: str,
+    out: Path | None,
+    project: str | None,
+    crypt4gh: bool,
+    tell: Callable[[str], None],
+) -> None:
+    """Open a shared dataset to ``out``; ``tell`` says how far it is."""
+    from catalog.error import BadInput
+
+    if out is None or path:
+        raise BadInput("shared data are opened whole, into a new file or folder; give --out PLACE and no path")
+
+    def progress(done: int, whole: int) -> None:
+        tell(f"opening {dataset}: {done:,} of {whole:,} bytes …")
+
+    made = node.open_dataset(dataset, out, project=project, crypt4gh=crypt4gh, progress=progress)
+    what = "encrypted, with your header" if crypt4gh else "decrypted"
+
+    def told() -> None:
+        say(f"{out}: {counted(made.files, 'file')}, {made.bytes:,} bytes, {what}.")
+        if crypt4gh:
+            say("next: comity person export-key NAME --out KEY; crypt4gh decrypt --sk KEY < FILE.c4gh > FILE")
+
+    show(session, made, told)
+
+
+@group.command()
+@click.argument("dataset")
+@click.option("--reader", "readers", multiple=True, help="Who may read the new version; all that are not given go.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_session
+def rekey(session: Session, dataset: str, readers: tuple[str, ...], yes: bool) -> None:
+    """Encrypt DATASET, shared by this site, under a new key, and withdraw the old version; for stewards.
+
+    The old key is destroyed. Whoever opened the old version has what was in it: no key takes that back.
+    """
+    with session.node() as node:
+        found = node.dataset(dataset)
+        confirmed(yes, f"Put «{found.fields.name}» under a new key? Who opened it before has what was in it.")
+        with working(f"encrypting {found.fields.name} anew …"):
+            made = node.rekey_dataset(found.fields.cid, readers=readers or None)
+
+    def tell() -> None:
+        say(f"«{made.new.name}» is published under a new key (entry {made.new.index}):")
+        say(str(made.new.cid))
+        say(f"The version {made.old} is withdrawn and its key destroyed; whoever opened it has what was in it.")
+        say("Grants and projects name the old version: give those who shall read on a grant for the new one.")
+
+    show(session, made, tell)
 
 
 @group.command()
@@ -151,23 +274,36 @@ def mirror(session: Session, dataset: str, end: bool) -> None:
 @click.option("--name", help="What it is called from now on.")
 @click.option("--purpose", "purposes", multiple=True, help="A DUO term that it may serve; all that are not given go.")
 @click.option("--description", help="What is in it, for people.")
+@click.option("--reader", "readers", multiple=True, help="Who may read it, if shared; all that are not given go.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_session
 def change(
-    session: Session, dataset: str, name: str | None, purposes: tuple[str, ...], description: str | None, yes: bool
+    session: Session,
+    dataset: str,
+    name: str | None,
+    purposes: tuple[str, ...],
+    description: str | None,
+    readers: tuple[str, ...],
+    yes: bool,
 ) -> None:
     """Say otherwise what DATASET, of this site, is called, may serve, or is; for stewards. The data stay the same."""
     from node.api.publish import differences
 
     with session.node() as node:
         found = node.dataset(dataset)
-        given = (name, purposes or None, description)
+        given = (name, purposes or None, description, readers or None)
         changes = differences(node.changed_dataset(found, *given), found.fields)
         if not session.json:
             for line in changes:
                 say(line)
         confirmed(yes, f"Change that of «{found.fields.name}» for all who use it?")
-        index = node.change_dataset(found.fields.cid, name=name, purposes=purposes or None, description=description)
+        index = node.change_dataset(
+            found.fields.cid,
+            name=name,
+            purposes=purposes or None,
+            description=description,
+            readers=readers or None,
+        )
     show(
         session,
         {"cid": found.fields.cid, "index": index, "changes": changes},
@@ -181,15 +317,18 @@ def change(
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_session
 def withdraw(session: Session, dataset: str, erase: bool, yes: bool) -> None:
-    """Publish DATASET, of this site, no more; for stewards. The data stay where they lie."""
+    """Publish DATASET, of this site, no more; for stewards. The data stay where they lie; a shared one's key goes."""
     with session.node() as node:
         found = node.dataset_ever(dataset) if erase else node.dataset(dataset)
         asked = f"Erase all entries of «{found.fields.name}», everywhere and for good?"
-        confirmed(yes, asked if erase else f"Withdraw «{found.fields.name}»?")
+        for_good = ", and destroy its key" if found.fields.level == "shared" else ""
+        confirmed(yes, asked if erase else f"Withdraw «{found.fields.name}»{for_good}?")
         index = node.withdraw_dataset(found.fields.cid, erase=erase)
 
     def tell() -> None:
         say(f"«{found.fields.name}» is published no more (entry {index}).")
+        if found.fields.level == "shared":
+            say("Its key is destroyed: nobody opens it any more. Whoever opened it before has what was in it.")
         if erase:
             say("Members erase its entries when they hear of it; results that were released stay with who has them.")
 

@@ -63,6 +63,38 @@ def show_(session: Session, name: str, out: Path | None) -> None:
     show(session, card, tell)
 
 
+@group.command("export-key")
+@click.argument("name")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The file to write, of mode 0600.")
+@click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path),
+    help="A file of mode 0600 with a passphrase for the key; without it, the key lies in the file as it is.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_session
+def export_key(session: Session, name: str, out: Path, passphrase_file: Path | None, yes: bool) -> None:
+    """Write the encryption key of a person whose keys are here as a Crypt4GH key, for «crypt4gh decrypt --sk FILE».
+
+    It opens every header that was sealed for this person. It signs nothing.
+    """
+    from node.api.person import Persons
+    from node.keyfile import write_crypt4gh
+    from node.rootkey import read_passphrase
+
+    identity = Persons.here().load(name)
+    passphrase = read_passphrase(passphrase_file) if passphrase_file is not None else b""
+    how = "under its passphrase" if passphrase else "for whoever can read that file"
+    confirmed(yes, f"Write the secret key that opens the data shared with {identity.name} to {out}, {how}?")
+    write_crypt4gh(out, identity, passphrase)
+
+    def tell() -> None:
+        say(f"{out} has the encryption key of {identity.name}; remove it when it is not needed any more.")
+        say(f"next: crypt4gh decrypt --sk {out} < FILE.c4gh > FILE")
+
+    show(session, {"file": str(out), "name": identity.name, "encrypted": bool(passphrase)}, tell)
+
+
 @group.command()
 @click.argument("who")
 @click.option(

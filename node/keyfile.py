@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from nacl.bindings import crypto_aead_chacha20poly1305_ietf_encrypt
 from nacl.public import PrivateKey as EncryptionKey
 from nacl.utils import random
 
@@ -119,6 +121,26 @@ def read_identity(path: Path) -> Identity:
     if identity.did != table.get("did"):
         raise BadInput(f"the key file {path} is damaged: its secret and its public key differ")
     return identity
+
+
+def write_crypt4gh(path: Path, identity: Identity, passphrase: bytes = b"") -> None:
+    """Write the X25519 key of an identity as a Crypt4GH private key («c4gh-v1»), for the programs that read these.
+
+    Under a ``passphrase`` it is encrypted (scrypt, ChaCha20-Poly1305); without one, whoever reads the file has the key.
+
+    Raises:
+        Conflict: there is a file already.
+    """
+    secret, kdf, cipher = bytes(identity.encryption), [b"none"], b"none"
+    if passphrase:
+        salt, nonce = random(16), random(12)
+        key = hashlib.scrypt(passphrase, salt=salt, n=1 << 14, r=8, p=1, dklen=32)
+        secret = nonce + crypto_aead_chacha20poly1305_ietf_encrypt(secret, None, nonce, key)
+        kdf, cipher = [b"scrypt", bytes(4) + salt], b"chacha20_poly1305"
+    parts = b"".join(len(part).to_bytes(2, "big") + part for part in (*kdf, cipher, secret))
+    text = base64.b64encode(b"c4gh-v1" + parts).decode()
+    data = f"-----BEGIN CRYPT4GH PRIVATE KEY-----\n{text}\n-----END CRYPT4GH PRIVATE KEY-----\n"
+    write_secret(path, data.encode())
 
 
 def read_secret(path: Path) -> bytes:

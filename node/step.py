@@ -144,8 +144,10 @@ class Steps(Protocol):
             NotFound, Unreachable, BadInput: not to be had, or not a tool that this node runs.
         """
 
-    async def run(self, block: Cid, inputs: Mapping[str, Argument], seconds: float) -> Finished:
+    async def run(self, block: Cid, inputs: Mapping[str, Argument], seconds: float, order: Cid) -> Finished:
         """Bring the data here, run the block's tool on them, and store its outputs.
+
+        The intent of ``order`` is written down: by its word the keys of shared data are asked for.
 
         A tool that fails is a :class:`Finished` with its failure; so is data that changed since it was named.
 

@@ -190,6 +190,27 @@ class FetchFields(Value, frozen=True, kw_only=True):
     project: ProjectRef | None = None
 
 
+class KeyReleaseFields(Value, frozen=True, kw_only=True):
+    """The fields of a ``key-release``: the header of the shared dataset ``root``, sealed for ``reader``.
+
+    ``reader`` is a site's node, or ``PERSON@SITE``. ``person`` is on whose word: who opens the data, or whose
+    submission a step carries out; none where a custodian gets the key. It went to the node of ``site``, whose signed
+    ``request`` had the body ``asked``; or to a person of this very site, who signed ``request``. A site that got one
+    from ``site`` writes the same as ``recipient``, without ``request`` and ``decision``, before it is used.
+    """
+
+    root: Cid
+    reader: Reader
+    site: Did
+    person: Did | None
+    project: ProjectRef | None
+    chain: Chain
+    side: Side = Side.SOURCE
+    asked: Annotated[bytes, msgspec.Meta(min_length=1, max_length=48 << 10)] | None = None
+    request: SignedRequest | None = None
+    decision: Decision | None = None
+
+
 class ReadFields(Value, frozen=True, kw_only=True):
     """The fields of a ``read``: ``person`` asked the audit log the signed ``question``, which ``rows`` rows answer.
 
@@ -282,6 +303,7 @@ AccountFields = (
     | ResultFields
     | ReleaseFields
     | FetchFields
+    | KeyReleaseFields
     | ReadFields
     | HeadsFields
     | EntryFields
@@ -298,6 +320,7 @@ ACCOUNTS: dict[str, type[AccountFields]] = {
     "result": ResultFields,
     "release": ReleaseFields,
     "fetch": FetchFields,
+    "key-release": KeyReleaseFields,
     "read": ReadFields,
     "heads": HeadsFields,
     "grant": EntryFields,

@@ -16,7 +16,7 @@ from catalog.error import BadInput, Denied, Infeasible
 from catalog.index import Index
 from catalog.label import Label
 from catalog.offer import MICRO, OfferFields
-from privacy.label import may_hold
+from privacy.label import effective_readers
 from privacy.trust import has_left
 from workflow.argument import Argument, Data, Many, data_in
 from workflow.graph import Source, Step, Workflow, order_of_steps
@@ -157,9 +157,12 @@ def _reason(site: str, labels: Mapping[Data, Label], index: Index, members: Memb
     if stale := index.site(site).stale:
         return stale
     for item, label in labels.items():
-        if not may_hold(label, site):
-            owner = members.names.get(item.site, "its owner")
-            return f"«{item.name}» is resident at {owner} and may not leave it"
+        readers, owner = effective_readers(label), members.names.get(item.site, "its owner")
+        # That a person there reads it opens it to nobody's steps.
+        if readers is not None and site not in readers:
+            if readers == {item.site}:
+                return f"«{item.name}» is resident at {owner} and may not leave it"
+            return f"«{item.name}» is shared by {owner} with others"
     if index.site(site).typed(OfferFields, "offer") is None:
         return "it offers no computation"
     return ""

@@ -40,13 +40,14 @@ from node.api.schema import (
     PlanRequest,
     Submit,
 )
+from node.api.sharing import Sharer
 from node.api.view import Listing, Plan, Run
 from node.keyfile import Identity
 from node.message import Halt
 from workflow.submission import Submission
 
 
-class Node(Granter, Approver, Forgetter, Governor, Auditor):
+class Node(Granter, Approver, Forgetter, Governor, Auditor, Sharer):
     """One node, asked as one person."""
 
     @classmethod
@@ -61,7 +62,9 @@ class Node(Granter, Approver, Forgetter, Governor, Auditor):
         """
         named = person or os.environ.get("COMITY_PERSON") or None
         identity = Persons.here().load(named) if isinstance(named, str) else named
-        return cls(Connection.to(site, identity.key if identity else None))
+        node = cls(Connection.to(site, identity.key if identity else None))
+        node.encryption = identity.encryption if identity else None
+        return node
 
     def close(self) -> None:
         """Give the connection back."""

@@ -6,6 +6,7 @@ asked.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import Final
@@ -14,8 +15,9 @@ from catalog.body import Body
 from catalog.cid import DAG_CBOR, Cid
 from catalog.dagcbor import decode
 from catalog.error import VerificationFailed
-from catalog.httpsig import Asked, SignedRequest, read_kept
+from catalog.httpsig import Asked, SignedRequest, digest_text, read_kept
 from catalog.key import check
+from node.header import HEADER_PATH, MAX_ASKED, ForCustodian, ForPerson, ForStep, HeaderRequest, opened_by
 from node.message import Halt, Who
 from workflow.account import (
     MAX_REQUEST,
@@ -24,6 +26,7 @@ from workflow.account import (
     EntryFields,
     FetchFields,
     HaltFields,
+    KeyReleaseFields,
     ReadFields,
     RefusalFields,
     ReleaseFields,
@@ -51,6 +54,8 @@ def check_committed(body: Body, fields: AccountFields, nodes: Nodes) -> None:
             _check_read(fields)
         case FetchFields():
             _check_fetch(fields, body.actor, nodes)
+        case KeyReleaseFields():
+            _check_key_release(body, fields, nodes)
         case ReleaseFields(side=Side.RECIPIENT):
             _check_received(fields, nodes)
         case EntryFields(actor=person):
@@ -122,6 +127,57 @@ def _check_fetch(fields: FetchFields, actor: str, nodes: Nodes) -> None:
     result = fields.person is not None and asked.path.startswith("/v1/submissions/")
     if not result and str(fields.root) not in asked.path.split("/"):
         raise VerificationFailed("what was asked for is not what the row says was given")
+
+
+def _check_key_release(body: Body, fields: KeyReleaseFields, nodes: Nodes) -> None:
+    if fields.person is not None:
+        _check_in_chain(fields, fields.person)
+    if fields.asked is None:
+        _check_own_opening(body, fields)
+        return
+    home = fields.site if fields.side is Side.SOURCE else body.site
+    if fields.side is Side.SOURCE:
+        sent = None if fields.request is None else read_kept(fields.request)
+        wanted = ("POST", HEADER_PATH, body.actor, digest_text(hashlib.sha256(fields.asked).digest()))
+        if sent is None or (sent.method, sent.path, sent.peer, sent.digest) != wanted or sent.did not in nodes(home):
+            raise VerificationFailed("it commits to no request for the header by a node of the site that it names")
+    said = decode(HeaderRequest, fields.asked, MAX_ASKED)
+    if said.dataset != fields.root or str(said.dataset) not in fields.chain:
+        raise VerificationFailed("the header of other data was asked for than the row says")
+    _check_sealed_for(said, fields, home, nodes(home))
+
+
+def _check_own_opening(body: Body, fields: KeyReleaseFields) -> None:
+    """A person of the owner's own site asked their own node."""
+    if fields.request is None:
+        raise VerificationFailed("it commits to no request of whom it names")
+    asked, project = opened_by(fields.request, fields.root)
+    if (asked.did, asked.peer, project) != (fields.person, body.actor, fields.project):
+        raise VerificationFailed("another person signed the request than the row says")
+    if fields.reader != f"{asked.did}@{body.site}":
+        raise VerificationFailed("the header is for another reader than asked for it")
+
+
+def _check_sealed_for(said: HeaderRequest, fields: KeyReleaseFields, home: str, keys: Collection[str]) -> None:
+    match said.asked:
+        case ForPerson(request=request):
+            asked, project = opened_by(request, said.dataset)
+            if (asked.did, project) != (fields.person, fields.project) or asked.peer not in keys:
+                raise VerificationFailed("another person signed the request than the row says")
+            reader = f"{asked.did}@{home}"
+        case ForStep(submission=data):
+            submission, _ = _submission(data)
+            if (submission.person, submission.project) != (fields.person, fields.project):
+                raise VerificationFailed("the person signed another submission than the row says")
+            if said.dataset not in {item.cid for item in pieces_in(submission.inputs)}:
+                raise VerificationFailed("the submission in it is not about these data")
+            reader = home
+        case ForCustodian():
+            if fields.person is not None:
+                raise VerificationFailed("a custodian got the key, and the row names a person")
+            reader = home
+    if fields.reader != reader:
+        raise VerificationFailed("the header is for another reader than asked for it")
 
 
 def _kept(request: SignedRequest | None, actor: str) -> Asked:

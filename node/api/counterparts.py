@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from catalog.cid import Cid
 from catalog.plural import counted
 from node.api.audit import Account
-from workflow.account import AccessFields, FetchFields, ReleaseFields, ResultFields, Side
+from workflow.account import AccessFields, FetchFields, KeyReleaseFields, ReleaseFields, ResultFields, Side
 
 Transfer = tuple[str, str, str, str]
-"""Source, recipient, ``fetch`` or ``release``, and what: a root's CID, or an order's and the output's name."""
+"""Source, recipient, ``fetch``, ``key`` or ``release``, and what: a root's CID, with the reader of a key; or an
+order's CID and the output's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Counterparts:
         match account.fields:
             case FetchFields(person=None, root=root, site=other, side=side):
                 self._add(side, account, other, "fetch", str(root))
+            case KeyReleaseFields(root=root, site=other, side=side, reader=reader):
+                self._add(side, account, other, "key", f"{root}/{reader}")
             case ReleaseFields(order=order, output=output, site=other, side=side) as release:
                 if side is Side.RECIPIENT or other in release.added:
                     self._add(side, account, other, "release", f"{order}/{output}")
@@ -94,6 +97,8 @@ class Counterparts:
 def _named(kind: str, what: str) -> str:
     if kind == "fetch":
         return f"bytes of …{what[-8:]}"
+    if kind == "key":
+        return f"the key of …{what.partition('/')[0][-8:]}"
     order, _, output = what.partition("/")
     return f"the release of «{output}» of the order …{order[-8:]}"
 

@@ -30,6 +30,7 @@ from workflow.account import (
     AccessFields,
     EntryFields,
     FetchFields,
+    KeyReleaseFields,
     ReadFields,
     RefusalFields,
     ReleaseFields,
@@ -86,7 +87,9 @@ def _pattern(row: AuditRow, account: Account) -> tuple[Json, Json, str, list[Jso
     match account.fields:
         case FetchFields(person=None, site=other, side=side) | ReleaseFields(site=other, side=side):
             return _disclosure(row, here, _who(other, row.home_name or row.who), side)
-        case FetchFields():
+        case KeyReleaseFields(site=other, side=side) if other != account.site:
+            return _disclosure(row, here, _who(other, row.home_name if side is Side.SOURCE else short(other)), side)
+        case FetchFields() | KeyReleaseFields():
             # Whoever reads is the destination: the bytes flow there.
             return _REST, _restful("read"), "R", [_source(here), _destination(here), *_user(row)]
         case ReadFields(home=home):
@@ -208,7 +211,7 @@ def _who(did: str, name: str) -> Json:
 def _subjects(account: Account) -> Iterator[Json]:
     """What was read, asked, disclosed or relied on."""
     match account.fields:
-        case FetchFields(root=root):
+        case FetchFields(root=root) | KeyReleaseFields(root=root):
             yield _entity(_OBJECT, _DATA, "data", str(root))
         case ReleaseFields(value=value):
             yield _entity(_OBJECT, _REPORT, "result", str(value))

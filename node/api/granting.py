@@ -13,7 +13,7 @@ from catalog.approve import ApproveFields
 from catalog.cid import Cid
 from catalog.claim import Claim, ClaimFields, ClaimType, Identity
 from catalog.dagcbor import cid_of
-from catalog.dataset import DatasetFields
+from catalog.dataset import DatasetFields, Level
 from catalog.error import BadInput, Conflict, Denied, NotFound, VerificationFailed
 from catalog.grant import Action, Grant, GrantFields
 from catalog.key import UNSIGNED, signed
@@ -83,8 +83,8 @@ class Granter(Publisher):
         """Grant an enrolled person of any member these actions on this site's datasets, within a project.
 
         ``purposes`` are the project's where none are given; no ``blocks`` or ``destinations`` means any that policy
-        allows; ``claims`` are what this site says of the person with it. The person's home, the project's site and
-        the destinations see the grant, nobody else.
+        allows; ``claims`` are what this site says of the person with it. The person's home, the project's site, the
+        destinations, and readers and custodians of shared data see the grant, nobody else.
 
         Raises:
             NotFound: the person, the project or a dataset. BadInput: a dataset that is not this site's.
@@ -293,12 +293,21 @@ class Granter(Publisher):
         return self._write("claim", readable(ClaimFields(person=who.fields.did, claims=(*said, claim))))
 
     def _issue(self, grant: Grant, who: Listing[KeyFields]) -> Published:
-        """Sign and publish it; the owner, the person's home, the project's site and the destinations see it."""
+        """Sign and publish it for the owner, the person's home, the project's site, the destinations, and those who
+        decide by it on shared data.
+        """
         fields = GrantFields(grant=signed(readable(grant), self._signer()))
-        places = {site_of(reader) for reader in grant.destinations}
+        places = {site_of(reader) for reader in grant.destinations} | self._deciding(grant)
         seen_by = {grant.site, who.site, grant.project.site, *places} - {self.site}
         index = self._write("grant", fields, audience=tuple(sorted(seen_by)))
         return Published(cid_of(fields.grant), f"{who.fields.name}: {grant.project.name}", index)
+
+    def _deciding(self, grant: Grant) -> set[str]:
+        """The members that decide by ``grant`` on shared data in it: who computes on them, and who keeps the key."""
+        named = (each.fields for each in self._published() if each.site == grant.site)
+        shared = [fields for fields in named if fields.level is Level.SHARED and fields.cid in grant.datasets]
+        readers = {site_of(each) for fields in shared for each in fields.label.owners.get(grant.site, ())}
+        return readers.union(*(fields.custodians for fields in shared))
 
     def _datasets(self, names: Iterable[Cid | str]) -> tuple[Cid, ...]:
         return tuple(sorted({self.dataset(each).fields.cid for each in names}))

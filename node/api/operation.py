@@ -108,6 +108,26 @@ SEARCH: Final = Operation("search", "POST", "/v1/search", schema.FoundView, sche
 IMPORT_DATASET: Final = Operation(
     "import_dataset", "POST", "/v1/datasets", schema.Imported, schema.ImportDataset, person=True, seconds=None
 )
+REKEY: Final = Operation("rekey", "POST", "/v1/rekeyed", schema.Imported, schema.Rekey, person=True, seconds=None)
+OPEN_SHARED: Final = Operation(
+    "open_shared",
+    "GET",
+    "/v1/shared/{cid}",
+    schema.SharedView,
+    parameters=(_CID, Parameter("project", str, "query"), Parameter("project_site", str, "query")),
+    person=True,
+    keeps=True,
+    seconds=None,
+)
+SHARED_PIECE: Final = Operation(
+    "shared_piece",
+    "GET",
+    "/v1/shared/{cid}/{name}",
+    bytes,
+    parameters=(_CID, Parameter("name", str), Parameter("start", str, "query", "0")),
+    person=True,
+    seconds=None,
+)
 IMPORT_BLOCK: Final = Operation(
     "import_block", "POST", "/v1/blocks", schema.BlockImported, schema.ImportBlock, person=True, limit=MAX_BLOCK
 )
@@ -169,6 +189,9 @@ OPERATIONS: Final[tuple[Operation[object], ...]] = (
     HALT,
     MENTIONS,
     IMPORT_DATASET,
+    REKEY,
+    OPEN_SHARED,
+    SHARED_PIECE,
     IMPORT_BLOCK,
     BLOCK,
     FETCH,

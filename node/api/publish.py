@@ -21,7 +21,7 @@ from catalog.dataset import DatasetFields, Level
 from catalog.entry import KINDS
 from catalog.error import BadInput, Conflict, Denied, NotFound, VerificationFailed
 from catalog.key import Signer
-from catalog.label import Label
+from catalog.label import Label, Reader
 from catalog.leaf import SALT_BYTES
 from catalog.member import KeyFields, Role
 from catalog.mirror import MirrorFields
@@ -57,20 +57,29 @@ class Publisher(CatalogClient):
         level: str = "resident",
         purposes: Sequence[str] = (HMB,),
         description: str = "",
+        readers: Sequence[str] = (),
+        custodians: Sequence[str] = (),
     ) -> Published:
         """Make a dataset of a file or folder on the node's machine and put it into the catalog; for stewards.
 
-        ``level`` is ``open`` or ``resident``; ``purposes`` are DUO terms: permissions, and the conditions on them. What
-        is published already in just this way stays as it is.
+        ``level`` is ``open``, ``shared`` or ``resident``; ``purposes`` are DUO terms: permissions, and the conditions
+        on them. What is published already in just this way stays as it is; shared data are encrypted anew each time.
+        Of shared data, ``readers`` are members and people (:meth:`reader`) who may have it, as far as grants and policy
+        let them, and ``custodians`` members who keep its key too.
 
         Raises:
-            BadInput: an unknown purpose or level, or what the node cannot read.
+            BadInput: an unknown purpose or level, readers of what is not shared, or what the node cannot read.
+            NotFound: no such reader or custodian.
             Conflict: the data are published already, and something else is said of them.
             VerificationFailed: the node named the data otherwise than their level asks.
         """
         terms = tuple(checked_use(term) for term in purposes)
-        if level not in (Level.OPEN, Level.RESIDENT):
-            raise BadInput(f"data cannot be published as «{level}» by this version; use open or resident")
+        if level not in set(Level):
+            raise BadInput(f"there is no level «{level}»; use open, shared or resident")
+        if (readers or custodians) and level != Level.SHARED:
+            raise BadInput(f"readers and custodians are for shared data; these are {level}")
+        named = label_of(self.site, map(self.reader, readers))
+        keepers = tuple(sorted({self.member(each).site for each in custodians}))
         made = self._connection.ask(
             operation.IMPORT_DATASET, ImportDataset(path=str(Path(path).absolute()), level=level)
         )
@@ -81,15 +90,17 @@ class Publisher(CatalogClient):
             cid=made.cid,
             name=name,
             level=Level(level),
-            label=_shared(self.site, ()) if resident else Label(owners={}),
+            label=Label(owners={}) if level == Level.OPEN else named,
             purposes=terms,
             description=description,
             media_type=made.media_type,
             size=made.size,
+            custodians=keepers,
         )
         there = (each for each in self._published() if (each.site, each.fields.cid) == (self.site, made.cid))
         standing = next(there, None)
         if standing is None:
+            self._show_policy(keepers)
             return Published(made.cid, name, self._write("dataset", fields), made.size)
         if changed := differences(standing.fields, fields):
             raise Conflict(
@@ -98,6 +109,18 @@ class Publisher(CatalogClient):
             )
         return Published(made.cid, name, standing.index, made.size)
 
+    def reader(self, name: str) -> Reader:
+        """A member by name, or a person by name, ``NAME@SITE`` or key: who a label may name, as it names them.
+
+        Raises:
+            NotFound: neither. BadInput: several people of that name.
+        """
+        members = {each.name: each.site for each in self.members()}
+        if name in members or name in members.values():
+            return members.get(name, name)
+        who = self.enrolled(name)
+        return f"{who.fields.did}@{who.site}"
+
     def change_dataset(
         self,
         dataset: Cid | str,
@@ -105,15 +128,18 @@ class Publisher(CatalogClient):
         name: str | None = None,
         purposes: Sequence[str] | None = None,
         description: str | None = None,
+        readers: Sequence[str] | None = None,
     ) -> int:
-        """Say otherwise what a dataset of this site is called, may serve, or is; what is none stays. The entry's index.
+        """Say otherwise what a dataset of this site is called, may serve, or is, and who reads it if it is shared.
+
+        What is none stays. A reader who is not named any more gets no key from now on. The entry's index.
 
         Raises:
             NotFound: no such dataset. Denied: it is another site's.
             BadInput: an unknown purpose, or nothing would change. Conflict: the name is another dataset's here.
         """
         found = self.dataset(dataset)
-        return self._write("dataset", self.changed_dataset(found, name, purposes, description))
+        return self._write("dataset", self.changed_dataset(found, name, purposes, description, readers))
 
     def changed_dataset(
         self,
@@ -121,6 +147,7 @@ class Publisher(CatalogClient):
         name: str | None = None,
         purposes: Sequence[str] | None = None,
         description: str | None = None,
+        readers: Sequence[str] | None = None,
     ) -> DatasetFields:
         """The fields that :meth:`change_dataset` would write; raises as it does."""
         if found.site != self.site:
@@ -129,14 +156,17 @@ class Publisher(CatalogClient):
         others = (each.fields for each in self._published() if each.site == self.site and each.fields.cid != now.cid)
         if name is not None and any(each.name == name for each in others):
             raise Conflict(f"this site publishes another dataset as «{name}»; take a name that it has not given")
+        if readers is not None and now.level is not Level.SHARED:
+            raise BadInput(f"«{now.name}» is {now.level}: only the readers of shared data are chosen")
         after = structs.replace(
             now,
+            label=now.label if readers is None else label_of(self.site, map(self.reader, readers)),
             name=now.name if name is None else name,
             purposes=now.purposes if purposes is None else tuple(checked_use(term) for term in purposes),
             description=now.description if description is None else description,
         )
         if not differences(now, after):
-            raise BadInput(f"nothing of «{now.name}» would change; give a --name, --purpose or --description")
+            raise BadInput(f"nothing of «{now.name}» would change; give a --name, --purpose, --description or --reader")
         return readable(after)
 
     def publish_block(self, source: Source, name: str = "") -> Published:
@@ -154,7 +184,7 @@ class Publisher(CatalogClient):
         fields = BlockFields(
             cid=made.cid,
             name=name or made.label or _name_of(source),
-            label=_shared(self.site, readers),
+            label=label_of(self.site, readers),
             description=made.doc,
             outputs=made.outputs,
         )
@@ -200,7 +230,7 @@ class Publisher(CatalogClient):
         if entry.site != self.site:
             raise Denied(f"the block «{entry.fields.name}» is {entry.site_name}'s, which alone can share it on")
         readers = {*entry.fields.label.owners.get(self.site, ()), *(self.member(each).site for each in sites)}
-        fields = _with(entry.fields, label=_shared(self.site, readers))
+        fields = _with(entry.fields, label=label_of(self.site, readers))
         return self._write("block", fields, audience=tuple(sorted(readers - {self.site})))
 
     def endorse(self, block: Cid | str, types: Sequence[str] | None = None) -> int:
@@ -271,12 +301,25 @@ class Publisher(CatalogClient):
     def set_policy(self, text: str) -> int:
         """Make Cedar text this site's policy, from now on; empty text permits nothing.
 
-        Other sites do not see it: what of a rule an asker may be told is for the policy itself to say.
+        Other sites do not see it, but for custodians of this site's keys: what of a rule an asker may be told is for
+        the policy itself to say.
 
         Raises:
             BadInput: the node finds a fault in it; the message says where.
         """
-        return self._write("policy", PolicyFields(text=text), audience=())
+        return self._write("policy", PolicyFields(text=text), audience=self._custodians())
+
+    def _custodians(self) -> tuple[str, ...]:
+        """The members that keep keys for this site."""
+        ours = (each.fields for each in self._published() if each.site == self.site)
+        return tuple(sorted({keeper for fields in ours for keeper in fields.custodians}))
+
+    def _show_policy(self, keepers: Iterable[str]) -> None:
+        """Let custodians see this site's policy, by which they give keys; nothing if they see it already."""
+        policy = next((each for each in self.listed("policy", PolicyFields) if each.site == self.site), None)
+        if policy is not None and not set(keepers) <= set(policy.audience or ()):
+            seen_by = tuple(sorted({*self._custodians(), *keepers}))
+            self._write("policy", policy.fields, audience=seen_by)
 
     def set_offer(self, price: Money, runner: str = "sandbox", step_millis: int = 1000) -> int:
         """Say what this site runs, at what price for one step, and how long one is expected to take."""
@@ -321,11 +364,17 @@ def differences(before: DatasetFields, after: DatasetFields) -> tuple[str, ...]:
         "name": (before.name, after.name),
         "purposes": (", ".join(sorted(before.purposes)), ", ".join(sorted(after.purposes))),
         "description": (before.description, after.description),
+        "readers": (_readers(before), _readers(after)),
     }
     return tuple(f"{what}: «{old}», not «{new}»" for what, (old, new) in said.items() if old != new)
 
 
-def _shared(owner: str, readers: Iterable[str]) -> Label:
+def _readers(fields: DatasetFields) -> str:
+    return ", ".join(reader for owner, readers in fields.label.owners.items() for reader in readers if reader != owner)
+
+
+def label_of(owner: str, readers: Iterable[str]) -> Label:
+    """The label under which ``owner`` allows these readers, and itself."""
     return Label(owners={owner: tuple(sorted({owner, *readers}))})
 
 

@@ -185,7 +185,7 @@ class FoundView(Value, frozen=True, kw_only=True):
 
 
 class ImportDataset(Value, frozen=True, kw_only=True):
-    """A path on the node's machine to make a dataset of, and the level ``open`` or ``resident``."""
+    """A path on the node's machine to make a dataset of, and the level ``open``, ``shared`` or ``resident``."""
 
     path: str
     level: str
@@ -197,6 +197,21 @@ class Imported(Value, frozen=True, kw_only=True):
     cid: Cid
     size: int
     media_type: str
+
+
+class Rekey(Value, frozen=True, kw_only=True):
+    """A shared dataset of this site that is to be encrypted anew, under a new key."""
+
+    cid: Cid
+
+
+class SharedView(Value, frozen=True, kw_only=True):
+    """What opens a shared dataset: the Crypt4GH ``header``, sealed for the person. ``manifest`` is the size of the
+    encrypted manifest, in bytes, which comes in pieces as the files do.
+    """
+
+    header: bytes
+    manifest: int
 
 
 class ImportBlock(Value, frozen=True, kw_only=True):

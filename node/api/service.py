@@ -117,6 +117,32 @@ class Service(Protocol):
     async def transfers(self) -> tuple[TransferView, ...]:
         """What is on its way here now."""
 
+    async def rekey(self, person: str, request: schema.Rekey) -> schema.Imported:
+        """Encrypt a shared dataset anew, under a new key; for stewards of this site, who publish it then.
+
+        Raises:
+            NotFound: this site has no such dataset, or not its key any more.
+        """
+
+    async def open_shared(
+        self, person: str, signed: SignedRequest, cid: Cid, project: str, project_site: str
+    ) -> schema.SharedView:
+        """The header of a shared dataset, sealed for the person, once its ciphertext is at this site.
+
+        ``signed`` is the person's request, which goes to whoever keeps the key, and into the audit logs of both sites.
+
+        Raises:
+            NotFound: no such dataset. Denied: label, grant or policy do not let the person have it, or not any more.
+            Unreachable: nobody who has the key, or the bytes, answers.
+        """
+
+    async def shared_piece(self, person: str, cid: Cid, name: str, start: str) -> bytes:
+        """Ciphertext of a shared dataset that was opened here: at most 8 MiB of a body, from a byte on.
+
+        Raises:
+            NotFound: nothing of that name for this person.
+        """
+
     async def import_block(self, person: str, request: schema.ImportBlock) -> schema.BlockImported:
         """Pack a block; for stewards and researchers of this site."""
 

@@ -16,6 +16,7 @@ from node.api.schema import MemberView, SiteRows
 from node.api.view import Absent, Answered, AuditRow, Blanks, Lone
 from node.api.wording import verdict
 from node.message import Who
+from privacy.label import site_of
 from workflow.account import (
     AccessFields,
     AccountFields,
@@ -23,6 +24,7 @@ from workflow.account import (
     EntryFields,
     FetchFields,
     HaltFields,
+    KeyReleaseFields,
     ReadFields,
     RefusalFields,
     ReleaseFields,
@@ -207,6 +209,8 @@ class Trail:
                 return None, site
             case FetchFields():
                 return fields.person, fields.site
+            case KeyReleaseFields(person=person, reader=reader):
+                return person, site_of(reader)
             case EntryFields(actor=actor):
                 return actor, ""
             case ResultFields() | ReleaseFields():
@@ -220,7 +224,7 @@ class Trail:
 def _project(fields: AccountFields) -> ProjectRef | None:
     """The project that a row names itself."""
     match fields:
-        case FetchFields() | ReleaseFields() | EntryFields() | DestroyFields() | HaltFields():
+        case FetchFields() | KeyReleaseFields() | ReleaseFields() | EntryFields() | DestroyFields() | HaltFields():
             return fields.project
         case _:
             return None

@@ -18,6 +18,7 @@ from workflow.account import (
     FetchFields,
     HaltFields,
     HeadsFields,
+    KeyReleaseFields,
     ReadFields,
     RefusalFields,
     ReleaseFields,
@@ -38,6 +39,8 @@ def verdict(kind: str, fields: AccountFields, name: Name) -> Verdict:
     decision = fields.decision if isinstance(fields, (AccessFields, ReleaseFields)) else None
     if decision is not None:
         return decision.allowed, decision.rules, decision.reason
+    if isinstance(fields, KeyReleaseFields):
+        return _of_key(fields, name)
     if isinstance(fields, (RefusalFields, UnwrittenFields)):
         return _of_refusal(fields, name)
     if isinstance(fields, ReadFields) and fields.reason:
@@ -69,6 +72,16 @@ def _said(kind: str, fields: AccountFields, name: Name) -> str:
             return _of_halt(kind, fields, name)
         case _:
             return kind
+
+
+def _of_key(fields: KeyReleaseFields, name: Name) -> Verdict:
+    person, _, site = fields.reader.rpartition("@")
+    reader = f"{name(person)} at {name(site)}" if person else f"the node of {name(site)}"
+    if fields.side is Side.RECIPIENT:
+        return None, (), f"the key came from {name(fields.site)}, sealed for {reader}"
+    if fields.decision is None:
+        return None, (), f"the key was given into keeping, sealed for {reader}"
+    return True, fields.decision.rules, f"the key was given, sealed for {reader}; {fields.decision.reason}"
 
 
 def _asked(fields: ReadFields, name: Name) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from catalog.cid import Cid
 from catalog.dagcbor import decode
+from catalog.dataset import DatasetFields
 from catalog.error import VerificationFailed
 from catalog.project import ProjectFields, ProjectRef
 from privacy.trust import Person
@@ -56,6 +57,24 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """The key of a shared ``dataset``, sought for ``reader`` by a person's word, in a project that stands.
+
+    ``asker`` is the site whose node gets it if it is for that node, to run ``block``; none if it is for the person.
+    """
+
+    consortium: Cid
+    person: Person
+    project: ProjectFields
+    ref: ProjectRef
+    dataset: DatasetFields
+    reader: str
+    asker: str | None
+    block: Cid | None
+    cited: Sequence[Cid]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reliance:
     """Who relies on the ``cited`` grants, and for what: a project with its purpose, a block, the readers wanted.
 
@@ -67,7 +86,7 @@ class Reliance:
     home: str
     project: ProjectRef
     purpose: str
-    block: Cid
+    block: Cid | None
     cited: Sequence[Cid]
     readers: frozenset[str]
     granted: Mapping[str, Cid]

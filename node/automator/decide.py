@@ -18,13 +18,13 @@ from catalog.index import Index, SiteIndex
 from catalog.label import Label
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields, ProjectRef
-from node.automator.case import Case, Reliance
+from node.automator.case import Case, Reliance, Sought
 from privacy import decision as deciding
 from privacy.claim import claim_facts
 from privacy.decision import Decision
 from privacy.disease import Diseases, standard
 from privacy.grant import DAMAGED, Chain, Logs, Wanted, covering, named_by
-from privacy.label import may_hold
+from privacy.label import effective_readers, may_hold
 from privacy.modifier import Use
 from privacy.policy import Policy, decide, told
 from privacy.purpose import mismatch
@@ -39,7 +39,7 @@ from privacy.request import (
     SiteAsker,
     ValueRef,
 )
-from privacy.trust import Person
+from privacy.trust import Person, approved
 from workflow.argument import Data
 
 
@@ -171,6 +171,61 @@ class Judge:
             mismatch=unfit,
         )
         return self._verdict(request, overdue).decision
+
+    def header(self, sought: Sought, now: int) -> Verdict:
+        """May the reader have the key of a shared dataset of this site?
+
+        A key that is given is not taken back. So whatever policy says, the label must name the reader, the owner have
+        approved the project, a grant cover it, and the purpose fit.
+        """
+        fields, home = sought.dataset, sought.person.site
+        chain, ungranted = self._granted(sought, now)
+        named = named_by(chain.grant, home) if chain is not None else frozenset[str]()
+        use = Use(purpose=sought.project.purpose, undertakings=sought.project.undertakings, named=named, now=now)
+        unfit = mismatch(fields.purposes, use, self._diseases)
+        reader = sought.reader in (effective_readers(fields.label) or ())
+        logs = chain.logs if chain is not None else frozenset[str]()
+        overdue = self.recency.refusal("fetch", {home, sought.ref.site, *logs})
+        request = Fetch(
+            asker=SiteAsker(sought.asker)
+            if sought.asker
+            else self._asker(sought.person, self._here.root, [chain], now),
+            here=self._here.root,
+            granted=chain is not None,
+            ungranted=ungranted,
+            fresh=not overdue,
+            resource=DatasetRef(str(fields.cid), self._here.root, str(fields.level), fields.purposes),
+            reader=reader,
+            project=sought.ref.name,
+            purpose=sought.project.purpose,
+            purpose_matches=not unfit,
+            mismatch=unfit,
+        )
+        unnamed = "" if reader else "the label names no such reader"
+        unapproved = approved(self._index, sought.ref, self._here.root)
+        return self._verdict(request, overdue or unnamed or unapproved or ungranted or unfit)
+
+    def _granted(self, sought: Sought, now: int) -> tuple[Chain | None, str]:
+        """The cited grant that covers it: «compute» for a step, «fetch» for the person, at whose site it arrives."""
+        rests = Reliance(
+            consortium=sought.consortium,
+            person=sought.person.did,
+            home=sought.person.site,
+            project=sought.ref,
+            purpose=sought.project.purpose,
+            block=sought.block,
+            cited=sought.cited,
+            readers=frozenset() if sought.asker else frozenset({sought.reader}),
+            granted={},
+        )
+        owner, cid = self._here.root, sought.dataset.cid
+        if sought.asker:
+            return self._covering(rests, owner, cid, Action.COMPUTE, now)
+        chain, why = self._covering(rests, owner, cid, Action.FETCH, now)
+        if chain is None:
+            rests = replace(rests, readers=frozenset({sought.person.site}))
+            chain, why = self._covering(rests, owner, cid, Action.FETCH, now)
+        return chain, why
 
     def _fetched(
         self, root: Cid, published: DatasetFields | None, owners: frozenset[str], project: ProjectRef | None

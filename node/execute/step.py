@@ -55,6 +55,13 @@ class Materials(Protocol):
             VerificationFailed: the bytes are no longer what was published.
         """
 
+    async def opened(self, data: Data, order: Cid, target: Path) -> bool:
+        """Whether ``data`` are a shared dataset; then they lie decrypted at ``target``, a new file or folder.
+
+        Raises:
+            Denied, Unreachable: the key is not given for ``order``, or nobody who has it answers.
+        """
+
     async def stored(self, data: Data) -> Cid:
         """See to it that ``data`` are stored here whole, fetched from their holder if need be."""
 
@@ -108,8 +115,8 @@ class StepExecutor:
             self._tools[block] = known
         return known
 
-    async def run(self, block: Cid, inputs: Mapping[str, Argument], seconds: float) -> Finished:
-        """Run the block's tool on ``inputs`` for at most ``seconds``.
+    async def run(self, block: Cid, inputs: Mapping[str, Argument], seconds: float, order: Cid) -> Finished:
+        """Run the block's tool on ``inputs`` for at most ``seconds``, to carry out ``order``.
 
         Raises:
             Denied: the runner cannot isolate here.
@@ -122,7 +129,7 @@ class StepExecutor:
         work = folder / "work"
         work.mkdir(parents=True, mode=0o700)
         try:
-            stage = _Stage(self._materials, self._blobs, folder)
+            stage = _Stage(self._materials, self._blobs, folder, order)
             values = {name: await stage.place(name, argument) for name, argument in inputs.items()}
             command = command_line(tool, values)
             await self._prepare(tool, block, work)
@@ -227,7 +234,8 @@ class StepExecutor:
 class _Stage:
     """The inputs of one step, each at its place inside."""
 
-    def __init__(self, materials: Materials, blobs: Blobs, folder: Path) -> None:
+    def __init__(self, materials: Materials, blobs: Blobs, folder: Path, order: Cid) -> None:
+        self._order = order
         self._materials = materials
         self._blobs = blobs
         self._folder = folder
@@ -256,7 +264,8 @@ class _Stage:
         source = await self._materials.resident(item)
         if source is None:
             source = self._folder / f"input-{len(self.mounts)}"
-            await self._blobs.checkout(await self._materials.stored(item), source)
+            if not await self._materials.opened(item, self._order, source):
+                await self._blobs.checkout(await self._materials.stored(item), source)
         else:
             self._resident.append(item)
             source = await trio.to_thread.run_sync(self._opened, source)

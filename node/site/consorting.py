@@ -108,6 +108,7 @@ async def consort(site: Site) -> None:
         orders.watch,
         projects.run,
         erasure.run,
+        site.custody.run,
     ):
         site.start(part)
     await _resume(site, bus)
@@ -171,6 +172,7 @@ def _erasure(site: Site, projects: Projects) -> Erasure:
         lambda: {site.root: site.catalog, **site.replicas.known},
         site.holdings,
         site.residents,
+        site.datakeys,
         site.journal,
         site.book,
         site.clock,

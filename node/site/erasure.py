@@ -23,6 +23,7 @@ from catalog.withdraw import WithdrawFields
 from node.automator.book import AuditBook, Line
 from node.automator.hold import Holdings
 from node.ports import Clock
+from node.storage.datakeys import DataKeys
 from node.storage.journal import SubmissionJournal
 from node.storage.resident import Residents
 from node.storage.stored import StoredLog
@@ -44,6 +45,7 @@ class Erasure:
         logs: Callable[[], Mapping[str, StoredLog]],
         holdings: Holdings,
         residents: Residents,
+        datakeys: DataKeys,
         journal: SubmissionJournal,
         book: AuditBook,
         clock: Clock,
@@ -55,6 +57,7 @@ class Erasure:
         self._logs = logs
         self._holdings = holdings
         self._residents = residents
+        self._datakeys = datakeys
         self._journal = journal
         self._book = book
         self._clock = clock
@@ -144,6 +147,7 @@ class Erasure:
         if found is not None and self._index.site(self._site).latest(found[0], str(found[1])) is None:
             self._holdings.withdraw(found[1])
             await self._residents.forget(found[1])
+            await self._datakeys.destroy(found[1], self._site)
 
 
 def _root_of(body: Body) -> tuple[str, Cid] | None:

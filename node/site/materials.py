@@ -6,13 +6,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from catalog.cid import Cid
+from catalog.dataset import DatasetFields, Level
 from catalog.error import BadInput, ComityError, NotFound, Unreachable, VerificationFailed
 from catalog.index import Index
+from node.site.keyholders import KeyHolders
 from node.site.transfer import Holders, Transfer
 from node.site.underway import UnderWay
 from node.storage.brought import Brought
 from node.storage.disk import DiskBlobs
 from node.storage.resident import Residents
+from node.storage.shared import SharedData
 from privacy.trust import blocks_at
 from workflow.argument import Data
 
@@ -38,6 +41,8 @@ class Materials:
         holders: Holders,
         mirrors: Locate,
         arrived: Arrived,
+        shared: SharedData,
+        keyholders: KeyHolders,
     ) -> None:
         """``arrived`` is told of each root that has come whole, and who gave of it, before it is used."""
         self._site = site
@@ -48,6 +53,8 @@ class Materials:
         self._holders = holders
         self._mirrors = mirrors
         self._arrived = arrived
+        self._shared = shared
+        self._keyholders = keyholders
         self.under_way = UnderWay()
 
     async def block(self, cid: Cid) -> None:
@@ -86,6 +93,21 @@ class Materials:
         if now != found.plain:
             raise VerificationFailed("the data changed since they were published; their steward publishes them anew")
         return found.path
+
+    async def opened(self, data: Data, order: Cid, target: Path) -> bool:
+        """Whether ``data`` are a shared dataset; then they lie decrypted at ``target``, for the step of ``order``.
+
+        Raises:
+            NotFound, Unreachable, VerificationFailed: as for :meth:`bring`. Denied: its key is not given for the step.
+        """
+        index = self._index.sites.get(data.site)
+        fields = index.typed(DatasetFields, "dataset", str(data.cid)) if index is not None else None
+        if fields is None or fields.withdrawn or fields.level is not Level.SHARED:
+            return False
+        await self.bring(data.site, data.cid)
+        key = await self._keyholders.for_step(data.site, fields, order)
+        await self._shared.checkout(data.cid, key, target)
+        return True
 
     async def stored(self, data: Data) -> Cid:
         """See to it that data are stored here whole."""

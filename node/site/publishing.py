@@ -32,6 +32,7 @@ from node.automator.book import Line
 from node.execute.step import TOOL
 from node.site.granting import check_access
 from node.site.locating import owners_of
+from node.site.sharing import check_shared, import_shared
 from node.site.site import Site
 from node.site.views import entry_view
 from privacy.label import may_hold
@@ -127,26 +128,41 @@ async def _check_mirror(site: Site, mirror: MirrorFields) -> None:
 async def _check_dataset(site: Site, dataset: DatasetFields) -> None:
     for term in dataset.purposes:
         checked_use(term, site.diseases)
+    if dataset.custodians and dataset.level is not Level.SHARED:
+        raise BadInput("a custodian keeps the key of shared data; these have none")
     if dataset.withdrawn:
         # Its data may be gone: what a restored site had published since its backup has no key here any more.
         if site.index.site(site.root).latest("dataset", str(dataset.cid)) is None:
             raise NotFound(f"this site publishes no dataset {dataset.cid}; there is nothing to withdraw")
-    elif dataset.level is Level.RESIDENT:
-        if set(dataset.label.owners) != {site.root} or dataset.label.owners[site.root] != (site.root,):
-            raise BadInput("resident data are read by their owner alone; their label must say so")
-        if await site.residents.find(dataset.cid) is None:
-            raise NotFound(f"no resident data of the name {dataset.cid} lie at this site; add them first")
-    elif dataset.level is Level.OPEN:
-        if dataset.label.owners:
-            raise BadInput("open data are read by everyone; their label names no owner")
-        if await site.blobs.missing(dataset.cid):
-            raise NotFound(f"the data {dataset.cid} are not stored here; add them first")
-    else:
-        raise BadInput("the level «shared» is not supported by this node yet; choose open or resident")
+        return
+    _check_label(site, dataset)
+    if not await _is_here(site, dataset):
+        raise NotFound(f"no {dataset.level} data of the name {dataset.cid} lie at this site; add them first")
+
+
+def _check_label(site: Site, dataset: DatasetFields) -> None:
+    match dataset.level:
+        case Level.RESIDENT:
+            if set(dataset.label.owners) != {site.root} or dataset.label.owners[site.root] != (site.root,):
+                raise BadInput("resident data are read by their owner alone; their label must say so")
+        case Level.OPEN:
+            if dataset.label.owners:
+                raise BadInput("open data are read by everyone; their label names no owner")
+        case Level.SHARED:
+            check_shared(site, dataset)
+
+
+async def _is_here(site: Site, dataset: DatasetFields) -> bool:
+    """Whether what opens the data is at this site, and their bytes."""
+    if dataset.level is Level.RESIDENT:
+        return await site.residents.find(dataset.cid) is not None
+    if dataset.level is Level.SHARED and await site.datakeys.find(dataset.cid, site.root) is None:
+        return False
+    return not dataset.cid.is_keyed and not await site.blobs.missing(dataset.cid)
 
 
 async def import_dataset(site: Site, did: str, request: schema.ImportDataset) -> schema.Imported:
-    """Read data on this machine: open data into the store, resident data in place.
+    """Read data on this machine: open data into the store, shared data encrypted, resident data in place.
 
     Raises:
         Denied: not a steward. BadInput: not readable, or a level that is not supported.
@@ -161,8 +177,10 @@ async def import_dataset(site: Site, did: str, request: schema.ImportDataset) ->
         cid = (await site.residents.add(plain, site.random.token(32), path)).cid
     elif request.level == Level.OPEN:
         cid = await site.blobs.add_path(path)
+    elif request.level == Level.SHARED:
+        cid = await import_shared(site, path)
     else:
-        raise BadInput(f"the level «{request.level}» is not supported by this node yet; choose open or resident")
+        raise BadInput(f"there is no level «{request.level}»; choose open, shared or resident")
     return schema.Imported(cid=cid, size=size, media_type=media_type)
 
 
@@ -286,6 +304,10 @@ async def fetch_file(site: Site, did: str, signed: SignedRequest, cid: Cid, path
     entry = found[0]
     if entry.site != site.root and has_left(site.index, entry.site):
         raise _departed(cid)
+    if isinstance(entry.fields, DatasetFields) and entry.fields.level is Level.SHARED:
+        raise BadInput(
+            f"«{entry.fields.name}» is encrypted; open it into a folder: comity dataset fetch {cid} --out DIR"
+        )
     check_halted(site, None, (site.root, entry.site))
     if overdue := site.freshness.refusal("fetch", {entry.site}):
         raise Denied(overdue)

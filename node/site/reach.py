@@ -60,6 +60,15 @@ class Reach:
         founder = self._founder(site)
         return await self._bulk.stream(self._membership.nodes[site], founder.bulk, path, take, limit=limit, query=query)
 
+    async def post(self, site: str, path: str, body: bytes, limit: int) -> bytes:
+        """Send ``body`` to ``path`` at the bulk server of ``site``; its answer, at most ``limit`` bytes.
+
+        Raises:
+            Unreachable, NotFound, VerificationFailed: as for :meth:`get`.
+        """
+        founder = self._founder(site)
+        return await self._bulk.post(self._membership.nodes[site], founder.bulk, path, body, limit=limit)
+
     def _founder(self, site: str) -> Founder:
         founder = self._membership.founders.get(site)
         if founder is None and self._membership.left is not None:

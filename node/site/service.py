@@ -19,7 +19,7 @@ from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.founding import Invite
-from node.site import asking, governing, halting, mirroring, publishing, searching, submitting
+from node.site import asking, governing, halting, mirroring, opening, publishing, searching, submitting
 from node.site.mentions import mentions
 from node.site.site import Site
 from node.site.underway import transfer_views
@@ -236,6 +236,20 @@ class SiteService:
     async def transfers(self) -> tuple[TransferView, ...]:
         """What is on its way here."""
         return transfer_views(self._site.materials.under_way, self._site.membership.names)
+
+    async def rekey(self, person: str, request: schema.Rekey) -> schema.Imported:
+        """Encrypt a shared dataset anew."""
+        return await opening.rekey(self._site, person, request.cid)
+
+    async def open_shared(
+        self, person: str, signed: SignedRequest, cid: Cid, project: str, project_site: str
+    ) -> schema.SharedView:
+        """What opens a shared dataset."""
+        return await opening.open_shared(self._site, person, signed, cid, project, project_site)
+
+    async def shared_piece(self, person: str, cid: Cid, name: str, start: str) -> bytes:
+        """Ciphertext of a shared dataset."""
+        return await opening.shared_piece(self._site, person, cid, name, start)
 
     async def import_block(self, person: str, request: schema.ImportBlock) -> schema.BlockImported:
         """Pack a block."""

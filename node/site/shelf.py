@@ -19,11 +19,13 @@ from node.automator.book import AuditBook, Line
 from node.automator.decide import Judge
 from node.automator.hold import Holdings
 from node.automator.recovery import RECEIPTS_PATH
+from node.header import HEADER_PATH
 from node.network.blob import Blob, BulkRequest, blob_of
 from node.site.catalogshelf import CatalogShelf
 from node.site.directory import KEY_PATH
 from node.site.entrance import JOIN_PATH, Entrance
 from node.site.gateway import PREFIX, Gateway, read_question
+from node.site.headers import Headers
 from node.site.membership import EPOCHS_PATH, Membership
 from node.site.recollection import SEEN_PATH, Recollection
 from node.site.replicas import Replicas
@@ -49,6 +51,7 @@ class Shelf:
         book: AuditBook,
         judge: Judge,
         recollection: Recollection | None = None,
+        headers: Headers | None = None,
     ) -> None:
         self._membership = membership
         self._entrance = entrance
@@ -58,6 +61,7 @@ class Shelf:
         self._book = book
         self._judge = judge
         self._recollection = recollection
+        self._headers = headers
         self._recorded: OrderedDict[tuple[Cid, str], None] = OrderedDict()
 
     async def answer(self, request: BulkRequest) -> Blob:
@@ -84,6 +88,8 @@ class Shelf:
         """Where a site says something, that need not be a member yet or have the key that is known."""
         if request.path == KEY_PATH:
             return await self._membership.answer_key(request.asker, request.body)
+        if request.path == HEADER_PATH and self._headers is not None:
+            return await self._headers.answer(request.asker, request.body, request.signed)
         if request.path == JOIN_PATH:
             return await self._entrance.answer_knock(request.asker, request.body)
         raise NotFound("no such door")

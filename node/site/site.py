@@ -32,8 +32,11 @@ from node.replicate.freshness import Freshness
 from node.replicate.indexing import Feeding
 from node.site.attesting import quorum_of
 from node.site.consorting import Consorting
+from node.site.custody import Custody, check_newest
 from node.site.documents import ParsedDocuments
 from node.site.entrance import Entrance
+from node.site.headers import Headers
+from node.site.keyholders import KeyHolders
 from node.site.locating import mirrors_of
 from node.site.materials import Materials
 from node.site.membership import Membership
@@ -49,6 +52,7 @@ from node.site.told import Told
 from node.site.writing import Writer
 from node.step import Limits
 from node.storage.brought import Brought
+from node.storage.datakeys import DataKeys
 from node.storage.disk import DiskBlobs
 from node.storage.journal import SubmissionJournal
 from node.storage.kubo import in_thread
@@ -56,6 +60,7 @@ from node.storage.kubostore import open_store
 from node.storage.log import DiskLog
 from node.storage.releases import WaitingReleases
 from node.storage.resident import Residents
+from node.storage.shared import SharedData
 from node.storage.witness import WitnessMemory
 from node.system import SystemClock, SystemRandom
 
@@ -112,6 +117,17 @@ class Site:
             lambda root: self.membership.names.get(root, root),
         )
         self.judge = Judge(self.index.site(self.root), self.index, self.config.name, "", self.freshness, self.diseases)
+        self.shared, self.datakeys = SharedData(self.blobs, self.random.token), DataKeys(state.database)
+        self.headers = Headers(
+            self.root,
+            self.index,
+            self.membership,
+            self.datakeys,
+            self.judge_of,
+            self.book,
+            self.clock,
+            self.random,
+        )
         self.shelf = Shelf(
             self.root,
             self.membership,
@@ -123,6 +139,7 @@ class Site:
             self.book,
             self.judge,
             Recollection(self.witness_memory, self.reopened, self.replicas, self.journal),
+            self.headers,
         )
         self.network = ControlNetwork(
             self.node.key,
@@ -134,6 +151,11 @@ class Site:
         )
         self.writer = Writer(self.root, self.catalog, self.index, self.holdings, self.book, self.feeding)
         self.reach = Reach(self.membership, self.network, self.bulk)
+        self.keyholders = KeyHolders(
+            self.root, self.node.encryption, self.datakeys, self.headers, self.reach, self.book, self.membership
+        )
+        self.custody = Custody(self.root, self.index, self.datakeys, self.keyholders)
+        self.told.parts.append(self.custody)
         self.materials = Materials(
             self.root,
             self.index,
@@ -143,6 +165,8 @@ class Site:
             self.reach,
             lambda owner, root: mirrors_of(self.index, owner, root),
             self.arrived,
+            self.shared,
+            self.keyholders,
         )
         self.documents = ParsedDocuments()
         self.swarm = swarm_of(self, state.facts, kubo)
@@ -186,6 +210,19 @@ class Site:
     def logs(self) -> dict[LogName, DiskLog]:
         """This site's own two logs."""
         return {LogName.CATALOG: self.catalog, LogName.AUDIT: self.audit}
+
+    async def judge_of(self, owner: str) -> Judge:
+        """The judge by the policy of ``owner``: of this site itself, or of one whose custodian it is.
+
+        Raises:
+            Denied: the newest policy of the owner is not for this site to see, or has not come.
+        """
+        if owner == self.root:
+            return self.judge
+        await check_newest(self.replicas.known, self.index.site(owner), "policy")
+        epoch, name = self.membership.epoch, self.membership.names.get(owner, short(owner))
+        floor = epoch.floor if epoch is not None else ""
+        return Judge(self.index.site(owner), self.index, name, floor, self.freshness, self.diseases)
 
     def start(self, work: Callable[..., Awaitable[object]], *arguments: object) -> None:
         """Run ``work`` beside everything else, until the node stops."""

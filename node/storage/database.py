@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS fork (origin TEXT PRIMARY KEY, value BLOB NOT NULL) S
 CREATE TABLE IF NOT EXISTS heard (site TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS resident (cid BLOB PRIMARY KEY, plain BLOB NOT NULL, key BLOB NOT NULL, path BLOB NOT NULL)
   STRICT;
+CREATE TABLE IF NOT EXISTS datakey (cid BLOB, owner TEXT, key BLOB NOT NULL, PRIMARY KEY (cid, owner)) STRICT;
 CREATE TABLE IF NOT EXISTS submission (cid BLOB PRIMARY KEY, value BLOB NOT NULL, workflow TEXT NOT NULL,
   person TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL, began INTEGER NOT NULL,
   ended INTEGER NOT NULL) STRICT;
@@ -55,7 +56,7 @@ class Database:
         """
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
-            os.fchmod(file, 0o600)  # the keys of resident data lie in it; its journal gets the same mode
+            os.fchmod(file, 0o600)  # the keys of resident and shared data lie in it; its journal gets the same mode
         finally:
             os.close(file)
         connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)

@@ -24,9 +24,11 @@ from node.storage.nodes import links_of, node_path
 from node.storage.reachable import Reachable
 from node.storage.staging import Staging, alone, clear, locked, refused
 from node.storage.sweep import Swept, collect, remove
-from node.storage.unixfs import Child, Put, build_file, chunks_of, file_bytes, load
+from node.storage.unixfs import Child, Get, Put, build_file, chunks_of, file_bytes, load
 
 T = TypeVar("T")
+Build = Callable[[Put, Get], Child]
+"""Makes nodes, puts them, and gives the root; it may be called once."""
 
 MAX_BYTES: Final = 1 << 40
 """Bytes that one checkout writes at most, unless told otherwise."""
@@ -74,7 +76,7 @@ class DiskBlobs:
         Raises:
             ComityError: the disk refuses.
         """
-        return await self._add(lambda put: build_file(chunks_of(data), put))
+        return await self.build(lambda put, _get: build_file(chunks_of(data), put))
 
     async def add_path(self, path: Path, progress: Callable[[int], None] | None = None) -> Cid:
         """Import a file or folder as ``ipfs add -r --hidden --cid-version=1 --raw-leaves`` (Kubo 0.39) does.
@@ -87,7 +89,7 @@ class DiskBlobs:
                 too deep, or changed while it was read; the message names it.
             ComityError: the disk refuses.
         """
-        return await self._add(lambda put: import_path(path, put, _tick(progress)))
+        return await self.build(lambda put, _get: import_path(path, put, _tick(progress)))
 
     async def hash_path(self, path: Path, progress: Callable[[int], None] | None = None) -> Cid:
         """The CID that :meth:`add_path` would give, storing nothing: for data that stay in place; raises the same."""
@@ -339,14 +341,20 @@ class DiskBlobs:
                 if all(here for _, here in walked):
                     whole.add(root)
 
-    async def _add(self, build: Callable[[Put], Child]) -> Cid:
-        def work() -> Cid:
+    async def build(self, work: Build) -> Cid:
+        """Store what ``work`` makes, in a worker thread, with a ``Put`` and a ``Get``; durable when it returns.
+
+        Raises:
+            ComityError: the disk refuses; and what ``work`` raises.
+        """
+
+        def store() -> Cid:
             with self._adding() as staging:
-                child = build(staging.put)
+                child = work(staging.put, self.get)
                 staging.commit()
                 return child.cid
 
-        root = await trio.to_thread.run_sync(work)
+        root = await trio.to_thread.run_sync(store)
         self._fresh[root] = trio.current_time()
         return root
 

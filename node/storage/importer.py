@@ -19,7 +19,9 @@ from catalog.error import BadInput
 from node.storage.directory import build_directory
 from node.storage.unixfs import CHUNK, MAX_DEPTH, Child, FileBuilder, Put, check_name, leaf
 
-_WORKERS: Final = min(4, os.cpu_count() or 1)
+WORKERS: Final = min(4, os.cpu_count() or 1)
+SEVERAL: Final = 4 * CHUNK
+"""Bytes that are read together where leaves are not cut from what is read."""
 _OPEN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _KINDS: Final = {
     stat.S_IFLNK: "a symbolic link: replace it with what it points to",
@@ -40,18 +42,22 @@ def import_path(path: Path, put: Put, tick: Callable[[int], None]) -> Child:
         BadInput: not there, unreadable, a symbolic link, neither file nor folder, a name that is not UTF-8, more
             than 64 levels, or changed while it was read. The message names it.
     """
-    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="import") as pool:
-        return _Import(put, tick, pool).entry(os.fspath(path), None, os.fspath(path), 0)
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="import") as pool:
+        return Import(put, tick, pool).entry(os.fspath(path), None, os.fspath(path), 0)
 
 
-class _Import:
-    """One run: ``where`` is an open parent folder (``None``: the working folder), ``shown`` a path for messages."""
+class Import:
+    """One run: ``where`` is an open parent folder (``None``: the working folder), ``shown`` a path for messages.
+
+    Another way to keep a ``file`` makes another import of it (:mod:`node.storage.sealing`).
+    """
 
     def __init__(self, put: Put, tick: Callable[[int], None], pool: ThreadPoolExecutor) -> None:
         self._put, self._tick, self._pool = put, tick, pool
         self._read = 0
 
     def entry(self, name: str, where: int | None, shown: str, depth: int) -> Child:
+        """The file or folder ``name``, and all that is below it."""
         with _named(shown):
             before = os.stat(name, dir_fd=where, follow_symlinks=False)
             _check_kind(before, shown)
@@ -60,7 +66,7 @@ class _Import:
             with _named(shown):
                 opened = os.fstat(fd)
             _check_same(before, opened, shown)
-            child = self._folder(fd, shown, depth) if stat.S_ISDIR(opened.st_mode) else self._file(fd, opened, shown)
+            child = self._folder(fd, shown, depth) if stat.S_ISDIR(opened.st_mode) else self.file(fd, opened, shown)
             with _named(shown):
                 _check_same(before, os.stat(name, dir_fd=where, follow_symlinks=False), shown)
             return child
@@ -82,18 +88,32 @@ class _Import:
             children[text] = self.entry(name, fd, os.path.join(shown, text), depth + 1)
         return build_directory(children, self._put)
 
-    def _file(self, fd: int, expected: os.stat_result, shown: str) -> Child:
+    def file(self, fd: int, expected: os.stat_result, shown: str) -> Child:
+        """The open file ``fd``, as UnixFS has it."""
         builder = FileBuilder(self._put)
         if expected.st_size > CHUNK:
             self._leaves_in_threads(fd, expected.st_size, shown, builder)
         elif chunk := self._chunk(fd, expected.st_size, shown):
             builder.add(leaf(chunk, self._put))
+        self._end(fd, shown)
+        return builder.finish()
+
+    def chunks(self, fd: int, size: int, shown: str) -> Iterator[bytes]:
+        """The ``size`` bytes of an open file, several chunks at a time, and no byte more."""
+        left = size
+        while left:
+            chunk = self._chunk(fd, left, shown, SEVERAL)
+            left -= len(chunk)
+            yield chunk
+            self._tick(self._read)
+        self._end(fd, shown)
+
+    def _end(self, fd: int, shown: str) -> None:
         # One byte more would be there only if the file grew, or if its kind has no true size (/proc).
         with _named(shown):
             if os.read(fd, 1):
                 raise _changed(shown)
         self._tick(self._read)
-        return builder.finish()
 
     def _leaves_in_threads(self, fd: int, size: int, shown: str, builder: FileBuilder) -> None:
         """Hash and put leaves in threads, a few chunks ahead, while this thread reads."""
@@ -103,15 +123,15 @@ class _Import:
             chunk = self._chunk(fd, left, shown)
             left -= len(chunk)
             ahead.append(self._pool.submit(leaf, chunk, self._put))
-            if len(ahead) > 2 * _WORKERS:
+            if len(ahead) > 2 * WORKERS:
                 builder.add(ahead.popleft().result())
             self._tick(self._read)
         for future in ahead:
             builder.add(future.result())
 
-    def _chunk(self, fd: int, left: int, shown: str) -> bytes:
+    def _chunk(self, fd: int, left: int, shown: str, most: int = CHUNK) -> bytes:
         """The next chunk, whole: a read may give less than was asked for."""
-        wanted = min(left, CHUNK)
+        wanted = min(left, most)
         with _named(shown):
             data = os.read(fd, wanted)
             while len(data) < wanted:

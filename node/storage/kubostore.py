@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -15,14 +15,13 @@ from catalog.error import BadInput, Conflict, Damaged, NotFound
 from node.regular import read_regular
 from node.storage.arriving import Arrival
 from node.storage.car import header, prefix
-from node.storage.disk import DiskBlobs
+from node.storage.disk import Build, DiskBlobs
 from node.storage.durable import write_files
 from node.storage.kubo import Kubo
 from node.storage.kubosettings import durable, open_doors
 from node.storage.nodes import has_nodes
 from node.storage.staging import Staging, refused
 from node.storage.sweep import Swept
-from node.storage.unixfs import Child, Put
 
 MARK: Final = "kubo"
 """The file in a site's folder of blobs that says that they lie in a Kubo."""
@@ -42,8 +41,9 @@ class KuboBlobs(DiskBlobs):
         super().__init__(folder)
         self._kubo, self._name = kubo, name
 
-    async def _add(self, build: Callable[[Put], Child]) -> Cid:
-        root = await super()._add(build)
+    async def build(self, work: Build) -> Cid:
+        """As the embedded store does, durable and pinned in the Kubo when it returns."""
+        root = await super().build(work)
         await trio.to_thread.run_sync(self._kubo.pin, root, self._name)
         return root
 

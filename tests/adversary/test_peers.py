@@ -439,7 +439,18 @@ class Carrier:
 
 def _materials(there: Hospital, bulk: Holders) -> Materials:
     site = there.site
-    return Materials(site.root, site.index, site.blobs, site.residents, site.brought, bulk, lambda *_: (), site.arrived)
+    return Materials(
+        site.root,
+        site.index,
+        site.blobs,
+        site.residents,
+        site.brought,
+        bulk,
+        lambda *_: (),
+        site.arrived,
+        site.shared,
+        site.keyholders,
+    )
 
 
 def test_a_value_held_here_that_another_site_says_is_its_own(tmp_path: Path) -> None:

@@ -72,6 +72,9 @@ class Shelf:
     async def resident(self, data: Data) -> Path | None:
         return self._resident()
 
+    async def opened(self, data: Data, order: Cid, target: Path) -> bool:
+        return False
+
     async def stored(self, data: Data) -> Cid:
         return data.cid
 
@@ -97,7 +100,7 @@ def ran(
         cid = await blobs.add_path(block)
         executor = StepExecutor(runner, materials or Shelf(), blobs, folder / "work", Limits(output_bytes=1 << 16))
         await executor.start()
-        return await executor.run(cid, inputs or {}, 30.0)
+        return await executor.run(cid, inputs or {}, 30.0, Cid.of(b"order"))
 
     finished = trio.run(play)
     assert [each for each in (folder / "work").iterdir() if not each.name.startswith("block-")] == []

@@ -18,14 +18,16 @@ from catalog.checkpoint import (
     sign_checkpoint,
 )
 from catalog.cid import Cid
+from catalog.crypt4gh import open_segment, public_of, read_header, seal_segment, write_header
 from catalog.dagcbor import Value, decode, decode_plain, encode
 from catalog.entry import KINDS, read_entry
-from catalog.error import BadInput, ComityError, VerificationFailed
+from catalog.error import BadInput, ComityError, Denied, VerificationFailed
 from catalog.fork import Fork, ForkFile, check_file, check_fork
 from catalog.headmap import HeadProof, verify_head
-from catalog.httpsig import sign_request, split_target, verify_request
+from catalog.httpsig import SignedRequest, kept_request, sign_request, split_target, verify_request
 from catalog.key import Signed, check, public_bytes
 from catalog.leaf import decode_leaf, encode_leaf, opens, seal
+from catalog.manifest import Manifest, SharedFile, read_manifest
 from catalog.member import Epoch, check_epoch0
 from catalog.merkle import Frontier, leaf_hash, prove_inclusion
 from catalog.multiproof import prove_many, root_of_many
@@ -35,8 +37,10 @@ from catalog.proof import Proof, parse_proof, verify_proof, write_proof
 from catalog.reading import pack, read_leaf, unpack
 from catalog.reopening import Reopenings, check_chain
 from catalog.tiles import Tile, decode_bundle, encode_bundle, split_hashes
+from node.header import OPEN_PATH, opened_by
 from node.message import Refusal, Reply, read_question, read_reply
 from node.storage.dagpb import Link, PBNode, decode_node, encode_node
+from node.storage.segments import open_segments
 from node.storage.unixfs import Data, Kind, decode_data, encode_data, parse_node
 from tests.fuzz import visas
 from tests.fuzz.corpus import CID, KEY, OTHER, all_types, convertible, plain_of
@@ -322,6 +326,27 @@ def _read_request(data: bytes) -> Any:
     return verify_request(method, target, headers, body_digest=digest, peer=OTHER.did, now=NOW)
 
 
+def _shared() -> list[Decoder]:
+    """What opens shared data, and what an owner wrote into them."""
+    secret, data_key = b"r" * 32, b"d" * 32
+    header = write_header(data_key, public_of(secret), lambda count: b"x" * count)
+    files = tuple(SharedFile(path=path, size=5, media_type="text/csv", body=CID) for path in ("a/b.csv", "c"))
+    manifests = (encode(Manifest(folder=True, files=files)), encode(Manifest(folder=False, files=files[1:])))
+    segment = seal_segment(data_key, b"rows", b"n" * 12)
+    target = f"{OPEN_PATH}{CID}?project=trial&project_site={OTHER.did}"
+    headers = sign_request(KEY, "GET", target, peer=OTHER.did, now=NOW, nonce=b"n" * 16)
+    kept = kept_request("GET", target, headers.items(), body_digest=None, peer=OTHER.did)
+    return [
+        Decoder(
+            "Crypt4GH header", lambda data: read_header(data, secret), (header,), None, (VerificationFailed, Denied)
+        ),
+        Decoder("Crypt4GH segment", lambda data: open_segment(data_key, data), (segment,)),
+        Decoder("Crypt4GH segments", lambda data: open_segments(data_key, data), (segment,)),
+        Decoder("manifest of shared data", read_manifest, manifests, encode),
+        Decoder("request to open data", lambda data: opened_by(decode(SignedRequest, data), CID), (encode(kept),)),
+    ]
+
+
 def _visas() -> list[Decoder]:
     return [
         Decoder("visa", visas.read_token, visas.TOKENS),
@@ -338,5 +363,6 @@ DECODERS: tuple[Decoder, ...] = (
     *_checked(),
     *_ipld(),
     *_requests(),
+    *_shared(),
     *_visas(),
 )

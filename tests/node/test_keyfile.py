@@ -4,14 +4,16 @@ import os
 import stat
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from crypt4gh.keys import get_private_key
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from catalog.error import BadInput, ComityError, Conflict, NotFound
 from catalog.key import PrivateKey
-from node.keyfile import Identity, read_identity, slug, write_identity, write_secret
+from node.keyfile import Identity, read_identity, slug, write_crypt4gh, write_identity, write_secret
 
 
 @pytest.fixture
@@ -170,3 +172,14 @@ def test_a_file_name_stays_in_its_folder(name):
     found = slug(name)
     assert 0 < len(found) <= 60
     assert all(c.isascii() and (c.isalnum() or c == "-") for c in found)
+
+
+@pytest.mark.parametrize("passphrase", [b"", "wörter zum merken".encode()])
+def test_the_reference_program_reads_an_exported_key(tmp_path: Path, passphrase: bytes) -> None:
+    """Lost: a researcher opens shared data with nothing but this product."""
+    identity, path = Identity.new("Mara"), tmp_path / "mara.c4gh"
+    write_crypt4gh(path, identity, passphrase)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert bytes(get_private_key(path, passphrase.decode)) == bytes(identity.encryption)
+    with pytest.raises(Conflict):
+        write_crypt4gh(path, identity, passphrase)

@@ -12,7 +12,7 @@ from node.message import Halt, Opening, Proof, ReceiptsAnswer, Row, SeenAnswer, 
 from node.replicate.catchup import BodiesAnswer
 from privacy.request import PersonAsker
 from privacy.schema import facts_of, in_cedar
-from tests.protocol import computed, forked, later, published
+from tests.protocol import computed, forked, later, published, sharing
 from tests.protocol.logged import Log, salt
 from tests.protocol.people import DID, HOUR, KEYS, T0, T1, T2
 from tests.protocol.published import DATASET, PROJECT, PURPOSE
@@ -222,6 +222,7 @@ AUDIT_LATER = [
             "anna-node-2",
         ),
     ),
+    ("key-release", sharing.GIVEN),
 ]
 """What follows, from index 10 on by the node's new key."""
 
@@ -301,6 +302,7 @@ INSTITUTE = [
         "revoke-noted",
         noted(dict(later.INSTITUTE_LATER)["revoke"], 9, chain(mara=(3, 4)), T0 + HOUR + 100, "institute-node"),
     ),
+    ("key-received", sharing.CAME),
 ]
 """The institute's audit log, in order."""
 

@@ -88,6 +88,17 @@ def epoch(signatures: dict[str, bytes]) -> Epoch:
     )
 
 
+DATASET_FIELDS = DatasetFields(
+    cid=DATASET,
+    name="tumours",
+    level=Level.RESIDENT,
+    label=resident(DID["anna-root"]),
+    purposes=(PURPOSE, PUBLICATION),
+    description="",
+    media_type="text/csv",
+    size=len(TABLE),
+)
+
 _MESSAGE = epoch_message(epoch({}))
 EPOCH = epoch({DID[f"{site}-root"]: KEYS[f"{site}-root"].sign(_MESSAGE) for site in sorted(SITES)})
 CONSORTIUM = cid_of(EPOCH)
@@ -118,20 +129,7 @@ ANNA = [
     ("anna-auditor-key", enrol("anna", "anna-auditor", Role.AUDITOR, "anna-steward", T0 + 1000)),
     (
         "dataset",
-        anna(
-            "dataset",
-            DatasetFields(
-                cid=DATASET,
-                name="tumours",
-                level=Level.RESIDENT,
-                label=resident(DID["anna-root"]),
-                purposes=(PURPOSE, PUBLICATION),
-                description="",
-                media_type="text/csv",
-                size=len(TABLE),
-            ),
-            T0 + 2000,
-        ),
+        anna("dataset", DATASET_FIELDS, T0 + 2000),
     ),
     ("policy", anna("policy", PolicyFields(text=POLICY), T0 + 3000, ())),
     ("offer", anna("offer", OfferFields(runner="sandbox", price=100_000, step_millis=800), T0 + 4000)),

@@ -17,10 +17,12 @@ from catalog.grant import Grant
 from catalog.headmap import HeadProof
 from catalog.httpsig import SignedRequest
 from catalog.label import Label
+from catalog.manifest import Manifest
 from catalog.member import Epoch
 from catalog.reopening import Reopening
 from node.admission import Announcement, Standing
 from node.founding import Founding, Invite, Knock
+from node.header import HeaderRequest
 from node.message import (
     Added,
     Done,
@@ -52,9 +54,10 @@ ROOTS: dict[str, tuple[type[Value], ...]] = {
         Envelope, Reply, HeadsAnswer, ProofAnswer, Added, WhoAnswer, HeadProof
     ),
     "Bodies of requests and answers over HTTPS": (
-        Knock, Founding, Standing, Announcement, Done, BodiesAnswer, SeenAnswer, ReceiptsAnswer
+        Knock, Founding, Standing, Announcement, Done, BodiesAnswer, SeenAnswer, ReceiptsAnswer,
+        HeaderRequest,
     ),
-    "What is kept, and what lies in files": (SignedRequest, Label, ForkFile),
+    "What is kept, and what lies in files": (SignedRequest, Label, ForkFile, Manifest),
 }  # fmt: skip
 
 PRELUDE = r"""

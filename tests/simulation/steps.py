@@ -81,7 +81,7 @@ class SimulatedSteps:
             raise NotFound(f"no block {block}")
         return read_tool((await self._bring(entry.site, block)).decode())
 
-    async def run(self, block: Cid, inputs: Mapping[str, Argument], seconds: float) -> Finished:
+    async def run(self, block: Cid, inputs: Mapping[str, Argument], seconds: float, _order: Cid) -> Finished:
         await Turn("steps.run")
         data = list(data_in(dict(inputs)))
         self._watch.opens(self._site, block, data)

@@ -16,6 +16,7 @@ from catalog.dagcbor import Value, cid_of, decode, encode, to_json
 from catalog.entry import KINDS, read_entry
 from catalog.error import Conflict, Denied, NotFound
 from catalog.headmap import Head, HeadMap, subject_hash
+from catalog.httpsig import SignedRequest
 from catalog.index import SiteIndex
 from catalog.key import UNSIGNED, PrivateKey, check, signed
 from catalog.leaf import encode_leaf, seal
@@ -260,6 +261,23 @@ class MemorySite:
 
     async def transfers(self) -> tuple[TransferView, ...]:
         return ()
+
+    async def rekey(self, person: str, request: schema.Rekey) -> schema.Imported:
+        self._known(person)
+        self.calls.append(f"rekey {request.cid}")
+        return schema.Imported(cid=Cid.of(bytes(request.cid)), size=12, media_type="text/csv")
+
+    async def open_shared(
+        self, person: str, signed: SignedRequest, cid: Cid, project: str, project_site: str
+    ) -> schema.SharedView:
+        self._known(person)
+        self.calls.append(f"open_shared {cid} {project} {project_site}")
+        raise NotFound("nothing is shared here")
+
+    async def shared_piece(self, person: str, cid: Cid, name: str, start: str) -> bytes:
+        self._known(person)
+        self.calls.append(f"shared_piece {cid} {name} {start}")
+        raise NotFound("nothing is shared here")
 
     async def import_block(self, person: str, request: schema.ImportBlock) -> schema.BlockImported:
         self._known(person)

@@ -101,8 +101,10 @@ def test_a_purpose_that_denies_everything_is_refused_before_anything_is_read(ann
         anna.publish_dataset("/data", "Table", purposes=("DUO:0000007",))
     with pytest.raises(BadInput, match="time limit"):
         anna.publish_dataset("/data", "Table", purposes=("DUO:0000042", "DUO:0000025/soon"))
-    with pytest.raises(BadInput, match="cannot be published"):
-        anna.publish_dataset("/data", "Table", level="shared")
+    with pytest.raises(BadInput, match="no level «secret»"):
+        anna.publish_dataset("/data", "Table", level="secret")
+    with pytest.raises(BadInput, match="readers and custodians are for shared data"):
+        anna.publish_dataset("/data", "Table", readers=["Away"])
     assert not {"import_dataset", "write_entry"}.intersection(running.site.calls)
 
 

@@ -11,16 +11,19 @@ from catalog.error import VerificationFailed
 from catalog.key import signed
 from catalog.project import ProjectRef
 from node.api.committed import check_committed
-from tests.protocol import answered, computed, published, recorded
+from node.header import ForCustodian
+from tests.protocol import answered, computed, published, recorded, sharing
 from tests.protocol.people import DID, KEYS, T0
 from workflow.account import ACCOUNTS, AccountFields, Link
 
+ASKED_FOR_KEEPING = encode(structs.replace(sharing.ASKED, asked=ForCustodian()))
 FIRST = Link(before=None, count=1)
 ROWS = dict([*recorded.AUDIT, *answered.AUDIT_LATER, *answered.INSTITUTE])
 
 
 def nodes(site: str) -> Collection[str]:
-    return [DID[f"{name}-node"] for name in ("anna", "institute") if DID[f"{name}-root"] == site]
+    keys = {"anna": ("anna-node", "anna-node-2"), "institute": ("institute-node",)}
+    return [DID[key] for name, its in keys.items() for key in its if DID[f"{name}-root"] == site]
 
 
 def fields_in(body: Body) -> AccountFields:
@@ -31,8 +34,8 @@ def read(name: str, **changed: object) -> None:
     """Read the row ``name`` of the protocol's story, with other fields, as its node would sign them."""
     body = ROWS[name]
     fields = structs.replace(fields_in(body), **changed)
-    node = "institute-node" if body.site == DID["institute-root"] else "anna-node"
-    again = write_body(body.kind, fields, site=body.site, at=T0, by=KEYS[node], audience=())
+    node = next(key for key in KEYS.values() if key.did == body.actor)
+    again = write_body(body.kind, fields, site=body.site, at=T0, by=node, audience=())
     check_committed(again, fields, nodes)
 
 
@@ -67,6 +70,18 @@ LIES = {
     "another person fetched": ("fetch-by-mara", {"person": DID["tomas"]}),
     "a release that no owner stated": ("release-received", {"statement": None}),
     "of more than was stated": ("release-received", {"added": (DID["nordstad-root"],)}),
+    "a key that nobody asked for": ("key-release", {"request": None}),
+    "a key asked for by nobody's bytes": ("key-release", {"asked": None}),
+    "a key for another site": ("key-release", {"site": DID["nordstad-root"]}),
+    "a key of other data": ("key-release", {"root": published.BLOCK}),
+    "a key for another person": ("key-release", {"person": DID["tomas"]}),
+    "a key outside the person's chain": ("key-release", {"chain": {str(sharing.ROOT): FIRST}}),
+    "a key outside the data's chain": ("key-release", {"chain": {DID["mara"]: FIRST}}),
+    "a key for the node of a person's site": ("key-release", {"reader": DID["institute-root"]}),
+    "a key in another project": ("key-release", {"project": ProjectRef(site=DID["anna-root"], name="breast")}),
+    "a key that came for another person": ("key-received", {"person": DID["tomas"]}),
+    "a key that came for other bytes": ("key-received", {"asked": ASKED_FOR_KEEPING}),
+    "a key that came for another reader": ("key-received", {"reader": DID["institute-root"]}),
     "another halted": ("halt-entry", {"member": DID["institute-root"]}),
     "a word that nobody signed": ("halt-entry", {"statement": encode(structs.replace(answered.HALT, at=T0))}),
     "the word to go on": ("halt-entry", {"statement": encode(answered.RESUME)}),

@@ -31,6 +31,7 @@ from node.replicate.indexing import Feeding, index_anew, index_log
 from node.site.erasure import SETTLED_MILLIS, Erasure
 from node.site.finding import Finding
 from node.storage.database import Database
+from node.storage.datakeys import DataKeys
 from node.storage.fsck import check_folder
 from node.storage.journal import SubmissionJournal
 from node.storage.log import DiskLog
@@ -68,6 +69,7 @@ class Member:
             lambda: {ANNA.did: self.catalog},
             self.holdings,
             self.residents,
+            DataKeys(self.database),
             self.journal,
             self.book,
             self.clock,

@@ -1,0 +1,125 @@
+"""What becomes of the data keys as catalogs change: taken into keeping, and destroyed with what they open.
+
+A key of this site goes when its dataset is withdrawn; one that it keeps for an owner, when the owner withdraws the
+dataset or names it as custodian no more.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import trio
+
+from catalog.cid import Cid
+from catalog.dataset import DatasetFields, Level
+from catalog.entry import Entry
+from catalog.error import ComityError, Denied
+from catalog.index import Index, SiteIndex
+from catalog.leaf import decode_leaf
+from node.site.keyholders import KeyHolders
+from node.storage.datakeys import DataKeys
+from node.storage.stored import StoredLog
+
+AGAIN_SECONDS = 10.0
+_LEAVES = 1024
+"""Leaves that are looked at together."""
+log = logging.getLogger("comity.custody")
+
+
+async def check_newest(replicas: Mapping[str, StoredLog], index: SiteIndex, kind: str) -> None:
+    """Check that what ``index`` has of a ``kind`` with one subject is the newest that its log has.
+
+    A newer one may be for others to see, or lack its body still: what stands here is then not its owner's word any
+    more.
+
+    Raises:
+        Denied: there is a newer one, or none at all here.
+    """
+    entry, log = index.latest(kind, ""), replicas.get(index.root)
+    if entry is None or log is None:
+        raise Denied(f"the owner's {kind} is not known here")
+    for start in range(entry.index + 1, log.size, _LEAVES):
+        leaves = await log.read(start, min(start + _LEAVES, log.size))
+        if any(decode_leaf(leaf).kind_name == kind for leaf, _ in leaves):
+            raise Denied(f"the owner has a newer {kind} than is known here")
+
+
+class Custody:
+    """Looks after the data keys at the site ``site``."""
+
+    def __init__(self, site: str, index: Index, keys: DataKeys, holders: KeyHolders) -> None:
+        self._site = site
+        self._index = index
+        self._keys = keys
+        self._holders = holders
+        self._woken = trio.Event()
+
+    async def begin(self, site: str) -> None:
+        """What counts of ``site`` is told again: what it says of its datasets is looked at then."""
+
+    async def counted(self, site: str, entries: Sequence[Entry]) -> None:
+        """Datasets are withdrawn, their custodians change; a key of this site is gone when this returns."""
+        for entry in entries:
+            if isinstance(entry.fields, DatasetFields):
+                if site == self._site and not self._stands(entry.fields.cid, site):
+                    await self._keys.destroy(entry.fields.cid, site)
+                self._woken.set()
+            elif entry.body.kind == "withdraw":
+                self._woken.set()
+
+    async def run(self) -> None:
+        """Look whenever something changes, until cancelled; again and again while a key is still awaited."""
+        while True:
+            self._woken = trio.Event()
+            try:
+                pause = AGAIN_SECONDS if await self.settle() else float("inf")
+            except ComityError as error:
+                log.warning("keys are not looked after: %s", error)
+                pause = AGAIN_SECONDS
+            with trio.move_on_after(pause):
+                await self._woken.wait()
+
+    async def settle(self) -> int:
+        """Destroy what opens nothing any more, and take what is to be kept; how many keys are awaited still.
+
+        Raises:
+            ComityError: the state cannot be written.
+        """
+        for root, owner in await self._keys.all():
+            if not self._stands(root, owner) and (owner != self._site or self._was_published(root)):
+                await self._keys.destroy(root, owner)
+                log.info("the key of %s was destroyed", root)
+        return sum([await self._awaited(owner, fields) for owner, fields in self._entrusted()])
+
+    async def _awaited(self, owner: str, fields: DatasetFields) -> bool:
+        if await self._keys.find(fields.cid, owner) is not None:
+            return False
+        try:
+            await self._holders.for_keeping(owner, fields)
+        except ComityError as error:
+            log.info("a key is not in keeping yet: %s", error)
+            return True
+        return False
+
+    def _entrusted(self) -> list[tuple[str, DatasetFields]]:
+        """The datasets of others that name this site as custodian."""
+        return [
+            (entry.site, entry.fields)
+            for entry in self._index.entries("dataset")
+            if isinstance(entry.fields, DatasetFields)
+            and entry.site != self._site
+            and self._stands(entry.fields.cid, entry.site)
+        ]
+
+    def _stands(self, root: Cid, owner: str) -> bool:
+        """Whether the key of a dataset is this site's to have."""
+        index = self._index.sites.get(owner)
+        fields = index.typed(DatasetFields, "dataset", str(root)) if index is not None else None
+        if fields is None or fields.withdrawn or fields.level is not Level.SHARED:
+            return False
+        return owner == self._site or self._site in fields.custodians
+
+    def _was_published(self, root: Cid) -> bool:
+        """A key is made before the entry of its dataset is signed, which may take a while."""
+        return self._index.site(self._site).latest("dataset", str(root)) is not None

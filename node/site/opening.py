@@ -1,0 +1,99 @@
+"""Opening shared datasets for the people of this site, and putting them under a new key for its stewards.
+
+A person gets the header and ciphertext; what is decrypted is so where the person's key is.
+"""
+
+from __future__ import annotations
+
+from catalog.cid import Cid
+from catalog.crypt4gh import KEY_BYTES
+from catalog.dataset import DatasetFields, Level
+from catalog.entry import Entry
+from catalog.error import BadInput, Denied, NotFound
+from catalog.httpsig import SignedRequest
+from catalog.manifest import MANIFEST
+from catalog.member import Role
+from catalog.project import ProjectRef
+from node.api import schema
+from node.automator.book import Line
+from node.header import opened_by
+from node.site.publishing import check_halted, member_of, nothing_named
+from node.site.site import Site
+from privacy.label import effective_readers, person_at
+from privacy.trust import has_left
+from workflow.account import Chain, FetchFields
+
+PIECE = 8 << 20
+"""Bytes of a body that are given at once."""
+
+
+async def rekey(site: Site, did: str, cid: Cid) -> schema.Imported:
+    """Encrypt a shared dataset of this site anew, under a new key; nothing is published by that.
+
+    Raises:
+        Denied: not a steward. NotFound: no such dataset here, or its key is gone.
+    """
+    member_of(site, did, Role.STEWARD)
+    found = site.index.site(site.root).typed(DatasetFields, "dataset", str(cid))
+    old = await site.datakeys.find(cid, site.root)
+    if found is None or found.withdrawn or old is None:
+        raise NotFound(f"this site has no shared dataset {cid}, or not its key")
+    new = site.random.token(KEY_BYTES)
+    root = await site.shared.reseal(cid, old, new)
+    await site.datakeys.keep(root, site.root, new)
+    return schema.Imported(cid=root, size=found.size, media_type=found.media_type)
+
+
+async def open_shared(
+    site: Site, did: str, signed: SignedRequest, cid: Cid, project: str, project_site: str
+) -> schema.SharedView:
+    """The header of a shared dataset, sealed for the person; all of its ciphertext lies here then.
+
+    Raises:
+        NotFound: nothing of that name is shared with this site. Denied: it is not for this person, or not any more.
+        Unreachable: the site has no holder of the key, or of the bytes, that answers now.
+    """
+    person = member_of(site, did)
+    entry, fields = _entry(site, did, cid)
+    asked, ref = opened_by(signed, cid)
+    if ref != ProjectRef(site=project_site, name=project) or asked.did != did:
+        raise BadInput("the project that is asked for is not the one that was signed for")
+    check_halted(site, ref, (site.root, entry.site))
+    header = await site.keyholders.for_person(entry.site, fields, person.did, signed)
+    await site.materials.bring(entry.site, cid)
+
+    def account(chain: Chain, _index: int) -> FetchFields:
+        return FetchFields(root=cid, site=site.root, person=person.did, chain=chain, request=signed, project=ref)
+
+    await site.book.write([Line("fetch", [cid], account, (person.did,))])
+    return schema.SharedView(header=header, manifest=await site.shared.size(cid, MANIFEST))
+
+
+async def shared_piece(site: Site, did: str, cid: Cid, name: str, start: str) -> bytes:
+    """Ciphertext: at most 8 MiB of the body ``name`` of a shared dataset, from the byte ``start`` on.
+
+    Raises:
+        NotFound: nothing of that name for this person, or it was not opened here. BadInput: ``start`` is no number.
+    """
+    member_of(site, did)
+    entry, _ = _entry(site, did, cid)
+    check_halted(site, None, (site.root, entry.site))
+    if not start.isascii() or not start.isdecimal() or len(start) > 15:
+        raise BadInput("«start» is a number of bytes")
+    return await site.shared.piece(cid, name, int(start), PIECE)
+
+
+def _entry(site: Site, did: str, cid: Cid) -> tuple[Entry, DatasetFields]:
+    """The entry of a shared dataset whose label names a person of this site."""
+    for index in site.index.sites.values():
+        entry = index.latest("dataset", str(cid))
+        if entry is None or not isinstance(entry.fields, DatasetFields):
+            continue
+        fields = entry.fields
+        gone = fields.withdrawn or (entry.site != site.root and has_left(site.index, entry.site))
+        if gone or fields.level is not Level.SHARED:
+            continue
+        if person_at(did, site.root) not in (effective_readers(fields.label) or ()):
+            raise Denied(f"«{fields.name}» is not shared with you; ask a steward of its site to name you as a reader")
+        return entry, fields
+    raise nothing_named(cid)
