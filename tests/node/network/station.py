@@ -109,7 +109,7 @@ class Station:
         self.consortium.members.add(self.did)
         await nursery.start(self.routes.run)
         await nursery.start(self.network.serve)
-        serve = partial(serve_bulk, clock=Clock(), known=lambda _: True, incoming=self.front.bulk)
+        serve = partial(serve_bulk, clock=Clock(), site_of=lambda did: did, incoming=self.front.bulk)
         await nursery.start(serve, None, 0, self.key, self._answers)
         if self.inbound:
             self.consortium.reachable[self.did] = (HOST, await nursery.start(self.front.serve, HOST, 0))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import Iterator
 from contextlib import suppress
+from typing import IO
 
 import pytest
 import trio
@@ -37,13 +38,11 @@ def test_a_large_transfer_holds_up_neither_questions_nor_another_transfer() -> N
         under_way, go_on = trio.Event(), trio.Event()
         pieces = 400
 
-        async def read(first: int, end: int | None) -> AsyncGenerator[bytes, None]:
+        def read(first: int, end: int | None) -> Iterator[bytes]:
             nonlocal sent
             assert end is not None
             while first < end:
                 sent += PIECE
-                if sent == 8 * PIECE:
-                    under_way.set()
                 yield bytes(min(PIECE, end - first))
                 first += PIECE
 
@@ -52,14 +51,16 @@ def test_a_large_transfer_holds_up_neither_questions_nor_another_transfer() -> N
         received = 0
         done = trio.Event()
 
-        def take(piece: memoryview) -> None:
+        def take(answer: IO[bytes]) -> None:
             nonlocal received
-            received += len(piece)
-            if received > 16 * PIECE:  # from here on the asker takes no more until it is told to
-                trio.from_thread.run(go_on.wait)
+            while piece := answer.read(PIECE):
+                received += len(piece)
+                if received == 16 * PIECE:  # from here on the asker takes no more until it is told to
+                    trio.from_thread.run_sync(under_way.set)
+                    trio.from_thread.run(go_on.wait)
 
         async def fetch() -> None:
-            await large.client.fetch_into(server.did, server.base, "/large", take, limit=pieces * PIECE)
+            await large.client.stream(server.did, server.base, "/large", take, limit=pieces * PIECE)
             done.set()
 
         nursery.start_soon(fetch)
@@ -78,7 +79,7 @@ def test_a_large_transfer_holds_up_neither_questions_nor_another_transfer() -> N
     run(test)
 
 
-async def _zeros(first: int, end: int | None) -> AsyncGenerator[bytes, None]:
+def _zeros(first: int, end: int | None) -> Iterator[bytes]:
     assert end is not None
     for start in range(first, end, PIECE):
         yield bytes(min(PIECE, end - start))
