@@ -18,7 +18,7 @@ demo: $(READY)  ## Three hospitals and an institute, as a story, with a report a
 test: $(READY)  ## All tests, side by side and in random order.
 	@$(BIN)/pytest -n auto $(TESTS)
 
-test-real: $(READY)  ## Beside software of others: our logs in Go's sumdb, torchwood and Tessera, our trees in Kubo. Needs Go.
+test-real: $(READY)  ## Beside software of others: our logs in Go's sumdb, torchwood and Tessera, our trees in Kubo; nodes behind firewalls. Needs Go and root.
 	@tests/oracle/run
 	@$(BIN)/pytest tests/real
 

@@ -15,6 +15,7 @@ from cli.rootkey import PASSPHRASE_FILE, new_passphrase_of, root_of, signs_as_ro
 from cli.session import Session, Verbs, pass_session
 
 if TYPE_CHECKING:
+    from node.api.schema import ReachView
     from node.api.swarm import SwarmView
 
 
@@ -35,6 +36,7 @@ def group() -> None:
 @click.option(
     "--api-port", type=click.IntRange(1, 65535), default=4103, show_default=True, help="Loopback, for people here."
 )
+@click.option("--only-out", is_flag=True, help="Nobody can connect to this node: it only dials out.")
 @click.option(
     "--root-key", type=click.Path(path_type=Path), help="Where the root key's file goes, such as a USB stick."
 )
@@ -49,6 +51,7 @@ def init(
     control_port: int,
     bulk_port: int,
     api_port: int,
+    only_out: bool,
     root_key: Path | None,
     passphrase_file: Path | None,
 ) -> None:
@@ -61,9 +64,8 @@ def init(
     from node.config import Address
     from node.setup import init_site
 
-    ports = (control_port, bulk_port, api_port)
-    if len(set(ports)) != len(ports):
-        raise BadInput("control, bulk and api need a port each")
+    if api_port in (control_port, bulk_port):
+        raise BadInput("the api needs a port of its own; control and bulk may share one")
     persons, steward_name = Persons.here(), steward or f"{name} steward"
     folder = session.folder(directory)
     if not folder.config.exists() and persons.path(steward_name).exists():
@@ -79,6 +81,7 @@ def init(
             Address("127.0.0.1", api_port),
             passphrase,
             root_key,
+            inbound=not only_out,
         )
     # Without its steward's key nobody could ever use the site, so there is none without it.
     try:
@@ -263,6 +266,8 @@ def status(session: Session) -> None:
                 ("node", f"{view.node}, process {view.pid}, version {view.version}"),
                 ("consortium", f"{view.consortium}, epoch {view.epoch}" if view.consortium else "none yet"),
                 ("runner", f"{view.runner}: {view.runner_fault}" if view.runner_fault else view.runner),
+                ("reach", _reach(view.reach)),
+                *(("INTERCEPTED", line) for line in view.reach.intercepted),
                 *([("LEFT", _left(view.consortium, view.left))] if view.left is not None else []),
                 *([_kubo(view.swarm)] if view.swarm is not None else []),
                 *(("HALTED", line) for line in view.halted),
@@ -304,6 +309,20 @@ def _kubo(swarm: SwarmView) -> tuple[str, str]:
         f" {counted(swarm.bytes, 'byte')} on disk, {counted(swarm.peers, 'peer')}"
     )
     return "kubo", f"{told}; {swarm.fault}" if swarm.fault else told
+
+
+def _reach(reach: ReachView) -> str:
+    if reach.inbound:
+        told = ["members can connect"]
+        if reach.lines_of:
+            told.append(f"lines of {', '.join(reach.lines_of)}")
+        if reach.carried:
+            told.append(f"{reach.carried:,} bytes carried for others")
+    else:
+        told = [f"only dials out; waits at {', '.join(reach.waits_at) or 'no member'}"]
+    if reach.proxy:
+        told.append(f"goes through the proxy {reach.proxy}")
+    return "; ".join(told)
 
 
 def _left(consortium: str | None, epoch: int) -> str:

@@ -171,6 +171,7 @@ class Config:
     ``keep_days`` is how long the audit log's bodies are kept, ``bulk_rate`` the bytes a second that are sent at most,
     ``quota`` the bytes that are stored at most; 0 bounds nothing.
     ``store`` is the RPC of the Kubo that they lie in, none if they lie in the site's folder.
+    ``inbound`` says whether members can connect to the site.
     """
 
     name: str
@@ -183,6 +184,17 @@ class Config:
     quota: int = 0
     swarm: SwarmSettings = field(default_factory=SwarmSettings)
     store: str | None = None
+    inbound: bool = True
+
+    @property
+    def shared(self) -> bool:
+        """Whether control connections and bytes come in by one port."""
+        return self.control == self.bulk
+
+    @property
+    def listens(self) -> bool:
+        """Whether each of the two listens on a port of its own."""
+        return self.inbound and not self.shared
 
 
 def site_diseases(folder: Folder) -> Diseases:
@@ -212,7 +224,8 @@ name = {quoted}
 root = "{config.root}"
 
 # Where other members reach this node: control messages (libp2p, Noise) and bytes (HTTPS, TLS 1.3).
-# Both carry the node's own key; nobody outside the consortium gets an answer on either.
+# Both carry the node's own key; nobody outside the consortium gets an answer on either. They may share one port,
+# such as 443: give both the same.
 [control]
 host = "{config.control.host}"
 port = {config.control.port}
@@ -226,6 +239,11 @@ most_mib_per_second = {config.bulk_rate >> 20}
 # How many GiB of data are stored here at most; 0 is as many as the disk takes.
 [storage]
 most_gib = {config.quota >> 30}
+
+# Whether members can connect to this node. false: it only dials out, listens on none of the two above, and is reached
+# over lines that it keeps open at the members that can be reached.
+[reach]
+inbound = {str(config.inbound).lower()}
 
 # The local interface for the terminal and notebooks. Loopback only.
 [api]
@@ -273,6 +291,7 @@ def read_config(folder: Folder) -> Config:
         quota=_number(folder, table, "storage", "most_gib") << 30,
         swarm=swarm,
         store=store,
+        inbound=_inbound(folder, table),
     )
     if not config.api.loopback:
         raise BadInput(f"{folder.config}: [api] host must be a loopback address such as 127.0.0.1")
@@ -293,6 +312,14 @@ def _kubos(folder: Folder, table: dict[str, object]) -> tuple[SwarmSettings, str
         return swarm_settings(table), store_api(table)
     except BadInput as error:
         raise BadInput(f"{folder.config}: {error}") from error
+
+
+def _inbound(folder: Folder, table: dict[str, object]) -> bool:
+    section = table.get("reach", {})
+    inbound = section.get("inbound", True) if isinstance(section, dict) else None
+    if not isinstance(inbound, bool):
+        raise BadInput(f"{folder.config}: [reach] inbound must be true or false")
+    return inbound
 
 
 def _keep_days(folder: Folder, table: dict[str, object]) -> int:

@@ -35,6 +35,8 @@ INVITE_MILLIS = 7 * 86_400_000
 Secret = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 Enrolment = Annotated[bytes, msgspec.Meta(max_length=4096)]
 Place = Annotated[str, msgspec.Meta(max_length=256, pattern=r"^[!-~]+\Z")]
+PlaceOrNone = Annotated[str, msgspec.Meta(max_length=256, pattern=r"^[!-~]*\Z")]
+"""Where a site is reached, or empty: it only dials out."""
 
 
 class Invite(Signed, frozen=True, kw_only=True):
@@ -55,12 +57,15 @@ class Invite(Signed, frozen=True, kw_only=True):
 
 
 class Founder(Value, frozen=True, kw_only=True):
-    """A founder as the others reach it: ``enrolment`` is the body in which its root enrols its node key."""
+    """A founder as the others reach it: ``enrolment`` is the body in which its root enrols its node key.
+
+    ``control`` and ``bulk`` are empty for a site that only dials out.
+    """
 
     member: Member
     enrolment: Enrolment
-    control: Place
-    bulk: Place
+    control: PlaceOrNone
+    bulk: PlaceOrNone
 
 
 class Founding(Value, frozen=True, kw_only=True):

@@ -46,8 +46,12 @@ def init_site(
     api: Address,
     passphrase: Passphrase,
     root_key: Path | None = None,
+    *,
+    inbound: bool = True,
 ) -> SiteMade:
     """Make a site in ``folder``; the steward's key is returned, not kept there.
+
+    ``inbound`` says whether members can connect to it.
 
     Its root key is encrypted under ``passphrase`` and written to ``root_key``, or into the folder if none is given.
 
@@ -65,7 +69,7 @@ def init_site(
     fresh = Folder(folder.path.with_name(f".{folder.path.name}.{secrets.token_hex(4)}"))
     try:
         folder.path.parent.mkdir(parents=True, exist_ok=True)
-        config = Config(name, "", control, bulk, api)
+        config = Config(name, "", control, bulk, api, inbound=inbound)
         made = _make(fresh, config, Identity.new(name), Identity.new(steward_name), passphrase, root_key)
         if folder.path.exists():
             folder.path.rmdir()

@@ -74,6 +74,23 @@ class FormerView(Value, frozen=True, kw_only=True):
     epoch: int
 
 
+class ReachView(Value, frozen=True, kw_only=True):
+    """How this node and the others come to each other.
+
+    A node that is not ``inbound`` only dials out; ``waits_at`` are the members at which lines of it are open, and
+    ``lines_of`` those that have lines here. ``carried`` is how many bytes were passed on for others since the node
+    started. ``proxy`` is what connections go through, empty for none; ``intercepted`` says on the way to whom something
+    opened TLS.
+    """
+
+    inbound: bool
+    proxy: str = ""
+    waits_at: tuple[str, ...] = ()
+    lines_of: tuple[str, ...] = ()
+    carried: int = 0
+    intercepted: tuple[str, ...] = ()
+
+
 class StatusView(Value, frozen=True, kw_only=True):
     """What this node is and how it fares. ``runner_fault`` is why no step runs here; empty when one can.
 
@@ -92,6 +109,7 @@ class StatusView(Value, frozen=True, kw_only=True):
     members: tuple[MemberView, ...]
     logs: tuple[LogView, ...]
     quorum: int = 0
+    reach: ReachView
     runner: str
     runner_fault: str
     recovered: tuple[str, ...]

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from trio.abc import Stream
+
 from catalog.httpsig import SignedRequest
 
 PIECE: Final = 1 << 18
@@ -54,8 +56,16 @@ def blob_of(data: bytes) -> Blob:
     return Blob(len(data), read)
 
 
-Answer = Callable[[BulkRequest], Awaitable[Blob | None]]
-"""How a site answers: a blob, or nothing for what is unknown, forbidden or wrong alike.
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """An agreement to leave HTTP (RFC 9110, 7.8): ``run`` speaks ``protocol`` on the connection to its end."""
+
+    protocol: str
+    run: Callable[[Stream], Awaitable[None]]
+
+
+Answer = Callable[[BulkRequest], Awaitable[Blob | Upgrade | None]]
+"""How a site answers: a blob, an agreement to leave HTTP, or nothing for what is unknown, forbidden or wrong alike.
 
 It may raise any :class:`~catalog.error.ComityError` to the same effect.
 """

@@ -10,28 +10,28 @@ from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 from typing import IO, Final, TypeVar
-from urllib.parse import urlsplit
 
 import outcome
 import trio
 
-from catalog.error import BadInput, Unreachable
+from catalog.error import Unreachable, VerificationFailed
 from catalog.httpsig import NONCE_BYTES, sign_request, split_target
-from catalog.key import Signer, public_bytes, short
+from catalog.key import Signer, public_bytes
 from node.network.bulk_exchange import Exchange, PinnedConnection, Stale
-from node.network.tls import client_context
+from node.network.dial import Dialer, Direct, Endpoint, https_endpoint
+from node.network.tls import Interceptions, client_context
 from node.ports import Clock, Random
 
 T = TypeVar("T")
-
-CONNECT_SECONDS: Final = 10.0
-"""For name look-up and TCP, and as much again for the TLS handshake."""
 
 IDLE_SECONDS: Final = 15.0
 """How long an unused connection is kept: half of what a server allows, so that it is seldom closed in between."""
 
 PER_NODE: Final = 4
 """Requests at once, and connections kept, to one node."""
+
+WAYS: Final = 3
+"""Ways tried to a node that only dials out: one may lead through a member that passes nothing on, or lies."""
 
 AT_ONCE: Final = 32
 """Requests at once, to all nodes together: one worker thread each."""
@@ -43,10 +43,19 @@ class BulkClient:
     Close it, or use it as a context manager, when it is done with.
     """
 
-    def __init__(self, key: Signer, clock: Clock, random: Random) -> None:
+    def __init__(
+        self,
+        key: Signer,
+        clock: Clock,
+        random: Random,
+        dialer: Dialer | None = None,
+        interceptions: Interceptions | None = None,
+    ) -> None:
         self._key = key
         self._clock = clock
         self._random = random
+        self._dialer: Dialer = dialer or Direct()
+        self._interceptions = interceptions or Interceptions()
         self._context = client_context()
         self._threads = trio.CapacityLimiter(AT_ONCE)
         self._nodes: dict[tuple[str, str], _Node] = {}
@@ -73,7 +82,7 @@ class BulkClient:
 
         Args:
             node: the did:key of the node that must answer.
-            url_base: where it listens, ``https://host:port``.
+            url_base: where it listens, ``https://host:port``; empty for a node that only dials out.
             target: path and query, in normal form.
             take: called in a worker thread with the answer; it reads all of it. A read raises what is said below, and
                 what ``take`` raises ends the exchange.
@@ -116,7 +125,7 @@ class BulkClient:
     async def _request(self, node: str, url_base: str, exchange: Exchange[T]) -> T:
         public_bytes(node)
         split_target(exchange.target)
-        host, port = _address(url_base)
+        address = https_endpoint(url_base)
         self._sweep()
         known = self._nodes.setdefault((node, url_base), _Node())
         async with known.turns:
@@ -127,8 +136,20 @@ class BulkClient:
                     return await self._run(known, kept, exchange)
                 except Stale:
                     pass
-            fresh = PinnedConnection(await _connect(host, port, node), self._context, host, port, node)
-            return await self._run(known, fresh, exchange)
+            with self._interceptions.watching(node):
+                return await self._run_anew(known, node, address, exchange)
+
+    async def _run_anew(self, known: _Node, node: str, address: Endpoint | None, exchange: Exchange[T]) -> T:
+        """Over a new connection. While the node has not proved itself nothing was asked, and another may be tried."""
+        left = 1 if address is not None else WAYS
+        while True:
+            left -= 1
+            fresh = PinnedConnection(await self._dialer.dial(node, address), self._context, address, node)
+            try:
+                return await self._run(known, fresh, exchange)
+            except (Unreachable, VerificationFailed):
+                if fresh.proved or not left:
+                    raise
 
     async def _run(self, known: _Node, connection: PinnedConnection, exchange: Exchange[T]) -> T:
         try:
@@ -200,26 +221,3 @@ class _Node:
 
 def _whole(answer: IO[bytes]) -> bytes:
     return answer.read()
-
-
-def _address(url_base: str) -> tuple[str, int]:
-    try:
-        parts = urlsplit(url_base)
-        port = 443 if parts.port is None else parts.port
-    except ValueError as error:
-        raise BadInput(f"«{url_base[:80]}» is not an address; it should be https://host:port") from error
-    bare = not (parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc)
-    if parts.scheme != "https" or not parts.hostname or not bare:
-        raise BadInput(f"«{url_base[:80]}» is not an address; it should be https://host:port")
-    return parts.hostname, port
-
-
-async def _connect(host: str, port: int, node: str) -> trio.SocketStream:
-    with trio.move_on_after(CONNECT_SECONDS):
-        try:
-            return await trio.open_tcp_stream(host, port)
-        except UnicodeError as error:
-            raise BadInput(f"«{host[:80]}» is not a name of a machine") from error
-        except OSError as error:
-            raise Unreachable(f"{short(node)} cannot be reached at {host} port {port}: {error}") from error
-    raise Unreachable(f"{short(node)} does not answer at {host} port {port} within {CONNECT_SECONDS:.0f} s")

@@ -18,7 +18,7 @@ from catalog.error import ComityError, VerificationFailed
 from catalog.httpsig import digest_of, kept_request, parse_range, split_target, verify_request
 from catalog.key import short
 from catalog.nonce import Nonces
-from node.network.blob import Answer, Blob, BulkRequest
+from node.network.blob import Answer, Blob, BulkRequest, Upgrade
 from node.network.bulkhead import contain, log
 from node.network.fair import Turns
 from node.network.tls_stream import TlsStream
@@ -76,7 +76,8 @@ class Service:
 
 
 class Visit:
-    """How far a connection has come: being answered now, ever answered, and since when it has not been (trio time).
+    """How far a connection has come: being answered now, ever answered, since when it has not been (trio
+    time), and whether it has left HTTP.
 
     Cancelling ``scope`` ends it.
     """
@@ -85,6 +86,7 @@ class Visit:
         self.scope = trio.CancelScope()
         self.busy = False
         self.served = False
+        self.upgraded = False
         self.since = trio.current_time()
 
 
@@ -148,6 +150,9 @@ class BulkConnection:
             self._visit.busy = True
             try:
                 blob = await self._service.answer(request)
+                if isinstance(blob, Upgrade):
+                    await self._upgrade(head, blob)
+                    return False
                 if blob is not None:
                     self._visit.served = True
                     await self._deliver(request, blob)
@@ -296,6 +301,16 @@ class BulkConnection:
         finally:
             if self._watched:
                 self._stream.cut()
+
+    async def _upgrade(self, head: h11.Request, upgrade: Upgrade) -> None:
+        wanted = [value for name, value in head.headers if name == b"upgrade"]
+        if wanted != [upgrade.protocol.encode()] or self._http.trailing_data[0]:
+            raise VerificationFailed(f"a request does not ask for «{upgrade.protocol}», or did not wait for the answer")
+        headers = [("connection", "upgrade"), ("upgrade", upgrade.protocol)]
+        switching = self._http.send(h11.InformationalResponse(status_code=101, headers=headers))
+        self._answering = self._visit.served = self._visit.upgraded = True
+        await self._send(switching or b"")
+        await upgrade.run(self._stream)
 
     async def _send(self, data: bytes | memoryview) -> None:
         view = memoryview(data)

@@ -17,6 +17,7 @@ import trio
 
 from catalog.error import BadInput, NotFound, Unreachable, VerificationFailed
 from catalog.key import short
+from node.network.dial import Endpoint
 from node.network.tls import check_peer
 
 PATIENCE_SECONDS: Final = 30.0
@@ -63,17 +64,21 @@ class PinnedConnection:
     One thread at a time calls :meth:`carry_out`; :meth:`watch` runs in trio meanwhile.
     """
 
-    def __init__(self, stream: trio.SocketStream, context: ssl.SSLContext, host: str, port: int, node: str) -> None:
-        """Take over ``stream``'s socket. The handshake is left to the first :meth:`carry_out`."""
+    def __init__(self, stream: trio.SocketStream, context: ssl.SSLContext, address: Endpoint | None, node: str) -> None:
+        """Take over ``stream``'s socket, connected to ``address`` or, without one, over a line.
+
+        The handshake is left to the first :meth:`carry_out`.
+        """
         raw = socket.socket(fileno=stream.socket.detach())
         raw.settimeout(PATIENCE_SECONDS)
         self.node = node
         self.reusable = False
         self.watched = True
-        self._place = f"{short(node)} at {host} port {port}"
-        self._tls = context.wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False)
+        host, port = address or (node.rpartition(":")[2].lower(), 443)
+        self._place = f"{short(node)} at {host} port {port}" if address else f"{short(node)}, which only dials out,"
+        self._tls = context.wrap_socket(raw, server_hostname=host if address else None, do_handshake_on_connect=False)
         self._http = _Http(host, port)
-        self._fresh = True
+        self.proved = False
         self._received = 0
         self._given_up = False
 
@@ -146,12 +151,12 @@ class PinnedConnection:
             raise Unreachable(f"{self._place} broke off, or is too slow ({error}); try again") from error
 
     def _ask(self, exchange: Exchange[T], headers: Mapping[str, str]) -> http.client.HTTPResponse:
-        used_before = not self._fresh
-        if self._fresh:
+        used_before = self.proved
+        if not self.proved:
             self._tls.do_handshake()
             check_peer(self._tls, self.node)
             self._http.sock = self._tls
-            self._fresh = False
+            self.proved = True
         try:
             self._http.request(exchange.method, exchange.target, exchange.body or None, dict(headers))
             return self._http.getresponse()

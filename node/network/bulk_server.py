@@ -7,19 +7,18 @@ before the application sees them (docs/decisions).
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import trio
 
-from catalog.error import BadInput, Conflict
 from catalog.key import PrivateKey
 from catalog.nonce import Nonces
 from node.network.blob import Answer
 from node.network.bulk_connection import BulkConnection, Service, Visit
 from node.network.bulkhead import log
 from node.network.fair import Turns
+from node.network.listening import listen
 from node.network.tls import server_context
 from node.network.tls_stream import TlsStream
 from node.ports import Clock
@@ -39,7 +38,7 @@ HANDSHAKE_SECONDS: Final = 10.0
 
 
 async def serve_bulk(
-    host: str,
+    host: str | None,
     port: int,
     key: PrivateKey,
     answer: Answer,
@@ -48,19 +47,21 @@ async def serve_bulk(
     site_of: Callable[[str], str | None],
     rate: int = 0,
     most_connections: int = MOST_CONNECTIONS,
+    incoming: trio.MemoryReceiveChannel[trio.SocketStream] | None = None,
     task_status: TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; ``task_status`` gets the port once connections are accepted.
 
     Args:
-        host: an address of this machine.
+        host: an address of this machine; none to listen nowhere.
         port: 0 for any free one.
         key: the node key, for TLS and as the name that requests are signed for.
         answer: asked for each verified request, members' and strangers' alike; it decides who sees what.
         clock: for the freshness of requests.
         site_of: the member whose node has a did:key, none for strangers: they share one bound on requests, one turn.
         rate: bytes a second that all answers together may take; 0 bounds nothing.
-        most_connections: open at once.
+        most_connections: open at once, without those that have left HTTP.
+        incoming: brings connections that were accepted elsewhere.
         task_status: of ``nursery.start``.
 
     Raises:
@@ -87,23 +88,16 @@ async def serve_bulk(
                 door.leave(visit)
             await trio.aclose_forcefully(stream)
 
-    listeners = await _listen(host, port)
-    bound: int = listeners[0].socket.getsockname()[1]
+    listeners = await listen(host, port, "bulk") if host is not None else ()
+    bound: int = listeners[0].socket.getsockname()[1] if listeners else 0
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, welcome, listeners)
-        log.info("serving blobs on %s port %d", host, bound)
+        if listeners:
+            nursery.start_soon(trio.serve_listeners, welcome, listeners)
+            log.info("serving blobs on %s port %d", host, bound)
         task_status.started(bound)
-
-
-async def _listen(host: str, port: int) -> Sequence[trio.SocketListener]:
-    try:
-        return await trio.open_tcp_listeners(port, host=host)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise Conflict(
-                f"port {port} on {host} is in use; stop what uses it, or set another under [bulk]"
-            ) from error
-        raise BadInput(f"cannot listen on {host} port {port}: {error.strerror}; set another under [bulk]") from error
+        if incoming is not None:
+            async for stream in incoming:
+                nursery.start_soon(welcome, stream)
 
 
 async def _shake_hands(tls: TlsStream) -> bool:
@@ -124,7 +118,7 @@ class _Door:
 
     def enter(self) -> Visit | None:
         """Room for one more, if need be by sending one away; none when all are being answered."""
-        if len(self._visits) >= self._most:
+        if sum(not visit.upgraded for visit in self._visits) >= self._most:
             idle = [visit for visit in self._visits if not visit.busy]
             if not idle:
                 return None

@@ -8,7 +8,6 @@ answer; who asks is the key that the Noise handshake proved, never something in 
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ import trio
 from libp2p.abc import INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
+from libp2p.peer.id import ID
 from libp2p.tools.anyio_service import background_trio_service
 from libp2p.utils.multiaddr_utils import multiaddr_from_socket
 from multiaddr import Multiaddr  # type: ignore[import-untyped]
@@ -28,11 +28,13 @@ from multiaddr import Multiaddr  # type: ignore[import-untyped]
 from catalog.error import BadInput, Conflict, Unreachable
 from catalog.key import PrivateKey, short
 from node.network.bulkhead import contain, log
+from node.network.dial import Dialer, Direct, Endpoint
 from node.network.gossip import HINT_BYTES, Gossip, router
 from node.network.links import LOST, Healing, Links, cause
+from node.network.listening import listen
 from node.network.peer import did_of_peer, open_host, peer_id_of
 from node.network.streams import MESSAGE_BYTES, Streams, read_message, read_start, reset, write_message
-from node.network.tcp import Tcp
+from node.network.tcp import Incoming, Tcp
 
 if TYPE_CHECKING:
     # libp2p brings trio-typing, whose stubs hide trio's own types from mypy, TaskStatus among them.
@@ -47,6 +49,8 @@ ANSWERING: Final = 32
 """Questions of one peer that are answered at once; one more is refused."""
 ASKING: Final = 24
 """Questions to one peer that are asked at once; one more waits. Below :data:`ANSWERING`, so it is not refused."""
+_NOWHERE: Final = "/ip4/127.0.0.1/tcp/1"
+"""What libp2p is told of a listener without a socket; our own takes no notice, and nobody else hears of it."""
 RESTART_SECONDS: Final = 1.0
 """The wait before a libp2p host that failed is started anew."""
 
@@ -55,8 +59,7 @@ RESTART_SECONDS: Final = 1.0
 class ControlSettings:
     """Where a node listens for control connections, and how it heals them.
 
-    ``host`` is an IP address of this machine, or ``None`` for a site that only dials out; ``port`` 0 takes any free
-    port.
+    ``host`` is an IP address of this machine, or ``None`` to listen nowhere; ``port`` 0 takes any free port.
     """
 
     host: str | None
@@ -80,7 +83,8 @@ class ControlNetwork:
     ``admits(did)`` is asked at every handshake and question, and again and again for those connected;
     ``answer(did, question)`` and ``heard(did, message)`` are called with the key proved (for gossip, that of whom
     the message is from, whoever passed it on); ``known()`` names the nodes to keep connections with, and their
-    multiaddrs. None of them should raise: what they raise is logged, and the question or message is lost.
+    multiaddrs, empty for those that only dial out. None of them should raise: what they raise is logged, and the
+    question or message is lost. ``incoming`` brings connections that were accepted elsewhere.
     """
 
     def __init__(
@@ -92,6 +96,8 @@ class ControlNetwork:
         answer: Callable[[str, bytes], Awaitable[bytes]],
         heard: Callable[[str, bytes], Awaitable[None]],
         known: Callable[[], Mapping[str, Sequence[str]]],
+        dialer: Dialer | None = None,
+        incoming: Incoming | None = None,
     ) -> None:
         self._key = key
         self._did = key.did
@@ -100,6 +106,8 @@ class ControlNetwork:
         self._answer = answer
         self._heard = heard
         self._known = known
+        self._dialer = dialer or Direct()
+        self._incoming = incoming
         self._topic: str | None = None
         self._joined = trio.Event()
         self._answering: Counter[str] = Counter()
@@ -174,16 +182,10 @@ class ControlNetwork:
     async def _open_listeners(self) -> Sequence[trio.SocketListener]:
         if self._settings.host is None:
             return []
-        try:
-            return await trio.open_tcp_listeners(self._settings.port, host=self._settings.host)
-        except OSError as error:
-            where = f"{self._settings.port} on {self._settings.host}"
-            if error.errno == errno.EADDRINUSE:
-                raise Conflict(f"port {where} is in use; stop what uses it, or set another under [control]") from error
-            raise BadInput(
-                f"cannot listen on {self._settings.host} port {self._settings.port}: {error.strerror or error};"
-                " set another under [control]"
-            ) from error
+        return await listen(self._settings.host, self._settings.port, "control")
+
+    async def _dial(self, peer: str, address: Endpoint | None) -> trio.SocketStream:
+        return await self._dialer.dial(did_of_peer(ID.from_string(peer)), address)
 
     async def _run(self, listeners: Sequence[trio.SocketListener], started: trio.Event) -> None:
         while True:
@@ -191,13 +193,13 @@ class ControlNetwork:
             await trio.sleep(RESTART_SECONDS)
 
     async def _run_host(self, listeners: Sequence[trio.SocketListener], started: trio.Event) -> None:
-        transport = Tcp(listeners)
+        transport = Tcp(listeners, self._dial, self._incoming)
         host, swarm = open_host(self._key, transport, self._admits, {PROTOCOL: self._take})
         routing = router()
         pubsub = Gossip(host, routing, self._admits)
         links = Links(self._did, swarm, self._admits)
-        listen = [Multiaddr(self.addresses[0])] if listeners else []
-        async with host.run(listen), background_trio_service(pubsub), background_trio_service(routing):
+        accepts = [Multiaddr(next(iter(self.addresses), _NOWHERE))] if listeners or self._incoming else []
+        async with host.run(accepts), background_trio_service(pubsub), background_trio_service(routing):
             try:
                 await pubsub.wait_until_ready()
                 self._running = _Running(host, links, pubsub)

@@ -14,7 +14,7 @@ from libp2p.network.swarm import Swarm
 from libp2p.tools.anyio_service.exceptions import ServiceException
 from multiaddr import Multiaddr  # type: ignore[import-untyped]
 
-from catalog.error import Unreachable
+from catalog.error import ComityError, Unreachable, shown
 from catalog.key import short
 from node.network.bulkhead import log
 from node.network.peer import did_of_peer, peer_id_of
@@ -80,6 +80,8 @@ class Links:
     async def connect(self, node: str, addresses: Sequence[str]) -> None:
         """See to a connection with ``node``, trying ``addresses`` (multiaddrs) one by one if there is none.
 
+        An empty address is that of a node which only dials out: it is come to over its lines.
+
         Raises:
             Unreachable: no address led to that node, or it refused us.
         """
@@ -92,13 +94,14 @@ class Links:
                     return
                 with trio.move_on_after(DIAL_SECONDS) as patience:
                     try:
-                        await self._swarm.dial_addr(Multiaddr(address), peer_id_of(node))
+                        where = address or f"/p2p/{peer_id_of(node)}"
+                        await self._swarm.dial_addr(Multiaddr(where), peer_id_of(node))
                     except LOST as error:
-                        failure = f"{address}: {cause(error)}"
+                        failure = f"{address}: {cause(error)}" if address else cause(error)
                     else:
                         return
                 if patience.cancelled_caught:
-                    failure = f"{address}: nothing within {DIAL_SECONDS} s"
+                    failure = f"{address or 'over a line'}: nothing within {DIAL_SECONDS} s"
             if self.linked(node):
                 return
         raise Unreachable(f"no connection with the node {short(node)} ({failure}); see whether it runs and admits us")
@@ -147,6 +150,8 @@ def cause(error: BaseException) -> str:
     """What an error of libp2p was about, from the innermost of its causes, in one short line."""
     while error.__cause__ is not None or isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__ or error
+    if isinstance(error, ComityError):
+        return shown(str(error), 300)
     if isinstance(error, OSError):
         return str(error).rpartition(": ")[2][:100].lower() or type(error).__name__
     return f"{type(error).__name__} {str(error)[:100]}".strip()

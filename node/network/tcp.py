@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -28,7 +28,9 @@ from libp2p.transport.exceptions import OpenConnectionError
 from libp2p.utils.multiaddr_utils import multiaddr_from_socket
 from multiaddr import Multiaddr  # type: ignore[import-untyped]
 
+from catalog.error import BadInput, Unreachable
 from node.network.bulkhead import contain
+from node.network.dial import Endpoint
 
 HANDSHAKE_BYTES: Final = 16 << 10
 """What may be received before the other end is admitted; Noise XX with multistream takes under 1 KiB."""
@@ -41,6 +43,10 @@ _HOSTS: Final = frozenset({"ip4", "ip6", "dns", "dns4", "dns6"})
 _OUT_OF_SOCKETS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 
+Dial = Callable[[str, Endpoint | None], Awaitable[trio.SocketStream]]
+Incoming = trio.MemoryReceiveChannel[trio.SocketStream]
+
+
 class TcpStream(TrioTCPStream):
     """One connected socket. Until :meth:`settle`, it reads :data:`HANDSHAKE_BYTES` and no more."""
 
@@ -50,11 +56,12 @@ class TcpStream(TrioTCPStream):
         self._allowance: int | None = HANDSHAKE_BYTES
         self.life = trio.CancelScope()
         """What waits for this connection's end, and nothing else, runs in this scope."""
-        stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
-        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
-        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALL_SECONDS * 1000)
+        if stream.socket.family != socket.AF_UNIX:  # the socket of a line, within this process
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALL_SECONDS * 1000)
 
     def settle(self) -> None:
         """The other end is admitted: lift the handshake's bounds."""
@@ -99,24 +106,35 @@ class TcpStream(TrioTCPStream):
 
 
 class Tcp(ITransport):
-    """libp2p's transport over sockets that were opened, and stay owned, by the caller."""
+    """libp2p's transport over sockets that were opened, and stay owned, by the caller.
 
-    def __init__(self, listeners: Sequence[trio.SocketListener]) -> None:
+    ``dial`` connects to a peer id (as text) at an address, if it has one; ``incoming`` brings connections that were
+    accepted elsewhere.
+    """
+
+    def __init__(
+        self,
+        listeners: Sequence[trio.SocketListener],
+        dial: Dial | None = None,
+        incoming: Incoming | None = None,
+    ) -> None:
         self._listeners = listeners
+        self._dial = dial or _straight
+        self._incoming = incoming
         self._waiting: dict[TcpStream, None] = {}
         self._open: set[TcpStream] = set()
 
     async def dial(self, maddr: Multiaddr) -> IRawConnection:
-        """Connect to ``/ip4|ip6|dns|dns4|dns6/HOST/tcp/PORT``.
+        """Connect to ``/ip4|ip6|dns|dns4|dns6/HOST/tcp/PORT``, or to ``/p2p/PEER``, which only dials out.
 
         Raises:
             OpenConnectionError: another kind of address, or nobody listens there.
         """
-        host, port = endpoint(maddr)
+        address = endpoint(maddr)
         try:
-            stream = await trio.open_tcp_stream(host, port)
-        except OSError as error:
-            raise OpenConnectionError(f"{host}:{port}: {error}") from error
+            stream = await self._dial(maddr.value_for_protocol("p2p") or "", address)
+        except (OSError, Unreachable, BadInput) as error:
+            raise OpenConnectionError(f"{maddr}: {error}") from error
         return RawConnection(self.adopt(stream), True)
 
     def adopt(self, stream: trio.SocketStream) -> TcpStream:
@@ -141,10 +159,10 @@ class Tcp(ITransport):
 
     def create_listener(self, handler_function: THandler) -> IListener:
         """A listener over the sockets given; ``handler_function`` runs once per connection, until its end."""
-        return Listener(self, self._listeners, handler_function)
+        return Listener(self, self._listeners, handler_function, self._incoming)
 
     def can_dial(self, maddr: Multiaddr) -> bool:
-        """Whether ``maddr`` is plain TCP."""
+        """Whether ``maddr`` is plain TCP, or a peer alone."""
         try:
             endpoint(maddr)
         except OpenConnectionError:
@@ -156,17 +174,24 @@ class Tcp(ITransport):
         return self.can_dial(maddr)
 
     def protocols(self) -> list[str]:
-        """The one protocol of this transport."""
-        return ["tcp"]
+        """The protocols of this transport."""
+        return ["tcp", "p2p"]
 
 
 class Listener(IListener):
     """Accepts connections until it is closed."""
 
-    def __init__(self, transport: Tcp, listeners: Sequence[trio.SocketListener], handler: THandler) -> None:
+    def __init__(
+        self,
+        transport: Tcp,
+        listeners: Sequence[trio.SocketListener],
+        handler: THandler,
+        incoming: Incoming | None = None,
+    ) -> None:
         self._transport = transport
         self._listeners = listeners
         self._handler = handler
+        self._incoming = incoming
         self._accepting = trio.CancelScope()
         self.background_nursery: trio.Nursery | None = None
         """Set by libp2p's swarm before :meth:`listen`."""
@@ -187,6 +212,12 @@ class Listener(IListener):
             async with trio.open_nursery() as nursery:
                 for listener in self._listeners:
                     nursery.start_soon(self._accept, listener, nursery)
+                if self._incoming is not None:
+                    nursery.start_soon(self._receive, self._incoming, nursery)
+
+    async def _receive(self, incoming: Incoming, nursery: trio.Nursery) -> None:
+        async for stream in incoming:
+            nursery.start_soon(self._welcome, stream)
 
     async def _accept(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
         while True:
@@ -222,13 +253,23 @@ class Listener(IListener):
         await trio.lowlevel.checkpoint()
 
 
-def endpoint(maddr: Multiaddr) -> tuple[str, int]:
+async def _straight(peer: str, address: Endpoint | None) -> trio.SocketStream:  # noqa: ARG001 -- Noise asks for it
+    if address is None:
+        raise Unreachable("it only dials out")
+    return await trio.open_tcp_stream(*address)
+
+
+def endpoint(maddr: Multiaddr) -> Endpoint | None:
     """Host and port of ``/ip4|ip6|dns|dns4|dns6/HOST/tcp/PORT``, with or without a ``/p2p/…`` behind.
+
+    None for a ``/p2p/…`` alone.
 
     Raises:
         OpenConnectionError: it is another kind of address.
     """
     names = [protocol.name for protocol in maddr.protocols()]
+    if names == ["p2p"]:
+        return None
     if names[1:2] != ["tcp"] or names[0] not in _HOSTS or names[2:] not in ([], ["p2p"]):
         raise OpenConnectionError(f"«{maddr}» is not a TCP address, which is like /dns4/node.example.org/tcp/4001")
     host, port = maddr.value_for_protocol(names[0]), maddr.value_for_protocol("tcp")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,13 +20,34 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from catalog.error import Infeasible, VerificationFailed
+from catalog.error import Infeasible, VerificationFailed, shown
 from catalog.key import PrivateKey, did_of, short
 
 _ALPN: Final = ["http/1.1"]
 _FROM: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNTIL: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # RFC 5280, 4.1.2.5: no well-defined expiration
 _SERIAL: Final = 1
+
+
+class Intercepted(VerificationFailed):
+    """The certificate that was shown is no node's: something on the way opens TLS, as inspecting proxies do."""
+
+
+class Interceptions:
+    """The nodes on the way to which TLS was opened when they were asked last; ``found`` has the messages."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+
+    @contextmanager
+    def watching(self, node: str) -> Iterator[None]:
+        """Note how a connection with ``node`` fares."""
+        try:
+            yield
+        except Intercepted as error:
+            self.found[node] = str(error)
+            raise
+        self.found.pop(node, None)
 
 
 def certificate(key: PrivateKey) -> bytes:
@@ -83,19 +106,32 @@ def check_peer(connection: ssl.SSLSocket | ssl.SSLObject, did: str) -> None:
 
     Raises:
         VerificationFailed: its certificate has another key, or it did not speak TLS 1.3.
+        Intercepted: its certificate is not even another node's.
     """
     der = connection.getpeercert(binary_form=True)
     if connection.version() != "TLSv1.3" or der is None:
         raise VerificationFailed(f"the server that should be {short(did)} did not speak TLS 1.3")
     try:
-        public = x509.load_der_x509_certificate(der).public_key()
+        shown_here = x509.load_der_x509_certificate(der)
+        public = shown_here.public_key()
+        subject, issuer = _names(shown_here.subject), _names(shown_here.issuer)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise VerificationFailed(f"the certificate that should be {short(did)}'s cannot be read") from error
-    if not isinstance(public, Ed25519PublicKey) or did_of(public.public_bytes_raw()) != did:
-        raise VerificationFailed(
-            f"the server that should be {short(did)} shows another key: its address is wrong, "
-            "or something between intercepts TLS"
+    other = did_of(public.public_bytes_raw()) if isinstance(public, Ed25519PublicKey) else None
+    if other is None or subject != [other]:
+        by = shown(", ".join(issuer), 80) or "somebody without a name"
+        raise Intercepted(
+            f"the server that should be {short(did)} shows another key, in a certificate by «{by}»: its address is"
+            " wrong, or a proxy on the way opens TLS; ask who runs that to leave this address alone"
         )
+    if other != did:
+        raise VerificationFailed(
+            f"the server that should be {short(did)} shows another key, that of {short(other)}: its address is wrong"
+        )
+
+
+def _names(name: x509.Name) -> list[str]:
+    return [str(each.value) for each in name.get_attributes_for_oid(NameOID.COMMON_NAME)]
 
 
 def _context(protocol: int) -> ssl.SSLContext:

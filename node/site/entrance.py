@@ -90,8 +90,10 @@ class Entrance:
         """Begin a founding here.
 
         Raises:
-            Conflict: this site is in one already. BadInput: not a name, or not 2 to 256 founders.
+            Conflict: this site is in one already, or nobody can come to its door.
+            BadInput: not a name, or not 2 to 256 founders.
         """
+        self._check_reachable()
         if self._invite is not None:
             raise Conflict("this site has taken up an invitation already; a site is in one consortium")
         if self._founding is not None:
@@ -187,6 +189,10 @@ class Entrance:
             await self._facts.set(Fact.INVITE, invite)
             self._invite = invite
 
+    def _check_reachable(self) -> None:
+        if not self._me.bulk:
+            raise Conflict("this site only dials out, so nobody could come to its door; let another site invite")
+
     def _check_invite(self, invite: Invite) -> None:
         if self._invite is not None and self._invite != invite:
             raise Conflict("this site has taken up another invitation already")
@@ -199,8 +205,10 @@ class Entrance:
         """An invitation for one more founder, or, where the consortium is founded, for one more candidate.
 
         Raises:
-            Conflict: every founder is there and not all have signed, or this site is not the one that gathers them.
+            Conflict: every founder is there and not all have signed, this site is not the one that gathers them, or
+                nobody can come to its door.
         """
+        self._check_reachable()
         epoch = self._membership.epoch
         if epoch is None and (self.founding.complete or self._invite is not None):
             raise Conflict("only the site that began the founding invites, until every founder has joined")

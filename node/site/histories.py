@@ -11,7 +11,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -27,6 +29,7 @@ from catalog.withdraw import WithdrawFields
 from node.config import Folder
 from node.log import Log, PeerLog
 from node.replicate.catchup import Sender, fetch_bodies, fetch_leaves
+from node.site.reaching import reaching
 from node.site.site import Site
 from node.site.standing import Sighting
 from node.site.together import aside, side_by_side
@@ -76,37 +79,51 @@ async def gather(folder: Folder, sightings: Sequence[Sighting], anew: bool, tell
     Raises:
         Unreachable: a history that a member has seen cannot be fetched.
     """
-    site = await Site.open(folder)
-    try:
-        origin, keys = site.catalog.origin, site.catalog.keys
-        await site.catalog.aclose()
-        own = await ReplicaLog.open(folder.catalog, origin, keys[0], keys[1:])
-        histories: list[ReplicaLog] = []
-        try:
-            before = own.size
-            votes, withheld = await _fetch(site, own, histories, _newest(sightings, origin), folder.restoring)
-            base = max((own, *histories), key=lambda each: votes[each.folder])  # the first of several: what lies here
-            _check_given(site, base, withheld)
-            if base is not own:
-                await _carry_bodies(own, base)
-            absent = [f"{at} ({await _kind(base, at)})" for at in await _bodies(site, base, sightings)]
-        finally:
-            for each in (own, *histories):
-                await each.aclose()
-    finally:
-        await site.aclose()
+    found = await reaching(folder, partial(_gathered, sightings))
+    base, own = found.base, found.own
     if base is not own:
         tell(
             f"Most members hold another history of the catalog than lies here: its {base.size} leaves take their place."
         )
         await trio.to_thread.run_sync(_put_in_place, folder, base.folder)
-    elif own.size > before:
-        tell(f"The catalog is completed from the members' replicas: {own.size - before} entries came back.")
-    elif not histories:
+    elif own.size > found.before:
+        tell(f"The catalog is completed from the members' replicas: {own.size - found.before} entries came back.")
+    elif not found.others:
         tell("The catalog is whole: no member has seen more of it.")
-    if absent:
-        tell(f"The content of entries that were for this site alone is lost; see to them first: {_few(absent)}.")
-    return Stage.FORKED if anew or histories or withheld else Stage.WHOLE
+    if found.absent:
+        tell(f"The content of entries that were for this site alone is lost; see to them first: {_few(found.absent)}.")
+    return Stage.FORKED if anew or found.others or found.withheld else Stage.WHOLE
+
+
+@dataclass(frozen=True)
+class _Gathered:
+    """What members hold of the catalog. To go on from is ``base``: ``own``, which had ``before`` leaves, or another."""
+
+    base: ReplicaLog
+    own: ReplicaLog
+    before: int
+    others: int
+    withheld: int
+    absent: list[str]
+
+
+async def _gathered(sightings: Sequence[Sighting], site: Site) -> _Gathered:
+    folder, origin, keys = site.folder, site.catalog.origin, site.catalog.keys
+    await site.catalog.aclose()
+    own = await ReplicaLog.open(folder.catalog, origin, keys[0], keys[1:])
+    histories: list[ReplicaLog] = []
+    try:
+        before = own.size
+        votes, withheld = await _fetch(site, own, histories, _newest(sightings, origin), folder.restoring)
+        base = max((own, *histories), key=lambda each: votes[each.folder])  # the first of several: what lies here
+        _check_given(site, base, withheld)
+        if base is not own:
+            await _carry_bodies(own, base)
+        absent = [f"{at} ({await _kind(base, at)})" for at in await _bodies(site, base, sightings)]
+        return _Gathered(base, own, before, len(histories), len(withheld), absent)
+    finally:
+        for each in (own, *histories):
+            await each.aclose()
 
 
 def _check_given(site: Site, base: Log, withheld: Sequence[Sighting]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import trio
@@ -26,6 +27,7 @@ from node.config import Folder
 from node.keyfile import read_identity
 from node.site.histories import Stage, beyond, gather, stage, take_up, undo
 from node.site.noting import note_missed
+from node.site.reaching import reaching
 from node.site.site import Site
 from node.site.standing import Heard, ask_members, fault_of
 from node.storage.reopened import read_reopenings, reopen, unfinished
@@ -46,14 +48,14 @@ async def restore(folder: Folder, root: Signer, tell: Tell) -> None:
     """
     await trio.to_thread.run_sync(undo, folder)
     await _finish(folder, root, tell)
-    heard, faulty = await _look(folder, root, tell)
+    heard, faulty = await reaching(folder, partial(_look, root, tell))
     folder.restoring.mkdir(exist_ok=True)  # from here on no node starts on this folder before all of it is done
     start = await _mend_catalog(folder, root, heard, tell)
     if heard.away or LogName.AUDIT in faulty | heard.forked:
         await _reopen(folder, root, LogName.AUDIT, await _accounted(folder, heard), tell)
     else:
         tell("The audit log is whole: no member has seen more of it.")
-    await _halt(folder, start, tell)
+    await reaching(folder, partial(_halt, start, tell))
     await trio.to_thread.run_sync(shutil.rmtree, folder.restoring)
 
 
@@ -78,44 +80,40 @@ async def _finish(folder: Folder, root: Signer, tell: Tell) -> None:
             tell(f"Epoch {begun.number} of the {begun.log} log, begun by an earlier run, is finished.")
 
 
-async def _look(folder: Folder, root: Signer, tell: Tell) -> tuple[Heard, frozenset[LogName]]:
+async def _look(root: Signer, tell: Tell, site: Site) -> tuple[Heard, frozenset[LogName]]:
     """What the members have seen, and which logs here are not the newest."""
-    site = await Site.open(folder)
-    try:
-        if site.index.site(site.root).keys.acting != root.did:
-            raise Denied("this key does not act as the root of this site; give the one that does with --root-key")
-        if site.membership.consortium is None:
-            raise Infeasible("this site is in no consortium, so nobody has seen more of it; just run it")
-        names, others = site.membership.names, [each for each in site.membership.nodes if each != site.root]
-        logs = list(site.logs.values())
-        heard = await ask_members(site.reach, site.root, others, logs, len(others), HEAR_SECONDS)
-        asked = ", ".join(sorted(names.get(each, each) for each in heard.answered)) or "nobody"
-        tell(f"Asked what they have seen of this site's logs: {asked}.")
-        away = "; ".join(f"{names.get(each, each)}: {why}" for each, why in heard.away.items())
-        if len(heard.answered) < site.enough:
-            raise Unreachable(f"{site.enough} members must answer before this site knows what it lacks ({away})")
-        faulty: set[LogName] = set()
-        told: dict[str, None] = {}
-        for each in heard.sightings:
-            if number_of(each.checkpoint.origin) > number_of(site.logs[each.log].origin):
-                raise Infeasible(
-                    f"this copy is older than epoch {number_of(each.checkpoint.origin)} of the {each.log} log, which"
-                    " the root of this site opened; restore a newer copy"
-                )
-            fault = await fault_of(each, site.logs[each.log])
-            if fault:
-                told[f"{names.get(each.member, each.member)} {fault}."] = None
-                faulty.add(each.log)
-        for line in told:
-            tell(line)
-        for log in sorted(heard.forked):
-            tell(f"Members have proof of two histories of the {log} log, both signed by this site's own key.")
-        if heard.away:
-            # To go on beside what it has seen would be a second history.
-            tell(f"Both logs go on in a new epoch, for who did not answer may have seen more of them ({away}).")
-        return heard, frozenset(faulty)
-    finally:
-        await site.aclose()
+    if site.index.site(site.root).keys.acting != root.did:
+        raise Denied("this key does not act as the root of this site; give the one that does with --root-key")
+    if site.membership.consortium is None:
+        raise Infeasible("this site is in no consortium, so nobody has seen more of it; just run it")
+    names, others = site.membership.names, [each for each in site.membership.nodes if each != site.root]
+    logs = list(site.logs.values())
+    heard = await ask_members(site.reach, site.root, others, logs, len(others), HEAR_SECONDS)
+    asked = ", ".join(sorted(names.get(each, each) for each in heard.answered)) or "nobody"
+    tell(f"Asked what they have seen of this site's logs: {asked}.")
+    away = "; ".join(f"{names.get(each, each)}: {why}" for each, why in heard.away.items())
+    if len(heard.answered) < site.enough:
+        raise Unreachable(f"{site.enough} members must answer before this site knows what it lacks ({away})")
+    faulty: set[LogName] = set()
+    told: dict[str, None] = {}
+    for each in heard.sightings:
+        if number_of(each.checkpoint.origin) > number_of(site.logs[each.log].origin):
+            raise Infeasible(
+                f"this copy is older than epoch {number_of(each.checkpoint.origin)} of the {each.log} log, which"
+                " the root of this site opened; restore a newer copy"
+            )
+        fault = await fault_of(each, site.logs[each.log])
+        if fault:
+            told[f"{names.get(each.member, each.member)} {fault}."] = None
+            faulty.add(each.log)
+    for line in told:
+        tell(line)
+    for log in sorted(heard.forked):
+        tell(f"Members have proof of two histories of the {log} log, both signed by this site's own key.")
+    if heard.away:
+        # To go on beside what it has seen would be a second history.
+        tell(f"Both logs go on in a new epoch, for who did not answer may have seen more of them ({away}).")
+    return heard, frozenset(faulty)
 
 
 async def _accounted(folder: Folder, heard: Heard) -> int:
@@ -150,27 +148,23 @@ async def _reopen(folder: Folder, root: Signer, log: LogName, upto: int, tell: T
     )
 
 
-async def _halt(folder: Folder, start: int | None, tell: Tell) -> None:
+async def _halt(start: int | None, tell: Tell, site: Site) -> None:
     """Halt the site, with the instances that others hold receipts of and the audit log does not know.
 
     What the catalog has from ``start`` on is noted in the audit log, if that is given.
     """
-    site = await Site.open(folder)
-    try:
-        members = {root: site.membership.names.get(root, root) for root in site.membership.nodes if root != site.root}
-        ours = await remembered(site.reach, site.root, site.catalog.keys, members)
-        delivered = ours.lost(site.ledger)
-        for member, why in ours.away.items():
-            tell(f"{members[member]} could not be asked for receipts ({why}); run this again once it answers.")
-        # A release that waited when the copy was made, and was told since, is not asked about again.
-        await site.releases.drop_waiting(ours.done)
-        opened = [each for path in (folder.catalog, folder.audit) for each in read_reopenings(path)]
-        unsaid = [each for each in opened if encode(each) not in site.book.halts.reopenings]
-        await site.book.write(halting(site.root, unsaid, delivered))
-        if start is not None:
-            await note_missed(site.book, site.index, site.root, site.catalog, start)
-    finally:
-        await site.aclose()
+    members = {root: site.membership.names.get(root, root) for root in site.membership.nodes if root != site.root}
+    ours = await remembered(site.reach, site.root, site.catalog.keys, members)
+    delivered = ours.lost(site.ledger)
+    for member, why in ours.away.items():
+        tell(f"{members[member]} could not be asked for receipts ({why}); run this again once it answers.")
+    # A release that waited when the copy was made, and was told since, is not asked about again.
+    await site.releases.drop_waiting(ours.done)
+    opened = [each for path in (site.folder.catalog, site.folder.audit) for each in read_reopenings(path)]
+    unsaid = [each for each in opened if encode(each) not in site.book.halts.reopenings]
+    await site.book.write(halting(site.root, unsaid, delivered))
+    if start is not None:
+        await note_missed(site.book, site.index, site.root, site.catalog, start)
     if delivered:
         tell(f"The log has lost {counted(len(delivered), 'delivered step')}, which will not be delivered again.")
     tell("The site is halted. Start it, look at what is missing, and then: comity site resume --as STEWARD")

@@ -49,6 +49,7 @@ class SiteService:
             members=tuple([await self._member(*each) for each in self._names()]),
             logs=(await self._log(site.catalog), await self._log(site.audit)),
             quorum=epoch.quorum if epoch else 0,
+            reach=site.ways.view(),
             runner=site.steps.runner,
             runner_fault=site.steps.fault,
             recovered=tuple(site.recovered),

@@ -34,6 +34,7 @@ async def serve(site: Site, *, task_status: TaskStatus[None] = trio.TASK_STATUS_
         if site.steps.leftovers:
             left = counted(site.steps.leftovers, "process")
             site.recovered.append(f"ended what steps of an earlier node had left running: {left}")
+        await nursery.start(site.ways.run)
         await nursery.start(site.network.serve)
         await nursery.start(_serve_bytes, site)
         if site.membership.consortium is not None:
@@ -51,13 +52,14 @@ async def serve(site: Site, *, task_status: TaskStatus[None] = trio.TASK_STATUS_
 
 async def _serve_bytes(site: Site, *, task_status: TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
     await serve_bulk(
-        site.config.bulk.host,
+        site.config.bulk.host if site.config.listens else None,
         site.config.bulk.port,
         site.node.key,
-        site.shelf.answer,
+        site.ways.answering(site.shelf.answer),
         clock=site.clock,
         site_of=site.membership.site_of,
         rate=site.config.bulk_rate,
+        incoming=site.ways.front.bulk,
         task_status=task_status,
     )
 

@@ -5,6 +5,7 @@ What it has in a consortium is put together in ``node/site/consorting.py``; ``no
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -49,6 +50,7 @@ from node.site.state import State, read_state
 from node.site.swarm import swarm_of
 from node.site.together import Turns
 from node.site.told import Told
+from node.site.ways import Ways
 from node.site.writing import Writer
 from node.step import Limits
 from node.storage.brought import Brought
@@ -95,7 +97,8 @@ class Site:
         self.journal = SubmissionJournal(state.database, self.notify)
         self.releases = WaitingReleases(state.facts)
         self.received = Received(self.root, self.book)
-        self.bulk = BulkClient(self.node.key, self.clock, self.random)
+        self.ways = Ways(self.config, self.node, self.clock, self.random, lambda: self.membership, os.environ)
+        self.bulk = BulkClient(self.node.key, self.clock, self.random, self.ways.dialer, self.ways.interceptions)
         self.membership = Membership(self._me(), state.facts, self.bulk, self.index)
         self.book.halts.name = lambda root: self.membership.names.get(root, short(root))
         self.entrance = Entrance(
@@ -143,11 +146,13 @@ class Site:
         )
         self.network = ControlNetwork(
             self.node.key,
-            ControlSettings(self.config.control.host, self.config.control.port),
+            ControlSettings(self.config.control.host if self.config.listens else None, self.config.control.port),
             admits=lambda node: self.membership.site_of(node) is not None,
             answer=self._answer,
             heard=self._heard,
             known=self._known,
+            dialer=self.ways.dialer,
+            incoming=self.ways.front.control,
         )
         self.writer = Writer(self.root, self.catalog, self.index, self.holdings, self.book, self.feeding)
         self.reach = Reach(self.membership, self.network, self.bulk)
@@ -241,8 +246,8 @@ class Site:
         me = Founder(
             member=Member(site=self.config.name, root=self.root),
             enrolment=encode(enrolled.body),
-            control=self.config.control.multiaddr,
-            bulk=self.config.bulk.url,
+            control=self.config.control.multiaddr if self.config.inbound else "",
+            bulk=self.config.bulk.url if self.config.inbound else "",
         )
         return Announcement(founder=me, removals=tuple(encode(entry.body) for entry in gone[-8:]))
 

@@ -12,7 +12,7 @@ ROOT = PrivateKey(bytes(32)).did
 HERE = Address("127.0.0.1", 4103)
 
 
-def config(name: str = "St. Anna", **changes: Address) -> Config:
+def config(name: str = "St. Anna", **changes: Address | bool) -> Config:
     return Config(**({"name": name, "root": ROOT, "control": HERE, "bulk": HERE, "api": HERE} | changes))
 
 
@@ -88,6 +88,8 @@ def test_the_local_interface_is_on_loopback_alone(tmp_path, host):
         ("port = 4103\n\n[bulk]", 'port = "1"\n\n[bulk]', "[control]"),
         ('[control]\nhost = "127.0.0.1"', '[control]\nhost = ""', "[control]"),
         ('[control]\nhost = "127.0.0.1"', "[control]", "[control]"),
+        ("inbound = true", "inbound = 1", "[reach]"),
+        ("inbound = true", 'inbound = "no"', "[reach]"),
         ("[api]", "[api", "line"),
         ("[api]", "x = " + "[" * 5000, "mend"),
     ],
@@ -101,6 +103,32 @@ def test_a_wrong_setting_is_named_with_its_file(tmp_path, old, new, named):
         read_config(folder)
     assert named in str(refusal.value)
     assert str(folder.config) in str(refusal.value)
+
+
+def test_a_site_is_reached_unless_it_says_otherwise(tmp_path):
+    """Lost: a hospital that opens ports although its operator said that it only dials out, or one that others miss."""
+    folder = Folder(tmp_path)
+    for inbound in (True, False):
+        folder.config.write_text(site_toml(config(inbound=inbound)))
+        assert read_config(folder).inbound is inbound
+    old = site_toml(config()).replace("[reach]\ninbound = true\n", "")
+    folder.config.write_text(old)
+    assert read_config(folder).inbound
+
+
+@pytest.mark.parametrize(
+    ("control", "bulk", "inbound", "shared", "listens"),
+    [
+        (443, 443, True, True, False),
+        (4101, 4102, True, False, True),
+        (4101, 4102, False, False, False),
+        (443, 443, False, True, False),
+    ],
+)
+def test_what_a_site_listens_on(control, bulk, inbound, shared, listens):
+    places = {"control": Address("10.0.0.1", control), "bulk": Address("10.0.0.1", bulk)}
+    made = config(**places, inbound=inbound)
+    assert (made.shared, made.listens) == (shared, listens)
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe", "name = 'Süd'".encode("latin-1")])

@@ -209,12 +209,15 @@ INVITE = signed(
     ),
     KEYS["institute-node"],
 )
+ONLY_OUT = "nordstad"
+"""The site whose firewall lets nobody in."""
+
 FOUNDERS = {
     site: Founder(
         member=Member(site=name, root=DID[f"{site}-root"]),
         enrolment=encode(entries[0][1]),
-        control=f"/ip4/127.0.0.1/tcp/4{number}01",
-        bulk=f"https://127.0.0.1:4{number}02",
+        control=f"/ip4/127.0.0.1/tcp/4{number}01" if site != ONLY_OUT else "",
+        bulk=f"https://127.0.0.1:4{number}02" if site != ONLY_OUT else "",
     )
     for number, (site, name, entries) in enumerate(
         (("institute", "Institute", INSTITUTE), ("anna", "St. Anna", ANNA), ("nordstad", "Nordstad", NORDSTAD)), 1

@@ -76,6 +76,7 @@ duo-term = tstr .regexp "DUO:[0-9]{7}(/[0-9A-Za-z][0-9A-Za-z:._-]{0,63})?"
 output-type = tstr .regexp "[a-z][a-z-]{0,31}"
 step-name = tstr .regexp "[A-Za-z0-9_][A-Za-z0-9_./-]*" ; at most 120 characters
 address = tstr .regexp "[!-~]+" ; at most 256 characters
+address-or-none = tstr .regexp "[!-~]*" ; likewise, empty for a site that only dials out
 ; 1 to 120 characters, none of them one of those that values.md names.
 name = tstr
 ; 1 to 255 characters without blanks, and none of those that values.md names.

@@ -62,6 +62,7 @@ class MemorySite:
         self.after_rows: Exception | None = None
         self.quorum = 0
         self.former: tuple[schema.FormerView, ...] = ()
+        self.reach = schema.ReachView(inbound=True)
         self.witnesses: frozenset[str] = frozenset()
         self.answers = self._answers
         self.added = b""
@@ -106,6 +107,7 @@ class MemorySite:
             members=members,
             logs=(),
             quorum=self.quorum,
+            reach=self.reach,
             runner="sandbox",
             runner_fault="",
             recovered=(),

@@ -82,7 +82,7 @@ class Site:
     def __init__(self, town: Town, name: str) -> None:
         self.town, self.name = town, name
         self.root, self.node = PrivateKey(name.encode().ljust(32)), Identity(name, *_keys(name))
-        self.control = "/ip4/127.0.0.1/tcp/1"
+        self.control, self.bulk = "/ip4/127.0.0.1/tcp/1", "https://127.0.0.1:2"
         self.database = Database.open(town.folder / f"{name}.db")
         town.sites[self.node.did] = self
         self._wake()
@@ -91,7 +91,7 @@ class Site:
         fields = KeyFields(did=self.node.did, role=Role.NODE, name=self.name, x25519=bytes(32))
         body = write_body("key", fields, site=self.root.did, at=1, by=self.root)
         member = Member(site=self.name, root=self.root.did)
-        return Founder(member=member, enrolment=encode(body), control=self.control, bulk="https://127.0.0.1:2")
+        return Founder(member=member, enrolment=encode(body), control=self.control, bulk=self.bulk)
 
     def _wake(self) -> None:
         facts, town = Facts(self.database), self.town
@@ -172,6 +172,25 @@ def test_a_founding_from_its_beginning_to_its_end_with_a_restart_after_every_ste
             assert site.member.names == {each.root.did: each.name for each in (anna, *others)}
             assert site.member.site_of(others[0].node.did) == others[0].root.did
             assert site.member.site_of(site.root.did) is None
+
+    play(story)
+
+
+def test_a_site_that_only_dials_out_joins_and_neither_begins_nor_invites(play):
+    """Lost: invitations that lead nowhere, or a hospital behind a firewall that cannot be a founder."""
+
+    async def story(town: Town) -> None:
+        anna, (bruno,) = await begun(town)
+        bruno.control = bruno.bulk = ""
+        await bruno.restart()
+        await bruno.entrance.join(await invitation(anna))
+        await bruno.sign()
+        await anna.sign()
+        assert anna.member.founders[bruno.root.did].bulk == ""
+        await bruno.entrance.refresh()
+        for refused in (bruno.entrance.invite(), bruno.entrance.begin("Another", 2)):
+            with pytest.raises(Conflict, match="only dials out"):
+                await refused
 
     play(story)
 

@@ -48,8 +48,8 @@ def test_a_waiting_release_that_was_told_since_is_not_asked_about_again(
         site = await Site.open(folder)
         for name in names:
             await site.releases.keep_waiting(name)
+        await restore._halt(None, lambda _line: None, site)
         await site.aclose()
-        await restore._halt(folder, None, lambda _line: None)
         site = await Site.open(folder)
         try:
             assert site.book.halts.standing, "and it is halted, so that what waits is held"
