@@ -13,6 +13,7 @@ from pathlib import Path
 import trio
 
 from bench.blobserver import KEY
+from bench.memory import forget_peak, peak
 from bench.storage import Asking, fetched
 from catalog.cid import Cid
 from catalog.key import PrivateKey
@@ -26,11 +27,11 @@ async def main(folder: Path, base: str, root: Cid) -> None:
     with BulkClient(PrivateKey(bytes([9]) * 32), SystemClock(), SystemRandom()) as client:
         asking, store = Asking(client, base), DiskBlobs(folder)
         await client.get(KEY.did, base, "/usage", limit=100)
-        before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+        before, began, resident = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter(), forget_peak()
         await fetched(asking, store, root)
         after = resource.getrusage(resource.RUSAGE_SELF)
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(time.perf_counter() - began, used, after.ru_maxrss - before.ru_maxrss)
+        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        print(time.perf_counter() - began, used, peak() - resident)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 
+from bench.memory import forget_peak, peak
 from catalog.key import PrivateKey
 from node.network.blob import Blob, BulkRequest, blob_of
 from node.network.bulk_server import serve_bulk
@@ -24,13 +25,13 @@ USAGE: Final = "/usage"
 
 
 async def serve(folder: Path) -> None:
-    """Serve what is stored in ``folder``; at ``/usage`` the processor seconds and the most memory (KiB) so far."""
+    """Serve what is stored in ``folder``; at ``/usage`` the processor seconds, the most memory since that was asked, and that of now (KiB)."""
     gateway = Gateway(DiskBlobs(folder))
 
     async def answer(request: BulkRequest) -> Blob:
         if request.path == USAGE:
             used = resource.getrusage(resource.RUSAGE_SELF)
-            return blob_of(f"{used.ru_utime + used.ru_stime} {used.ru_maxrss}".encode())
+            return blob_of(f"{used.ru_utime + used.ru_stime} {peak()} {forget_peak()}".encode())
         return await gateway.answer(read_question(request.method, request.path, request.query, request.body))
 
     async with trio.open_nursery() as nursery:

@@ -62,10 +62,10 @@ class Asking:
         """See the port."""
         return await self.client.stream(site, self.base, path, take, limit=limit, query=query)
 
-    async def usage(self) -> tuple[float, int]:
-        """Processor seconds, and most KiB of memory, of the server so far."""
-        seconds, memory = (await self.client.get(KEY.did, self.base, USAGE, limit=100)).split()
-        return float(seconds), int(memory)
+    async def usage(self) -> tuple[float, int, int]:
+        """Of the server: processor seconds so far, most KiB of memory since this was asked, and KiB now."""
+        seconds, most, now = (await self.client.get(KEY.did, self.base, USAGE, limit=100)).split()
+        return float(seconds), int(most), int(now)
 
 
 def measure() -> Report:
@@ -222,7 +222,7 @@ async def _moves(
         asking = Asking(client, base)
         ours = await fetched(asking, there, roots[0])
         ours_tree = await fetched(asking, there, roots[1])
-        server, _ = await asking.usage()
+        server, _, _ = await asking.usage()
     used = time.process_time()
     two("swarm", "connect", one.address)
     bitswap = await _timed(lambda: two("get", "-o", folder / "got", str(roots[0])))
@@ -258,10 +258,10 @@ async def _large(folder: Path) -> tuple[tuple[Figure, ...], tuple[str, ...]]:
             got = await fetch_span(asking, KEY.did, root, "", first, first + RANGE - 1)
             took.append(time.perf_counter() - began)
             assert len(got) == RANGE
-        _, before = await asking.usage()
+        _, _, before = await asking.usage()
         receiver = [sys.executable, "-m", "bench.blobclient", str(folder / "large"), base, str(root)]
         told = (await trio.run_process(receiver, capture_stdout=True)).stdout.split()
-        _, after = await asking.usage()
+        _, after, _ = await asking.usage()
     seconds, ours, grown = float(told[0]), float(told[1]), int(told[2])
     sender = (after - before) / 1024
     memory = Series("MiB", (round(grown / 1024, 1),))

@@ -10,7 +10,7 @@ one that is slow is overtaken: what it has not sent is asked of another as well 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Final, Protocol, TypeVar
 
@@ -40,6 +40,8 @@ OVERTAKE_SECONDS: Final = 2.0
 """How long a holder has what it was asked for to itself."""
 MAX_DEPTH: Final = 256
 """Nodes below one another: 64 folders in folders, each sharded, and the tree of a file."""
+_TOGETHER: Final = 128 << 10
+"""Bytes of nodes that are kept together; so much may have come in vain when this process is killed."""
 _OVERHEAD: Final = 256
 """Bytes that a node costs beside its own."""
 _INNER: Final = 16 << 10
@@ -70,19 +72,27 @@ class Want:
 
 @dataclass(slots=True)
 class Progress:
-    """How far a transfer is: ``done`` of ``total`` bytes, as far as is known; ``began`` is trio's time."""
+    """How far a transfer is: ``done`` of ``total`` bytes, as far as is known; ``began`` is trio's time.
+
+    ``arrived`` gives the bytes that came since it began, ``resumed`` are those that were here before.
+    """
 
     root: Cid
     sites: tuple[str, ...]
+    arrived: Callable[[], int]
     total: int = 0
-    done: int = 0
     resumed: int = 0
     began: float = field(default_factory=trio.current_time)
 
     @property
+    def done(self) -> int:
+        """Bytes that are here."""
+        return self.resumed + self.arrived()
+
+    @property
     def rate(self) -> float:
         """Bytes a second that came since it began."""
-        return (self.done - self.resumed) / max(trio.current_time() - self.began, 0.001)
+        return self.arrived() / max(trio.current_time() - self.began, 0.001)
 
     @property
     def seconds_left(self) -> float | None:
@@ -126,7 +136,7 @@ class Transfer:
         self._lacking: dict[Cid, set[str]] = {}  # of what is wanted, who does not have it
         self._failure: ComityError = NotFound(f"nobody who has «{root}» is known")
         self._over = False
-        self.progress = Progress(root, tuple(self._sites))
+        self.progress = Progress(root, tuple(self._sites), lambda: arrival.added)
 
     async def run(self) -> None:
         """Have all nodes below the root in the arrival.
@@ -155,7 +165,7 @@ class Transfer:
         self._left -= size
         self._wanted.extend(wanted)
         self._known.update(want.cid for want in wanted)
-        self.progress.done = self.progress.resumed = size
+        self.progress.resumed = size
         self.progress.total = size + sum(want.size for want in wanted)
 
     async def _ask_on(self, site: str) -> None:
@@ -222,15 +232,12 @@ class Transfer:
 
         def take(answer: IO[bytes]) -> None:
             read_header(answer)
-            for cid, data in read_nodes(answer):
-                want = asked.pop(cid, None)
-                if want is None:
-                    raise VerificationFailed(f"a node came that was not asked for: «{cid}»")
-                below = tuple(_below(want, data))
-                if self._arrival.put(cid, data):
-                    self.progress.done += len(data)
-                    self._arrival.came_from(batch.site)
-                came.append(_Came(want, len(data), below))
+            for nodes in _some(read_nodes(answer)):
+                below = [tuple(_below(_asked_for(asked, cid), data)) for cid, data in nodes]
+                self._arrival.put(nodes)
+                self._arrival.came_from(batch.site)
+                for (cid, data), linked in zip(nodes, below, strict=True):
+                    came.append(_Came(asked.pop(cid), len(data), linked))
 
         query = encode(Wanted(cids=tuple(batch.wants)))
         began, broke_off = trio.current_time(), False
@@ -287,6 +294,35 @@ class Transfer:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
+
+
+def _some(nodes: Iterator[tuple[Cid, bytes]]) -> Iterator[list[tuple[Cid, bytes]]]:
+    """The nodes as they come, some at a time; those before a fault come before it is raised."""
+    batch: dict[Cid, bytes] = {}
+    size = 0
+    try:
+        for cid, data in nodes:
+            batch[cid] = data
+            size += len(data)
+            if size >= _TOGETHER:
+                yield list(batch.items())
+                batch, size = {}, 0
+    except (Unreachable, VerificationFailed):
+        yield list(batch.items())
+        raise
+    yield list(batch.items())
+
+
+def _asked_for(asked: Mapping[Cid, Want], cid: Cid) -> Want:
+    """What was said of a node when it was asked for.
+
+    Raises:
+        VerificationFailed: it was not.
+    """
+    want = asked.get(cid)
+    if want is None:
+        raise VerificationFailed(f"a node came that was not asked for: «{cid}»")
+    return want
 
 
 def _own_size(want: Want) -> int:

@@ -277,9 +277,12 @@ class DiskBlobs:
             ComityError: the disk refuses.
         """
         try:
-            with open(self._place(cid), "rb", buffering=0) as file:
+            fd = os.open(self._place(cid), os.O_RDONLY | os.O_CLOEXEC)
+            try:
                 # Asking for the most that a node may have would have that much set aside each time.
-                data = file.read(min(os.fstat(file.fileno()).st_size, MAX_NODE) + 1)
+                data = os.read(fd, min(os.fstat(fd).st_size, MAX_NODE) + 1)
+            finally:
+                os.close(fd)
         except FileNotFoundError as error:
             raise NotFound(f"«{cid}» is not in this store, or not completely: fetch it again") from error
         except OSError as error:
