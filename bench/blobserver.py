@@ -25,7 +25,10 @@ USAGE: Final = "/usage"
 
 
 async def serve(folder: Path) -> None:
-    """Serve what is stored in ``folder``; at ``/usage`` the processor seconds, the most memory since that was asked, and that of now (KiB)."""
+    """Serve what is stored in ``folder``.
+
+    At ``/usage`` stand the processor seconds, the most memory since that was asked, and that of now (KiB).
+    """
     gateway = Gateway(DiskBlobs(folder))
 
     async def answer(request: BulkRequest) -> Blob:

@@ -20,7 +20,8 @@ from cli.session import Session, Verbs, pass_session
 if TYPE_CHECKING:
     from node.api.client import Node
     from node.api.epochs import EpochsView
-    from node.api.schema import FoundingView
+    from node.api.founding import FoundingView
+
 
 MAX_INVITE = 4096
 POLL_SECONDS = 0.3

@@ -15,18 +15,9 @@ from catalog.key import Signer
 from catalog.member import Epoch, KeyFields, Member, Role, check_epoch0, consortium_cid, epoch_message
 from node.api import operation
 from node.api.epochs import EpochsView, PendingView
+from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 from node.api.publish import Publisher, now
-from node.api.schema import (
-    FoundingView,
-    InviteView,
-    Join,
-    KeysView,
-    KeyView,
-    NewConsortium,
-    Restarting,
-    SignEpoch,
-    WriteEntry,
-)
+from node.api.schema import KeysView, KeyView, Restarting, WriteEntry
 
 
 class Governor(Publisher):

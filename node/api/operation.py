@@ -15,6 +15,7 @@ from node.api import schema
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
+from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 
 A = TypeVar("A", covariant=True)
 
@@ -74,11 +75,11 @@ _CID: Final = Parameter("cid", Cid)
 _SUBMISSION: Final = Parameter("submission", Cid)
 
 STATUS: Final = Operation("status", "GET", "/v1/status", schema.StatusView)
-FOUNDING: Final = Operation("founding", "GET", "/v1/consortium", schema.FoundingView)
-NEW_CONSORTIUM: Final = Operation("new_consortium", "POST", "/v1/consortium", schema.FoundingView, schema.NewConsortium)
-INVITE: Final = Operation("invite", "POST", "/v1/consortium/invites", schema.InviteView)
-JOIN: Final = Operation("join", "POST", "/v1/consortium/join", schema.FoundingView, schema.Join)
-SIGN_EPOCH: Final = Operation("sign_epoch", "POST", "/v1/consortium/signature", schema.FoundingView, schema.SignEpoch)
+FOUNDING: Final = Operation("founding", "GET", "/v1/consortium", FoundingView)
+NEW_CONSORTIUM: Final = Operation("new_consortium", "POST", "/v1/consortium", FoundingView, NewConsortium)
+INVITE: Final = Operation("invite", "POST", "/v1/consortium/invites", InviteView)
+JOIN: Final = Operation("join", "POST", "/v1/consortium/join", FoundingView, Join)
+SIGN_EPOCH: Final = Operation("sign_epoch", "POST", "/v1/consortium/signature", FoundingView, SignEpoch)
 EPOCHS: Final = Operation("epochs", "GET", "/v1/consortium/epochs", EpochsView)
 KEYS: Final = Operation("keys", "GET", "/v1/keys", schema.KeysView)
 RESTART: Final = Operation("restart", "POST", "/v1/restart", schema.Restarting)

@@ -15,6 +15,7 @@ from node.api import schema
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
+from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 
 
 class Service(Protocol):
@@ -23,31 +24,31 @@ class Service(Protocol):
     async def status(self) -> schema.StatusView:
         """What this node is and how it fares; needs no person."""
 
-    async def founding(self) -> schema.FoundingView:
+    async def founding(self) -> FoundingView:
         """How far the founding is.
 
         Raises:
             NotFound: none has begun here.
         """
 
-    async def new_consortium(self, request: schema.NewConsortium) -> schema.FoundingView:
+    async def new_consortium(self, request: NewConsortium) -> FoundingView:
         """Begin a founding here.
 
         Raises:
             Conflict: this site is in a consortium, or founding one, already.
         """
 
-    async def invite(self) -> schema.InviteView:
+    async def invite(self) -> InviteView:
         """An invitation for one more founder."""
 
-    async def join(self, request: schema.Join) -> schema.FoundingView:
+    async def join(self, request: Join) -> FoundingView:
         """Take an invitation up; taking the same one up again goes on.
 
         Raises:
             VerificationFailed: it was altered. Denied: it has expired or was used. Unreachable: no answer.
         """
 
-    async def sign_epoch(self, request: schema.SignEpoch) -> schema.FoundingView:
+    async def sign_epoch(self, request: SignEpoch) -> FoundingView:
         """Add this site's signature to the founding document."""
 
     async def epochs(self) -> EpochsView:

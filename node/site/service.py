@@ -18,6 +18,7 @@ from node.api import schema
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
+from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 from node.founding import Invite
 from node.site import asking, governing, halting, mirroring, opening, publishing, searching, submitting
 from node.site.mentions import mentions
@@ -119,19 +120,19 @@ class SiteService:
         forks = site.consorting.witness.forks.values() if site.consorting else ()
         return tuple(fork_view(fork, site.index, site.membership) for fork in forks)
 
-    async def founding(self) -> schema.FoundingView:
+    async def founding(self) -> FoundingView:
         """How far the founding is."""
         await self._site.entrance.refresh()
         return self._founding()
 
-    def _founding(self) -> schema.FoundingView:
+    def _founding(self) -> FoundingView:
         entrance = self._site.entrance
         if entrance.invited_to is not None and entrance.invited_to.founded is not None:
             return self._admission(entrance.invited_to)
         founding = entrance.founding
         names = {founder.member.root: founder.member.site for founder in founding.founders}
         epoch = founding.epoch() if founding.complete else None
-        return schema.FoundingView(
+        return FoundingView(
             name=founding.consortium,
             expected=founding.expected,
             joined=tuple(names.values()),
@@ -141,12 +142,12 @@ class SiteService:
             consortium=self._site.membership.consortium,
         )
 
-    def _admission(self, invite: Invite) -> schema.FoundingView:
+    def _admission(self, invite: Invite) -> FoundingView:
         """How far the admission is of a site that came after the founding."""
         membership = self._site.membership
         last = membership.chain[-1] if membership.chain else None
         names = tuple(member.site for member in last.members) if last is not None else ()
-        return schema.FoundingView(
+        return FoundingView(
             name=invite.consortium,
             expected=len(names),
             joined=names,
@@ -156,22 +157,22 @@ class SiteService:
             consortium=membership.consortium,
         )
 
-    async def new_consortium(self, request: schema.NewConsortium) -> schema.FoundingView:
+    async def new_consortium(self, request: NewConsortium) -> FoundingView:
         """Begin a founding here."""
         await self._site.entrance.begin(request.name, request.founders)
         return self._founding()
 
-    async def invite(self) -> schema.InviteView:
+    async def invite(self) -> InviteView:
         """An invitation for one more founder."""
         invite = await self._site.entrance.invite()
-        return schema.InviteView(invite=encode(invite), not_after=invite.not_after)
+        return InviteView(invite=encode(invite), not_after=invite.not_after)
 
-    async def join(self, request: schema.Join) -> schema.FoundingView:
+    async def join(self, request: Join) -> FoundingView:
         """Take an invitation up."""
         await self._site.entrance.join(request.invite, witness_only=request.witness_only)
         return self._founding()
 
-    async def sign_epoch(self, request: schema.SignEpoch) -> schema.FoundingView:
+    async def sign_epoch(self, request: SignEpoch) -> FoundingView:
         """Add this site's signature to the founding document."""
         await self._site.entrance.sign(request.signature)
         return self._founding()

@@ -29,6 +29,7 @@ from node.api import schema
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
+from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 from node.keyfile import Identity
 from node.message import Halt, Opening, Row, Who, WhoAnswer
 from node.site.views import faults_view
@@ -129,19 +130,19 @@ class MemorySite:
             witness_only=site in self.witnesses,
         )
 
-    async def founding(self) -> schema.FoundingView:
+    async def founding(self) -> FoundingView:
         raise NotFound("no founding has begun here; begin one with: comity consortium new NAME --sites N")
 
-    async def new_consortium(self, request: schema.NewConsortium) -> schema.FoundingView:
+    async def new_consortium(self, request: NewConsortium) -> FoundingView:
         raise Denied(f"«{request.name}» cannot be founded by this double")
 
-    async def invite(self) -> schema.InviteView:
-        return schema.InviteView(invite=b"an invitation", not_after=1)
+    async def invite(self) -> InviteView:
+        return InviteView(invite=b"an invitation", not_after=1)
 
-    async def join(self, request: schema.Join) -> schema.FoundingView:
+    async def join(self, request: Join) -> FoundingView:
         raise Denied("this double joins nothing")
 
-    async def sign_epoch(self, request: schema.SignEpoch) -> schema.FoundingView:
+    async def sign_epoch(self, request: SignEpoch) -> FoundingView:
         raise Denied("this double signs nothing")
 
     async def epochs(self) -> EpochsView:
