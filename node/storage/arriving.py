@@ -19,6 +19,7 @@ from catalog.cid import Cid
 from catalog.error import BadInput, Conflict, NotFound
 from node.storage.dagpb import MAX_NODE
 from node.storage.durable import Making, sync_filesystem
+from node.storage.room import Room
 from node.storage.staging import refused
 
 _SOURCES: Final = "sources"
@@ -42,8 +43,9 @@ class Arrival:
         ComityError: the disk refuses.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, room: Room) -> None:
         self._folder = folder
+        self._room = room
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -117,6 +119,7 @@ class Arrival:
             for cid, data in nodes:
                 if cid in self._held:
                     continue
+                self._room.take(len(data))
                 try:
                     self._making.write(str(cid), data, os.O_TRUNC)
                 except OSError as error:
@@ -170,15 +173,16 @@ class Arrival:
     def discard(self) -> None:
         """Remove the folder, and whatever is still in it."""
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._room.count_again()
 
 
-def forget_arrivals(parent: Path, older_than: float) -> int:
+def forget_arrivals(parent: Path, older_than: float, room: Room) -> int:
     """Remove what began to arrive and was not gone on with since ``older_than`` (Unix seconds); how many there were."""
     count = 0
     for folder in parent.iterdir() if parent.exists() else ():
         try:
             if folder.stat().st_mtime < older_than:
-                with Arrival(folder) as arrival:
+                with Arrival(folder, room) as arrival:
                     arrival.discard()
                 count += 1
         except (Conflict, FileNotFoundError):

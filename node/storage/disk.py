@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import trio
 
 from catalog.cid import RAW, Cid
 from catalog.error import BadInput, ComityError, NotFound, VerificationFailed
-from node.storage.arriving import Arrival, arrival_folder
+from node.storage.arriving import Arrival, arrival_folder, forget_arrivals
 from node.storage.car import header, prefix, read_header, read_nodes
 from node.storage.dagpb import MAX_NODE
 from node.storage.directory import entries_of, resolve
@@ -22,6 +23,7 @@ from node.storage.exporter import Exporter
 from node.storage.importer import import_path
 from node.storage.nodes import links_of, node_path
 from node.storage.reachable import Reachable
+from node.storage.room import Room
 from node.storage.staging import Staging, alone, clear, locked, refused
 from node.storage.sweep import Swept, collect, remove
 from node.storage.unixfs import Child, Get, Put, build_file, chunks_of, file_bytes, load
@@ -43,6 +45,10 @@ FRESH_SECONDS: Final = 600.0
 """How long what was added is kept though nobody names it yet: an entry about it is being signed, a result written."""
 
 
+STALE_SECONDS: Final = 7 * 86_400.0
+"""How long what began to arrive is kept without going on: a site that is away for a weekend goes on where it was."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What a folder holds under a name. ``size`` is a file's bytes, 0 for a folder."""
@@ -60,7 +66,8 @@ class DiskBlobs:
     or more.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, quota: int = 0) -> None:
+        """``quota`` bounds the bytes that it holds; 0 leaves that to the disk."""
         self._nodes, self._staging, self._arriving = folder / "nodes", folder / "staging", folder / "arriving"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
@@ -69,6 +76,7 @@ class DiskBlobs:
         sync_folders((self._nodes, folder, folder.parent))
         clear(self._staging)
         self._fresh: dict[Cid, float] = {}
+        self._room = Room(quota, (self._nodes, self._staging, self._arriving))
 
     async def add(self, data: bytes) -> Cid:
         """Store ``data`` as a UnixFS file; durable when it returns.
@@ -173,7 +181,7 @@ class DiskBlobs:
         Raises:
             Conflict: it is being fetched at this moment. ComityError: the disk refuses.
         """
-        return await trio.to_thread.run_sync(Arrival, arrival_folder(self._arriving, root, source))
+        return await trio.to_thread.run_sync(Arrival, arrival_folder(self._arriving, root, source), self._room)
 
     async def adopt(self, root: Cid, arrival: Arrival) -> None:
         """Store the nodes that arrived, all of them verified; durable when it returns, and the arrival is gone.
@@ -318,6 +326,7 @@ class DiskBlobs:
         """
 
         def work() -> Swept:
+            forget_arrivals(self._arriving, time.time() - STALE_SECONDS, self._room)
             stored = self._stored()
             reached: set[bytes] = set()
             whole: set[Cid] = set()
@@ -364,13 +373,16 @@ class DiskBlobs:
     # Where nodes are kept; what lies elsewhere than in files overrides these, and nothing above.
 
     def _adding(self) -> Staging:
-        return Staging(self._staging, self._place)
+        return Staging(self._staging, self._place, self._room)
 
     def _stored(self) -> dict[bytes, list[Cid]]:
         return collect(self._nodes)
 
     def _remove(self, stored: dict[bytes, list[Cid]], reached: set[bytes], spared: float | None) -> Swept:
-        return remove(self._place, stored, reached, spared)
+        try:
+            return remove(self._place, stored, reached, spared)
+        finally:
+            self._room.count_again()
 
     def _place(self, cid: Cid) -> Path:
         return node_path(self._nodes, cid)

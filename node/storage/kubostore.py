@@ -20,6 +20,7 @@ from node.storage.durable import write_files
 from node.storage.kubo import Kubo
 from node.storage.kubosettings import durable, open_doors
 from node.storage.nodes import has_nodes
+from node.storage.room import Room
 from node.storage.staging import Staging, refused
 from node.storage.sweep import Swept
 
@@ -99,7 +100,7 @@ class Sending(Staging):
     """One addition's nodes on their way into a Kubo: as CARs, which it takes a group at a time."""
 
     def __init__(self, folder: Path, kubo: Kubo) -> None:
-        super().__init__(folder, lambda cid: folder / str(cid))
+        super().__init__(folder, lambda cid: folder / str(cid), Room(0, ()))
         self._kubo = kubo
         self._car = self._folder / "car"
 
@@ -139,8 +140,10 @@ class Sending(Staging):
             self._bytes = 0
 
 
-def open_store(folder: Path, api: str | None, site: str) -> DiskBlobs:
+def open_store(folder: Path, api: str | None, site: str, quota: int = 0) -> DiskBlobs:
     """The store of ``site``: in ``folder``, or in the Kubo at ``api`` with what is on its way in ``folder``. Blocking.
+
+    ``quota`` bounds the bytes in ``folder``; 0 bounds nothing.
 
     Raises:
         Unreachable: the Kubo does not answer.
@@ -153,7 +156,11 @@ def open_store(folder: Path, api: str | None, site: str) -> DiskBlobs:
             raise Conflict(
                 "the data of this site lie in a Kubo, and do not move by themselves; name it in [storage] again"
             )
-        return DiskBlobs(folder)
+        return DiskBlobs(folder, quota)
+    if quota:
+        raise BadInput(
+            "[storage] most_gib bounds what lies in the site's folder; a Kubo has its own Datastore.StorageMax"
+        )
     kubo, name = Kubo(api), f"comity store {site}"
     _check_closed(kubo)
     blobs = KuboBlobs(folder, kubo, name)

@@ -18,6 +18,7 @@ from typing import Final
 from catalog.cid import Cid
 from catalog.error import ComityError, Conflict
 from node.storage.durable import Making, sync_filesystem, sync_folders
+from node.storage.room import Room
 
 _GROUP_BYTES: Final = 128 << 20
 _GROUP_NODES: Final = 4096
@@ -32,8 +33,9 @@ class Staging:
     a context manager; what was not committed goes with it.
     """
 
-    def __init__(self, folder: Path, place: Callable[[Cid], Path]) -> None:
+    def __init__(self, folder: Path, place: Callable[[Cid], Path], room: Room) -> None:
         self._place = place
+        self._room = room
         # The lock tells an opening of the store, in any process, that this folder is in use.
         with locked(folder, fcntl.LOCK_SH):
             self._folder = Path(tempfile.mkdtemp(dir=folder))
@@ -50,6 +52,8 @@ class Staging:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if any(self._folder.iterdir()):
+            self._room.count_again()
         shutil.rmtree(self._folder)
         os.close(self._fd)
 
@@ -57,7 +61,7 @@ class Staging:
         """Take a node whose ``data`` are known to match ``cid``.
 
         Raises:
-            ComityError: the disk refuses; the store is as it was.
+            ComityError: the disk refuses, or there is no room; the store is as it was.
         """
         with self._lock:
             if cid in self._seen:
@@ -66,6 +70,7 @@ class Staging:
         target = self._place(cid)
         held = _holds(target, data)
         if not held:
+            self._room.take(len(data))
             try:
                 self._making.write(str(cid), data)
             except OSError as error:

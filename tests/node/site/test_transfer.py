@@ -28,6 +28,7 @@ from node.storage.arriving import Arrival
 from node.storage.car import header, prefix
 from node.storage.dagpb import Link, PBNode, encode_node
 from node.storage.disk import DiskBlobs
+from node.storage.room import Room
 from node.storage.unixfs import CHUNK, Data, Kind, encode_data
 from node.system import SystemClock, SystemRandom
 from tests.node.storage.test_disk import content
@@ -341,7 +342,7 @@ def chain(length: int) -> tuple[Cid, dict[Cid, bytes]]:
 
 def play(root: Cid, nodes: dict[Cid, bytes], folder: Path, limit: int = 1 << 30) -> int:
     async def main() -> int:
-        with Arrival(folder) as arrival:
+        with Arrival(folder, Room(0, ())) as arrival:
             await Transfer(root, ["any"], Nodes(nodes), arrival, limit).run()
             return len(arrival.held)
 
@@ -371,5 +372,5 @@ def test_more_than_was_announced_is_not_taken(tmp_path: Path) -> None:
 
 def test_the_same_is_not_fetched_twice_at_once(tmp_path: Path) -> None:
     """Lost: two fetches of one root write over one another."""
-    with Arrival(tmp_path / "one"), pytest.raises(Conflict):
-        Arrival(tmp_path / "one")
+    with Arrival(tmp_path / "one", Room(0, ())), pytest.raises(Conflict):
+        Arrival(tmp_path / "one", Room(0, ()))
