@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from node.api.client import Node
     from node.api.copies import HoldersView
     from node.api.view import Listing
+
+
+LARGEST: Final = 16 << 20
+"""Bytes of a file that a node gives at once."""
 
 
 @click.group(cls=Verbs)
@@ -161,11 +165,21 @@ def _listed(names: Iterable[str]) -> str:
 @click.option("--out", type=click.Path(path_type=Path), help="The file to write; standard output otherwise.")
 @click.option("--project", help="Of shared data: the project of your grant, if you hold several.")
 @click.option("--crypt4gh", is_flag=True, help="Of shared data: write them encrypted, for the program crypt4gh.")
+@click.option("--bytes", "part", help="Only these bytes, as FIRST-LAST; no more is fetched than they take.")
 @pass_session
-def fetch(session: Session, dataset: str, path: str, out: Path | None, project: str | None, crypt4gh: bool) -> None:
-    """Fetch a file of at most 16 MiB from DATASET, or the one at PATH in it, as far as you may read it.
+def fetch(
+    session: Session,
+    dataset: str,
+    path: str,
+    out: Path | None,
+    project: str | None,
+    crypt4gh: bool,
+    part: str | None,
+) -> None:
+    """Fetch the file DATASET, or the one at PATH in it, as far as you may read it.
 
-    Shared data are opened whole, of any size, into the new file or folder that --out names.
+    What is larger than 16 MiB needs --out, and is fetched part by part, each verified. Shared data are opened whole, of
+    any size, into the new file or folder that --out names.
     """
     from catalog.cid import Cid
     from catalog.error import BadInput
@@ -179,13 +193,57 @@ def fetch(session: Session, dataset: str, path: str, out: Path | None, project: 
             return
         if project or crypt4gh:
             raise BadInput("--project and --crypt4gh are for shared data; see «comity dataset show»")
-        try:
-            cid = Cid.parse(dataset)
-        except BadInput:
-            cid = node.dataset(dataset).fields.cid
+        found = _named(node, dataset)
+        cid = found.cid if found is not None else Cid.parse(dataset)
+        if part is not None:
+            first, _, last = part.partition("-")
+            if not (first.isdecimal() and last.isdecimal()):
+                raise BadInput(f"«{part}» is no part of a file; give --bytes FIRST-LAST, two numbers")
+            write_out(session, node.fetch_part(cid, path, int(first), int(last)), out)
+            return
+        if found is not None and found.size > LARGEST:
+            _fetch_large(session, node, found, path, out)
+            return
         with carrying(session, f"fetching {dataset} …", str(cid)):
             data = node.fetch(cid, path)
     write_out(session, data, out)
+
+
+def _named(node: Node, dataset: str) -> DatasetFields | None:
+    """The dataset of that name or CID; none for the CID of something else, such as a block."""
+    from catalog.cid import Cid
+    from catalog.error import BadInput
+
+    try:
+        cid = Cid.parse(dataset)
+    except BadInput:
+        return node.dataset(dataset).fields
+    return next((each.fields for each in node.datasets() if each.fields.cid == cid), None)
+
+
+def _fetch_large(session: Session, node: Node, found: DatasetFields, path: str, out: Path | None) -> None:
+    """Fetch a file part by part into a new file, which is removed again if it does not come whole."""
+    from catalog.error import BadInput, Conflict
+
+    if out is None:
+        raise BadInput(f"«{found.name}» has {found.size:,} bytes; give --out FILE, or --bytes FIRST-LAST for a part")
+    try:
+        file = out.open("xb")
+    except FileExistsError as error:
+        raise Conflict(f"{out} is there already and was left as it is; choose another file") from error
+    size = 0
+    try:
+        with file, working(f"fetching «{found.name}» …") as tell:
+            while part := node.fetch_part(found.cid, path, size, size + LARGEST - 1):
+                file.write(part)
+                size += len(part)
+                tell(f"fetching «{found.name}» … {size >> 20:,} of {found.size >> 20:,} MiB")
+                if len(part) < LARGEST:
+                    break
+    except BaseException:
+        out.unlink()
+        raise
+    show(session, {"file": str(out), "bytes": size}, lambda: say(f"{out} has {size:,} bytes."))
 
 
 def _is_shared(node: Node, dataset: str) -> bool:

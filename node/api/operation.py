@@ -141,7 +141,7 @@ FETCH: Final = Operation(
     "GET",
     "/v1/files/{cid}",
     bytes,
-    parameters=(_CID, Parameter("path", str, "query", "")),
+    parameters=(_CID, Parameter("path", str, "query", ""), Parameter("part", str, "query", "")),
     person=True,
     keeps=True,
     seconds=None,

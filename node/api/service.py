@@ -154,8 +154,10 @@ class Service(Protocol):
             NotFound: no such block, or none shared with this site.
         """
 
-    async def fetch(self, person: str, signed: SignedRequest, cid: Cid, path: str) -> bytes:
-        """A file of at most 16 MiB that the person may read, fetched from its holder if need be.
+    async def fetch(self, person: str, signed: SignedRequest, cid: Cid, path: str, part: str) -> bytes:
+        """A file that the person may read, or its bytes ``part`` (``FIRST-LAST``), at most 16 MiB of it.
+
+        It is fetched from its holder if need be; of a part no more is than it takes.
 
         ``signed`` is the person's request, which the audit log keeps.
 

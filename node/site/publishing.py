@@ -21,14 +21,12 @@ from catalog.dataset import DatasetFields, Level
 from catalog.entry import KINDS, Entry, read_entry
 from catalog.error import BadInput, Denied, NotFound
 from catalog.grant import GrantFields
-from catalog.httpsig import SignedRequest
 from catalog.member import Role
 from catalog.mirror import MirrorFields
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields, ProjectRef
 from catalog.revoke import RevokeFields
 from node.api import schema
-from node.automator.book import Line
 from node.execute.step import TOOL
 from node.site.granting import check_access
 from node.site.locating import owners_of
@@ -39,7 +37,6 @@ from privacy.label import may_hold
 from privacy.policy import Policy
 from privacy.purpose import checked, checked_undertaking, checked_use
 from privacy.trust import Person, blocks_at, has_left, person_at
-from workflow.account import Chain, FetchFields
 from workflow.parse import parse_tool
 from workflow.tool import Tool
 
@@ -260,11 +257,11 @@ async def show_block(site: Site, did: str, cid: Cid) -> schema.BlockView:
 def _block(site: Site, cid: Cid) -> Entry:
     entries = blocks_at(site.index, cid, site.root)
     if not entries:
-        raise _departed(cid) if _published(site, cid) else nothing_named(cid)
+        raise departed(cid) if published(site, cid) else nothing_named(cid)
     return entries[0]
 
 
-def _published(site: Site, cid: Cid) -> list[Entry]:
+def published(site: Site, cid: Cid) -> list[Entry]:
     """What stands in the catalogs under ``cid`` for this site to read; that of sites that left behind the others."""
     found = [
         entry
@@ -281,41 +278,11 @@ def _readable(fields: Value, site: str) -> bool:
     return isinstance(fields, BlockFields) and may_hold(fields.label, site)
 
 
-def _departed(cid: Cid) -> NotFound:
+def departed(cid: Cid) -> NotFound:
+    """What is said of what a site that left had published."""
     return NotFound(f"{cid} is not offered any more: its site left the consortium")
 
 
 def nothing_named(cid: Cid) -> NotFound:
     """The one answer for what does not exist and for what is not for this site."""
     return NotFound(f"nothing named {cid} is shared with this site; check the CID, or ask its owner to share it")
-
-
-async def fetch_file(site: Site, did: str, signed: SignedRequest, cid: Cid, path: str) -> bytes:
-    """A file of open data or of a block, fetched from its holder if need be; written down before it is given.
-
-    Raises:
-        NotFound: nothing of that name, or nothing that this site may see. Denied: this site is halted.
-        BadInput: a folder, or larger than 16 MiB.
-    """
-    person = member_of(site, did)
-    found = [] if cid.is_keyed else _published(site, cid)
-    if not found:
-        raise nothing_named(cid)
-    entry = found[0]
-    if entry.site != site.root and has_left(site.index, entry.site):
-        raise _departed(cid)
-    if isinstance(entry.fields, DatasetFields) and entry.fields.level is Level.SHARED:
-        raise BadInput(
-            f"«{entry.fields.name}» is encrypted; open it into a folder: comity dataset fetch {cid} --out DIR"
-        )
-    check_halted(site, None, (site.root, entry.site))
-    if overdue := site.freshness.refusal("fetch", {entry.site}):
-        raise Denied(overdue)
-    await site.materials.bring(entry.site, cid)
-    if isinstance(entry.fields, DatasetFields):
-
-        def account(chain: Chain, _index: int) -> FetchFields:
-            return FetchFields(root=cid, site=site.root, person=person.did, chain=chain, request=signed)
-
-        await site.book.write([Line("fetch", [cid], account, (person.did,))])
-    return await site.blobs.read(cid, path, MAX_FILE)

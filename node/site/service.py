@@ -20,7 +20,7 @@ from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 from node.founding import Invite
-from node.site import asking, governing, halting, mirroring, opening, publishing, searching, submitting
+from node.site import asking, fetching, governing, halting, mirroring, opening, publishing, searching, submitting
 from node.site.mentions import mentions
 from node.site.site import Site
 from node.site.underway import transfer_views
@@ -261,9 +261,9 @@ class SiteService:
         """A block that this site has or can fetch."""
         return await publishing.show_block(self._site, person, cid)
 
-    async def fetch(self, person: str, signed: SignedRequest, cid: Cid, path: str) -> bytes:
-        """A file of open data or of a block."""
-        return await publishing.fetch_file(self._site, person, signed, cid, path)
+    async def fetch(self, person: str, signed: SignedRequest, cid: Cid, path: str, part: str) -> bytes:
+        """A file of open data or of a block, or a part of one."""
+        return await fetching.fetch_file(self._site, person, signed, cid, path, part)
 
     async def plan(self, person: str, request: schema.PlanRequest) -> schema.Prepared:
         """Plan a workflow."""

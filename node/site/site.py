@@ -41,6 +41,7 @@ from node.site.keyholders import KeyHolders
 from node.site.locating import mirrors_of
 from node.site.materials import Materials
 from node.site.membership import Membership
+from node.site.parts import Reading
 from node.site.reach import Introducing, Reach
 from node.site.recollection import Recollection
 from node.site.replicas import Replicas
@@ -173,6 +174,7 @@ class Site:
             self.shared,
             self.keyholders,
         )
+        self.reading = Reading()
         self.documents = ParsedDocuments()
         self.swarm = swarm_of(self, state.facts, kubo)
         self.steps = StepExecutor(Sandbox(), self.materials, self.blobs, self.folder.work, Limits())

@@ -141,6 +141,19 @@ class DiskBlobs:
 
         return await trio.to_thread.run_sync(read)
 
+    async def read_part(self, root: Cid, path: str, first: int, last: int) -> bytes:
+        """The bytes ``first`` to ``last``, both included, of the file at ``path`` below ``root``; fewer at its end.
+
+        Raises:
+            NotFound, BadInput, VerificationFailed: as for :meth:`read`.
+        """
+
+        def read() -> bytes:
+            cid = resolve(root, path, self.get)
+            return b"".join(_cancellable(file_bytes(cid, self.get, first, last + 1)))
+
+        return await trio.to_thread.run_sync(read)
+
     async def entries(self, root: Cid, path: str = "") -> tuple[Entry, ...]:
         """What the folder at ``path`` below ``root`` holds, sorted by name.
 

@@ -20,7 +20,7 @@ from catalog.policy import PolicyFields
 from catalog.project import ProjectFields, ProjectRef
 from node.api import schema
 from node.bus.journal import State
-from node.site import publishing, submitting
+from node.site import fetching, publishing, submitting
 from node.site.job import read_job
 from node.site.service import SiteService
 from privacy.label import OPEN, resident, shared
@@ -245,7 +245,7 @@ def test_open_data_that_only_its_publisher_calls_open(tmp_path: Path) -> None:
         there.site.holdings.hold(held, resident(there.site.root), [])
         there.mallory.dataset(held, OPEN)
         with pytest.raises((NotFound, Unreachable)):
-            await publishing.fetch_file(there.site, there.mara.did, ASKED, held, "")
+            await fetching.fetch_file(there.site, there.mara.did, ASKED, held, "", "")
         assert there.site.audit.size == 0
 
     at_a_hospital(tmp_path, test)

@@ -19,7 +19,7 @@ def test_the_author_of_a_mirrored_block_and_of_open_data_is_away_and_both_are_st
     known, mark = consortium.known, secrets.token_hex(8)
     first, second, third = known.hospitals[:3]
     table = tmp_path / f"open-{mark}.csv"
-    table.write_text(f"mark\n{mark}\n" * 50_000)
+    table.write_text(f"mark\n{mark}\n" * 800_000)  # more than a node gives at once
     with consortium.steward(third) as author:
         tool = SUMS_TOOL.replace("MARK", mark)
         code = SUMS_CODE.replace("LONG", str(10**9))
@@ -46,6 +46,10 @@ def test_the_author_of_a_mirrored_block_and_of_open_data_is_away_and_both_are_st
             assert second.name in ended.took_part
             away = consortium.command("dataset", "list", at=second)
             assert any(f"open {mark}" in line and "1 of 2" in line for line in away.stdout.splitlines()), away.stdout
+            part = consortium.command("dataset", "fetch", str(made.cid), "--bytes", "5-36", at=second)
+            assert part.stdout == table.read_text()[5:37]
+            wrong = consortium.command("dataset", "fetch", str(made.cid), "--bytes", "36-5", at=second)
+            assert wrong.returncode == 2, wrong.stderr
             got = consortium.command("dataset", "fetch", str(made.cid), "--out", str(tmp_path / "got"), at=second)
             assert got.returncode == 0, got.stderr
             assert (tmp_path / "got").read_text() == table.read_text()

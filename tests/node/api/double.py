@@ -294,7 +294,7 @@ class MemorySite:
                 return schema.BlockView(entry=entry, tool="class: CommandLineTool\n", files={}, endorsed={})
         raise NotFound(f"no block {cid} is shared with this site")
 
-    async def fetch(self, person: str, signed: object, cid: Cid, path: str) -> bytes:
+    async def fetch(self, person: str, signed: object, cid: Cid, path: str, part: str) -> bytes:
         self.calls.append(f"fetch {path}")
         return path.encode() * 3
 
