@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+import trio
+
 from catalog.cid import Cid
 from catalog.dataset import DatasetFields, Level
 from catalog.error import BadInput, ComityError, NotFound, Unreachable, VerificationFailed
@@ -21,6 +23,8 @@ from workflow.argument import Data
 
 MAX_BYTES = 1 << 40
 """Bytes of a root that are fetched at most, unless less was announced."""
+SLACK = 256 << 20
+"""Bytes beside what was announced: a million empty files take so much in names."""
 Arrived = Callable[[str, str, Cid], Awaitable[None]]
 """Told that a root which its owner, the first, published has come whole, and that the second gave of it."""
 
@@ -56,6 +60,7 @@ class Materials:
         self._shared = shared
         self._keyholders = keyholders
         self.under_way = UnderWay()
+        self._coming: dict[tuple[str, Cid], trio.Lock] = {}
 
     async def block(self, cid: Cid) -> None:
         """See to it that a block is stored here whole, from any site that shares it.
@@ -114,10 +119,11 @@ class Materials:
         await self.bring(data.site, data.cid)
         return data.cid
 
-    async def bring(self, site: str, root: Cid, limit: int = MAX_BYTES) -> None:
-        """Have ``root`` here whole, as ``site`` published it, at most ``limit`` bytes.
+    async def bring(self, site: str, root: Cid) -> None:
+        """Have ``root`` here whole, as ``site`` published it.
 
-        It comes from that site and from those that mirror it; every node is verified before it is stored.
+        It comes from that site and from those that mirror it; every node is verified before it is stored. Whoever
+        wants the same at the same time waits for it.
 
         What lies here already is fetched as well, unless that site delivered it before: it may be here under
         another label, and whoever names a CID must show that it has the bytes. Nor does a site learn from what it
@@ -125,19 +131,34 @@ class Materials:
 
         Raises:
             NotFound: the site has no such thing for us, or we are the site and lack it.
+            Infeasible: it is larger than was announced.
         """
         if site == self._site:
             if await self._blobs.missing(root):
                 raise NotFound(f"{root} is not stored here")
             return
-        if await self._brought.had_from(site, root) and not await self._blobs.missing(root):
-            return
+        turn = self._coming.setdefault((site, root), trio.Lock())
+        try:
+            async with turn:
+                if not await self._brought.had_from(site, root) or await self._blobs.missing(root):
+                    await self._fetch(site, root)
+        finally:
+            if not turn.statistics().tasks_waiting:
+                self._coming.pop((site, root), None)
+
+    async def _fetch(self, site: str, root: Cid) -> None:
         with await self._blobs.arrive(root, site) as arrival:
             others = [each for each in self._mirrors(site, root) if each != self._site]
-            transfer = Transfer(root, [site, *others], self._holders, arrival, limit)
+            transfer = Transfer(root, [site, *others], self._holders, arrival, self._most(site, root))
             with self.under_way.showing(transfer.progress):
                 await transfer.run()
                 await self._blobs.adopt(root, arrival)
         for giver in arrival.sources:
             await self._arrived(site, giver, root)
         await self._brought.keep(site, root)
+
+    def _most(self, site: str, root: Cid) -> int:
+        """Bytes that a root may take: what was announced of a dataset and an eighth for its tree and its encryption."""
+        index = self._index.sites.get(site)
+        dataset = index.typed(DatasetFields, "dataset", str(root)) if index is not None else None
+        return MAX_BYTES if dataset is None else dataset.size + dataset.size // 8 + SLACK
