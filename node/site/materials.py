@@ -143,7 +143,7 @@ class Materials:
                 if not await self._brought.had_from(site, root) or await self._blobs.missing(root):
                     await self._fetch(site, root)
         finally:
-            if not turn.statistics().tasks_waiting:
+            if not turn.locked():
                 self._coming.pop((site, root), None)
 
     async def _fetch(self, site: str, root: Cid) -> None:
