@@ -628,3 +628,22 @@ def test_a_knock_of_any_shape(tmp_path: Path) -> None:
                 await there.site.shelf.answer(request)
 
     at_a_hospital(tmp_path, test)
+
+
+def test_two_that_want_the_same_at_once_fetch_it_once(tmp_path: Path) -> None:
+    """Else two steps that need one block at the same moment fail one another."""
+
+    async def test(there: Hospital) -> None:
+        cid, site = Cid.of(b"wanted by many"), there.mallory.root.did
+        carrier = Carrier({cid: b"wanted by many"})
+        materials = _materials(there, carrier)
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(materials.bring, site, cid)
+        assert [wanted for _, wanted in carrier.asked] == [(cid,)]
+        assert materials._coming == {}
+        with pytest.raises(NotFound):
+            await materials.bring(site, Cid.of(b"not there"))
+        assert materials._coming == {}
+
+    at_a_hospital(tmp_path, test)
