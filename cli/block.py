@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.mirror import mirror_published
 from cli.output import document, pairs, say, show, table, tell_former, working
 from cli.session import Session, Verbs, pass_session
-from cli.transfer import carrying
 
 if TYPE_CHECKING:
     from node.api.client import Node
@@ -114,11 +114,7 @@ def share(session: Session, block: str, sites: tuple[str, ...]) -> None:
 def mirror(session: Session, block: str, end: bool) -> None:
     """Hold BLOCK of another site here too, for all it is shared with, also while that site is away; for stewards."""
     with session.node() as node:
-        found = node.block_entry(block)
-        with carrying(session, f"fetching «{found.fields.name}» …", found.subject):
-            index = node.mirror(found, end=end)
-    told = "is held here for others no more" if end else f"of {found.site_name} is held here too"
-    show(session, {"cid": found.subject, "index": index}, lambda: say(f"«{found.fields.name}» {told} (entry {index})."))
+        mirror_published(session, node, node.block_entry(block), end=end)
 
 
 @group.command()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from catalog.plural import counted
+from cli.mirror import mirror_published
 from cli.output import confirmed, pairs, say, show, table, tell_former, working
 from cli.session import Session, Verbs, pass_session
 from cli.transfer import carrying
@@ -320,11 +321,7 @@ def rekey(session: Session, dataset: str, readers: tuple[str, ...], yes: bool) -
 def mirror(session: Session, dataset: str, end: bool) -> None:
     """Hold DATASET of another site here too, for all who may read it, also while that site is away; for stewards."""
     with session.node() as node:
-        found = node.dataset(dataset)
-        with carrying(session, f"fetching «{found.fields.name}» …", found.subject):
-            index = node.mirror(found, end=end)
-    told = "is held here for others no more" if end else f"of {found.site_name} is held here too"
-    show(session, {"cid": found.subject, "index": index}, lambda: say(f"«{found.fields.name}» {told} (entry {index})."))
+        mirror_published(session, node, node.dataset(dataset), end=end)
 
 
 @group.command()
