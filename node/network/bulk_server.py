@@ -7,7 +7,9 @@ before the application sees them (docs/decisions).
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -16,7 +18,7 @@ from catalog.key import PrivateKey
 from catalog.nonce import Nonces
 from node.network.blob import Answer
 from node.network.bulk_connection import BulkConnection, Service, Visit
-from node.network.bulkhead import log
+from node.network.bulkhead import contain, log
 from node.network.fair import Turns
 from node.network.listening import listen
 from node.network.tls import server_context
@@ -75,14 +77,19 @@ async def serve_bulk(
     door = _Door(most_connections)
 
     async def welcome(stream: trio.SocketStream) -> None:
+        # Whatever a stranger does to a connection ends that connection, never the server.
+        await contain("a bulk connection", key.did, partial(attend, stream), ours=True)
+
+    async def attend(stream: trio.SocketStream) -> None:
         visit = door.enter()
         try:
             if visit is not None:
                 with visit.scope:
-                    tls = TlsStream(stream, context)
-                    async with tls:
-                        if await _shake_hands(tls):
-                            await BulkConnection(tls, service, visit).serve()
+                    tls = _begun(stream, context)
+                    if tls is not None:
+                        async with tls:
+                            if await _shake_hands(tls):
+                                await BulkConnection(tls, service, visit).serve()
         finally:
             if visit is not None:
                 door.leave(visit)
@@ -98,6 +105,15 @@ async def serve_bulk(
         if incoming is not None:
             async for stream in incoming:
                 nursery.start_soon(welcome, stream)
+
+
+def _begun(stream: trio.SocketStream, context: ssl.SSLContext) -> TlsStream | None:
+    """TLS over a connection; none if that has gone before it began."""
+    try:
+        return TlsStream(stream, context)
+    except trio.BrokenResourceError as error:
+        log.debug("a connection ended before TLS began: %s", error)
+        return None
 
 
 async def _shake_hands(tls: TlsStream) -> bool:

@@ -31,9 +31,15 @@ class TlsStream(trio.abc.Stream):
     """
 
     def __init__(self, stream: trio.SocketStream, context: ssl.SSLContext) -> None:
+        """Raises ``trio.BrokenResourceError`` where the other end has gone already, or reset the connection."""
         raw = socket.socket(fileno=stream.socket.detach())
-        raw.setblocking(False)
-        self._tls = context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
+        try:
+            raw.setblocking(False)
+            raw.getpeername()  # fails where it was reset: the ssl module would leave a socket behind that nobody closes
+            self._tls = context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
+        except (OSError, ValueError) as error:
+            raw.close()
+            raise trio.BrokenResourceError("gone before TLS began") from error
         self.sent = 0
         """Bytes that were handed to the socket; a thread counts on while it sends."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from typing import IO
 
 import pytest
 import trio
+import trio.testing
 
 from catalog.error import BadInput, ComityError, Conflict, Denied, NotFound, Unreachable, VerificationFailed
 from catalog.httpsig import sign_request
@@ -615,3 +617,25 @@ def test_an_address_of_another_machine_is_refused() -> None:
             await serve_bulk("192.0.2.1", 0, NODE, Site().answer, clock=Clock(), site_of=lambda did: did)
 
     trio.run(main)
+
+
+def reset(port: int, data: bytes) -> None:
+    """Connect, perhaps say something, and reset the connection before anybody has looked at it."""
+    with socket.create_connection((HOST, port)) as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raw.sendall(data)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x16", b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"])
+def test_connections_that_are_reset_before_tls_begins_end_nothing_but_themselves(data: bytes) -> None:
+    """Lost if it failed: anybody on the network ends a hospital's node with one packet."""
+
+    async def test(server: Serving) -> None:
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(40):
+            reset(server.port, data)  # all in the backlog before one is accepted, for this is the loop's own thread
+        assert await server.get("/data") == DATA
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert len(os.listdir("/proc/self/fd")) <= before + 6, "none of them is kept open"
+
+    run(test)
