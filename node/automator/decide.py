@@ -147,13 +147,22 @@ class Judge:
         overdue = self.recency.refusal(action, sites)
         return Lapse(overdue, for_good=False) if overdue else None
 
-    def fetch(self, root: Cid, asker: str, owners: frozenset[str], project: ProjectRef | None) -> Decision:
+    def fetch(
+        self,
+        root: Cid,
+        asker: str,
+        owners: frozenset[str],
+        project: ProjectRef | None,
+        publisher: str | None = None,
+    ) -> Decision:
         """May the node of the site ``asker`` have the bytes under ``root``, whose label names it?
 
-        ``owners`` are the sites that own a part of it, ``project`` is the one that it is held for; none if the catalog
-        here publishes it. A node that asks for itself has no grant, and no purpose but the project's.
+        ``owners`` are the sites that own a part of it, ``project`` is the one that it is held for; none if a catalog
+        publishes it: that of ``publisher``, or the one here. A node that asks for itself has no grant, and no purpose
+        but the project's.
         """
-        published = self._here.typed(DatasetFields, "dataset", str(root)) if project is None else None
+        catalog = self._here if publisher is None else self._index.site(publisher)
+        published = catalog.typed(DatasetFields, "dataset", str(root)) if project is None else None
         unfit = "it is fetched for no project" if published is not None and published.purposes else ""
         overdue = self.recency.refusal("fetch", {asker, *owners})
         runs = self._index.sites.get(project.site) if project is not None else None
@@ -163,7 +172,7 @@ class Judge:
             here=self._here.root,
             granted=False,
             fresh=not overdue,
-            resource=self._fetched(root, published, owners, project),
+            resource=self._fetched(root, publisher or self._here.root, published, owners, project),
             reader=True,
             project=project.name if project is not None else "",
             purpose=terms.purpose if terms is not None else "",
@@ -227,12 +236,13 @@ class Judge:
             chain, why = self._covering(rests, owner, cid, Action.FETCH, now)
         return chain, why
 
+    @staticmethod
     def _fetched(
-        self, root: Cid, published: DatasetFields | None, owners: frozenset[str], project: ProjectRef | None
+        root: Cid, publisher: str, published: DatasetFields | None, owners: frozenset[str], project: ProjectRef | None
     ) -> DatasetRef | BlockRef | ValueRef:
         if published is not None:
-            return DatasetRef(str(root), self._here.root, str(published.level), published.purposes)
-        return BlockRef(str(root), self._here.root) if project is None else ValueRef(str(root), owners, "")
+            return DatasetRef(str(root), publisher, str(published.level), published.purposes)
+        return BlockRef(str(root), publisher) if project is None else ValueRef(str(root), owners, "")
 
     def release(self, case: Case, label: Label, handle: str, output_type: str, now: int) -> Verdict:
         """May the output gain the readers that the order wants?"""

@@ -6,8 +6,9 @@ and for what is not held at all, has one answer. What is held for a project is h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from catalog.block import BlockFields
 from catalog.cid import Cid
@@ -25,15 +26,29 @@ def _nobody(_root: Cid) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One reason why a root stands here: its label, for ``project``; for none where the catalog here publishes it."""
+    """One reason why a root stands here: its label, for ``project``; for none where a catalog publishes it.
+
+    ``publisher`` is the site whose catalog does, none if it is this one's.
+    """
 
     project: ProjectRef | None
     label: Label
+    publisher: str | None = None
 
     @property
     def owners(self) -> frozenset[str]:
         """The sites that own a part of it."""
         return frozenset(self.label.owners)
+
+
+class Mirrored(Protocol):
+    """What is held here for other members that published it, as they publish it now."""
+
+    def roots(self) -> Iterable[Cid]:
+        """Every root that is mirrored."""
+
+    def labels(self, root: Cid) -> Iterable[tuple[str, Label]]:
+        """Each site that publishes ``root`` now, and under which label, of those that it is mirrored for."""
 
 
 class Holdings:
@@ -45,7 +60,7 @@ class Holdings:
     def __init__(self, named: Callable[[Cid], None] = _nobody) -> None:
         self._named = named
         self._published: dict[Cid, Label] = {}
-        self._mirrored: dict[Cid, list[Label]] = {}
+        self.mirrored: Mirrored | None = None
         self._held: dict[Cid, dict[ProjectRef | None, tuple[Label, ...]]] = {}
         self._accounted: dict[Cid, frozenset[Cid]] = {}
         self._needed: dict[Cid, ProjectRef] = {}
@@ -63,20 +78,14 @@ class Holdings:
             self._published[fields.cid] = fields.label
             self._named(fields.cid)
 
-    def mirror(self, labels: Mapping[Cid, Sequence[Label]]) -> None:
-        """What is mirrored here from now on, each root under the labels that its owners give it; nothing else is."""
-        self._mirrored = {root: list(each) for root, each in labels.items()}
-        for root in self._mirrored:
-            self._accounted[root] = self._accounted.get(root, frozenset()) | {root}
-            self._named(root)
-
     def withdraw(self, root: Cid) -> None:
         """Forget the label that the catalog gave to ``root``: its entry was taken back."""
         self._published.pop(root, None)
 
     def roots(self) -> Iterator[Cid]:
         """Every root that stands here."""
-        return iter((*self._published, *self._mirrored, *self._held))
+        mirrored = self.mirrored.roots() if self.mirrored is not None else ()
+        return iter((*self._published, *mirrored, *self._held))
 
     def holds(self, root: Cid) -> bool:
         """Whether ``root`` is an output of a step here, which nobody may share by calling it a block."""
@@ -115,7 +124,8 @@ class Holdings:
         """
         published = self._published.get(root)
         found = [Held(None, published)] if published is not None else []
-        found += [Held(None, label) for label in self._mirrored.get(root, ())]
+        if self.mirrored is not None:
+            found += [Held(None, label, site) for site, label in self.mirrored.labels(root)]
         for project, labels in self._held.get(root, {}).items():
             if project not in halted:
                 found += [Held(project, label) for label in labels]
@@ -129,7 +139,8 @@ class Holdings:
 
     def accounted(self, root: Cid) -> list[Cid]:
         """The datasets that an access to ``root`` is accounted to, sorted."""
-        return sorted(self._accounted.get(root, ()))
+        mirrored = self.mirrored is not None and any(True for _ in self.mirrored.labels(root))
+        return sorted(self._accounted.get(root, frozenset()) | ({root} if mirrored else frozenset()))
 
 
 def _with(labels: Sequence[Label], label: Label) -> tuple[Label, ...]:

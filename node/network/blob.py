@@ -38,11 +38,13 @@ class Blob:
 
     ``read(first, end)`` yields the bytes from ``first`` up to ``end``, without ``end`` itself, and exactly those; for
     a blob of unknown ``size`` it is called with ``(0, None)`` and yields everything, and ranges do not apply. It is
-    called, and yields, in a worker thread. The connection breaks off if it raises or yields another number of bytes.
+    called, and yields, in a worker thread unless it is ``ready``, in memory. The connection breaks off if it raises or
+    yields another number of bytes.
     """
 
     size: int | None
     read: Callable[[int, int | None], Iterator[bytes]]
+    ready: bool = False
 
 
 def blob_of(data: bytes) -> Blob:
@@ -53,7 +55,7 @@ def blob_of(data: bytes) -> Blob:
         for start in range(first, stop, PIECE):
             yield data[start : min(start + PIECE, stop)]
 
-    return Blob(len(data), read)
+    return Blob(len(data), read, ready=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,9 @@ PIECE_SECONDS: Final = 30.0
 SMALL: Final = 1 << 18
 """An answer of no more bytes is sent by the event loop, a larger one by a worker thread."""
 
+OF_SITE: Final = 8
+"""Large answers to one site at once; what comes beyond waits."""
+
 TURN: Final = 1 << 20
 """Bytes that are made ready in one turn."""
 
@@ -73,6 +76,11 @@ class Service:
     turns: Turns
     site_of: Callable[[str], str | None]
     threads: trio.CapacityLimiter
+    senders: dict[str, trio.CapacityLimiter]
+
+    def sending(self, asker: str) -> trio.CapacityLimiter:
+        """The bound on large answers to the site of ``asker`` at once: slow readers take no more threads than that."""
+        return self.senders.setdefault(self.site_of(asker) or "", trio.CapacityLimiter(OF_SITE))
 
 
 class Visit:
@@ -236,7 +244,7 @@ class BulkConnection:
         self._answering = True
         # The head travels with the first piece: a small answer is one packet.
         head = self._http.send(h11.Response(status_code=status, headers=headers)) or b""
-        if end is not None and end - first <= SMALL:
+        if end is not None and end - first <= SMALL and blob.ready:
             body = b"".join(blob.read(first, end)) if end > first else b""
             body = (self._http.send(h11.Data(data=body)) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
             await self._send(head + body)
@@ -259,7 +267,7 @@ class BulkConnection:
                 yield from self._framed(ready)
             yield self._http.send(h11.EndOfMessage()) or b""
 
-        async with trio.open_nursery() as nursery:
+        async with self._service.sending(asker), trio.open_nursery() as nursery:
             nursery.start_soon(self._watch)
             try:
                 sent: outcome.Outcome[None] = await trio.to_thread.run_sync(

@@ -68,15 +68,24 @@ class PinnedConnection:
         """Take over ``stream``'s socket, connected to ``address`` or, without one, over a line.
 
         The handshake is left to the first :meth:`carry_out`.
+
+        Raises:
+            Unreachable: it has gone already.
         """
         raw = socket.socket(fileno=stream.socket.detach())
-        raw.settimeout(PATIENCE_SECONDS)
         self.node = node
         self.reusable = False
         self.watched = True
         host, port = address or (node.rpartition(":")[2].lower(), 443)
         self._place = f"{short(node)} at {host} port {port}" if address else f"{short(node)}, which only dials out,"
-        self._tls = context.wrap_socket(raw, server_hostname=host if address else None, do_handshake_on_connect=False)
+        name = host if address else None
+        try:
+            raw.settimeout(PATIENCE_SECONDS)
+            raw.getpeername()  # fails where it was reset: the ssl module would leave a socket that nobody closes
+            self._tls = context.wrap_socket(raw, server_hostname=name, do_handshake_on_connect=False)
+        except (OSError, ValueError) as error:
+            raw.close()
+            raise Unreachable(f"{self._place} broke off before TLS began; try again") from error
         self._http = _Http(host, port)
         self.proved = False
         self._received = 0
@@ -171,7 +180,7 @@ class PinnedConnection:
         if response.status in {404, 416} and length == 0:
             response.read()
             self.reusable = not response.will_close
-            if response.status == 416:
+            if response.status == 416 and exchange.range is not None:
                 raise BadInput(f"the range asked of {self._place} begins after the end of «{exchange.target[:120]}»")
             raise NotFound(f"{self._place} has no «{exchange.target[:120]}», or none that this key may see")
         if response.status != (200 if exchange.range is None else 206):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MOST_CONNECTIONS: Final = 256
 """Connections open at once. One more makes the longest idle one leave, those that were never answered first."""
 
-AT_ONCE: Final = 32
+AT_ONCE: Final = 64
 """Large answers sent at once, each by a worker thread."""
 
 HANDSHAKE_SECONDS: Final = 10.0
@@ -72,7 +72,7 @@ async def serve_bulk(
         Infeasible: TLS cannot start.
     """
     nonces = Nonces(clock.now, lambda did: site_of(did) is not None)
-    service = Service(key.did, clock, nonces, answer, Turns(rate), site_of, trio.CapacityLimiter(AT_ONCE))
+    service = Service(key.did, clock, nonces, answer, Turns(rate), site_of, trio.CapacityLimiter(AT_ONCE), {})
     context = server_context(key)
     door = _Door(most_connections)
 

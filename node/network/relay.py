@@ -17,7 +17,7 @@ from catalog.error import NotFound
 from catalog.key import short
 from node.network.blob import BulkRequest, Upgrade
 from node.network.bulkhead import log
-from node.network.line import LINE_PATH, LINE_PROTOCOL, Lines
+from node.network.line import LINE_PATH, LINE_PROTOCOL, MOST_OF_SITE, Lines
 from node.network.splice import splice
 
 RELAY_PATH: Final = "/relay/"
@@ -25,6 +25,9 @@ RELAY_PROTOCOL: Final = "comity-relay"
 
 MOST_OF_ASKER: Final = 32
 """Connections of one asker that are carried at once."""
+
+MOST_OF_PAIR: Final = MOST_OF_SITE // 2
+"""Connections of one asker to one site: it leaves lines of that site to others."""
 
 MOST: Final = 128
 """Connections of all askers together."""
@@ -38,6 +41,7 @@ class Relay:
         self._lines = lines
         self._admits = admits
         self._askers: Counter[str] = Counter()
+        self._pairs: Counter[tuple[str, str]] = Counter()
         self.carried = 0
         """Bytes passed on for others since the node started."""
 
@@ -61,26 +65,27 @@ class Relay:
         node = request.path.removeprefix(RELAY_PATH)
         if node in (asker, self._own) or not self._admits(node) or not self._lines.expects(node):
             raise NotFound("no such line")
-        if not self._has_room(asker):
+        if not self._has_room(asker, node):
             raise NotFound("too many connections are carried already")
         return Upgrade(RELAY_PROTOCOL, partial(self._join, asker, node))
 
-    def _has_room(self, asker: str) -> bool:
-        return self._askers[asker] < MOST_OF_ASKER and self._askers.total() < MOST
+    def _has_room(self, asker: str, node: str) -> bool:
+        room = self._askers[asker] < MOST_OF_ASKER and self._pairs[asker, node] < MOST_OF_PAIR
+        return room and self._askers.total() < MOST
 
     async def _join(self, asker: str, node: str, stream: Stream) -> None:
-        if not self._has_room(asker):  # others came between the agreement and now
+        if not self._has_room(asker, node):  # others came between the agreement and now
             return
         self._askers[asker] += 1
+        self._pairs[asker, node] += 1
         try:
             async with self._lines.taken(node) as line:
                 await splice(stream, line, partial(self._passes, asker, node))
         except NotFound as error:
             log.debug("%s asked for a line in vain: %s", short(asker), error)
         finally:
-            self._askers[asker] -= 1
-            if not self._askers[asker]:
-                del self._askers[asker]
+            self._askers -= Counter([asker])  # those that come to nothing go
+            self._pairs -= Counter([(asker, node)])
 
     def _passes(self, asker: str, node: str, count: int) -> bool:
         self.carried += count

@@ -73,8 +73,7 @@ async def consort(site: Site) -> None:
     orders = Orders(automator, site.nursery, attests.witnessing.reach)
     projects = _projects(site, orders)
     erasure = _erasure(site, projects)
-    mirrors = Mirrors(site.root, site.index, site.holdings)
-    mirrors.refresh()
+    mirrors = site.holdings.mirrored = Mirrors(site.root, site.index)
     site.told.parts += [projects, erasure, mirrors]
     replicator = _replicator(site, attests.witness)
     follower = Follower(site.root, membership, replicator)

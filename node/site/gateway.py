@@ -101,6 +101,7 @@ class Gateway:
     def __init__(self, blobs: Stored) -> None:
         self._blobs = blobs
         self._reachable: OrderedDict[Cid, tuple[Reachable, float]] = OrderedDict()
+        self._looking = trio.Lock()
 
     async def answer(self, question: Question) -> Blob:
         """The answer to a question of somebody who may ask it.
@@ -125,6 +126,13 @@ class Gateway:
         return size
 
     async def _check(self, question: Question) -> None:
+        # One after the other: questions for a root that come together look through it once.
+        async with self._looking:
+            known = await self._known(question)
+        if not all(map(known.holds, question.cids)):
+            raise NotFound("not below that root")
+
+    async def _known(self, question: Question) -> Reachable:
         known, since = self._reachable.get(question.root, (None, 0.0))
         now = trio.current_time()
         # A root that was not whole may be by now; an asker cannot have it looked through ever again, though.
@@ -135,8 +143,7 @@ class Gateway:
             while len(self._reachable) > 1 and sum(len(each) for each, _ in self._reachable.values()) > MOST_REMEMBERED:
                 self._reachable.popitem(last=False)
         self._reachable.move_to_end(question.root)
-        if not all(map(known.holds, question.cids)):
-            raise NotFound("not below that root")
+        return known
 
     def _held(self, cids: tuple[Cid, ...]) -> Iterator[tuple[Cid, bytes]]:
         """Those of the nodes that are here: another holder may have the others."""

@@ -14,11 +14,8 @@ from catalog.entry import Entry
 from catalog.index import Index
 from catalog.label import Label
 from catalog.mirror import MirrorFields, mirrored
-from node.automator.hold import Holdings
 from privacy.label import may_hold
 from privacy.trust import has_left
-
-_ABOUT = frozenset({"mirror", "dataset", "block"})
 
 
 def mirrors_of(index: Index, owner: str, cid: Cid) -> list[str]:
@@ -47,32 +44,42 @@ def published_label(index: Index, owner: str, cid: Cid) -> Label | None:
 
 
 class Mirrors:
-    """Keeps what the site ``site`` mirrors among its holdings; a :class:`node.replication.Counting`."""
+    """What the site ``site`` mirrors: the port ``Mirrored`` of its holdings; a :class:`node.replication.Counting`.
 
-    def __init__(self, site: str, index: Index, holdings: Holdings) -> None:
+    Under which label that is now is looked up whenever somebody asks, so nothing stays given that is not any more.
+    """
+
+    def __init__(self, site: str, index: Index) -> None:
         self._site = site
         self._index = index
-        self._holdings = holdings
+        self._owners: dict[Cid, list[str]] = {}
+        self.refresh()
 
     async def begin(self, _site: str) -> None:
         """See the port."""
         self.refresh()
 
-    async def counted(self, _site: str, entries: Sequence[Entry]) -> None:
+    async def counted(self, site: str, entries: Sequence[Entry]) -> None:
         """See the port."""
-        if any(entry.body.kind in _ABOUT for entry in entries):
+        if site == self._site and any(entry.body.kind in ("mirror", "withdraw") for entry in entries):
             self.refresh()
 
     def refresh(self) -> None:
-        """Hand out what is mirrored now, each under its owner's label."""
-        held: dict[Cid, list[Label]] = {}
+        """Read anew for whom what is mirrored."""
+        self._owners = {}
         for entry in self._index.site(self._site).entries("mirror"):
             fields = entry.fields
             if isinstance(fields, MirrorFields) and not fields.withdrawn:
-                label = published_label(self._index, fields.owner, fields.cid)
-                if label is not None and may_hold(label, self._site):
-                    held.setdefault(fields.cid, []).append(label)
-        self._holdings.mirror(held)
+                self._owners.setdefault(fields.cid, []).append(fields.owner)
+
+    def roots(self) -> list[Cid]:
+        """Every root that somebody publishes now and that is mirrored for it."""
+        return [root for root in self._owners if self.labels(root)]
+
+    def labels(self, root: Cid) -> list[tuple[str, Label]]:
+        """Each owner that publishes ``root`` now, and under which label."""
+        found = ((owner, published_label(self._index, owner, root)) for owner in self._owners.get(root, ()))
+        return [(owner, label) for owner, label in found if label is not None and may_hold(label, self._site)]
 
 
 def owners_of(index: Index, cid: Cid, site: str) -> list[str]:

@@ -9,7 +9,7 @@ import trio
 
 from catalog.cid import Cid
 from catalog.dataset import DatasetFields, Level
-from catalog.error import BadInput, ComityError, NotFound, Unreachable, VerificationFailed
+from catalog.error import BadInput, ComityError, Damaged, NotFound, Unreachable, VerificationFailed
 from catalog.index import Index
 from node.site.keyholders import KeyHolders
 from node.site.transfer import Holders, Transfer
@@ -153,6 +153,8 @@ class Materials:
             with self.under_way.showing(transfer.progress):
                 await transfer.run()
                 await self._blobs.adopt(root, arrival)
+        if await self._blobs.missing(root):
+            raise Damaged(f"«{root}» came and is not whole here: fetch it again, and see to the site's disk")
         for giver in arrival.sources:
             await self._arrived(site, giver, root)
         await self._brought.keep(site, root)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
+import trio
+
 from catalog.cid import Cid
 from catalog.dagcbor import encode
 from catalog.error import BadInput, NotFound
@@ -17,7 +19,7 @@ from catalog.origin import LogName
 from catalog.project import ProjectRef
 from node.automator.book import AuditBook, Line
 from node.automator.decide import Judge
-from node.automator.hold import Holdings
+from node.automator.hold import Held, Holdings
 from node.automator.recovery import RECEIPTS_PATH
 from node.header import HEADER_PATH
 from node.network.blob import Blob, BulkRequest, blob_of
@@ -34,6 +36,8 @@ from node.storage.stored import StoredLog
 from workflow.account import Chain, FetchFields
 
 MAX_REMEMBERED = 1024
+GOES_ON_SECONDS = 3600.0
+"""How long parts of a root that are asked for belong to the fetch that was written down."""
 
 
 class Shelf:
@@ -62,7 +66,7 @@ class Shelf:
         self._judge = judge
         self._recollection = recollection
         self._headers = headers
-        self._recorded: OrderedDict[tuple[Cid, str], None] = OrderedDict()
+        self._recorded: OrderedDict[tuple[Cid, str], float] = OrderedDict()
 
     async def answer(self, request: BulkRequest) -> Blob:
         """Answer a request whose signature was checked.
@@ -111,26 +115,29 @@ class Shelf:
         if halts.closed_to(asker):
             raise NotFound("nothing is handed out")
         held = self._holdings.for_site(question.root, asker, halts.projects())
-        allowed = (each for each in held if self._judge.fetch(question.root, asker, each.owners, each.project).allowed)
-        given = next(allowed, None)
+        given = next((each for each in held if self._lets(question.root, asker, each)), None)
         if given is None:
             raise NotFound("there is nothing of that name here that you may see")
         answer = await self._gateway.answer(question)
         await self._record(question.root, asker, request.signed, given.project, begins=question.begins)
         return answer
 
+    def _lets(self, root: Cid, asker: str, held: Held) -> bool:
+        return self._judge.fetch(root, asker, held.owners, held.project, held.publisher).allowed
+
     async def _record(
         self, root: Cid, asker: str, signed: SignedRequest | None, project: ProjectRef | None, *, begins: bool
     ) -> None:
-        """Write a fetch down before its bytes leave: once for each time that it begins at the root."""
-        if not begins and (root, asker) in self._recorded:
+        """Write a fetch down before its bytes leave: each time that it begins, and while it goes on once an hour."""
+        since = self._recorded.get((root, asker), -GOES_ON_SECONDS)
+        if not begins and since + GOES_ON_SECONDS > trio.current_time():
             return
 
         def fields(chain: Chain, _index: int) -> FetchFields:
             return FetchFields(root=root, site=asker, person=None, chain=chain, request=signed, project=project)
 
         await self._book.write([Line("fetch", self._holdings.accounted(root), fields)])
-        self._recorded[root, asker] = None
+        self._recorded[root, asker] = trio.current_time()
         while len(self._recorded) > MAX_REMEMBERED:
             self._recorded.popitem(last=False)
 

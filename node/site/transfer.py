@@ -18,7 +18,7 @@ import trio
 
 from catalog.cid import DAG_PB, RAW, Cid
 from catalog.dagcbor import encode
-from catalog.error import ComityError, Infeasible, NotFound, Unreachable, VerificationFailed
+from catalog.error import BadInput, ComityError, Infeasible, NotFound, Unreachable, VerificationFailed
 from node.site.gateway import MOST_CIDS, PREFIX, Wanted
 from node.storage.arriving import Arrival
 from node.storage.car import read_header, read_nodes
@@ -126,7 +126,7 @@ class Transfer:
         self._root = root
         self._holders = holders
         self._arrival = arrival
-        self._left = limit
+        self._limit = limit
         self._sites = list(dict.fromkeys(sites))
         self._wanted: deque[Want] = deque()
         self._known: set[Cid] = set()  # wanted, or asked for
@@ -162,11 +162,16 @@ class Transfer:
         wanted, size = [Want(self._root, 0, 0)], 0
         if self._arrival.held:
             wanted, size = await trio.to_thread.run_sync(_look_through, self._arrival, self._root)
-        self._left -= size
+        self._limit -= size
         self._wanted.extend(wanted)
         self._known.update(want.cid for want in wanted)
         self.progress.resumed = size
         self.progress.total = size + sum(want.size for want in wanted)
+
+    @property
+    def _left(self) -> int:
+        """Bytes that may still come; what two holders sent counts once."""
+        return self._limit - self._arrival.added
 
     async def _ask_on(self, site: str) -> None:
         """Ask ``site`` for what is wanted until nothing is, or it has failed for good."""
@@ -179,7 +184,7 @@ class Transfer:
                 continue
             try:
                 failed = 0 if await self._carry(batch) else failed + 1
-            except (NotFound, VerificationFailed) as error:
+            except (BadInput, NotFound, VerificationFailed) as error:
                 self._give_up(site, error)
             except ComityError as error:
                 self._failure, self._over = error, True
@@ -252,7 +257,6 @@ class Transfer:
             self._settle(batch, came)
         size = sum(each.size for each in came)
         self._speed[batch.site] = size / max(trio.current_time() - began, 0.01)
-        self._left -= size
         if self._left < 0:
             raise Infeasible(f"«{self._root}» was not fetched: there is more below it than was announced")
         return bool(came) or not broke_off
@@ -337,6 +341,7 @@ def _look_through(arrival: Arrival, root: Cid) -> tuple[list[Want], int]:
     size = 0
     stack = [Want(root, 0, 0)]
     known = {root}
+    here: set[Cid] = set()
     while stack:
         trio.from_thread.check_cancelled()
         want = stack.pop()
@@ -346,9 +351,12 @@ def _look_through(arrival: Arrival, root: Cid) -> tuple[list[Want], int]:
             wanted.append(want)
             continue
         size += len(data)
+        here.add(want.cid)
         fresh = {below.cid: below for below in _below(want, data) if below.cid not in known}
         known.update(fresh)
         stack.extend(reversed(fresh.values()))
+    # What hangs below a node that was lost comes again: nobody would look below it otherwise.
+    arrival.keep_only(here)
     return wanted, size
 
 

@@ -10,19 +10,21 @@ import fcntl
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from catalog.cid import Cid
 from catalog.error import BadInput, Conflict, NotFound
+from catalog.key import public_bytes
 from node.storage.dagpb import MAX_NODE
 from node.storage.durable import Making, sync_filesystem
 from node.storage.room import Room
 from node.storage.staging import refused
 
 _SOURCES: Final = "sources"
+_MOST_SOURCES: Final = 1 << 16
 
 FLUSH_BYTES: Final = 64 << 20
 """After so many bytes the disk is told to begin writing: it works while the network does."""
@@ -58,8 +60,7 @@ class Arrival:
             raise Conflict("the same is being fetched at this moment; try again when it is in") from error
         self._making = Making(self._fd)
         self._held = set(_names(folder))
-        there = folder / _SOURCES
-        self._sources = there.read_text("utf-8").split() if there.exists() else []
+        self._sources = _read_sources(folder / _SOURCES)
         self._lock = threading.Lock()
         self._unflushed = 0
         self.added = 0
@@ -134,6 +135,11 @@ class Arrival:
         if flush:
             self.sync()
 
+    def keep_only(self, cids: Collection[Cid]) -> None:
+        """Count nothing as here but ``cids``."""
+        with self._lock:
+            self._held.intersection_update(cids)
+
     def came_from(self, site: str) -> None:
         """Keep that ``site`` gave something of it.
 
@@ -174,6 +180,24 @@ class Arrival:
         """Remove the folder, and whatever is still in it."""
         shutil.rmtree(self._folder, ignore_errors=True)
         self._room.count_again()
+
+
+def _read_sources(path: Path) -> list[str]:
+    """The sites in the file, each once; what a crash left half-written is none."""
+    try:
+        lines = path.read_bytes()[:_MOST_SOURCES].decode("ascii", "replace").split("\n")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise refused(error) from error
+    found = []
+    for line in lines:
+        try:
+            public_bytes(line)
+        except BadInput:
+            continue
+        found.append(line)
+    return list(dict.fromkeys(found))
 
 
 def forget_arrivals(parent: Path, older_than: float, room: Room) -> int:

@@ -12,10 +12,10 @@ from enum import StrEnum
 from typing import Final
 
 from catalog.cid import DAG_PB, RAW, Cid
-from catalog.error import BadInput
+from catalog.error import BadInput, VerificationFailed
 from node.storage.directory import entries_of, resolve
 from node.storage.nodes import links_of
-from node.storage.unixfs import Get, file_parts, parse_node
+from node.storage.unixfs import MAX_DEPTH, Get, Node, load, parse_node
 
 _SPAN: Final = re.compile(r"(-?[0-9]{1,18}):(-?[0-9]{1,18}|\*)")
 
@@ -99,8 +99,41 @@ def _below(target: Cid, scope: Scope, span: Span, get: Get) -> Iterator[None]:
         for _ in entries_of(node, get):
             yield
     else:
-        for _ in file_parts(target, get, *span.within(node.size)):
-            yield
+        yield from _spanned(target, node, get, *span.within(node.size))
+
+
+def _spanned(target: Cid, top: Node, get: Get, first: int, end: int) -> Iterator[None]:
+    """The nodes of a file that hold its bytes from ``first`` up to ``end``.
+
+    What lies wholly within that is gone down once, however often it stands in the file: few nodes may declare a size
+    that no walk comes to the end of.
+    """
+    done: set[Cid] = set()
+    stack: list[tuple[Cid, Node, int, int]] = [(target, top, 0, 0)]
+    while stack:
+        cid, node, at, depth = stack.pop()
+        if depth > MAX_DEPTH or node.is_folder:
+            raise VerificationFailed("a file's tree was refused: a part of it is none, or it has too many levels")
+        whole = first <= at and at + node.size <= end
+        if whole and cid in done:
+            continue
+        if whole:
+            done.add(cid)
+        yield
+        at += len(node.message.data or b"")
+        below: list[tuple[Cid, int, int]] = []
+        seen: set[Cid] = set()
+        for link, size in zip(node.links, node.message.blocks, strict=True):
+            within = first <= at and at + size <= end
+            if at + size > first and at < end and not (within and (link.cid in done or link.cid in seen)):
+                below.append((link.cid, at, size))
+                seen |= {link.cid} if within else set()
+            at += size
+        for linked, start, size in reversed(below):
+            part = load(linked, get)
+            if part.size != size:
+                raise VerificationFailed("a file's tree was refused: a part is not what its parent declares")
+            stack.append((linked, part, start, depth + 1))
 
 
 def _all(target: Cid, get: Get) -> Iterator[None]:
