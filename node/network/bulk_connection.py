@@ -6,7 +6,9 @@ forbidden or unknown, gets the same bytes, and not before the same time has pass
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +16,7 @@ import h11
 import outcome
 import trio
 
-from catalog.error import ComityError, VerificationFailed
+from catalog.error import ComityError, NotFound, VerificationFailed
 from catalog.httpsig import digest_of, kept_request, parse_range, split_target, verify_request
 from catalog.key import short
 from catalog.nonce import Nonces
@@ -42,6 +44,9 @@ PIECE_SECONDS: Final = 30.0
 
 SMALL: Final = 1 << 18
 """An answer of no more bytes is sent by the event loop, a larger one by a worker thread."""
+
+MOST_OF_SITE: Final = 64
+"""Connections of one site that are answered at once, a quarter of all; a node of ours has four to another."""
 
 OF_SITE: Final = 8
 """Large answers to one site at once; what comes beyond waits."""
@@ -77,6 +82,23 @@ class Service:
     site_of: Callable[[str], str | None]
     threads: trio.CapacityLimiter
     senders: dict[str, trio.CapacityLimiter]
+    answering: Counter[str]
+
+    @contextmanager
+    def counted(self, asker: str) -> Iterator[None]:
+        """Count a request that is answered for the site of ``asker``.
+
+        Raises:
+            NotFound: as many as it may are being answered.
+        """
+        site = self.site_of(asker) or ""
+        if self.answering[site] >= MOST_OF_SITE:
+            raise NotFound("as many requests of one site are answered as it may have at once")
+        self.answering[site] += 1
+        try:
+            yield
+        finally:
+            self.answering[site] -= 1
 
     def sending(self, asker: str) -> trio.CapacityLimiter:
         """The bound on large answers to the site of ``asker`` at once: slow readers take no more threads than that."""
@@ -157,13 +179,14 @@ class BulkConnection:
             request = self._verify(head, body)
             self._visit.busy = True
             try:
-                blob = await self._service.answer(request)
+                with self._service.counted(request.asker):
+                    blob = await self._service.answer(request)
+                    if blob is not None and not isinstance(blob, Upgrade):
+                        self._visit.served = True
+                        await self._deliver(request, blob)
                 if isinstance(blob, Upgrade):
                     await self._upgrade(head, blob)
                     return False
-                if blob is not None:
-                    self._visit.served = True
-                    await self._deliver(request, blob)
             finally:
                 self._visit.busy = False
                 self._visit.since = trio.current_time()

@@ -8,6 +8,7 @@ before the application sees them (docs/decisions).
 from __future__ import annotations
 
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -72,7 +73,9 @@ async def serve_bulk(
         Infeasible: TLS cannot start.
     """
     nonces = Nonces(clock.now, lambda did: site_of(did) is not None)
-    service = Service(key.did, clock, nonces, answer, Turns(rate), site_of, trio.CapacityLimiter(AT_ONCE), {})
+    service = Service(
+        key.did, clock, nonces, answer, Turns(rate), site_of, trio.CapacityLimiter(AT_ONCE), {}, Counter()
+    )
     context = server_context(key)
     door = _Door(most_connections)
 

@@ -152,11 +152,12 @@ class Materials:
             transfer = Transfer(root, [site, *others], self._holders, arrival, self._most(site, root))
             with self.under_way.showing(transfer.progress):
                 await transfer.run()
+                # Before anybody can use them: a crash between the two leaves a row more, never one less.
+                for giver in arrival.sources:
+                    await self._arrived(site, giver, root)
                 await self._blobs.adopt(root, arrival)
         if await self._blobs.missing(root):
             raise Damaged(f"«{root}» came and is not whole here: fetch it again, and see to the site's disk")
-        for giver in arrival.sources:
-            await self._arrived(site, giver, root)
         await self._brought.keep(site, root)
 
     def _most(self, site: str, root: Cid) -> int:
