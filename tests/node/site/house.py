@@ -12,6 +12,7 @@ from catalog.body import Body, read_body, write_body
 from catalog.cid import Cid
 from catalog.dagcbor import Value, encode
 from catalog.dataset import DatasetFields, Level
+from catalog.entry import KINDS
 from catalog.index import Index
 from catalog.key import PrivateKey
 from catalog.label import Label
@@ -101,7 +102,9 @@ class House:
     def entry(self, site: PrivateKey, kind: str, fields: Value, by: PrivateKey | None = None) -> None:
         """An entry that counts in the index of a site."""
         index = self.index.site(site.did)
-        body = write_body(kind, fields, site=site.did, at=NOW, by=by or STEWARDS[site.did])
+        standing = index.latest(kind, KINDS[kind].subject(fields))
+        previous = standing.index if standing is not None else None
+        body = write_body(kind, fields, site=site.did, at=NOW, by=by or STEWARDS[site.did], previous=previous)
         added = index.add(index.size, kind, read_body(encode(body)))
         assert added is not None, index.faults
 

@@ -5,23 +5,28 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from catalog.body import fields_of
 from catalog.cid import RAW, Cid
 from catalog.dagcbor import encode
+from catalog.dataset import DatasetFields
 from catalog.error import BadInput, ComityError, NotFound
+from catalog.mirror import MirrorFields
 from catalog.origin import LogName
 from catalog.policy import PolicyFields
 from catalog.project import ProjectRef
 from node.automator.decide import Judge, Recency
 from node.network.blob import Blob, BulkRequest
 from node.site.gateway import Wanted
+from node.site.locating import Mirrors
 from node.site.replicas import Replicas
-from node.site.shelf import Shelf
+from node.site.shelf import GOES_ON_SECONDS, Shelf
 from node.storage.car import read_header, read_nodes
 from node.storage.disk import DiskBlobs
 from privacy.decision import Action
 from privacy.label import OPEN, shared
+from privacy.purpose import HMB
 from privacy.starters import HOSPITAL
 from tests.node.site.house import ANNA, BRUNO, CLARA, NODES, STRANGER, House, Recent, dataset, play
 from workflow.account import FetchFields
@@ -340,5 +345,82 @@ def test_tiles_of_the_catalog_alone(tmp_path):
         ):
             assert isinstance(await refusal(at, BRUNO_NODE, path), BadInput | NotFound), path
         assert isinstance(await refusal(at, BRUNO_NODE, f"/log/{ANNA.did}/catalog/{tile}", query="a=b"), NotFound)
+
+    play(tmp_path, story)
+
+
+FIT = '@id("a") permit (principal, action == Action::"fetch", resource) when { context.purposeMatches };'
+
+
+def mirrored(house: House, cid: Cid, fields: DatasetFields) -> Mirrors:
+    """Anna mirrors what Bruno publishes."""
+    house.entry(BRUNO, "dataset", fields)
+    house.entry(ANNA, "mirror", MirrorFields(cid=cid, owner=BRUNO.did))
+    house.holdings.mirrored = mirrors = Mirrors(ANNA.did, house.index)
+    return mirrors
+
+
+@pytest.mark.parametrize(
+    ("text", "purposes", "let"), [("", (), True), (NO_TABLES, (), False), (FIT, (), True), (FIT, (HMB,), False)]
+)
+def test_a_mirror_gives_as_the_owner_would_under_the_same_policy(
+    tmp_path: Path, text: str, purposes: tuple[str, ...], let: bool
+) -> None:
+    """Lost: what its owner gives nobody without a purpose is had from whoever mirrors it."""
+
+    async def story(house: House) -> None:
+        cid = await house.blobs.add(b"patients")
+        if text:
+            house.entry(ANNA, "policy", PolicyFields(text=text))
+        mirrored(house, cid, structs.replace(dataset(cid), purposes=purposes, label=OPEN))
+        if let:
+            assert await ask(shelf(house), CLARA_NODE, raw(cid)) == b"patients"
+            (row,) = [fields_of(body, FetchFields) for body in await house.audited()]
+            assert (row.site, set(row.chain)) == (CLARA.did, {str(cid)})
+        else:
+            assert isinstance(await refusal(shelf(house), CLARA_NODE, raw(cid)), NotFound)
+
+    play(tmp_path, story)
+
+
+def test_a_mirror_gives_nothing_that_its_owner_does_not_any_more(tmp_path: Path) -> None:
+    """Lost: an owner withdraws or narrows its data, and members hand them out as before."""
+
+    async def story(house: House) -> None:
+        cid = await house.blobs.add(b"patients")
+        fields = structs.replace(dataset(cid), label=OPEN)
+        mirrors = mirrored(house, cid, fields)
+        at = shelf(house)
+        assert await ask(at, CLARA_NODE, raw(cid)) == b"patients"
+        assert cid in set(house.holdings.roots())
+        house.entry(BRUNO, "dataset", structs.replace(fields, withdrawn=True))
+        assert isinstance(await refusal(at, CLARA_NODE, raw(cid)), NotFound)
+        assert cid not in set(house.holdings.roots())
+        house.entry(BRUNO, "dataset", fields)
+        assert await ask(at, CLARA_NODE, raw(cid)) == b"patients"
+        house.entry(ANNA, "mirror", MirrorFields(cid=cid, owner=BRUNO.did, withdrawn=True))
+        mirrors.refresh()
+        assert isinstance(await refusal(at, CLARA_NODE, raw(cid)), NotFound)
+
+    play(tmp_path, story)
+
+
+def test_a_fetch_that_goes_on_for_days_is_written_down_by_the_hour(tmp_path: Path) -> None:
+    """Lost: after one row everything below a root is had again and again, for as long as the node runs."""
+
+    async def story(house: House) -> None:
+        folder = tmp_path / "data"
+        folder.mkdir()
+        (folder / "a.csv").write_bytes(b"a")
+        root = await house.blobs.add_path(folder)
+        hold(house, root, BRUNO.did)
+        at = shelf(house)
+        for _ in range(3):
+            await nodes(at, BRUNO_NODE, root, Cid.of(b"a"))
+        assert len(await house.audited()) == 1
+        ((key, since),) = at._recorded.items()
+        at._recorded[key] = since - GOES_ON_SECONDS
+        await nodes(at, BRUNO_NODE, root, Cid.of(b"a"))
+        assert len(await house.audited()) == 2
 
     play(tmp_path, story)

@@ -374,3 +374,28 @@ def test_the_same_is_not_fetched_twice_at_once(tmp_path: Path) -> None:
     """Lost: two fetches of one root write over one another."""
     with Arrival(tmp_path / "one", Room(0, ())), pytest.raises(Conflict):
         Arrival(tmp_path / "one", Room(0, ()))
+
+
+def test_what_hangs_below_a_node_that_a_crash_damaged_comes_too(tmp_path: Path) -> None:
+    """Lost: a fetch that went on after a power cut says that all is there, and a part is not."""
+
+    async def main() -> None:
+        store, there = DiskBlobs(tmp_path / "source"), DiskBlobs(tmp_path / "there")
+        root = await store.add(b"".join(content("deep", 400 * CHUNK)))
+        holder = Holder(1, store)
+        async with serving(holder) as asking:
+            with await there.arrive(root, "any") as arrival:
+                await Transfer(root, [holder.key.did], asking, arrival, 1 << 30).run()
+                folder = next((tmp_path / "there" / "arriving").iterdir())
+                inner = [cid for cid in arrival.held if cid.codec == DAG_PB]
+                for cid in [each for each in arrival.held if each.codec != DAG_PB][::3]:
+                    (folder / str(cid)).unlink()
+            for cid in inner:
+                (folder / str(cid)).write_bytes(b"")
+            (folder / "sources").write_bytes(bytes(40) + b"\xff\nnobody\n")
+            moved = await fetch(asking, DiskBlobs(tmp_path / "there"), root, holder)
+            assert moved.progress.resumed == 0
+            assert await there.missing(root) == []
+            assert await there.read(root, limit=1 << 30) == b"".join(content("deep", 400 * CHUNK))
+
+    trio.run(main)
