@@ -26,7 +26,8 @@ PATIENCE_SECONDS: Final = 30.0
 SLOWEST: Final = 8 << 10
 """Bytes per second that an answer must bring on average, once the patience is used up."""
 
-_RECEIVE: Final = 1 << 18
+_RECEIVE: Final = 1 << 16
+"""Bytes read ahead; a node that has come waits for so many after it, and is lost with them when this process ends."""
 
 T = TypeVar("T")
 

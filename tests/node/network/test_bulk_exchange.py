@@ -1,8 +1,10 @@
-"""An answer that comes too slowly is given up, one that comes steadily is not: real sockets, trio's clock by hand."""
+"""Exchanges over real sockets: one that comes too slowly or is reset is given up, one that comes steadily is not."""
 
 from __future__ import annotations
 
+import select
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,12 +12,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import IO
 
+import pytest
 import trio
 import trio.testing
 
 from catalog.error import Unreachable
 from node.network.bulk import BulkClient
 from node.network.bulk_exchange import PATIENCE_SECONDS, SLOWEST
+from node.network.dial import Endpoint
 from node.network.tls import server_context
 from tests.node.network.test_bulk import ASKER, HOST, NODE, Clock, Entropy
 
@@ -117,3 +121,35 @@ def test_an_answer_that_comes_steadily_is_taken_however_long_it_takes() -> None:
     with serving(Slow(first=64 * SLOWEST)) as slow:
         assert fetch(slow, PATIENCE_SECONDS + 60) == slow.first + TRICKLE
     assert not slow.given_up
+
+
+class ResetDialer:
+    """Gives a connection that its other end, with ``said`` on it, has reset already."""
+
+    def __init__(self, said: bytes) -> None:
+        self._said = said
+
+    async def dial(self, node: str, address: Endpoint | None) -> trio.SocketStream:
+        with socket.create_server((HOST, 0)) as listener:
+            near = socket.create_connection(listener.getsockname())
+            far, _ = listener.accept()
+            far.sendall(self._said)
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            far.close()
+        poll = select.poll()
+        poll.register(near, select.POLLHUP)
+        assert poll.poll(10_000)
+        near.setblocking(False)
+        return trio.SocketStream(trio.socket.from_stdlib_socket(near))
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK"])
+def test_a_node_that_dies_before_tls_begins_is_unreachable_like_any_other(said: bytes) -> None:
+    """Lost: a holder that is killed in that moment ends the whole transfer with a traceback."""
+
+    async def main() -> None:
+        client = BulkClient(ASKER, Clock(), Entropy(), ResetDialer(said))
+        with client, pytest.raises(Unreachable, match="broke off"):
+            await client.get(NODE.did, f"https://{HOST}:1", "/a", limit=10)
+
+    trio.run(main)
