@@ -249,7 +249,8 @@ class Transfer:
         try:
             await self._holders.query(batch.site, f"{PREFIX}{self._root}", query, take, self._left + _SLACK)
         except Unreachable as error:
-            self._failure, broke_off = error, True
+            self._blame(error)
+            broke_off = True
         else:
             for cid in asked:
                 self._lacking.setdefault(cid, set()).add(batch.site)
@@ -283,10 +284,15 @@ class Transfer:
         return cid in self._known or self._arrival.holds(cid)
 
     def _give_up(self, site: str, why: ComityError) -> None:
-        self._failure = why
+        self._blame(why)
         if site in self._sites:
             self._sites.remove(site)
         self._look_for_hope()
+
+    def _blame(self, why: ComityError) -> None:
+        """Tell this in the end, unless what ended it all is known already."""
+        if not self._over:
+            self._failure = why
 
     def _look_for_hope(self) -> None:
         """Go on, unless there is something that no holder which is left has."""
