@@ -136,8 +136,7 @@ def test_what_arrived_from_another_site_is_adopted_and_pinned(program: Path, tmp
 
     async def bring(blobs: DiskBlobs) -> None:
         with await blobs.arrive(root, "a site") as arrival:
-            for cid, data in nodes:
-                arrival.put(cid, data)
+            arrival.put(nodes)
             await blobs.adopt(root, arrival)
 
     with store_of(program, tmp_path / "kubo") as kubo:
