@@ -144,15 +144,23 @@ def marked(text: str, program: str = "") -> list[int]:
     return found
 
 
-def go_on(mark: str) -> None:
-    """Let a step go on that waits for it, once it does."""
+def waiting(mark: str) -> list[int]:
+    """The steps that wait to be let go on: they run, whatever a sandbox does before its step begins."""
 
     def waits(pid: int) -> bool:
-        status = Path(f"/proc/{pid}/status").read_text()
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
         caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1], 16)
         return bool(caught & 1 << signal.SIGUSR1 - 1)
 
-    (pid,) = eventually(lambda: [pid for pid in marked(mark, "python3") if waits(pid)] or None, "the waiting step")
+    return [pid for pid in marked(mark, "python3") if waits(pid)]
+
+
+def go_on(mark: str) -> None:
+    """Let a step go on that waits for it, once it does."""
+    (pid,) = eventually(lambda: waiting(mark) or None, "the waiting step")
     os.kill(pid, signal.SIGUSR1)
 
 

@@ -28,6 +28,7 @@ from tests.devnet.consortium import (
     publish_and_grant,
     publish_workflow,
     run,
+    waiting,
 )
 
 SECRET_TOOL = """\
@@ -129,7 +130,7 @@ def test_a_node_killed_in_the_middle_of_a_run_is_named_and_nothing_is_invented(c
             submission = mara.submit(plan)
             # The intent is durable and the step runs in its sandbox.
             eventually(lambda: audit_size(steward) > size or None, "the intent at the larger hospital")
-            eventually(lambda: marked(mark, "python3") or None, "the step's process")
+            eventually(lambda: waiting(mark) or None, "the step's process, at the larger hospital")
         faults.strike(places, "kill", large.handle)
         try:
             ended = mara.wait(submission, SECONDS).check()
