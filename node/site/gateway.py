@@ -159,13 +159,15 @@ def _car(root: Cid, nodes: Callable[[], Iterator[tuple[Cid, bytes]]]) -> Callabl
 
     def read(_first: int, _end: int | None) -> Iterator[bytes]:
         pending = [header(root)]
+        size = 0
         for cid, data in nodes():
             pending += prefix(cid, data), data
-            if sum(map(len, pending)) >= _PIECE:
+            size += len(data)
+            if size >= _PIECE:
                 # A large node goes out as it was read: joining it to what is before it would copy it.
                 yield b"".join(pending[:-1])
                 yield pending[-1]
-                pending = []
+                pending, size = [], 0
         yield b"".join(pending)
 
     return read

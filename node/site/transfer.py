@@ -297,8 +297,9 @@ class Transfer:
     def _look_for_hope(self) -> None:
         """Go on, unless there is something that no holder which is left has."""
         if any(lacking.issuperset(self._sites) for lacking in self._lacking.values()) and not self._over:
+            if len(self._sites) == len(self.progress.sites):  # else why one was given up says more
+                self._failure = NotFound(f"«{self._root}» is not whole anywhere that it was asked for")
             self._over = True
-            self._failure = NotFound(f"«{self._root}» is not whole anywhere that it was asked for")
         self._wake()
 
     def _wake(self) -> None:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Final
 
 from catalog.cid import Cid
-from catalog.error import BadInput, Conflict, NotFound
+from catalog.error import BadInput, ComityError, Conflict, NotFound
 from catalog.key import public_bytes
-from node.storage.dagpb import MAX_NODE
 from node.storage.durable import Making, sync_filesystem
+from node.storage.nodes import read_node
 from node.storage.room import Room
 from node.storage.staging import refused
 
@@ -58,9 +58,13 @@ class Arrival:
         except BlockingIOError as error:
             os.close(self._fd)
             raise Conflict("the same is being fetched at this moment; try again when it is in") from error
+        try:
+            self._held = set(_names(folder))
+            self._sources = _read_sources(folder / _SOURCES)
+        except (OSError, ComityError) as error:
+            os.close(self._fd)  # and with it the lock, which would keep the next one out
+            raise error if isinstance(error, ComityError) else refused(error) from error
         self._making = Making(self._fd)
-        self._held = set(_names(folder))
-        self._sources = _read_sources(folder / _SOURCES)
         self._lock = threading.Lock()
         self._unflushed = 0
         self.added = 0
@@ -90,8 +94,7 @@ class Arrival:
             ComityError: the disk refuses.
         """
         try:
-            with (self._folder / str(cid)).open("rb", buffering=0) as file:
-                data = file.read(MAX_NODE + 1)
+            data = read_node(self._folder / str(cid))
             if cid.matches(data):
                 return data
             (self._folder / str(cid)).unlink()

@@ -15,9 +15,8 @@ from typing import Final
 
 from catalog.cid import Cid
 from catalog.error import BadInput, ComityError, VerificationFailed
-from node.storage.dagpb import MAX_NODE
 from node.storage.durable import sync_folders
-from node.storage.nodes import links_of, node_path
+from node.storage.nodes import links_of, node_path, read_node
 
 NODES: Final = "nodes"
 _WORKERS: Final = min(4, os.cpu_count() or 1)
@@ -107,8 +106,7 @@ def _look(store: Path, cid: Cid) -> tuple[int | None, str, tuple[Cid, ...]]:
     A node that is what its name says is whole, also if it is of no shape that is read here.
     """
     try:
-        with node_path(store / NODES, cid).open("rb", buffering=0) as file:
-            data = file.read(MAX_NODE + 1)
+        data = read_node(node_path(store / NODES, cid))
     except OSError as error:
         return None, f"it cannot be read: {error.strerror}", ()
     if not cid.matches(data):

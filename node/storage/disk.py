@@ -21,7 +21,7 @@ from node.storage.directory import entries_of, resolve
 from node.storage.durable import sync_folders
 from node.storage.exporter import Exporter
 from node.storage.importer import import_path
-from node.storage.nodes import links_of, node_path
+from node.storage.nodes import links_of, node_path, read_node
 from node.storage.reachable import Reachable
 from node.storage.room import Room
 from node.storage.staging import Staging, alone, clear, locked, refused
@@ -298,12 +298,7 @@ class DiskBlobs:
             ComityError: the disk refuses.
         """
         try:
-            fd = os.open(self._place(cid), os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                # Asking for the most that a node may have would have that much set aside each time.
-                data = os.read(fd, min(os.fstat(fd).st_size, MAX_NODE) + 1)
-            finally:
-                os.close(fd)
+            data = read_node(self._place(cid))
         except FileNotFoundError as error:
             raise NotFound(f"«{cid}» is not in this store, or not completely: fetch it again") from error
         except OSError as error:

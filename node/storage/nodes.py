@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from catalog.cid import DAG_CBOR, DAG_PB, Cid
 from catalog.dagcbor import decode_plain
-from node.storage.dagpb import decode_node
+from node.storage.dagpb import MAX_NODE, decode_node
 
 
 def node_path(nodes: Path, cid: Cid) -> Path:
     """Where a node lies in the folder ``nodes``: below the first byte of its digest, under its name."""
     return nodes / f"{cid.digest[0]:02x}" / str(cid)
+
+
+def read_node(path: Path) -> bytes:
+    """The bytes of a node's file; one byte more than a node may have, if the file has more.
+
+    Asking for the most that a node may have would have that much set aside each time.
+
+    Raises:
+        OSError: it is not there, or the disk does not give it.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, min(os.fstat(fd).st_size, MAX_NODE) + 1)
+    finally:
+        os.close(fd)
 
 
 def has_nodes(nodes: Path) -> bool:
