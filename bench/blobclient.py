@@ -5,7 +5,6 @@ Prints the seconds it took, the processor seconds, and by how many KiB the proce
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ import trio
 
 from bench.blobserver import KEY
 from bench.memory import forget_peak, peak
-from bench.storage import Asking, fetched
+from bench.moving import Asking, fetched
 from catalog.cid import Cid
 from catalog.key import PrivateKey
 from node.network.bulk import BulkClient
@@ -25,13 +24,11 @@ from node.system import SystemClock, SystemRandom
 async def main(folder: Path, base: str, root: Cid) -> None:
     """Fetch it."""
     with BulkClient(PrivateKey(bytes([9]) * 32), SystemClock(), SystemRandom()) as client:
-        asking, store = Asking(client, base), DiskBlobs(folder)
+        holder, store = Asking(client, base), DiskBlobs(folder)
         await client.get(KEY.did, base, "/usage", limit=100)
-        before, began, resident = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter(), forget_peak()
-        await fetched(asking, store, root)
-        after = resource.getrusage(resource.RUSAGE_SELF)
-        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        print(time.perf_counter() - began, used, peak() - resident)
+        resident, used = forget_peak(), time.process_time()
+        took = await fetched(holder, store, root)
+        print(took, time.process_time() - used, peak() - resident)
 
 
 if __name__ == "__main__":

@@ -1,72 +1,88 @@
-"""Storing and moving bytes, beside a real Kubo on the same bytes, both durable.
+"""Storing and moving bytes, beside a real Kubo on the same bytes, both durable; medians of three rounds.
 
 - **Import**: 1 GiB as one file, and 10,000 files of 4 KiB, into the embedded store, against ``ipfs add -r
-  --cid-version=1 --raw-leaves`` into a repository whose flatfs is synced. Bounds of the same run: SHA-256 on all
+  --cid-version=1 --raw-leaves`` into a repository whose flatfs is synced. Bounds of the same round: SHA-256 on all
   cores, ``dd conv=fsync``. Promised: 1.2 times Kubo and 0.8 of the slower bound; 2 times Kubo for the small files. In
   place (nothing copied): 0.8 of SHA-256 on one core, and at least ``ipfs add --only-hash``.
 - **Site to site**: from another process over TLS 1.3, verified and durable, against Kubo's bitswap between two daemons
   (``ipfs get`` of the file, ``ipfs pin add`` of the tree, its better ways). Promised: for the file 0.7 of the slowest
   of raw TLS, ``dd`` and SHA-256 or 4 times bitswap, whichever is lower, and never below 3 times bitswap; for the tree
-  3 times Kubo. What is encrypted moves as it lies; its import promises 0.8 of the open one.
+  3 times Kubo; for an encrypted file 0.8 of the open one.
 - **A cold range** of 1 MiB in the middle of a remote file of 10 GiB: at most 50 ms and 1.6 MiB.
 - **Memory** that both sides grow by while 10 GiB move: at most 150 MB.
+
+Every round has stores and repositories of its own, and nothing is deleted before the end: a filesystem without a
+journal is slow to make files after many were deleted, ours and Kubo's.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final, TypeVar
+from typing import Final
 
 import trio
 
-from bench.blobserver import KEY, USAGE
+from bench.bounds import Bounds, measure_bounds, seconds
 from bench.figure import Figure, Floor, Report, Series
+from bench.largefile import measure_large
+from bench.moving import asking, fetched
 from bench.workplace import workplace
 from catalog.cid import Cid
-from catalog.key import PrivateKey
-from node.network.bulk import BulkClient
-from node.site.ranging import fetch_span
-from node.site.transfer import Transfer
 from node.storage.disk import DiskBlobs
 from node.storage.shared import SharedData
-from node.system import SystemClock, SystemRandom
+from node.system import SystemRandom
 from tests.infra.kubo.build import ipfs
-from tests.infra.kubo.daemon import Kubo, running
-
-T = TypeVar("T")
+from tests.infra.kubo.daemon import Kubo, Started, running
 
 GIB: Final = 1 << 30
 FILES: Final = 10_000
 SMALL: Final = 4096
-RANGE: Final = 1 << 20
-RANGES: Final = 9
-_ASKER: Final = PrivateKey(bytes([9]) * 32)
+ROUNDS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """The ``Holders`` port over one server."""
+class Stored:
+    """Seconds that it took to store the file and the tree, ours and Kubo's, and the roots."""
 
-    client: BulkClient
-    base: str
+    ours: float
+    kubo: float
+    in_place: float
+    only_hash: float
+    sealed: float
+    ours_tree: float
+    kubo_tree: float
+    roots: tuple[Cid, Cid, Cid]
 
-    async def query(self, site: str, path: str, query: bytes, take: Callable[[IO[bytes]], T], limit: int) -> T:
-        """See the port."""
-        return await self.client.stream(site, self.base, path, take, limit=limit, query=query)
 
-    async def usage(self) -> tuple[float, int, int]:
-        """Of the server: processor seconds so far, most KiB of memory since this was asked, and KiB now."""
-        seconds, most, now = (await self.client.get(KEY.did, self.base, USAGE, limit=100)).split()
-        return float(seconds), int(most), int(now)
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Seconds that it took to move file, tree and encrypted file; processor seconds of the file on both sides."""
+
+    ours: float
+    ours_tree: float
+    sealed: float
+    bitswap: float
+    pinned: float
+    used: float
+    kubo_used: float
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """All of it once."""
+
+    bounds: Bounds
+    stored: Stored
+    moved: Moved
+
+    @property
+    def promised(self) -> float:
+        """Seconds that the file may take from site to site."""
+        return max(self.bounds.move / 0.7, self.moved.bitswap / 4)
 
 
 def measure() -> Report:
@@ -74,16 +90,9 @@ def measure() -> Report:
     with workplace() as folder:
         file, tree = _bytes(folder)
         program = ipfs()
-        bounds = _bounds(folder)
-        with (
-            running(program, folder / "one", settings={"sync": True}) as one,
-            running(program, folder / "two", settings={"sync": True}) as two,
-        ):
-            imports = trio.run(_imports, folder, file, tree, one, bounds)
-            moves = trio.run(_moves, folder, one, two, file, tree, bounds)
-        large = trio.run(_large, folder)
-    figures = (*imports[0], *moves[0], *large[0])
-    return Report(figures, (*imports[1], *moves[1], *large[1]))
+        rounds = [_round(program, folder / f"round-{number}", file, tree) for number in range(ROUNDS)]
+        large = trio.run(measure_large, folder)
+    return Report((*_stored(rounds), *_moved(rounds), *large.figures), (*_notes(rounds), *large.notes))
 
 
 def _bytes(folder: Path) -> tuple[Path, Path]:
@@ -99,58 +108,19 @@ def _bytes(folder: Path) -> tuple[Path, Path]:
     return file, tree
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Seconds that 1 GiB takes: SHA-256 on one core and on all, ``dd`` to the disk, TLS between two processes."""
-
-    sha: float
-    sha_all: float
-    disk: float
-    tls: float
-
-    @property
-    def import_(self) -> float:
-        """The slower of what an import cannot go round."""
-        return max(self.sha_all, self.disk)
-
-    @property
-    def transfer(self) -> float:
-        """The slowest of what a transfer cannot go round."""
-        return max(self.sha_all, self.disk, self.tls)
+def _round(program: Path, folder: Path, file: Path, tree: Path) -> Round:
+    folder.mkdir()
+    bounds = measure_bounds(folder / "dd")
+    with (
+        running(program, folder / "one", settings={"sync": True}) as one,
+        running(program, folder / "two", settings={"sync": True}) as two,
+    ):
+        stored = trio.run(_store, folder, file, tree, one)
+        moved = trio.run(_move, folder, one, two, stored.roots)
+    return Round(bounds, stored, moved)
 
 
-def _bounds(folder: Path) -> Bounds:
-    block = os.urandom(1 << 20)
-
-    def hashed(count: int) -> None:
-        for _ in range(count):
-            hashlib.sha256(block).digest()
-
-    one = _seconds(lambda: hashed(1024))
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        cores = os.cpu_count() or 1
-        every = _seconds(lambda: list(pool.map(hashed, [1024 // cores] * cores)))
-    target = folder / "dd"
-    command = ["dd", "if=/dev/zero", f"of={target}", "bs=1M", "count=1024", "conv=fsync"]
-    disk = _seconds(lambda: subprocess.run(command, check=True, capture_output=True))
-    target.unlink()
-    tls = float(subprocess.run([sys.executable, "-m", "bench.tlsstream"], check=True, capture_output=True).stdout)
-    return Bounds(one, every, disk, tls)
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-async def _timed(work: Callable[[], object]) -> float:
-    return await trio.to_thread.run_sync(_seconds, work)
-
-
-async def _imports(
-    folder: Path, file: Path, tree: Path, kubo: Kubo, bounds: Bounds
-) -> tuple[tuple[Figure, ...], tuple[str, ...]]:
+async def _store(folder: Path, file: Path, tree: Path, kubo: Kubo) -> Stored:
     store = DiskBlobs(folder / "source")
     began = time.perf_counter()
     root = await store.add_path(file)
@@ -161,29 +131,34 @@ async def _imports(
     in_place = time.perf_counter() - began
     only_hash = await _timed(lambda: kubo("add", "-Q", "--cid-version=1", "--raw-leaves", "--only-hash", file))
     began = time.perf_counter()
-    await SharedData(store, SystemRandom().token).add_path(file, os.urandom(32))
+    sealed_root = await SharedData(store, SystemRandom().token).add_path(file, os.urandom(32))
     sealed = time.perf_counter() - began
     began = time.perf_counter()
-    small = await store.add_path(tree)
-    ours_small = time.perf_counter() - began
-    theirs_small = await _timed(lambda: _added(kubo, tree, small))
-    figures = (
-        _ratio("import 1 GiB, durable", ours, "ipfs add, flatfs synced", theirs, 1 / 1.2),
-        _ratio("import 1 GiB, durable", ours, "slower of SHA-256 and dd", bounds.import_, 1 / 0.8),
-        _ratio("1 GiB in place, nothing copied", in_place, "SHA-256 on one core", bounds.sha, 1 / 0.8),
-        _ratio("1 GiB in place, nothing copied", in_place, "ipfs add --only-hash", only_hash, 1.0),
-        _ratio("import 1 GiB encrypted (shared)", sealed, "the same open", ours, 1 / 0.8),
-        _ratio(
-            f"import {FILES:,} files of 4 KiB, durable", ours_small, "ipfs add -r, flatfs synced", theirs_small, 0.5
-        ),
-    )
-    return figures, (
-        f"1 GiB a second: import {GIB / ours / 1e6:,.0f} MB/s, Kubo {GIB / theirs / 1e6:,.0f}, in place"
-        f" {GIB / in_place / 1e6:,.0f}, --only-hash {GIB / only_hash / 1e6:,.0f}; SHA-256 {GIB / bounds.sha / 1e6:,.0f}"
-        f" on a core, {GIB / bounds.sha_all / 1e6:,.0f} on all, dd {GIB / bounds.disk / 1e6:,.0f}, TLS"
-        f" {GIB / bounds.tls / 1e6:,.0f}; small files: {FILES / ours_small:,.0f} a second, Kubo"
-        f" {FILES / theirs_small:,.0f}",
-    )
+    tree_root = await store.add_path(tree)
+    ours_tree = time.perf_counter() - began
+    theirs_tree = await _timed(lambda: _added(kubo, tree, tree_root))
+    return Stored(ours, theirs, in_place, only_hash, sealed, ours_tree, theirs_tree, (root, tree_root, sealed_root))
+
+
+async def _move(folder: Path, one: Started, two: Started, roots: tuple[Cid, Cid, Cid]) -> Moved:
+    there = DiskBlobs(folder / "there")
+    file, tree, sealed_file = roots
+    with asking(folder / "source") as holder:
+        before = (await holder.usage())[0] + time.process_time()
+        ours = await fetched(holder, there, file)
+        used = (await holder.usage())[0] + time.process_time() - before
+        ours_tree = await fetched(holder, there, tree)
+        sealed = await fetched(holder, there, sealed_file)
+    two("swarm", "connect", one.address)
+    before = one.processor_seconds + two.processor_seconds
+    bitswap = await _timed(lambda: two("get", "-o", folder / "got", str(file)))
+    kubo_used = one.processor_seconds + two.processor_seconds - before
+    pinned = await _timed(lambda: two("pin", "add", str(tree)))
+    return Moved(ours, ours_tree, sealed, bitswap, pinned, used, kubo_used)
+
+
+async def _timed(work: Callable[[], object]) -> float:
+    return await trio.to_thread.run_sync(seconds, work)
 
 
 def _added(kubo: Kubo, path: Path, root: Cid) -> None:
@@ -192,97 +167,81 @@ def _added(kubo: Kubo, path: Path, root: Cid) -> None:
         raise AssertionError(f"Kubo names {path.name} {told}, and we {root}")
 
 
-def _ratio(what: str, ours: float, reference: str, seconds: float, most: float | None) -> Figure:
-    """A figure in seconds that promises to take at most ``most`` times its reference."""
-    floor = None if most is None else Floor(round(seconds * most, 3))
-    return Figure(what, Series("seconds", (round(ours, 3),)), Series(reference, (round(seconds, 3),)), floor, "s")
+Of = Callable[[Round], float]
+"""Seconds of a round."""
 
 
-@contextmanager
-def _served(store: Path) -> Iterator[str]:
-    command = [sys.executable, "-m", "bench.blobserver", str(store)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            yield f"https://127.0.0.1:{server.stdout.readline().strip()}"
-        finally:
-            server.terminate()
+def _stored(rounds: Sequence[Round]) -> tuple[Figure, ...]:
+    def ours(each: Round) -> float:
+        return each.stored.ours
 
+    def in_place(each: Round) -> float:
+        return each.stored.in_place
 
-async def fetched(asking: Asking, store: DiskBlobs, root: Cid) -> float:
-    """Seconds until ``root`` is here, verified and durable."""
-    began = time.perf_counter()
-    with await store.arrive(root, KEY.did) as arrival:
-        await Transfer(root, [KEY.did], asking, arrival, 1 << 40).run()
-        await store.adopt(root, arrival)
-    return time.perf_counter() - began
-
-
-async def _moves(
-    folder: Path, one: Kubo, two: Kubo, file: Path, tree: Path, bounds: Bounds
-) -> tuple[tuple[Figure, ...], tuple[str, ...]]:
-    store, there = DiskBlobs(folder / "source"), DiskBlobs(folder / "there")
-    roots = [await store.hash_path(each) for each in (file, tree)]
-    with _served(folder / "source") as base, BulkClient(_ASKER, SystemClock(), SystemRandom()) as client:
-        asking = Asking(client, base)
-        ours = await fetched(asking, there, roots[0])
-        ours_tree = await fetched(asking, there, roots[1])
-        server, _, _ = await asking.usage()
-    used = time.process_time()
-    two("swarm", "connect", one.address)
-    bitswap = await _timed(lambda: two("get", "-o", folder / "got", str(roots[0])))
-    pinned = await _timed(lambda: two("pin", "add", str(roots[1])))
-    lower = max(bounds.transfer / 0.7, bitswap / 4)
-    figures = (
-        _ratio("site to site, 1 GiB", ours, "ipfs get by bitswap", bitswap, 1 / 3),
-        _ratio("site to site, 1 GiB", ours, "0.7 of the slowest bound, or 4 × bitswap", lower, 1.0),
-        _ratio(f"site to site, {FILES:,} files of 4 KiB", ours_tree, "ipfs pin add by bitswap", pinned, 1 / 3),
-    )
-    return figures, (
-        f"site to site {GIB / ours / 1e6:,.0f} MB/s, {FILES / ours_tree:,.0f} small files a second; bitswap"
-        f" {GIB / bitswap / 1e6:,.0f} MB/s, {FILES / pinned:,.0f}; processor seconds for both: sender {server:.1f},"
-        f" receiver and bench {used:.1f}",
-    )
-
-
-async def _large(folder: Path) -> tuple[tuple[Figure, ...], tuple[str, ...]]:
-    """10 GiB from a sender to a receiver of its own: a cold range first, then the memory that all of it takes."""
-    large = folder / "large.bin"
-    with large.open("wb") as out:
-        for number in range(10 * GIB >> 18):
-            out.write(number.to_bytes(8, "big") * (1 << 15))
-    root = await DiskBlobs(folder / "source").add_path(large)
-    large.unlink()
-    with _served(folder / "source") as base, BulkClient(_ASKER, SystemClock(), SystemRandom()) as client:
-        asking = Asking(client, base)
-        await asking.usage()
-        took = []
-        for number in range(RANGES):
-            first = 5 * GIB + number * 3 * RANGE + 12345
-            began = time.perf_counter()
-            got = await fetch_span(asking, KEY.did, root, "", first, first + RANGE - 1)
-            took.append(time.perf_counter() - began)
-            assert len(got) == RANGE
-        _, _, before = await asking.usage()
-        receiver = [sys.executable, "-m", "bench.blobclient", str(folder / "large"), base, str(root)]
-        told = (await trio.run_process(receiver, capture_stdout=True)).stdout.split()
-        _, after, _ = await asking.usage()
-    seconds, ours, grown = float(told[0]), float(told[1]), int(told[2])
-    sender = (after - before) / 1024
-    memory = Series("MiB", (round(grown / 1024, 1),))
+    only_hash, synced = "ipfs add --only-hash", "flatfs synced"
     return (
-        Figure(
-            "a cold MiB within 10 GiB of another site",
-            Series.of_seconds("ms", took),
-            Series("promised", (50.0,)),
-            Floor(50),
+        _figure(rounds, "import 1 GiB, durable", ours, f"ipfs add, {synced}", lambda r: r.stored.kubo, 1 / 1.2),
+        _figure(rounds, "import 1 GiB, durable", ours, "slower of SHA-256 and dd", lambda r: r.bounds.store, 1 / 0.8),
+        _figure(
+            rounds, "1 GiB in place, nothing copied", in_place, "SHA-256 on one core", lambda r: r.bounds.sha, 1 / 0.8
         ),
-        Figure("memory of the receiver of 10 GiB", memory, Series("promised", (150.0,)), Floor(150), "MiB"),
-        Figure(
-            "memory of the sender of 10 GiB",
-            Series("MiB", (round(sender, 1),)),
-            Series("promised", (150.0,)),
-            Floor(150),
-            "MiB",
+        _figure(rounds, "1 GiB in place, nothing copied", in_place, only_hash, lambda r: r.stored.only_hash, 1.0),
+        _figure(rounds, "import 1 GiB encrypted (shared)", lambda r: r.stored.sealed, "the same open", ours, None),
+        _figure(
+            rounds,
+            f"import {FILES:,} files of 4 KiB, durable",
+            lambda r: r.stored.ours_tree,
+            f"ipfs add -r, {synced}",
+            lambda r: r.stored.kubo_tree,
+            1 / 2,
         ),
-    ), (f"10 GiB at {10 * GIB / seconds / 1e6:,.0f} MB/s; the receiver used {ours / 10:.2f} processor seconds a GiB",)
+    )
+
+
+def _moved(rounds: Sequence[Round]) -> tuple[Figure, ...]:
+    def ours(each: Round) -> float:
+        return each.moved.ours
+
+    either = "0.7 of the slowest bound, or 4 × bitswap"
+    return (
+        _figure(rounds, "site to site, 1 GiB", ours, "ipfs get by bitswap", lambda r: r.moved.bitswap, 1 / 3),
+        _figure(rounds, "site to site, 1 GiB", ours, either, lambda r: r.promised, 1.0),
+        _figure(rounds, "site to site, 1 GiB encrypted", lambda r: r.moved.sealed, "the same open", ours, 1 / 0.8),
+        _figure(
+            rounds,
+            f"site to site, {FILES:,} files of 4 KiB",
+            lambda r: r.moved.ours_tree,
+            "ipfs pin add by bitswap",
+            lambda r: r.moved.pinned,
+            1 / 3,
+        ),
+        _figure(
+            rounds,
+            "processor seconds of both sides, 1 GiB",
+            lambda r: r.moved.used,
+            "of both Kubos",
+            lambda r: r.moved.kubo_used,
+            None,
+        ),
+    )
+
+
+def _figure(rounds: Sequence[Round], what: str, ours: Of, reference: str, theirs: Of, most: float | None) -> Figure:
+    """A figure in seconds that promises to take at most ``most`` times its reference."""
+    series = Series("seconds", tuple(round(ours(each), 3) for each in rounds))
+    held_against = Series(reference, tuple(round(theirs(each), 3) for each in rounds))
+    floor = None if most is None else Floor(round(held_against.median * most, 3))
+    return Figure(what, series, held_against, floor, "s")
+
+
+def _notes(rounds: Sequence[Round]) -> tuple[str, ...]:
+    def rate(of: Of) -> str:
+        return f"{GIB / Series('', tuple(map(of, rounds))).median / 1e6:,.0f}"
+
+    return (
+        f"MB/s with 1 GiB: import {rate(lambda r: r.stored.ours)}, Kubo {rate(lambda r: r.stored.kubo)}, in place"
+        f" {rate(lambda r: r.stored.in_place)}, --only-hash {rate(lambda r: r.stored.only_hash)}; site to site"
+        f" {rate(lambda r: r.moved.ours)}, bitswap {rate(lambda r: r.moved.bitswap)}; SHA-256"
+        f" {rate(lambda r: r.bounds.sha)} on a core, {rate(lambda r: r.bounds.sha_all)} on all, dd"
+        f" {rate(lambda r: r.bounds.disk)}, TLS {rate(lambda r: r.bounds.tls)}",
+    )

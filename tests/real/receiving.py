@@ -17,7 +17,7 @@ from typing import Any
 import trio
 
 from bench.blobserver import KEY
-from bench.storage import Asking
+from bench.moving import Asking
 from catalog.cid import Cid
 from catalog.key import PrivateKey
 from node.network.bulk import BulkClient

@@ -56,10 +56,24 @@ class Kubo:
         return (self.repo / "gateway").read_text().strip()
 
 
+class Started(Kubo):
+    """A daemon that was started here; ``process`` is its id."""
+
+    def __init__(self, program: Path, repo: Path, api: str, process: int) -> None:
+        super().__init__(program, repo, api)
+        self._process = process
+
+    @property
+    def processor_seconds(self) -> float:
+        """What the daemon has used of the processor so far."""
+        fields = Path(f"/proc/{self._process}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
 def running(
     program: Path, repo: Path, swarm_key: bytes | None = None, settings: Mapping[str, object] | None = None
-) -> Iterator[Kubo]:
+) -> Iterator[Started]:
     """A new repository, or one that is there, with a daemon on it, which ends with the block.
 
     With ``swarm_key`` it talks to those alone that have it; ``settings`` replace sections of its configuration, and
@@ -80,7 +94,7 @@ def running(
         command = [program, "daemon", "--migrate=false"]
         process = subprocess.Popen(command, env=_environment(repo), stdout=log, stderr=log)
         try:
-            yield Kubo(program, repo, _address(process, repo))
+            yield Started(program, repo, _address(process, repo), process.pid)
         finally:
             process.terminate()
             process.wait(30)
