@@ -293,3 +293,28 @@ def test_a_custodian_gives_the_key_under_the_owners_policy_while_the_owner_is_aw
     assert len(given) == 2, rows
     assert given[0].startswith("the key came from"), given
     assert f"{consortium.small.name}'s policy" in given[1], "not decided by the owner's policy"
+
+
+def test_a_custodian_that_holds_the_ciphertext_too_stands_in_for_an_owner_who_is_away(
+    consortium: Consortium, source: Path, tmp_path: Path, owner_away: list[bool]
+) -> None:
+    """Lost: an owner who wants shared data to stay readable without it has no way, though keys and bytes can travel."""
+    keeper = consortium.large
+    made = share(consortium, source, (RESEARCHER, keeper.name), (keeper.name,))
+    with consortium.steward(keeper) as steward:
+        eventually(lambda: steward.standing(made.grant), "the grant at the custodian")
+    held = consortium.command("dataset", "mirror", str(made.cid), at=keeper)
+    assert held.returncode == 0, held.stdout + held.stderr
+
+    def kept() -> bool | None:
+        return (keeper.name, "key-release") in {row[:2] for row in kinds(consortium, made.cid)} or None
+
+    eventually(kept, "the key at its custodian")
+    with consortium.researcher() as mara:
+        eventually(
+            lambda: next((len(e.holders) == 2 for e in mara.holders() if e.cid == made.cid), None) or None, "the mirror"
+        )
+    faults.strike(consortium.places, "stop", consortium.small.handle)
+    owner_away.append(True)
+    fetch(consortium, made.name, tmp_path / "never-had-before")
+    assert files_in(tmp_path / "never-had-before") == files_in(source)
