@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable
 from typing import Annotated, Final
 
 import msgspec
@@ -60,6 +61,10 @@ class ProjectFields(Value, frozen=True, kw_only=True):
     def commitments(self) -> frozenset[bytes]:
         """How an approval names the people: it tells nothing of who was in the project once the salts are erased."""
         return frozenset(hmac.digest(salt, did.encode(), "sha256") for did, salt in self.people.items())
+
+    def covers(self, datasets: Iterable[Cid]) -> bool:
+        """Whether it was approved for all these data: for any, if it names none."""
+        return not self.datasets or set(datasets) <= set(self.datasets)
 
     def over(self, now: int) -> bool:
         """Whether it was ended, or its time is over at ``now`` (Unix milliseconds)."""

@@ -10,12 +10,13 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from catalog.cid import Cid
-from catalog.dagcbor import Value
+from catalog.dagcbor import Value, decode
 from catalog.error import VerificationFailed
 from catalog.httpsig import Asked, SignedRequest, read_kept
-from catalog.key import Did
+from catalog.key import Did, check
 from catalog.project import ProjectRef
-from workflow.account import Request
+from workflow.account import MAX_REQUEST, Request
+from workflow.submission import Submission
 
 HEADER_PATH: Final = "/header"
 MAX_ASKED: Final = 48 << 10
@@ -63,3 +64,21 @@ def opened_by(request: SignedRequest, dataset: Cid) -> tuple[Asked, ProjectRef]:
     if asked.method != "GET" or asked.path != f"{OPEN_PATH}{dataset}" or named.keys() != {"project", "project_site"}:
         raise VerificationFailed("the person's request is not one to open that dataset in a project")
     return asked, ProjectRef(site=named["project_site"], name=named["project"])
+
+
+def asked_by(said: HeaderRequest) -> tuple[str | None, ProjectRef | None]:
+    """On whose signed word the header is asked for, and in which project; nobody's, where a custodian asks.
+
+    Raises:
+        VerificationFailed: they did not sign it, or it is about another dataset.
+    """
+    match said.asked:
+        case ForPerson(request=request):
+            asked, project = opened_by(request, said.dataset)
+            return asked.did, project
+        case ForStep(submission=data):
+            submission = decode(Submission, data, MAX_REQUEST)
+            check(submission, submission.person)
+            return submission.person, submission.project
+        case ForCustodian():
+            return None, None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from typing import Final
 
 from catalog.approve import ApproveFields
 from catalog.block import BlockFields
@@ -20,6 +21,9 @@ from catalog.label import Label
 from catalog.member import Role
 from catalog.project import ProjectFields, ProjectRef
 from privacy.label import effective_readers, may_hold
+
+OTHER_DATA: Final = "the project was approved for other data; its steward can add these to it"
+"""Why a project lets nobody use data that it does not name."""
 
 
 @dataclass(frozen=True, slots=True)

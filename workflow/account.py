@@ -115,7 +115,7 @@ class RefusalFields(Value, frozen=True, kw_only=True):
 
 
 class UnwrittenFields(Value, frozen=True, kw_only=True):
-    """The fields of ``unwritten``: from here on orders that the node of ``site`` brought were refused without a row."""
+    """The fields of ``unwritten``: from here on what the node of ``site`` asked for was refused without a row."""
 
     site: Did
     chain: Chain
@@ -211,6 +211,24 @@ class KeyReleaseFields(Value, frozen=True, kw_only=True):
     decision: Decision | None = None
 
 
+class WithheldFields(Value, frozen=True, kw_only=True):
+    """The fields of ``withheld``: ``site``, or ``person`` there, asked for the bytes under ``root`` and got none.
+
+    With ``key`` it was the data key of a shared dataset. ``request`` and ``asked`` are as in ``fetch`` and
+    ``key-release``; ``reason`` says why, which whoever asked was not told. The row is written after the answer.
+    """
+
+    root: Cid
+    site: Did
+    person: Did | None
+    project: ProjectRef | None
+    key: bool
+    reason: Text
+    chain: Chain
+    asked: Annotated[bytes, msgspec.Meta(min_length=1, max_length=48 << 10)] | None = None
+    request: SignedRequest | None = None
+
+
 class ReadFields(Value, frozen=True, kw_only=True):
     """The fields of a ``read``: ``person`` asked the audit log the signed ``question``, which ``rows`` rows answer.
 
@@ -304,6 +322,7 @@ AccountFields = (
     | ReleaseFields
     | FetchFields
     | KeyReleaseFields
+    | WithheldFields
     | ReadFields
     | HeadsFields
     | EntryFields
@@ -321,6 +340,7 @@ ACCOUNTS: dict[str, type[AccountFields]] = {
     "release": ReleaseFields,
     "fetch": FetchFields,
     "key-release": KeyReleaseFields,
+    "withheld": WithheldFields,
     "read": ReadFields,
     "heads": HeadsFields,
     "grant": EntryFields,

@@ -17,7 +17,7 @@ from catalog.dagcbor import decode
 from catalog.error import VerificationFailed
 from catalog.httpsig import Asked, SignedRequest, digest_text, read_kept
 from catalog.key import check
-from node.header import HEADER_PATH, MAX_ASKED, ForCustodian, ForPerson, ForStep, HeaderRequest, opened_by
+from node.header import HEADER_PATH, MAX_ASKED, ForCustodian, ForPerson, ForStep, HeaderRequest, asked_by, opened_by
 from node.message import Halt, Who
 from workflow.account import (
     MAX_REQUEST,
@@ -31,6 +31,7 @@ from workflow.account import (
     RefusalFields,
     ReleaseFields,
     Side,
+    WithheldFields,
 )
 from workflow.argument import pieces_in
 from workflow.submission import Submission
@@ -56,6 +57,8 @@ def check_committed(body: Body, fields: AccountFields, nodes: Nodes) -> None:
             _check_fetch(fields, body.actor, nodes)
         case KeyReleaseFields():
             _check_key_release(body, fields, nodes)
+        case WithheldFields():
+            _check_withheld(body, fields, nodes)
         case ReleaseFields(side=Side.RECIPIENT):
             _check_received(fields, nodes)
         case EntryFields(actor=person):
@@ -137,14 +140,44 @@ def _check_key_release(body: Body, fields: KeyReleaseFields, nodes: Nodes) -> No
         return
     home = fields.site if fields.side is Side.SOURCE else body.site
     if fields.side is Side.SOURCE:
-        sent = None if fields.request is None else read_kept(fields.request)
-        wanted = ("POST", HEADER_PATH, body.actor, digest_text(hashlib.sha256(fields.asked).digest()))
-        if sent is None or (sent.method, sent.path, sent.peer, sent.digest) != wanted or sent.did not in nodes(home):
-            raise VerificationFailed("it commits to no request for the header by a node of the site that it names")
-    said = decode(HeaderRequest, fields.asked, MAX_ASKED)
+        said = _header_request(fields.asked, fields.request, body.actor, nodes(home))
+    else:
+        said = decode(HeaderRequest, fields.asked, MAX_ASKED)
     if said.dataset != fields.root or str(said.dataset) not in fields.chain:
         raise VerificationFailed("the header of other data was asked for than the row says")
     _check_sealed_for(said, fields, home, nodes(home))
+
+
+def _check_withheld(body: Body, fields: WithheldFields, nodes: Nodes) -> None:
+    """Whoever was refused asked: for the key as for one that is given, for the bytes as a node does."""
+    if fields.person is not None:
+        _check_in_chain(fields, fields.person)
+    if not fields.key:
+        asked = _kept(fields.request, body.actor)
+        if asked.did not in nodes(fields.site) or str(fields.root) not in asked.path.split("/"):
+            raise VerificationFailed("no node of the site that the row names signed a request for these data")
+        return
+    if fields.asked is None:
+        if fields.request is None:
+            raise VerificationFailed("it commits to no request of whom it names")
+        own, project = opened_by(fields.request, fields.root)
+        if (own.did, own.peer, project) != (fields.person, body.actor, fields.project):
+            raise VerificationFailed("another person signed the request than the row says")
+        return
+    said = _header_request(fields.asked, fields.request, body.actor, nodes(fields.site))
+    if said.dataset != fields.root or str(said.dataset) not in fields.chain:
+        raise VerificationFailed("the header of other data was asked for than the row says")
+    if asked_by(said) != (fields.person, fields.project):
+        raise VerificationFailed("another person signed the request than the row says")
+
+
+def _header_request(body: bytes, request: SignedRequest | None, actor: str, keys: Collection[str]) -> HeaderRequest:
+    """What a node with one of ``keys`` asked the node ``actor``."""
+    sent = None if request is None else read_kept(request)
+    wanted = ("POST", HEADER_PATH, actor, digest_text(hashlib.sha256(body).digest()))
+    if sent is None or (sent.method, sent.path, sent.peer, sent.digest) != wanted or sent.did not in keys:
+        raise VerificationFailed("it commits to no request for the header by a node of the site that it names")
+    return decode(HeaderRequest, body, MAX_ASKED)
 
 
 def _check_own_opening(body: Body, fields: KeyReleaseFields) -> None:

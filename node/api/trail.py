@@ -30,6 +30,7 @@ from workflow.account import (
     ReleaseFields,
     ResultFields,
     UnwrittenFields,
+    WithheldFields,
     datasets_of,
 )
 
@@ -207,7 +208,7 @@ class Trail:
                 return fields.person, fields.home
             case UnwrittenFields(site=site):
                 return None, site
-            case FetchFields():
+            case FetchFields() | WithheldFields():
                 return fields.person, fields.site
             case KeyReleaseFields(person=person, reader=reader):
                 return person, site_of(reader)
@@ -224,7 +225,15 @@ class Trail:
 def _project(fields: AccountFields) -> ProjectRef | None:
     """The project that a row names itself."""
     match fields:
-        case FetchFields() | KeyReleaseFields() | ReleaseFields() | EntryFields() | DestroyFields() | HaltFields():
+        case (
+            FetchFields()
+            | KeyReleaseFields()
+            | WithheldFields()
+            | ReleaseFields()
+            | EntryFields()
+            | DestroyFields()
+            | HaltFields()
+        ):
             return fields.project
         case _:
             return None

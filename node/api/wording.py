@@ -25,6 +25,7 @@ from workflow.account import (
     ResultFields,
     Side,
     UnwrittenFields,
+    WithheldFields,
 )
 
 Name = Callable[[str], str]
@@ -41,6 +42,8 @@ def verdict(kind: str, fields: AccountFields, name: Name) -> Verdict:
         return decision.allowed, decision.rules, decision.reason
     if isinstance(fields, KeyReleaseFields):
         return _of_key(fields, name)
+    if isinstance(fields, WithheldFields):
+        return False, (), f"{'the key' if fields.key else 'bytes'} asked for and not given: {fields.reason}"
     if isinstance(fields, (RefusalFields, UnwrittenFields)):
         return _of_refusal(fields, name)
     if isinstance(fields, ReadFields) and fields.reason:
@@ -93,7 +96,7 @@ def _asked(fields: ReadFields, name: Name) -> str:
 
 def _of_refusal(fields: RefusalFields | UnwrittenFields, name: Name) -> Verdict:
     if isinstance(fields, UnwrittenFields):
-        return None, (), f"more orders that {name(fields.site)} brought were refused from here on than are written down"
+        return None, (), f"more that {name(fields.site)} asked for was refused from here on than is written down"
     brought = f" (brought by {name(fields.site)})" if fields.site != fields.home else ""
     return False, (), fields.reason + brought
 

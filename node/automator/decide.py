@@ -39,7 +39,7 @@ from privacy.request import (
     SiteAsker,
     ValueRef,
 )
-from privacy.trust import Person, approved
+from privacy.trust import OTHER_DATA, Person, approved
 from workflow.argument import Data
 
 
@@ -211,8 +211,9 @@ class Judge:
             mismatch=unfit,
         )
         unnamed = "" if reader else "the label names no such reader"
+        unlisted = "" if sought.project.covers([fields.cid]) else OTHER_DATA
         unapproved = approved(self._index, sought.ref, self._here.root)
-        return self._verdict(request, overdue or unnamed or unapproved or ungranted or unfit)
+        return self._verdict(request, overdue or unnamed or unlisted or unapproved or ungranted or unfit)
 
     def _granted(self, sought: Sought, now: int) -> tuple[Chain | None, str]:
         """The cited grant that covers it: «compute» for a step, «fetch» for the person, at whose site it arrives."""

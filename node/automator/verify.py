@@ -20,7 +20,7 @@ from node.automator.case import Case
 from node.message import Place
 from node.step import Documents, Steps
 from privacy.label import may_hold
-from privacy.trust import Person, approved, blocks_at, person_at, project_of
+from privacy.trust import OTHER_DATA, Person, approved, blocks_at, person_at, project_of
 from workflow.account import MAX_REQUEST, AccessFields, datasets_of
 from workflow.argument import pieces_in
 from workflow.evidence import Evidence
@@ -121,8 +121,8 @@ class Verifier:
         owners = frozenset(owner for item in data for owner in evidence.label(item).owners)
         self._check_approved(submission.project, owners)
         datasets = sorted({cid for item in data for cid in evidence.datasets(item)})
-        if project.datasets and not set(datasets) <= set(project.datasets):
-            raise Denied("the project was approved for other data; its steward can add these to it")
+        if not project.covers(datasets):
+            raise Denied(OTHER_DATA)
         return Verified(
             order=order,
             order_cid=cid_of(order),

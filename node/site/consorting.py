@@ -108,6 +108,7 @@ async def consort(site: Site) -> None:
         projects.run,
         erasure.run,
         site.custody.run,
+        site.withholding.run,
     ):
         site.start(part)
     await _resume(site, bus)

@@ -24,9 +24,10 @@ from catalog.project import ProjectRef
 from node.automator.book import AuditBook, Line
 from node.automator.case import Sought
 from node.automator.decide import Judge
-from node.header import MAX_ASKED, ForCustodian, ForPerson, ForStep, HeaderRequest, opened_by
+from node.header import MAX_ASKED, ForCustodian, ForPerson, ForStep, HeaderRequest, asked_by, opened_by
 from node.ports import Clock, Random
 from node.site.membership import Membership
+from node.site.withholding import Withheld, Withholding
 from node.storage.datakeys import DataKeys
 from privacy.decision import Decision
 from privacy.label import person_at as reader_at
@@ -61,6 +62,7 @@ class Headers:
         keys: DataKeys,
         judge_of: Callable[[str], Awaitable[Judge]],
         book: AuditBook,
+        withholding: Withholding,
         clock: Clock,
         random: Random,
     ) -> None:
@@ -71,6 +73,7 @@ class Headers:
         self._keys = keys
         self._judge_of = judge_of
         self._book = book
+        self._withholding = withholding
         self._clock = clock
         self._random = random
         self._nonces = Nonces(clock.now, lambda did: any(each.key(did) for each in index.sites.values()))
@@ -87,8 +90,12 @@ class Headers:
                 raise NotFound("a header is for members")  # told alike, below
             said = decode(HeaderRequest, body, MAX_ASKED)
             key, fields = await self._kept(said.owner, said.dataset)
-            wanted = self._asker(said, asker, node, fields, body, signed)
-            return await self._give(said.owner, fields, key, wanted)
+            try:
+                wanted = self._asker(said, asker, node, fields, body, signed)
+                return await self._give(said.owner, fields, key, wanted)
+            except Denied as error:
+                self._withhold(said, asker, body, signed, str(error))
+                raise
         except ComityError as error:
             log.info("no header was given: %s", error)
             raise NotFound("there is no header of that name here for you") from error
@@ -103,7 +110,11 @@ class Headers:
         asked, project = opened_by(signed, dataset)
         if asked.did != person:
             raise VerificationFailed("another person signed the request than who sent it")
-        return await self._give(owner, fields, key, self._person(asked, project, self._site, fields, None, signed))
+        try:
+            return await self._give(owner, fields, key, self._person(asked, project, self._site, fields, None, signed))
+        except Denied as error:
+            self._note(dataset, self._site, str(error), person, project, None, signed)
+            raise
 
     async def _kept(self, owner: str, dataset: Cid) -> tuple[bytes, DatasetFields]:
         """The key and the entry of a shared dataset that stands, of this site or kept for its owner."""
@@ -195,6 +206,50 @@ class Headers:
 
     async def _give(self, owner: str, fields: DatasetFields, key: bytes, wanted: _Asker) -> bytes:
         """Decide, write down, and only then give."""
+        decision = await self._decide(owner, wanted)
+        header = write_header(key, wanted.public, self._random.token)
+        await self._record(fields.cid, wanted, decision)
+        return header
+
+    def _withhold(self, said: HeaderRequest, site: str, body: bytes, signed: SignedRequest, reason: str) -> None:
+        """Have it written down that a key was not given, to whoever is known to have asked."""
+        try:
+            person, project = asked_by(said)
+        except VerificationFailed as error:
+            log.debug("what nobody is known to have asked for is not written down: %s", error)
+            return
+        self._note(said.dataset, site, reason, person, project, body, signed)
+
+    def _note(
+        self,
+        root: Cid,
+        site: str,
+        reason: str,
+        person: str | None,
+        project: ProjectRef | None,
+        body: bytes | None,
+        signed: SignedRequest,
+    ) -> None:
+        self._withholding.note(
+            Withheld(
+                root=root,
+                site=site,
+                key=True,
+                reason=reason,
+                datasets=[root],
+                person=person,
+                project=project,
+                asked=body,
+                request=signed,
+            )
+        )
+
+    async def _decide(self, owner: str, wanted: _Asker) -> Decision | None:
+        """What lets the key go; none for a custodian.
+
+        Raises:
+            Denied: it does not go.
+        """
         sought, decision = wanted.sought, None
         concerned = {owner, wanted.site, *((sought.person.site, sought.ref.site) if sought is not None else ())}
         if halted := self._book.halts.refusal(sought.ref if sought is not None else None, concerned):
@@ -204,9 +259,7 @@ class Headers:
             if not verdict.allowed:
                 raise Denied(verdict.shown.reason)
             decision = verdict.decision
-        header = write_header(key, wanted.public, self._random.token)
-        await self._record(fields.cid, wanted, decision)
-        return header
+        return decision
 
     async def _record(self, root: Cid, wanted: _Asker, decision: Decision | None) -> None:
         sought = wanted.sought

@@ -27,6 +27,6 @@ def check_shared(site: Site, dataset: DatasetFields) -> None:
     """
     if set(dataset.label.owners) != {site.root}:
         raise BadInput("shared data are this site's; their label names it as the one owner, and the readers")
-    others = site.membership.nodes.keys() - {site.root}
+    others = site.membership.nodes.keys() - {site.root} - site.membership.witnesses
     if dataset.custodians != tuple(sorted(set(dataset.custodians) & others)):
-        raise BadInput("a custodian is another member, and each is named once, in order")
+        raise BadInput("a custodian is another member, and none that only witnesses logs; each is named once, in order")

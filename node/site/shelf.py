@@ -31,6 +31,7 @@ from node.site.headers import Headers
 from node.site.membership import EPOCHS_PATH, Membership
 from node.site.recollection import SEEN_PATH, Recollection
 from node.site.replicas import Replicas
+from node.site.withholding import Withheld, Withholding
 from node.storage.disk import DiskBlobs
 from node.storage.stored import StoredLog
 from workflow.account import Chain, FetchFields
@@ -54,6 +55,7 @@ class Shelf:
         holdings: Holdings,
         book: AuditBook,
         judge: Judge,
+        withholding: Withholding,
         recollection: Recollection | None = None,
         headers: Headers | None = None,
     ) -> None:
@@ -64,6 +66,7 @@ class Shelf:
         self._holdings = holdings
         self._book = book
         self._judge = judge
+        self._withholding = withholding
         self._recollection = recollection
         self._headers = headers
         self._recorded: OrderedDict[tuple[Cid, str], float] = OrderedDict()
@@ -111,19 +114,37 @@ class Shelf:
     async def _below_a_root(self, asker: str, request: BulkRequest) -> Blob:
         """What lies below a root. The look-up of a forbidden and of an unknown root take the same path."""
         question = read_question(request.method, request.path, request.query, request.body)
-        halts = self._book.halts
-        if halts.closed_to(asker):
-            raise NotFound("nothing is handed out")
-        held = self._holdings.for_site(question.root, asker, halts.projects())
-        given = next((each for each in held if self._lets(question.root, asker, each)), None)
+        given, why = self._given(question.root, asker)
         if given is None:
+            self._note(question.root, asker, request.signed, why)
             raise NotFound("there is nothing of that name here that you may see")
         answer = await self._gateway.answer(question)
         await self._record(question.root, asker, request.signed, given.project, begins=question.begins)
         return answer
 
-    def _lets(self, root: Cid, asker: str, held: Held) -> bool:
-        return self._judge.fetch(root, asker, held.owners, held.project, held.publisher).allowed
+    def _given(self, root: Cid, asker: str) -> tuple[Held | None, str]:
+        """Under which label and policy ``asker`` gets what lies below ``root``, or why it does not."""
+        halts, why = self._book.halts, "its label names nobody there"
+        if halts.closed_to(asker):
+            return None, halts.refusal(None, [asker])
+        try:
+            held = self._holdings.for_site(root, asker, halts.projects())
+        except NotFound:
+            return None, why
+        for each in held:
+            decision = self._judge.fetch(root, asker, each.owners, each.project, each.publisher)
+            if decision.allowed:
+                return each, ""
+            why = decision.reason
+        return None, why
+
+    def _note(self, root: Cid, asker: str, signed: SignedRequest | None, why: str) -> None:
+        """Have it written down that something which is here was not given."""
+        datasets = self._holdings.accounted(root)
+        if datasets:
+            self._withholding.note(
+                Withheld(root=root, site=asker, key=False, reason=why, datasets=datasets, request=signed)
+            )
 
     async def _record(
         self, root: Cid, asker: str, signed: SignedRequest | None, project: ProjectRef | None, *, begins: bool

@@ -52,6 +52,7 @@ from node.site.swarm import swarm_of
 from node.site.together import Turns
 from node.site.told import Told
 from node.site.ways import Ways
+from node.site.withholding import Withholding
 from node.site.writing import Writer
 from node.step import Limits
 from node.storage.brought import Brought
@@ -122,6 +123,7 @@ class Site:
         )
         self.judge = Judge(self.index.site(self.root), self.index, self.config.name, "", self.freshness, self.diseases)
         self.shared, self.datakeys = SharedData(self.blobs, self.random.token), DataKeys(state.database)
+        self.withholding = Withholding(self.book, self.clock.now)
         self.headers = Headers(
             self.root,
             self.index,
@@ -129,6 +131,7 @@ class Site:
             self.datakeys,
             self.judge_of,
             self.book,
+            self.withholding,
             self.clock,
             self.random,
         )
@@ -142,6 +145,7 @@ class Site:
             self.holdings,
             self.book,
             self.judge,
+            self.withholding,
             Recollection(self.witness_memory, self.reopened, self.replicas, self.journal),
             self.headers,
         )

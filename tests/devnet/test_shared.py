@@ -142,6 +142,8 @@ def test_one_researcher_opens_what_is_shared_with_the_reference_program_until_th
     for site in (here, there):
         assert [(site, "key-release")] * 2 == [row[:2] for row in rows if row[:2] == (site, "key-release")]
         assert (site, "fetch") in {row[:2] for row in rows}
+    refused = [row[2] for row in rows if row[:2] == (here, "withheld")]
+    assert any("the grant was revoked" in each for each in refused), "who tried is not told"
     assert {row[2].partition(";")[0] for row in rows if row[:2] == (here, "key-release")} == {
         f"the key was given, sealed for {RESEARCHER} at {there}"
     }

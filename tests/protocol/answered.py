@@ -223,6 +223,7 @@ AUDIT_LATER = [
         ),
     ),
     ("key-release", sharing.GIVEN),
+    ("withheld", sharing.WITHHELD),
 ]
 """What follows, from index 10 on by the node's new key."""
 

@@ -19,7 +19,7 @@ from tests.protocol.logged import Told
 from tests.protocol.people import DID, HOUR, KEYS, T2, X25519
 from tests.protocol.published import DATASET_FIELDS, PROJECT
 from tests.protocol.recorded import account, kept
-from workflow.account import KeyReleaseFields, Link, Side
+from workflow.account import KeyReleaseFields, Link, Side, WithheldFields
 
 DATA_KEY = bytes([0x71]) * 32
 WRITER = bytes([0x72]) * 32
@@ -107,6 +107,22 @@ _GIVEN = KeyReleaseFields(
     ),
 )
 GIVEN: Body = account("key-release", _GIVEN, AT + 100, "anna-node-2")
+WITHHELD: Body = account(
+    "withheld",
+    WithheldFields(
+        root=ROOT,
+        site=DID["institute-root"],
+        person=DID["mara"],
+        project=PROJECT,
+        key=True,
+        reason="the grant was revoked: «the vote was withdrawn»",
+        chain={str(ROOT): Link(before=15, count=2), DID["mara"]: Link(before=15, count=5)},
+        asked=encode(ASKED),
+        request=_GIVEN.request,
+    ),
+    AT + 300,
+    "anna-node-2",
+)
 CAME: Body = account(
     "key-release",
     structs.replace(

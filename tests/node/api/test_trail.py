@@ -72,7 +72,7 @@ SAID: list[tuple[str, AccountFields, str]] = [
     (
         "unwritten",
         UnwrittenFields(site=BRUNO.did, chain={}),
-        "more orders that Bruno brought were refused from here on than are written down",
+        "more that Bruno asked for was refused from here on than is written down",
     ),
     ("halt", halt(), "halted: everything; a doubt"),
     ("halt", halt(project=TRIAL), "halted: the project «trial»; a doubt"),

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import trio
 from msgspec import structs
 from nacl.public import PrivateKey as EncryptionKey
 
 from catalog.approve import ApproveFields
-from catalog.body import fields_of, write_body
+from catalog.body import Body, fields_of, write_body
 from catalog.cid import Cid
 from catalog.crypt4gh import read_header
 from catalog.dagcbor import cid_of, encode
@@ -28,6 +30,7 @@ from node.api.committed import check_committed
 from node.automator.decide import Judge
 from node.header import HEADER_PATH, OPEN_PATH, ForCustodian, ForPerson, ForStep, HeaderRequest
 from node.site.headers import Headers
+from node.site.withholding import BY_SITE, Withheld, Withholding
 from node.storage.database import Database
 from node.storage.datakeys import DataKeys
 from node.storage.shared import SharedData
@@ -35,7 +38,7 @@ from node.system import SystemRandom
 from privacy.label import person_at, shared
 from privacy.starters import HOSPITAL
 from tests.node.site.house import ANNA, BRUNO, CLARA, NODES, NOW, STEWARDS, House, Recent, dataset, play
-from workflow.account import HaltFields, KeyReleaseFields
+from workflow.account import HaltFields, KeyReleaseFields, WithheldFields
 from workflow.argument import Argument, Data
 from workflow.submission import Submission
 
@@ -56,6 +59,7 @@ class Hospital:
         self.clock = house.clock
         house.members.consortium = CONSORTIUM  # type: ignore[attr-defined]
         members: object = house.members
+        self.withholding = Withholding(house.book, house.clock.now)
         self.headers = Headers(
             ANNA.did,
             house.index,
@@ -63,6 +67,7 @@ class Hospital:
             keys,
             self.judge_of,
             house.book,
+            self.withholding,
             house.clock,
             SystemRandom(),  # type: ignore[arg-type]
         )
@@ -448,3 +453,85 @@ def test_a_key_that_is_destroyed_is_gone_from_the_file(tmp_path: Path) -> None:
         assert sql.execute("SELECT count(*) FROM datakey").fetchone() == (0,)
     sql.close()
     assert (tmp_path / "state.db").stat().st_mode & 0o777 == 0o600
+
+
+async def withheld(at: Hospital) -> list[tuple[Body, WithheldFields]]:
+    """What was refused so far, written down; each is what whoever asked signed for."""
+    while True:
+        try:
+            await at.withholding.write(at.withholding._receive.receive_nowait())
+        except trio.WouldBlock:
+            break
+    found = [(body, fields_of(body, WithheldFields)) for body in await at.house.audited() if body.kind == "withheld"]
+    for body, row in found:
+        check_committed(body, row, lambda site: (NODES[site].did,))
+    return found
+
+
+def test_who_was_refused_a_key_stands_in_the_log_with_the_reason_that_they_were_not_told(tmp_path: Path) -> None:
+    """Lost: a revoked reader tries day after day, and no steward ever sees it."""
+
+    async def story(at: Hospital) -> None:
+        _revoked(at)
+        for _ in range(3):
+            await at.refused(ForPerson(request=at.opens()), CLARAS)
+        await at.refused(ForStep(submission=encode(at.submission()), block=BLOCK), CLARAS)
+        await at.refused(ForCustodian(), BRUNOS)
+        rows = [row for _, row in await withheld(at)]
+        assert [(row.site, row.person, row.key) for row in rows] == [
+            (CLARA.did, MARA.did, True),
+            (BRUNO.did, None, True),
+        ], "the same is one row an hour, and a custodian that is none another"
+        assert "the grant was revoked" in rows[0].reason
+        await at.refused(ForStep(submission=b"none", block=BLOCK), CLARAS)
+        await at.refused(ForPerson(request=at.opens(root=Cid.of(b"unknown"))), CLARAS, Cid.of(b"unknown"))
+        body, row = (await withheld(at))[0]
+        assert len(await withheld(at)) == 2, "what is not here, or nobody signed, is not put down to anybody"
+        for changed in (
+            structs.replace(row, person=None),
+            structs.replace(row, site=BRUNO.did),
+            structs.replace(row, root=Cid.of(b"other")),
+            structs.replace(row, asked=None),
+            structs.replace(row, request=None),
+            structs.replace(row, key=False),
+            structs.replace(row, project=None),
+        ):
+            with pytest.raises(VerificationFailed):
+                check_committed(body, changed, lambda site: (NODES[site].did,))
+
+    at_anna(tmp_path, story)
+
+
+def test_more_refusals_than_are_written_down_are_one_row_a_day(tmp_path: Path) -> None:
+    """Lost: whoever is refused fills the log of the hospital that refuses."""
+
+    async def story(at: Hospital) -> None:
+        _revoked(at)
+        for number in range(BY_SITE.most + 20):
+            given = Withheld(root=at.root, site=BRUNO.did, key=True, reason=f"no {number}", datasets=[at.root])
+            await at.withholding.write(given)
+        kinds = Counter(body.kind for body in await at.house.audited())
+        assert (kinds["withheld"], kinds["unwritten"]) == (BY_SITE.most, 1)
+
+    at_anna(tmp_path, story)
+
+
+def test_a_key_is_given_for_the_data_alone_that_its_project_was_approved_for(tmp_path: Path) -> None:
+    """Lost: an approval of one dataset opens every other, to whom a grant names for it."""
+
+    async def story(at: Hospital) -> None:
+        index = at.house.index.site(CLARA.did)
+        before = index.latest("project", "trial")
+        assert before is not None
+        other = structs.replace(at.project, datasets=(Cid.of(b"other data"),))
+        body = write_body("project", other, site=CLARA.did, at=NOW, by=STEWARDS[CLARA.did], previous=before.index)
+        assert index.add(index.size, "project", body) is not None
+        approval = at.house.index.site(ANNA.did).latest("approve", PROJECT.subject)
+        assert approval is not None
+        agreed = ApproveFields.of(PROJECT, other)
+        body = write_body("approve", agreed, site=ANNA.did, at=NOW, by=STEWARDS[ANNA.did], previous=approval.index)
+        assert at.house.index.site(ANNA.did).add(at.house.index.site(ANNA.did).size, "approve", body) is not None
+        await at.refused(ForPerson(request=at.opens()), CLARAS)
+        assert "approved for other data" in (await withheld(at))[0][1].reason
+
+    at_anna(tmp_path, story)

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
+import trio
+import trio.testing
 from msgspec import structs
 
 from catalog.body import fields_of
@@ -22,6 +24,7 @@ from node.site.gateway import Wanted
 from node.site.locating import Mirrors
 from node.site.replicas import Replicas
 from node.site.shelf import GOES_ON_SECONDS, Shelf
+from node.site.withholding import Withholding
 from node.storage.car import read_header, read_nodes
 from node.storage.disk import DiskBlobs
 from privacy.decision import Action
@@ -29,17 +32,19 @@ from privacy.label import OPEN, shared
 from privacy.purpose import HMB
 from privacy.starters import HOSPITAL
 from tests.node.site.house import ANNA, BRUNO, CLARA, NODES, STRANGER, House, Recent, dataset, play
-from workflow.account import FetchFields
+from workflow.account import FetchFields, WithheldFields
 
 
-def shelf(house: House, recency: Recency | None = None) -> Shelf:
+def shelf(house: House, recency: Recency | None = None, withholding: Withholding | None = None) -> Shelf:
     """Anna's shelf, under the policy for hospitals unless she has another."""
     members: object = house.members
     none = Replicas(Path("nowhere"), lambda _site: [])
     if house.index.site(ANNA.did).latest("policy", "") is None:
         house.entry(ANNA, "policy", PolicyFields(text=HOSPITAL))
     judge = Judge(house.index.site(ANNA.did), house.index, "St. Anna", "", recency or Recent())
-    return Shelf(ANNA.did, members, members, house.catalog, none, house.blobs, house.holdings, house.book, judge)  # type: ignore[arg-type]
+    withholding = withholding or Withholding(house.book, house.clock.now)
+    given = house.catalog, none, house.blobs, house.holdings, house.book, judge, withholding
+    return Shelf(ANNA.did, members, members, *given)  # type: ignore[arg-type]
 
 
 class Old:
@@ -422,5 +427,34 @@ def test_a_fetch_that_goes_on_for_days_is_written_down_by_the_hour(tmp_path: Pat
         at._recorded[key] = since - GOES_ON_SECONDS
         await nodes(at, BRUNO_NODE, root, Cid.of(b"a"))
         assert len(await house.audited()) == 2
+
+    play(tmp_path, story)
+
+
+def test_bytes_that_were_not_given_stand_in_the_log_and_what_is_not_here_does_not(tmp_path: Path) -> None:
+    """Lost: a member tries all day what it may not have, and the steward's log is empty."""
+
+    async def story(house: House) -> None:
+        cid = await house.blobs.add(b"births")
+        hold(house, cid, BRUNO.did)
+        house.entry(ANNA, "policy", PolicyFields(text=NO_TABLES))
+        withholding = Withholding(house.book, house.clock.now)
+        at = shelf(house, withholding=withholding)
+        for _ in range(2):
+            await refusal(at, CLARA_NODE, raw(cid))
+            await refusal(at, BRUNO_NODE, raw(cid))
+            await refusal(at, CLARA_NODE, raw(Cid.of(b"no such thing")))
+        assert await house.audited() == [], "it is written after the answer"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(withholding.run)
+            await trio.testing.wait_all_tasks_blocked(0.2)
+            nursery.cancel_scope.cancel()
+        rows = [fields_of(body, WithheldFields) for body in await house.audited()]
+        assert [(row.root, row.site, row.key, str(cid) in row.chain) for row in rows] == [
+            (cid, CLARA.did, False, True),
+            (cid, BRUNO.did, False, True),
+        ]
+        assert rows[0].reason == "its label names nobody there"
+        assert "«b»" in rows[1].reason
 
     play(tmp_path, story)
