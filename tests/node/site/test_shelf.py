@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import trio
-import trio.testing
 from msgspec import structs
 
 from catalog.body import fields_of
@@ -447,7 +446,9 @@ def test_bytes_that_were_not_given_stand_in_the_log_and_what_is_not_here_does_no
         assert await house.audited() == [], "it is written after the answer"
         async with trio.open_nursery() as nursery:
             nursery.start_soon(withholding.run)
-            await trio.testing.wait_all_tasks_blocked(0.2)
+            with trio.fail_after(60):
+                while len(await house.audited()) < 2:
+                    await trio.sleep(0.01)
             nursery.cancel_scope.cancel()
         rows = [fields_of(body, WithheldFields) for body in await house.audited()]
         assert [(row.root, row.site, row.key, str(cid) in row.chain) for row in rows] == [
