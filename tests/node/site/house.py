@@ -21,6 +21,7 @@ from catalog.origin import LogName, origin_of
 from node.automator.book import AuditBook
 from node.automator.hold import Holdings
 from node.automator.ledger import Ledger
+from node.site.withholding import Withholding
 from node.storage.disk import DiskBlobs
 from node.storage.log import DiskLog
 from node.system import SystemRandom
@@ -161,3 +162,9 @@ def dataset(cid: Cid, *readers: str, name: str = "births", withdrawn: bool = Fal
         size=1,
         withdrawn=withdrawn,
     )
+
+
+async def write_all(withholding: Withholding) -> None:
+    """Write down what waits to be."""
+    while withholding._receive.statistics().current_buffer_used:
+        await withholding.write(withholding._receive.receive_nowait())

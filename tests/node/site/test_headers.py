@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-import trio
 from msgspec import structs
 from nacl.public import PrivateKey as EncryptionKey
 
@@ -37,7 +36,7 @@ from node.storage.shared import SharedData
 from node.system import SystemRandom
 from privacy.label import person_at, shared
 from privacy.starters import HOSPITAL
-from tests.node.site.house import ANNA, BRUNO, CLARA, NODES, NOW, STEWARDS, House, Recent, dataset, play
+from tests.node.site.house import ANNA, BRUNO, CLARA, NODES, NOW, STEWARDS, House, Recent, dataset, play, write_all
 from workflow.account import HaltFields, KeyReleaseFields, WithheldFields
 from workflow.argument import Argument, Data
 from workflow.submission import Submission
@@ -457,11 +456,7 @@ def test_a_key_that_is_destroyed_is_gone_from_the_file(tmp_path: Path) -> None:
 
 async def withheld(at: Hospital) -> list[tuple[Body, WithheldFields]]:
     """What was refused so far, written down; each is what whoever asked signed for."""
-    while True:
-        try:
-            await at.withholding.write(at.withholding._receive.receive_nowait())
-        except trio.WouldBlock:
-            break
+    await write_all(at.withholding)
     found = [(body, fields_of(body, WithheldFields)) for body in await at.house.audited() if body.kind == "withheld"]
     for body, row in found:
         check_committed(body, row, lambda site: (NODES[site].did,))
