@@ -106,13 +106,14 @@ class Service:
 
 
 class Visit:
-    """How far a connection has come: being answered now, ever answered, since when it has not been (trio
-    time), and whether it has left HTTP.
+    """How far a connection has come, and from where: being answered now, ever answered, since when it has not been
+    (trio time), and whether it has left HTTP.
 
     Cancelling ``scope`` ends it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
         self.scope = trio.CancelScope()
         self.busy = False
         self.served = False
