@@ -45,7 +45,7 @@ class Crowd(Generic[T]):
 
 
 def origin_of(stream: trio.SocketStream) -> str:
-    """Where a connection comes from: an address, or a network of IPv6; empty where that is not known, as over a line."""
+    """Where a connection comes from: an address, or a network of IPv6; empty if not known, as over a line."""
     try:
         address = ipaddress.ip_address(stream.socket.getpeername()[0].partition("%")[0])
     except (OSError, ValueError, IndexError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 
 import trio
 
@@ -111,16 +112,35 @@ class Shelf:
     async def _below_a_root(self, asker: str, request: BulkRequest) -> Blob:
         """What lies below a root. The look-up of a forbidden and of an unknown root take the same path."""
         question = read_question(request.method, request.path, request.query, request.body)
+        self._given(question.root, asker)
+        answer = await self._gateway.answer(question, partial(self._stands, question.root, request.asker, asker))
+        # Asked again, for looking below a root may have taken a while: what was halted meanwhile is not given.
+        given = self._given(question.root, asker)
+        await self._record(question.root, asker, request.signed, given.project, begins=question.begins)
+        return answer
+
+    def _given(self, root: Cid, asker: str) -> Held:
+        """Why the bytes below ``root`` are given to ``asker`` now.
+
+        Raises:
+            NotFound: they are not.
+        """
         halts = self._book.halts
         if halts.closed_to(asker):
             raise NotFound("nothing is handed out")
-        held = self._holdings.for_site(question.root, asker, halts.projects())
-        given = next((each for each in held if self._lets(question.root, asker, each)), None)
+        held = self._holdings.for_site(root, asker, halts.projects())
+        given = next((each for each in held if self._lets(root, asker, each)), None)
         if given is None:
             raise NotFound("there is nothing of that name here that you may see")
-        answer = await self._gateway.answer(question)
-        await self._record(question.root, asker, request.signed, given.project, begins=question.begins)
-        return answer
+        return given
+
+    def _stands(self, root: Cid, node: str, asker: str) -> bool:
+        """Whether what is being sent to ``node`` may be sent still.
+
+        Raises:
+            NotFound: it may not.
+        """
+        return self._membership.site_of(node) == asker and self._given(root, asker) is not None
 
     def _lets(self, root: Cid, asker: str, held: Held) -> bool:
         return self._judge.fetch(root, asker, held.owners, held.project, held.publisher).allowed
