@@ -32,8 +32,8 @@ class BulkRequest:
     signed: SignedRequest | None = None
 
 
-def _stands() -> bool:
-    """It stands."""
+def lasting() -> bool:
+    """Nothing ends it."""
     return True
 
 
@@ -51,7 +51,7 @@ class Blob:
     size: int | None
     read: Callable[[int, int | None], Iterator[bytes]]
     ready: bool = False
-    stands: Callable[[], bool] = _stands
+    stands: Callable[[], bool] = lasting
 
 
 def blob_of(data: bytes) -> Blob:

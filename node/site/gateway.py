@@ -18,7 +18,7 @@ import trio
 from catalog.cid import Cid
 from catalog.dagcbor import Value, decode
 from catalog.error import BadInput, NotFound
-from node.network.blob import Blob
+from node.network.blob import Blob, lasting
 from node.storage.car import header, prefix
 from node.storage.directory import resolve
 from node.storage.reachable import Reachable
@@ -103,7 +103,7 @@ class Gateway:
         self._reachable: OrderedDict[Cid, tuple[Reachable, float]] = OrderedDict()
         self._looking = trio.Lock()
 
-    async def answer(self, question: Question, stands: Callable[[], bool]) -> Blob:
+    async def answer(self, question: Question, stands: Callable[[], bool] = lasting) -> Blob:
         """The answer to a question of somebody who may ask it; ``stands`` says whether they may still.
 
         Raises:

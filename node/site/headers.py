@@ -196,14 +196,15 @@ class Headers:
     async def _give(self, owner: str, fields: DatasetFields, key: bytes, wanted: _Asker) -> bytes:
         """Decide, write down, and only then give."""
         sought, decision = wanted.sought, None
-        concerned = {owner, wanted.site, *((sought.person.site, sought.ref.site) if sought is not None else ())}
-        if halted := self._book.halts.refusal(sought.ref if sought is not None else None, concerned):
-            raise Denied(halted)
         if sought is not None:
             verdict = (await self._judge_of(owner)).header(sought, self._clock.now())
             if not verdict.allowed:
                 raise Denied(verdict.shown.reason)
             decision = verdict.decision
+        # At last, and nothing is awaited up to the row: no key is given whose row stands behind that of the halt.
+        concerned = {owner, wanted.site, *((sought.person.site, sought.ref.site) if sought is not None else ())}
+        if halted := self._book.halts.refusal(sought.ref if sought is not None else None, concerned):
+            raise Denied(halted)
         header = write_header(key, wanted.public, self._random.token)
         await self._record(fields.cid, wanted, decision)
         return header
