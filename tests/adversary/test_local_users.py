@@ -20,9 +20,10 @@ from catalog.offer import OfferFields
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields, ProjectRef
 from node.api import schema
+from node.api.copies import BringCopy
 from node.bus.journal import State
 from node.header import OPEN_PATH
-from node.site import fetching, opening, publishing, submitting
+from node.site import fetching, mirroring, opening, publishing, submitting
 from node.site.job import read_job
 from node.site.service import SiteService
 from privacy.label import OPEN, person_at, resident, shared
@@ -264,6 +265,8 @@ def test_data_that_another_member_publishes_too(level: Level, tmp_path: Path) ->
         there.mallory.add("dataset", dataset(cid, OPEN, level))
         there.other.dataset(cid)
         assert await fetching.fetch_file(there.site, there.mara.did, ASKED, cid, "", "") == b"rows"
+        copied = await mirroring.bring_copy(there.site, there.steward.did, BringCopy(cid=cid))
+        assert copied.owner == there.other.root.did
 
     at_a_hospital(tmp_path, test)
 
