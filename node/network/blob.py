@@ -32,6 +32,11 @@ class BulkRequest:
     signed: SignedRequest | None = None
 
 
+def lasting() -> bool:
+    """Nothing ends it."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Blob:
     """The bytes of an answer, read as they are sent.
@@ -39,12 +44,14 @@ class Blob:
     ``read(first, end)`` yields the bytes from ``first`` up to ``end``, without ``end`` itself, and exactly those; for
     a blob of unknown ``size`` it is called with ``(0, None)`` and yields everything, and ranges do not apply. It is
     called, and yields, in a worker thread unless it is ``ready``, in memory. The connection breaks off if it raises or
-    yields another number of bytes.
+    yields another number of bytes. While a blob that is not ``ready`` is sent, ``stands`` is asked again and again, in
+    trio's thread, whether the asker may have it still; by a no, or what it raises, the connection breaks off.
     """
 
     size: int | None
     read: Callable[[int, int | None], Iterator[bytes]]
     ready: bool = False
+    stands: Callable[[], bool] = lasting
 
 
 def blob_of(data: bytes) -> Blob:

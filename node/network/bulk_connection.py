@@ -42,6 +42,9 @@ LEAST: Final = 1 << 18
 PIECE_SECONDS: Final = 30.0
 """For the asker to take 256 KiB."""
 
+STANDS_SECONDS: Final = 1.0
+"""How often it is asked whether what is sent may be sent still."""
+
 SMALL: Final = 1 << 18
 """An answer of no more bytes is sent by the event loop, a larger one by a worker thread."""
 
@@ -106,13 +109,14 @@ class Service:
 
 
 class Visit:
-    """How far a connection has come: being answered now, ever answered, since when it has not been (trio
-    time), and whether it has left HTTP.
+    """How far a connection has come, and from where: being answered now, ever answered, since when it has not been
+    (trio time), and whether it has left HTTP.
 
     Cancelling ``scope`` ends it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
         self.scope = trio.CancelScope()
         self.busy = False
         self.served = False
@@ -272,7 +276,7 @@ class BulkConnection:
             body = (self._http.send(h11.Data(data=body)) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
             await self._send(head + body)
         else:
-            await self._send_large(request.asker, head, blob.read(first, end))
+            await self._send_large(request.asker, head, blob.read(first, end), blob.stands)
 
     def _framed(self, ready: _Ready) -> Iterator[bytes]:
         """The pieces as HTTP frames them, uncopied: one chunk where there are chunks."""
@@ -281,8 +285,11 @@ class BulkConnection:
         for each in framed:
             yield from (each.pieces if isinstance(each, _Ready) else [each] if isinstance(each, bytes) else [])
 
-    async def _send_large(self, asker: str, head: bytes, pieces: Iterator[bytes]) -> None:
-        """Read and send in a worker thread, in turn with other sites; it ends when the asker takes too little."""
+    async def _send_large(self, asker: str, head: bytes, pieces: Iterator[bytes], stands: Callable[[], bool]) -> None:
+        """Read and send in a worker thread, in turn with other sites.
+
+        It ends when the asker takes too little, or may not have it any more.
+        """
 
         def parts() -> Iterator[bytes]:
             yield head
@@ -291,7 +298,7 @@ class BulkConnection:
             yield self._http.send(h11.EndOfMessage()) or b""
 
         async with self._service.sending(asker), trio.open_nursery() as nursery:
-            nursery.start_soon(self._watch)
+            nursery.start_soon(self._watch, stands)
             try:
                 sent: outcome.Outcome[None] = await trio.to_thread.run_sync(
                     outcome.capture, self._stream.send_from_thread, parts(), limiter=self._service.threads
@@ -321,14 +328,19 @@ class BulkConnection:
             turns.give(ready.size)
         return ready
 
-    async def _watch(self) -> None:
-        """Cut the connection under the thread when too little is taken, or when this is cancelled."""
+    async def _watch(self, stands: Callable[[], bool]) -> None:
+        """Cut the connection under the thread when too little is taken, ``stands`` says no, or this is cancelled."""
         self._watched = True
-        sent = -LEAST
+        sent, until = self._stream.sent, trio.current_time() + PIECE_SECONDS
         try:
-            while self._stream.sent - sent >= LEAST:
-                sent = self._stream.sent
-                await trio.sleep(PIECE_SECONDS)
+            while stands():
+                await trio.sleep(min(STANDS_SECONDS, PIECE_SECONDS))
+                if trio.current_time() >= until:
+                    if self._stream.sent - sent < LEAST:
+                        return
+                    sent, until = self._stream.sent, trio.current_time() + PIECE_SECONDS
+        except ComityError as error:
+            log.debug("what was being sent is not to be any more: %s", error)
         finally:
             if self._watched:
                 self._stream.cut()

@@ -20,6 +20,7 @@ from catalog.nonce import Nonces
 from node.network.blob import Answer
 from node.network.bulk_connection import BulkConnection, Service, Visit
 from node.network.bulkhead import contain, log
+from node.network.crowd import origin_of
 from node.network.fair import Turns
 from node.network.listening import listen
 from node.network.tls import server_context
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from trio_typing import TaskStatus
 
 MOST_CONNECTIONS: Final = 256
-"""Connections open at once. One more makes the longest idle one leave, those that were never answered first."""
+"""Connections open at once. One more makes an idle one leave: those that were never answered first, and of the address
+that has most of them the one that has idled longest."""
 
 AT_ONCE: Final = 64
 """Large answers sent at once, each by a worker thread."""
@@ -84,7 +86,7 @@ async def serve_bulk(
         await contain("a bulk connection", key.did, partial(attend, stream), ours=True)
 
     async def attend(stream: trio.SocketStream) -> None:
-        visit = door.enter()
+        visit = door.enter(origin_of(stream))
         try:
             if visit is not None:
                 with visit.scope:
@@ -135,16 +137,17 @@ class _Door:
         self._most = most
         self._visits: set[Visit] = set()
 
-    def enter(self) -> Visit | None:
+    def enter(self, origin: str) -> Visit | None:
         """Room for one more, if need be by sending one away; none when all are being answered."""
         if sum(not visit.upgraded for visit in self._visits) >= self._most:
             idle = [visit for visit in self._visits if not visit.busy]
             if not idle:
                 return None
-            leaver = min(idle, key=lambda visit: (visit.served, visit.since))
+            crowds = Counter((visit.served, visit.origin) for visit in idle)
+            leaver = min(idle, key=lambda each: (each.served, -crowds[each.served, each.origin], each.since))
             leaver.scope.cancel()
             self.leave(leaver)
-        visit = Visit()
+        visit = Visit(origin)
         self._visits.add(visit)
         return visit
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from node.network.bulkhead import log
+from node.network.crowd import Crowd, origin_of
 from node.network.listening import listen
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ FIRST_BYTE_SECONDS: Final = 10.0
 """For a connection's first byte to come, and for its server to take it."""
 
 WAITING: Final = 64
-"""Connections that may wait for that at once; one more ends the oldest."""
+"""Connections that may wait for that at once; one more ends the oldest of the address that has most of them."""
 
 MULTISTREAM: Final = b"\x13"
 HANDSHAKE: Final = b"\x16"
@@ -36,14 +37,19 @@ class Front:
         to_bulk, self.bulk = trio.open_memory_channel[trio.SocketStream](0)
         to_control, self.control = trio.open_memory_channel[trio.SocketStream](0)
         self._servers = {HANDSHAKE: to_bulk, MULTISTREAM: to_control}
-        self._waiting: dict[trio.CancelScope, None] = {}
+        self._waiting = Crowd[trio.CancelScope](WAITING)
 
-    async def welcome(self, stream: trio.SocketStream) -> None:
-        """Hand a connection to its server; one that says nothing in time, or something else, is closed."""
+    async def welcome(self, stream: trio.SocketStream, origin: str = "") -> None:
+        """Hand a connection to its server; one that says nothing in time, or something else, is closed.
+
+        ``origin`` says where it comes from if that is no address: over a line, the member that passed it on.
+        """
         handed_on = False
         try:
             with trio.move_on_after(FIRST_BYTE_SECONDS) as scope:
-                self._wait(scope)
+                leaver = self._waiting.enter(scope, origin or origin_of(stream))
+                if leaver is not None:
+                    leaver.cancel()
                 server = self._servers.get(await stream.socket.recv(1, socket.MSG_PEEK))
                 if server is not None:
                     await server.send(stream)
@@ -51,7 +57,7 @@ class Front:
         except OSError as error:
             log.debug("a connection ended before it began: %s", error)
         finally:
-            self._waiting.pop(scope, None)
+            self._waiting.leave(scope)
             if not handed_on:
                 await trio.aclose_forcefully(stream)
 
@@ -63,14 +69,6 @@ class Front:
             log.debug("a connection is dropped, for this process has no socket left: %s", error)
             return
         await self.welcome(trio.SocketStream(own))
-
-    def _wait(self, scope: trio.CancelScope) -> None:
-        """Count a connection among those waiting; the one that has waited longest makes room."""
-        self._waiting[scope] = None
-        if len(self._waiting) > WAITING:
-            oldest = next(iter(self._waiting))
-            del self._waiting[oldest]
-            oldest.cancel()
 
     async def serve(self, host: str, port: int, *, task_status: TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen until cancelled; reports the port when connections are accepted.

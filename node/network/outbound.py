@@ -41,14 +41,15 @@ Line = trio.SSLStream
 class Outbound:
     """Keeps lines at the members of ``reachable()``, which names them by node key.
 
-    ``welcome`` takes the connections that come over them, as it does those that were accepted here.
+    ``welcome`` takes the connections that come over them, as it does those that were accepted here; it is told over
+    whose line one came.
     """
 
     def __init__(
         self,
         upgrades: Upgrades,
         reachable: Callable[[], Mapping[str, Endpoint]],
-        welcome: Callable[[trio.SocketStream], Awaitable[None]],
+        welcome: Callable[[trio.SocketStream, str], Awaitable[None]],
     ) -> None:
         self._upgrades = upgrades
         self._reachable = reachable
@@ -121,13 +122,13 @@ class Outbound:
         return used
 
     async def _serve(self, line: Line, node: str, room: trio.Semaphore) -> None:
-        await contain("a line", node, partial(self._join, line, room))
+        await contain("a line", node, partial(self._join, line, node, room))
 
-    async def _join(self, line: Line, room: trio.Semaphore) -> None:
+    async def _join(self, line: Line, node: str, room: trio.Semaphore) -> None:
         try:
             async with room, trio.open_nursery() as nursery:
                 ours, theirs = pair()
                 nursery.start_soon(splice, line, ours)
-                await self._welcome(theirs)
+                await self._welcome(theirs, node)
         finally:
             await trio.aclose_forcefully(line)

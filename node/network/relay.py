@@ -26,9 +26,6 @@ RELAY_PROTOCOL: Final = "comity-relay"
 MOST_OF_ASKER: Final = 32
 """Connections of one asker that are carried at once."""
 
-MOST_OF_PAIR: Final = MOST_OF_SITE // 2
-"""Connections of one asker to one site: it leaves lines of that site to others."""
-
 MOST: Final = 128
 """Connections of all askers together."""
 
@@ -70,8 +67,14 @@ class Relay:
         return Upgrade(RELAY_PROTOCOL, partial(self._join, asker, node))
 
     def _has_room(self, asker: str, node: str) -> bool:
-        room = self._askers[asker] < MOST_OF_ASKER and self._pairs[asker, node] < MOST_OF_PAIR
-        return room and self._askers.total() < MOST
+        """Whether one more connection of ``asker`` to ``node`` is carried.
+
+        Beyond its first one it has no more lines of a site than are left to others: alone it gets half of them, the
+        next one a quarter, so that several who hold lines together leave some, too.
+        """
+        used = sum(count for (_, site), count in self._pairs.items() if site == node)
+        share = self._pairs[asker, node] < max(1, MOST_OF_SITE - used)
+        return share and self._askers[asker] < MOST_OF_ASKER and self._askers.total() < MOST
 
     async def _join(self, asker: str, node: str, stream: Stream) -> None:
         if not self._has_room(asker, node):  # others came between the agreement and now

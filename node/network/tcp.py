@@ -30,12 +30,13 @@ from multiaddr import Multiaddr  # type: ignore[import-untyped]
 
 from catalog.error import BadInput, Unreachable
 from node.network.bulkhead import contain
+from node.network.crowd import Crowd, origin_of
 from node.network.dial import Endpoint
 
 HANDSHAKE_BYTES: Final = 16 << 10
 """What may be received before the other end is admitted; Noise XX with multistream takes under 1 KiB."""
 WAITING: Final = 64
-"""Connections that may be in their handshake at once; one more ends the oldest."""
+"""Connections that may be in their handshake at once; one more ends the oldest of the address that has most of them."""
 STALL_SECONDS: Final = 30
 """How long a peer may leave what we sent untaken before the connection ends."""
 _READ_BYTES: Final = 64 << 10
@@ -121,7 +122,7 @@ class Tcp(ITransport):
         self._listeners = listeners
         self._dial = dial or _straight
         self._incoming = incoming
-        self._waiting: dict[TcpStream, None] = {}
+        self._waiting = Crowd[TcpStream](WAITING)
         self._open: set[TcpStream] = set()
 
     async def dial(self, maddr: Multiaddr) -> IRawConnection:
@@ -144,13 +145,13 @@ class Tcp(ITransport):
         return tcp
 
     def wait_for_handshake(self, stream: TcpStream) -> None:
-        """Count a stranger among those waiting; the one that has waited longest makes room."""
-        self._waiting[stream] = None
-        if len(self._waiting) > WAITING:
-            next(iter(self._waiting)).abort()
+        """Count a stranger among those waiting; one from where most of them come makes room."""
+        leaver = self._waiting.enter(stream, origin_of(stream.stream))
+        if leaver is not None:
+            leaver.abort()
 
     def _forget(self, stream: TcpStream) -> None:
-        self._waiting.pop(stream, None)
+        self._waiting.leave(stream)
 
     def cut(self) -> None:
         """Close every connection now; nothing waits for a peer any longer."""

@@ -7,14 +7,14 @@ dataset or names it as custodian no more.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import trio
 
 from catalog.cid import Cid
 from catalog.dataset import DatasetFields, Level
 from catalog.entry import Entry
-from catalog.error import ComityError, Denied
+from catalog.error import ComityError, Denied, Unreachable
 from catalog.index import Index, SiteIndex
 from catalog.leaf import decode_leaf
 from node.site.keyholders import KeyHolders
@@ -22,6 +22,8 @@ from node.storage.datakeys import DataKeys
 from node.storage.stored import StoredLog
 
 AGAIN_SECONDS = 10.0
+OWNER_SECONDS = 60.0
+"""What one owner is given for all the keys that it has to hand over, in one round: the others' do not wait for it."""
 _LEAVES = 1024
 """Leaves that are looked at together."""
 log = logging.getLogger("comity.custody")
@@ -90,27 +92,34 @@ class Custody:
             if not self._stands(root, owner) and (owner != self._site or self._was_published(root)):
                 await self._keys.destroy(root, owner)
                 log.info("the key of %s was destroyed", root)
-        return sum([await self._awaited(owner, fields) for owner, fields in self._entrusted()])
+        kept = frozenset(await self._keys.all())
+        async with trio.open_nursery() as nursery:
+            for owner, awaited in self._entrusted(kept).items():
+                nursery.start_soon(self._take, owner, awaited)
+        kept = frozenset(await self._keys.all())
+        return sum(map(len, self._entrusted(kept).values()))
 
-    async def _awaited(self, owner: str, fields: DatasetFields) -> bool:
-        if await self._keys.find(fields.cid, owner) is not None:
-            return False
-        try:
-            await self._holders.for_keeping(owner, fields)
-        except ComityError as error:
-            log.info("a key is not in keeping yet: %s", error)
-            return True
-        return False
+    async def _take(self, owner: str, awaited: Sequence[DatasetFields]) -> None:
+        """Ask an owner for what it has to hand over; one that does not answer is asked no more in this round."""
+        with trio.move_on_after(OWNER_SECONDS):
+            for fields in awaited:
+                try:
+                    await self._holders.for_keeping(owner, fields)
+                except ComityError as error:
+                    log.info("a key is not in keeping yet: %s", error)
+                    if isinstance(error, Unreachable):
+                        return
 
-    def _entrusted(self) -> list[tuple[str, DatasetFields]]:
-        """The datasets of others that name this site as custodian."""
-        return [
-            (entry.site, entry.fields)
-            for entry in self._index.entries("dataset")
-            if isinstance(entry.fields, DatasetFields)
-            and entry.site != self._site
-            and self._stands(entry.fields.cid, entry.site)
-        ]
+    def _entrusted(self, kept: Collection[tuple[Cid, str]]) -> dict[str, list[DatasetFields]]:
+        """The datasets of others that name this site as custodian and whose keys are not ``kept``, by their owner."""
+        awaited = dict[str, list[DatasetFields]]()
+        for entry in self._index.entries("dataset"):
+            fields, owner = entry.fields, entry.site
+            if not isinstance(fields, DatasetFields) or owner == self._site or (fields.cid, owner) in kept:
+                continue
+            if self._stands(fields.cid, owner):
+                awaited.setdefault(owner, []).append(fields)
+        return awaited
 
     def _stands(self, root: Cid, owner: str) -> bool:
         """Whether the key of a dataset is this site's to have."""

@@ -8,14 +8,14 @@ from typing import Final
 from catalog.cid import Cid
 from catalog.dataset import DatasetFields, Level
 from catalog.entry import Entry
-from catalog.error import BadInput, ComityError, Denied, NotFound, Unreachable
+from catalog.error import BadInput, ComityError, Denied, Infeasible, NotFound, Unreachable, VerificationFailed
 from catalog.httpsig import SignedRequest
 from node.automator.book import Line
 from node.site.locating import mirrors_of
 from node.site.publishing import MAX_FILE, check_halted, departed, member_of, nothing_named, published
 from node.site.ranging import fetch_span
 from node.site.site import Site
-from privacy.trust import has_left
+from privacy.trust import Person, has_left
 from workflow.account import Chain, FetchFields
 
 _SPAN: Final = re.compile(r"([0-9]{1,15})-([0-9]{1,15})")
@@ -47,13 +47,26 @@ async def fetch_file(site: Site, did: str, signed: SignedRequest, cid: Cid, path
     """
     person = member_of(site, did)
     part = parse_bytes(span)
-    entry = _to_read(site, cid)
+    failure: ComityError = nothing_named(cid)
+    for entry in _to_read(site, cid):
+        try:
+            return await _fetched(site, person, signed, entry, cid, path, part)
+        except (Denied, Infeasible, NotFound, Unreachable, VerificationFailed) as error:
+            failure = error  # whoever else publishes the same has it, perhaps
+    raise failure
+
+
+async def _fetched(
+    site: Site, person: Person, signed: SignedRequest, entry: Entry, cid: Cid, path: str, part: tuple[int, int] | None
+) -> bytes:
+    """As :func:`fetch_file`, of what one site publishes."""
     check_halted(site, None, (site.root, entry.site))
     if overdue := site.freshness.refusal("fetch", {entry.site}):
         raise Denied(overdue)
     elsewhere = part is not None and await site.blobs.missing(cid)
     if not elsewhere:
         await site.materials.bring(entry.site, cid)
+        check_halted(site, None, (site.root, entry.site))  # it may have taken hours
     goes_on = site.reading.goes_on(person.did, cid) and part is not None and part[0] > 0
     if isinstance(entry.fields, DatasetFields) and not goes_on:
 
@@ -68,18 +81,25 @@ async def fetch_file(site: Site, did: str, signed: SignedRequest, cid: Cid, path
     return await site.blobs.read_part(cid, path, *part)
 
 
-def _to_read(site: Site, cid: Cid) -> Entry:
+def _to_read(site: Site, cid: Cid) -> list[Entry]:
+    """What publishes ``cid`` to be read; several sites may, and one that cannot give it keeps nobody from the others.
+
+    Raises:
+        NotFound: nothing does, or sites alone that left. BadInput: it is encrypted.
+    """
     found = [] if cid.is_keyed else published(site, cid)
-    if not found:
-        raise nothing_named(cid)
-    entry = found[0]
-    if entry.site != site.root and has_left(site.index, entry.site):
-        raise departed(cid)
-    if isinstance(entry.fields, DatasetFields) and entry.fields.level is Level.SHARED:
-        raise BadInput(
-            f"«{entry.fields.name}» is encrypted; open it into a folder: comity dataset fetch {cid} --out DIR"
-        )
-    return entry
+    standing = [each for each in found if each.site == site.root or not has_left(site.index, each.site)]
+    if not standing:
+        raise departed(cid) if found else nothing_named(cid)
+    readable = [each for each in standing if not _encrypted(each)]
+    if not readable:
+        name = standing[0].fields.name if isinstance(standing[0].fields, DatasetFields) else cid
+        raise BadInput(f"«{name}» is encrypted; open it into a folder: comity dataset fetch {cid} --out DIR")
+    return sorted(readable, key=lambda each: each.site != site.root)
+
+
+def _encrypted(entry: Entry) -> bool:
+    return isinstance(entry.fields, DatasetFields) and entry.fields.level is Level.SHARED
 
 
 async def _from_elsewhere(

@@ -18,7 +18,7 @@ import trio
 from catalog.cid import Cid
 from catalog.dagcbor import Value, decode
 from catalog.error import BadInput, NotFound
-from node.network.blob import Blob
+from node.network.blob import Blob, lasting
 from node.storage.car import header, prefix
 from node.storage.directory import resolve
 from node.storage.reachable import Reachable
@@ -103,20 +103,20 @@ class Gateway:
         self._reachable: OrderedDict[Cid, tuple[Reachable, float]] = OrderedDict()
         self._looking = trio.Lock()
 
-    async def answer(self, question: Question) -> Blob:
-        """The answer to a question of somebody who may ask it.
+    async def answer(self, question: Question, stands: Callable[[], bool] = lasting) -> Blob:
+        """The answer to a question of somebody who may ask it; ``stands`` says whether they may still.
 
         Raises:
             NotFound: nothing of that name lies below the root. BadInput, VerificationFailed: a malformed path or node.
         """
         if question.cids:
             await self._check(question)
-            return Blob(None, _car(question.root, lambda: self._held(question.cids)))
+            return Blob(None, _car(question.root, lambda: self._held(question.cids)), stands=stands)
         size = await trio.to_thread.run_sync(self._find, question)
         asked = question.root, question.path, question.scope, question.span, self._blobs.get
         if question.car:
-            return Blob(None, _car(question.root, lambda: select(*asked)))
-        return Blob(size, lambda first, end: iter([deque(select(*asked), 1)[0][1][first:end]]))
+            return Blob(None, _car(question.root, lambda: select(*asked)), stands=stands)
+        return Blob(size, lambda first, end: iter([deque(select(*asked), 1)[0][1][first:end]]), stands=stands)
 
     def _find(self, question: Question) -> int:
         """Bytes of the node at the end of the path, which is not read yet: what is not there is said at once."""

@@ -251,14 +251,15 @@ class Headers:
             Denied: it does not go.
         """
         sought, decision = wanted.sought, None
-        concerned = {owner, wanted.site, *((sought.person.site, sought.ref.site) if sought is not None else ())}
-        if halted := self._book.halts.refusal(sought.ref if sought is not None else None, concerned):
-            raise Denied(halted)
         if sought is not None:
             verdict = (await self._judge_of(owner)).header(sought, self._clock.now())
             if not verdict.allowed:
                 raise Denied(verdict.shown.reason)
             decision = verdict.decision
+        # At last, and nothing is awaited up to the row: no key is given whose row stands behind that of the halt.
+        concerned = {owner, wanted.site, *((sought.person.site, sought.ref.site) if sought is not None else ())}
+        if halted := self._book.halts.refusal(sought.ref if sought is not None else None, concerned):
+            raise Denied(halted)
         return decision
 
     async def _record(self, root: Cid, wanted: _Asker, decision: Decision | None) -> None:

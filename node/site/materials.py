@@ -147,18 +147,27 @@ class Materials:
                 self._coming.pop((site, root), None)
 
     async def _fetch(self, site: str, root: Cid) -> None:
+        # What another process was taking into the store may have been swept from there since: then all comes anew.
+        if await self._taken(site, root) and await self._blobs.missing(root):
+            await self._taken(site, root)
+        if await self._blobs.missing(root):
+            raise Damaged(f"«{root}» came and is not whole here: fetch it again, and see to the site's disk")
+        await self._brought.keep(site, root)
+
+    async def _taken(self, site: str, root: Cid) -> bool:
+        """Have what comes, or had come, in the store; whether another process had begun to put it there."""
         with await self._blobs.arrive(root, site) as arrival:
+            begun = arrival.whole
             others = [each for each in self._mirrors(site, root) if each != self._site]
             transfer = Transfer(root, [site, *others], self._holders, arrival, self._most(site, root))
             with self.under_way.showing(transfer.progress):
-                await transfer.run()
+                if not begun:
+                    await transfer.run()
                 # Before anybody can use them: a crash between the two leaves a row more, never one less.
                 for giver in arrival.sources:
                     await self._arrived(site, giver, root)
                 await self._blobs.adopt(root, arrival)
-        if await self._blobs.missing(root):
-            raise Damaged(f"«{root}» came and is not whole here: fetch it again, and see to the site's disk")
-        await self._brought.keep(site, root)
+        return begun
 
     def _most(self, site: str, root: Cid) -> int:
         """Bytes that a root may take: what was announced of a dataset and an eighth for its tree and its encryption."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from catalog.block import BlockFields
+from catalog.cid import Cid
 from catalog.dataset import DatasetFields
-from catalog.error import BadInput, Denied
+from catalog.error import BadInput, ComityError, Denied, Infeasible, NotFound, Unreachable, VerificationFailed
 from catalog.member import Role
 from node.api.copies import BringCopy, Copied, HoldersView
 from node.site.locating import mirrors_of, owners_of
@@ -23,14 +24,22 @@ async def bring_copy(site: Site, did: str, request: BringCopy) -> Copied:
     member_of(site, did, Role.STEWARD)
     if request.cid.is_keyed:
         raise BadInput("resident data never leave their site: there is nothing to mirror")
-    owner = next(iter(owners_of(site.index, request.cid, site.root)), None)
-    if owner is None:
-        raise nothing_named(request.cid)
+    failure: ComityError = nothing_named(request.cid)
+    for owner in owners_of(site.index, request.cid, site.root):
+        try:
+            await _bring(site, owner, request.cid)
+        except (Denied, Infeasible, NotFound, Unreachable, VerificationFailed) as error:
+            failure = error  # whoever else publishes the same has it, perhaps
+        else:
+            return Copied(owner=owner)
+    raise failure
+
+
+async def _bring(site: Site, owner: str, cid: Cid) -> None:
     check_halted(site, None, (site.root, owner))
     if overdue := site.freshness.refusal("fetch", {owner}):
         raise Denied(overdue)
-    await site.materials.bring(owner, request.cid)
-    return Copied(owner=owner)
+    await site.materials.bring(owner, cid)
 
 
 def holders(site: Site) -> tuple[HoldersView, ...]:

@@ -5,11 +5,12 @@ A person gets the header and ciphertext; what is decrypted is so where the perso
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from catalog.cid import Cid
 from catalog.crypt4gh import KEY_BYTES
 from catalog.dataset import DatasetFields, Level
-from catalog.entry import Entry
-from catalog.error import BadInput, Denied, NotFound
+from catalog.error import BadInput, ComityError, Denied, Infeasible, NotFound, Unreachable, VerificationFailed
 from catalog.httpsig import SignedRequest
 from catalog.manifest import MANIFEST
 from catalog.member import Role
@@ -54,13 +55,11 @@ async def open_shared(
         Unreachable: the site has no holder of the key, or of the bytes, that answers now.
     """
     person = member_of(site, did)
-    entry, fields = _entry(site, did, cid)
+    entries = _entries(site, did, cid)
     asked, ref = opened_by(signed, cid)
     if ref != ProjectRef(site=project_site, name=project) or asked.did != did:
         raise BadInput("the project that is asked for is not the one that was signed for")
-    check_halted(site, ref, (site.root, entry.site))
-    header = await site.keyholders.for_person(entry.site, fields, person.did, signed)
-    await site.materials.bring(entry.site, cid)
+    header = await _header(site, entries, person.did, ref, signed)
 
     def account(chain: Chain, _index: int) -> FetchFields:
         return FetchFields(root=cid, site=site.root, person=person.did, chain=chain, request=signed, project=ref)
@@ -76,24 +75,50 @@ async def shared_piece(site: Site, did: str, cid: Cid, name: str, start: str) ->
         NotFound: nothing of that name for this person, or it was not opened here. BadInput: ``start`` is no number.
     """
     member_of(site, did)
-    entry, _ = _entry(site, did, cid)
-    check_halted(site, None, (site.root, entry.site))
+    owner, _ = _entries(site, did, cid)[0]
+    check_halted(site, None, (site.root, owner))
     if not start.isascii() or not start.isdecimal() or len(start) > 15:
         raise BadInput("«start» is a number of bytes")
     return await site.shared.piece(cid, name, int(start), PIECE)
 
 
-def _entry(site: Site, did: str, cid: Cid) -> tuple[Entry, DatasetFields]:
-    """The entry of a shared dataset whose label names a person of this site."""
-    for index in site.index.sites.values():
-        entry = index.latest("dataset", str(cid))
-        if entry is None or not isinstance(entry.fields, DatasetFields):
-            continue
-        fields = entry.fields
-        gone = fields.withdrawn or (entry.site != site.root and has_left(site.index, entry.site))
-        if gone or fields.level is not Level.SHARED:
-            continue
-        if person_at(did, site.root) not in (effective_readers(fields.label) or ()):
-            raise Denied(f"«{fields.name}» is not shared with you; ask a steward of its site to name you as a reader")
-        return entry, fields
-    raise nothing_named(cid)
+async def _header(
+    site: Site, entries: Sequence[tuple[str, DatasetFields]], person: str, ref: ProjectRef, signed: SignedRequest
+) -> bytes:
+    """The header from the first of those who publish it that gives one and its bytes, which lie here whole then."""
+    failure: ComityError = NotFound("nobody publishes it")
+    for owner, fields in entries:
+        try:
+            check_halted(site, ref, (site.root, owner))
+            header = await site.keyholders.for_person(owner, fields, person, signed)
+            await site.materials.bring(owner, fields.cid)
+            check_halted(site, ref, (site.root, owner))  # it may have taken hours
+        except (Denied, Infeasible, NotFound, Unreachable, VerificationFailed) as error:
+            failure = error
+        else:
+            return header
+    raise failure
+
+
+def _entries(site: Site, did: str, cid: Cid) -> list[tuple[str, DatasetFields]]:
+    """Who shares a dataset with a person of this site, and as what: several sites may publish the same.
+
+    Raises:
+        NotFound: nobody shares it. Denied: somebody does, and not with this person.
+    """
+    found = [
+        (owner, fields)
+        for owner, index in site.index.sites.items()
+        if (fields := index.typed(DatasetFields, "dataset", str(cid))) is not None
+        and not fields.withdrawn
+        and fields.level is Level.SHARED
+        and (owner == site.root or not has_left(site.index, owner))
+    ]
+    reader = person_at(did, site.root)
+    named = [each for each in found if reader in (effective_readers(each[1].label) or ())]
+    if found and not named:
+        name = found[0][1].name
+        raise Denied(f"«{name}» is not shared with you; ask a steward of its site to name you as a reader")
+    if not named:
+        raise nothing_named(cid)
+    return sorted(named, key=lambda each: each[0] != site.root)

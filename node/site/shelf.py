@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 
 import trio
 
@@ -114,13 +115,28 @@ class Shelf:
     async def _below_a_root(self, asker: str, request: BulkRequest) -> Blob:
         """What lies below a root. The look-up of a forbidden and of an unknown root take the same path."""
         question = read_question(request.method, request.path, request.query, request.body)
-        given, why = self._given(question.root, asker)
-        if given is None:
-            self._note(question.root, asker, request.signed, why)
-            raise NotFound("there is nothing of that name here that you may see")
-        answer = await self._gateway.answer(question)
+        self._allowed(question.root, asker, request.signed)
+        answer = await self._gateway.answer(question, partial(self._stands, question.root, request.asker, asker))
+        # Asked again, for looking below a root may have taken a while: what was halted meanwhile is not given.
+        given = self._allowed(question.root, asker, request.signed)
         await self._record(question.root, asker, request.signed, given.project, begins=question.begins)
         return answer
+
+    def _allowed(self, root: Cid, asker: str, signed: SignedRequest | None) -> Held:
+        """Why the bytes below ``root`` are given to ``asker`` now.
+
+        Raises:
+            NotFound: they are not, which is noted.
+        """
+        given, why = self._given(root, asker)
+        if given is None:
+            self._note(root, asker, signed, why)
+            raise NotFound("there is nothing of that name here that you may see")
+        return given
+
+    def _stands(self, root: Cid, node: str, asker: str) -> bool:
+        """Whether what is being sent to ``node`` may be sent still."""
+        return self._membership.site_of(node) == asker and self._given(root, asker)[0] is not None
 
     def _given(self, root: Cid, asker: str) -> tuple[Held | None, str]:
         """Under which label and policy ``asker`` gets what lies below ``root``, or why it does not."""

@@ -25,6 +25,7 @@ from node.storage.staging import refused
 
 _SOURCES: Final = "sources"
 _MOST_SOURCES: Final = 1 << 16
+_WHOLE: Final = "whole"
 
 FLUSH_BYTES: Final = 64 << 20
 """After so many bytes the disk is told to begin writing: it works while the network does."""
@@ -163,6 +164,24 @@ class Arrival:
     def sources(self) -> tuple[str, ...]:
         """Who gave of it, also to a process before this one."""
         return tuple(self._sources)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all had come, and a process before this one was taking it into the store, where the rest lies."""
+        return (self._folder / _WHOLE).exists()
+
+    def seal(self) -> None:
+        """Make durable that all has come, for what follows takes files away.
+
+        Raises:
+            ComityError: the disk refuses.
+        """
+        self.sync()
+        try:
+            self._making.write(_WHOLE, b"", os.O_TRUNC)
+            os.fsync(self._fd)
+        except OSError as error:
+            raise refused(error) from error
 
     def sync(self) -> None:
         """Make all that came durable.

@@ -199,16 +199,18 @@ class DiskBlobs:
     async def adopt(self, root: Cid, arrival: Arrival) -> None:
         """Store the nodes that arrived, all of them verified; durable when it returns, and the arrival is gone.
 
+        The root itself comes last: what is not whole is not there.
+
         Raises:
-            ComityError: the disk refuses; what was not stored stays in the arrival.
+            ComityError: the disk refuses; what was not stored stays in the arrival, which is ``whole`` then.
         """
 
         def work() -> None:
-            arrival.sync()
+            arrival.seal()
             with locked(self._staging, fcntl.LOCK_SH):
                 try:
                     touched = set()
-                    for cid, path in arrival.files():
+                    for cid, path in sorted(arrival.files(), key=lambda each: each[0] == root):
                         place = self._place(cid)
                         os.rename(path, place)
                         touched.add(place.parent)

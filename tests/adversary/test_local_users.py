@@ -10,20 +10,23 @@ from catalog.block import BlockFields
 from catalog.body import write_body
 from catalog.cid import Cid
 from catalog.dagcbor import Value, cid_of, encode
+from catalog.dataset import Level
 from catalog.error import BadInput, Conflict, Denied, NotFound, Unreachable, VerificationFailed
 from catalog.grant import Action, Grant, GrantFields
-from catalog.httpsig import SignedRequest
+from catalog.httpsig import SignedRequest, kept_request, sign_request
 from catalog.key import UNSIGNED, PrivateKey, signed
 from catalog.member import KeyFields, Role
 from catalog.offer import OfferFields
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields, ProjectRef
 from node.api import schema
+from node.api.copies import BringCopy
 from node.bus.journal import State
-from node.site import fetching, publishing, submitting
+from node.header import OPEN_PATH
+from node.site import fetching, mirroring, opening, publishing, submitting
 from node.site.job import read_job
 from node.site.service import SiteService
-from privacy.label import OPEN, resident, shared
+from privacy.label import OPEN, person_at, resident, shared
 from tests.adversary.hospital import NOW, PURPOSE, Hospital, at_a_hospital, dataset
 from tests.adversary.stage import TEXT, Stage
 
@@ -247,6 +250,55 @@ def test_open_data_that_only_its_publisher_calls_open(tmp_path: Path) -> None:
         with pytest.raises((NotFound, Unreachable)):
             await fetching.fetch_file(there.site, there.mara.did, ASKED, held, "", "")
         assert there.site.audit.size == 0
+
+    at_a_hospital(tmp_path, test)
+
+
+@pytest.mark.parametrize("level", [Level.SHARED, Level.OPEN])
+def test_data_that_another_member_publishes_too(level: Level, tmp_path: Path) -> None:
+    """Else a member keeps everybody from anybody's open data, by an entry of its own about the same CID."""
+
+    async def test(there: Hospital) -> None:
+        await there.enrol(there.mara)
+        cid = await there.site.blobs.add(b"rows")
+        await there.site.brought.keep(there.other.root.did, cid)
+        there.mallory.add("dataset", dataset(cid, OPEN, level))
+        there.other.dataset(cid)
+        assert await fetching.fetch_file(there.site, there.mara.did, ASKED, cid, "", "") == b"rows"
+        copied = await mirroring.bring_copy(there.site, there.steward.did, BringCopy(cid=cid))
+        assert copied.owner == there.other.root.did
+
+    at_a_hospital(tmp_path, test)
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["for others", "for the same reader"])
+def test_shared_data_that_another_member_publishes_too(named: bool, tmp_path: Path) -> None:
+    """Else a member keeps readers from anybody's shared data, by an entry of its own about the same CID."""
+
+    async def test(there: Hospital) -> None:
+        site = there.site
+        await there.enrol(there.mara)
+        (tmp_path / "table.csv").write_bytes(b"rows")
+        root = await site.shared.add_path(tmp_path / "table.csv", bytes(32))
+        await site.brought.keep(there.other.root.did, root)
+        reader = person_at(there.mara.did, site.root)
+        bait = shared(there.mallory.root.did, [reader, site.root] if named else [there.other.root.did])
+        there.mallory.add("dataset", dataset(root, bait, Level.SHARED))
+        there.other.add("dataset", dataset(root, shared(there.other.root.did, [reader, site.root]), Level.SHARED))
+
+        async def header(owner: str, *_: object) -> bytes:
+            if owner != there.other.root.did:
+                raise Denied("no key is given")
+            return b"header"
+
+        site.keyholders.for_person = header  # type: ignore[method-assign, assignment]
+        target = f"{OPEN_PATH}{root}?project=trial&project_site={site.root}"
+        now, node = site.clock.now(), site.node.did
+        headers = sign_request(there.mara, "GET", target, peer=node, now=now, nonce=bytes(16))
+        signed_for = kept_request("GET", target, headers.items(), body_digest=None, peer=node)
+        view = await opening.open_shared(site, there.mara.did, signed_for, root, "trial", site.root)
+        assert view.header == b"header"
+        assert await opening.shared_piece(site, there.mara.did, root, "manifest", "0")
 
     at_a_hospital(tmp_path, test)
 

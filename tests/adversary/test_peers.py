@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -48,10 +50,12 @@ from node.site.job import read_job
 from node.site.materials import Materials
 from node.site.transfer import Holders
 from node.storage.car import header, prefix
+from node.storage.disk import DiskBlobs
 from privacy.label import OPEN, resident, shared
 from privacy.starters import HOSPITAL
 from tests.adversary.hospital import Hospital, at_a_hospital, dataset
 from tests.adversary.stage import Stage
+from tests.node.storage.walk import names
 from workflow.account import FetchFields, ReadFields, Side
 from workflow.argument import Data
 from workflow.receipt import Receipt
@@ -469,6 +473,45 @@ def test_a_value_held_here_that_another_site_says_is_its_own(tmp_path: Path) -> 
         assert poor.asked == [(f"/ipfs/{each.cid}", (each.cid,)) for each in (data, unknown)], "it saw which is here"
         assert await _materials(there, rich).stored(data) == held
         assert await _materials(there, poor).stored(data) == held, "what was delivered once is not fetched again"
+
+    at_a_hospital(tmp_path, test)
+
+
+@pytest.mark.parametrize("swept", [False, True])
+def test_what_came_whole_is_not_fetched_again_after_a_crash(
+    swept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a transfer of days begins anew when its node is killed in the second in which it is taken into the store."""
+
+    async def test(there: Hospital) -> None:
+        (tmp_path / "folder").mkdir()
+        for number in range(20):
+            (tmp_path / "folder" / str(number)).write_bytes(b"rows %d" % number)
+        elsewhere = DiskBlobs(tmp_path / "elsewhere")
+        root = await elsewhere.add_path(tmp_path / "folder")
+        there.mallory.dataset(root, OPEN)
+        carrier = Carrier({cid: await elsewhere.node(cid) for cid in await names(elsewhere, root)})
+        data = Data(site=there.mallory.root.did, cid=root, name="rows")
+        rename, renamed = os.rename, list[Path]()
+
+        def killed(source: Path, target: Path) -> None:
+            if len(renamed) == 10:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            rename(source, target)
+            renamed.append(target)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "rename", killed)
+            with pytest.raises(ComityError, match="no space"):
+                await _materials(there, carrier).stored(data)
+        assert there.site.blobs.size(root) is None, "a root is there, and not all below it"
+        asked, carrier.asked = carrier.asked, []
+        for gone in renamed if swept else ():
+            gone.unlink()
+        assert await _materials(there, carrier).stored(data) == root
+        assert carrier.asked == (asked if swept else [])
+        assert await there.site.blobs.missing(root) == []
+        assert not list((there.site.folder.blobs / "arriving").iterdir())
 
     at_a_hospital(tmp_path, test)
 

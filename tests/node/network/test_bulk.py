@@ -8,7 +8,7 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import IO
@@ -639,3 +639,31 @@ def test_connections_that_are_reset_before_tls_begins_end_nothing_but_themselves
         assert len(os.listdir("/proc/self/fd")) <= before + 6, "none of them is kept open"
 
     run(test)
+
+
+def test_what_may_not_be_sent_any_more_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: a site is halted, and goes on handing out what it had begun to, for as long as the asker likes."""
+    monkeypatch.setattr(bulk_connection, "STANDS_SECONDS", 0.01)
+
+    async def test(server: Serving) -> None:
+        stands = True
+        monkeypatch.setitem(BLOBS, "/long", Blob(1 << 60, endless, stands=lambda: stands))
+        came = trio.Event()
+
+        def take(answer: IO[bytes]) -> None:
+            while answer.read(PIECE):
+                trio.from_thread.run_sync(came.set)
+
+        async with trio.open_nursery() as nursery:
+            ask = partial(server.client.stream, NODE.did, server.base, "/long", take, limit=1 << 60)
+            nursery.start_soon(broken_off, ask)
+            await came.wait()
+            stands = False
+
+    run(test)
+
+
+async def broken_off(fetch: Callable[[], Awaitable[object]]) -> None:
+    """An answer that ends before its end."""
+    with pytest.raises(Unreachable):
+        await fetch()

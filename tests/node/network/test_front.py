@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import IO
 
 import pytest
 import trio
+import trio.testing
 
 from catalog.error import Conflict
 from node.network import front
 from node.network.blob import PIECE, Blob
-from node.network.front import WAITING, Front
+from node.network.bulk_server import MOST_CONNECTIONS
+from node.network.crowd import origin_of
+from node.network.dial import Endpoint
+from node.network.front import HANDSHAKE, MULTISTREAM, WAITING, Front
+from node.network.splice import pair
 from tests.node.network.station import HOST, Consortium, run, started
 
 
@@ -117,6 +122,78 @@ def test_connections_that_say_nothing_keep_nobody_out(monkeypatch: pytest.Monkey
             await trio.aclose_forcefully(stream)
 
     run(test)
+
+
+async def connected(where: Endpoint, origin: str) -> trio.SocketStream:
+    """A connection from another address of this machine."""
+    return await trio.open_tcp_stream(*where, local_address=origin)
+
+
+@pytest.mark.parametrize("said", [b"", HANDSHAKE, MULTISTREAM], ids=["at the port", "in TLS", "in Noise"])
+def test_whoever_opens_many_connections_sends_away_their_own(monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
+    """One machine that connects without end would end everybody else's connections before they have spoken."""
+    monkeypatch.setattr(front, "FIRST_BYTE_SECONDS", 3600)
+
+    async def test(nursery: trio.Nursery, consortium: Consortium) -> None:
+        (node,) = await started(nursery, consortium, True)
+        where = consortium.reachable[node.did]
+        async with AsyncExitStack() as stack:
+            honest = await stack.enter_async_context(await connected(where, "127.0.0.3"))
+            await honest.send_all(said)
+            flood = []
+            for _ in range(MOST_CONNECTIONS + 20):
+                flood.append(await stack.enter_async_context(await connected(where, "127.0.0.2")))
+                await flood[-1].send_all(said)
+            with trio.move_on_after(0.2) as stands:
+                if said == MULTISTREAM:  # the server answers the beginning of a name with its own
+                    assert (await honest.receive_some(64)).startswith(MULTISTREAM)
+                assert await honest.receive_some(1)
+            assert stands.cancelled_caught
+            with suppress(trio.BrokenResourceError):
+                while await flood[0].receive_some(64):
+                    pass
+
+    run(test)
+
+
+def test_over_lines_those_of_one_member_send_away_their_own() -> None:
+    """A member that passes on one silent connection after the other would keep all others' from arriving."""
+
+    async def test() -> None:
+        door = Front()
+        ends = [pair() for _ in range(WAITING + 2)]
+        async with trio.open_nursery() as nursery:
+            for number, (_, theirs) in enumerate(ends):
+                nursery.start_soon(door.welcome, theirs, "one" if number == 0 else "another")
+                await trio.testing.wait_all_tasks_blocked()
+            assert len(door._waiting) == WAITING
+            assert await ends[1][0].receive_some(1) == b""
+            with trio.move_on_after(0.05) as stands:
+                await ends[0][0].receive_some(1)
+            assert stands.cancelled_caught
+            nursery.cancel_scope.cancel()
+        for ours, _ in ends:
+            await trio.aclose_forcefully(ours)
+
+    trio.run(test)
+
+
+def test_addresses_of_one_network_count_as_one() -> None:
+    """Whoever has an IPv6 network has addresses without number."""
+
+    class Peer:
+        def __init__(self, *name: object) -> None:
+            self.socket = self
+            self.getpeername = lambda: name
+
+    def origin(*name: object) -> str:
+        stream: object = Peer(*name)
+        return origin_of(stream)  # type: ignore[arg-type]
+
+    assert origin("2001:db8::1", 1, 0, 0) == origin("2001:db8::ffff:1", 2, 0, 0) != origin("2001:db8:0:1::1", 1, 0, 0)
+    assert origin("fe80::1%eth0", 1, 0, 2) == "fe80::/64"
+    assert origin("::ffff:192.0.2.1", 1, 0, 0) == origin("192.0.2.1", 1) != origin("192.0.2.2", 1)
+    assert origin("") == origin() == ""
 
 
 def test_a_connection_that_is_silent_for_too_long_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
+import trio.testing
 from trio.abc import Stream
 
 from catalog.error import NotFound, Unreachable, VerificationFailed
@@ -16,8 +18,8 @@ from catalog.key import PrivateKey
 from node.network import line, relay, splice
 from node.network.blob import Blob, BulkRequest, Upgrade, blob_of
 from node.network.bulk_connection import REFUSAL
-from node.network.line import LINE_PATH, LINE_PROTOCOL, MOST_OF_SITE
-from node.network.relay import RELAY_PATH, RELAY_PROTOCOL
+from node.network.line import LINE_PATH, LINE_PROTOCOL, MOST_OF_SITE, Lines
+from node.network.relay import RELAY_PATH, RELAY_PROTOCOL, Relay
 from node.network.tls import client_context, server_context
 from tests.node.network.station import Clock, Consortium, Entropy, Station, run, started, until
 
@@ -304,6 +306,38 @@ def test_lines_and_relayed_connections_of_one_member_are_bounded_and_others_have
         with pytest.raises(NotFound):
             await flood.upgrades.open(member.did, where, RELAY_PATH + other.did, RELAY_PROTOCOL)
         assert await one.get(other) == other.did.encode()
+
+    run(test)
+
+
+def test_several_who_hold_lines_of_one_site_leave_some_to_others() -> None:
+    """Two members together could hold all the lines of a hospital, and nobody else would reach it by that relay."""
+
+    class Held(Lines):
+        def expects(self, node: str) -> bool:
+            return True
+
+        @asynccontextmanager
+        async def taken(self, node: str) -> AsyncIterator[Stream]:
+            ours, theirs = trio.testing.memory_stream_pair()
+            async with ours:
+                yield theirs
+
+    async def test(nursery: trio.Nursery, _consortium: Consortium) -> None:
+        members = Relay("relay", Held(bool), bool)
+
+        def wants(asker: str) -> BulkRequest:
+            return BulkRequest(asker, "POST", f"{RELAY_PATH}hospital", "", None, b"")
+
+        for asker, most in (("one", 8), ("another", 4), ("third", 2), ("fourth", 1), ("fifth", 1), ("sixth", 1)):
+            for _ in range(most):
+                stream, end = trio.testing.memory_stream_pair()
+                nursery.start_soon(_hold, end)
+                nursery.start_soon(members.answer(wants(asker)).run, stream)
+                await trio.testing.wait_all_tasks_blocked()
+            with pytest.raises(NotFound):
+                members.answer(wants(asker))
+        assert members._askers.total() == MOST_OF_SITE + 1, "who has none waits for one"
 
     run(test)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from catalog.dataset import DatasetFields, Level
 from catalog.error import Denied, Unreachable
 from catalog.key import PrivateKey
 from catalog.policy import PolicyFields
+from node.site import custody as custodying
 from node.site.custody import Custody, check_newest
 from node.storage.database import Database
 from node.storage.datakeys import DataKeys
@@ -84,6 +86,38 @@ def test_a_key_is_taken_into_keeping_when_its_owner_answers_and_destroyed_when_i
         write(house, BRUNO, "dataset", sharing(BRUNO))
         await custody.settle()
         assert await holders.keys.find(ROOT, BRUNO.did) is None
+
+    at_anna(tmp_path, story)
+
+
+@pytest.mark.parametrize("answer", ["never", "away", "no"])
+def test_an_owner_that_hands_nothing_over_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    """Lost: a member names us as custodian of thousands and gives no key, and no other's is ever taken or destroyed."""
+    monkeypatch.setattr(custodying, "OWNER_SECONDS", 0.5)
+
+    async def story(house: House, custody: Custody, holders: Holders) -> None:
+        asked = Counter[str]()
+
+        class Partial(Holders):
+            async def for_keeping(self, owner: str, fields: DatasetFields) -> None:
+                asked[owner] += 1
+                if owner == CLARA.did:
+                    return await super().for_keeping(owner, fields)
+                if answer == "never":
+                    await trio.sleep_forever()
+                raise Unreachable("it is away") if answer == "away" else Denied("it gives none")
+
+        custody._holders = Partial(holders.keys)  # type: ignore[assignment]
+        for number in range(20):
+            entrusted = structs.replace(sharing(BRUNO, ANNA.did), cid=Cid.of(b"%d" % number))
+            house.entry(BRUNO, "dataset", entrusted)
+        write(house, CLARA, "dataset", sharing(CLARA, ANNA.did))
+        with trio.fail_after(20):
+            assert await custody.settle() == 20
+        assert asked == {BRUNO.did: 20 if answer == "no" else 1, CLARA.did: 1}
+        assert await holders.keys.find(ROOT, CLARA.did) == KEY
 
     at_anna(tmp_path, story)
 

@@ -26,6 +26,7 @@ from catalog.policy import PolicyFields
 from catalog.project import ProjectFields, ProjectRef
 from catalog.revoke import RevokeFields
 from node.api.committed import check_committed
+from node.automator.book import Line
 from node.automator.decide import Judge
 from node.header import HEADER_PATH, OPEN_PATH, ForCustodian, ForPerson, ForStep, HeaderRequest
 from node.site.headers import Headers
@@ -37,7 +38,7 @@ from node.system import SystemRandom
 from privacy.label import person_at, shared
 from privacy.starters import HOSPITAL
 from tests.node.site.house import ANNA, BRUNO, CLARA, NODES, NOW, STEWARDS, House, Recent, dataset, play, write_all
-from workflow.account import HaltFields, KeyReleaseFields, WithheldFields
+from workflow.account import Chain, HaltFields, KeyReleaseFields, WithheldFields
 from workflow.argument import Argument, Data
 from workflow.submission import Submission
 
@@ -528,5 +529,26 @@ def test_a_key_is_given_for_the_data_alone_that_its_project_was_approved_for(tmp
         assert at.house.index.site(ANNA.did).add(at.house.index.site(ANNA.did).size, "approve", body) is not None
         await at.refused(ForPerson(request=at.opens()), CLARAS)
         assert "approved for other data" in (await withheld(at))[0][1].reason
+
+    at_anna(tmp_path, story)
+
+
+def test_a_halt_while_it_is_judged_stops_it(tmp_path: Path) -> None:
+    """Lost: a key leaves after the halt stands in the log, and the row that says so comes behind it."""
+
+    async def story(at: Hospital) -> None:
+        judge_of = at.headers._judge_of
+
+        async def meanwhile(owner: str) -> Judge:
+            def fields(chain: Chain, _index: int) -> HaltFields:
+                return HaltFields(project=None, member=None, reason="an incident", statement=None, chain=chain)
+
+            await at.house.book.write([Line("halt", (), fields, (ANNA.did,))])
+            return await judge_of(owner)
+
+        at.headers._judge_of = meanwhile
+        with pytest.raises(NotFound):
+            await at.ask(ForPerson(request=at.opens()), CLARAS)
+        assert [body.kind for body in await at.house.audited()] == ["halt"]
 
     at_anna(tmp_path, story)

@@ -16,6 +16,7 @@ from catalog.mirror import MirrorFields
 from catalog.origin import LogName
 from catalog.policy import PolicyFields
 from catalog.project import ProjectRef
+from node.automator.book import Line
 from node.automator.decide import Judge, Recency
 from node.network.blob import Blob, BulkRequest
 from node.site.gateway import Wanted
@@ -30,7 +31,7 @@ from privacy.label import OPEN, shared
 from privacy.purpose import HMB
 from privacy.starters import HOSPITAL
 from tests.node.site.house import ANNA, BRUNO, CLARA, NODES, STRANGER, House, Recent, dataset, play, write_all
-from workflow.account import FetchFields, WithheldFields
+from workflow.account import Chain, FetchFields, HaltFields, WithheldFields
 
 
 def shelf(house: House, recency: Recency | None = None, withholding: Withholding | None = None) -> Shelf:
@@ -451,5 +452,68 @@ def test_bytes_that_were_not_given_stand_in_the_log_and_what_is_not_here_does_no
         ]
         assert rows[0].reason == "its label names nobody there"
         assert "«b»" in rows[1].reason
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize("change", ["halted", "halted for him", "withdrawn", "forbidden", "removed", "ended"])
+def test_what_is_being_sent_ends_with_what_lets_it_go(tmp_path: Path, change: str) -> None:
+    """Lost: whoever reads slowly goes on for days after a steward halted the site, or took it back from them."""
+
+    async def story(house: House) -> None:
+        cid = await house.blobs.add(b"births")
+        project = ProjectRef(site=CLARA.did, name="trial")
+        if change == "ended":
+            house.holdings.hold(cid, shared(ANNA.did, [BRUNO.did]), [], project)
+        else:
+            hold(house, cid, BRUNO.did)
+        at = shelf(house)
+        request = BulkRequest(BRUNO_NODE, "GET", f"/ipfs/{cid}", "format=raw", None, b"")
+        answer = await at.answer(request)
+        assert answer.stands()
+        match change:
+            case "halted" | "halted for him":
+                await halt(house, BRUNO.did if change == "halted for him" else None)
+            case "withdrawn":
+                hold(house, cid, BRUNO.did, withdrawn=True)
+            case "forbidden":
+                house.entry(ANNA, "policy", PolicyFields(text=""))
+            case "removed":
+                del house.members.nodes[BRUNO.did]
+                assert not answer.stands()
+                return
+            case "ended":
+                house.holdings.end(project)
+        assert not answer.stands()
+
+    play(tmp_path, story)
+
+
+async def halt(house: House, member: str | None = None) -> None:
+    """A row that halts Anna's site."""
+
+    def fields(chain: Chain, _index: int) -> HaltFields:
+        return HaltFields(project=None, member=member, reason="an incident", statement=None, chain=chain)
+
+    await house.book.write([Line("halt", (), fields, (ANNA.did,))])
+
+
+def test_a_halt_while_a_root_is_looked_through_stops_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost: bytes leave after the halt stands in the log, and the row that says so comes behind it."""
+
+    async def story(house: House) -> None:
+        cid = await house.blobs.add(b"births")
+        hold(house, cid, BRUNO.did)
+        at, reachable = shelf(house), house.blobs.reachable
+
+        async def meanwhile(root: Cid) -> object:
+            await halt(house)
+            return await reachable(root)
+
+        monkeypatch.setattr(house.blobs, "reachable", meanwhile)
+        assert isinstance(await refusal(at, BRUNO_NODE, f"/ipfs/{cid}", **listed(cid)), NotFound)
+        assert [body.kind for body in await house.audited()] == ["halt"]
 
     play(tmp_path, story)
