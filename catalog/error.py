@@ -53,6 +53,10 @@ class Damaged(ComityError):
     exit_code = 5
 
 
+class Full(ComityError):
+    """There is no room for it in what the operator allows; what was there stays whole."""
+
+
 class Infeasible(ComityError):
     """No plan keeps every constraint; the message names the one that binds."""
 

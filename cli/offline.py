@@ -117,9 +117,9 @@ def verify_site(directory: Path, root: str | None = None) -> SiteReport:
     public_bytes(site)
     epochs = read_epochs(folder.state)
     known = charters(epochs) if epochs else {}
-    replicas = {root: path for root, path in _replicas(folder.replicas) if root != site}
-    indexes = {root: _index(path, root, known.get(root)) for root, path in replicas.items()}
-    indexes[site] = _index(folder.catalog, site, known.get(site))
+    replicas = {root: path for root, path in replicas_of(folder.replicas) if root != site}
+    indexes = {root: index_of(path, root, known.get(root)) for root, path in replicas.items()}
+    indexes[site] = index_of(folder.catalog, site, known.get(site))
     node = indexes[site][0].node()
     if node is None:
         raise VerificationFailed(_keyless(directory, folder.catalog, site))
@@ -165,7 +165,7 @@ def _keyless(directory: Path, log: Path, site: str) -> str:
     return f"{name}/{FILE}: no node key is enrolled by the root key {short(site)}; the log is another site's"
 
 
-def _replicas(folder: Path) -> Iterator[tuple[str, Path]]:
+def replicas_of(folder: Path) -> Iterator[tuple[str, Path]]:
     """The replicas by the root keys of their sites, which are their folders' names."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if (path / CHECKPOINT).exists():
@@ -270,8 +270,8 @@ def _at(index: int | None) -> str:
     return "" if index is None else f"leaf {index}: "
 
 
-def _index(folder: Path, site: str, charter: Charter | None) -> tuple[SiteIndex, int]:
-    """The index of a catalog log as nodes make it, and how many bodies' signatures and authority held."""
+def index_of(folder: Path, site: str, charter: Charter | None) -> tuple[SiteIndex, int]:
+    """The index of the catalog log in ``folder`` as nodes make it, and how many bodies' authority held."""
     index, origin = SiteIndex(site), origin_in(folder, site, LogName.CATALOG)
     if charter is not None:
         index.govern(charter)

@@ -10,11 +10,13 @@ import click
 
 from catalog.error import ComityError
 from catalog.plural import counted
+from cli.fsck import fsck
 from cli.output import pairs, say, show, table, working
 from cli.rootkey import PASSPHRASE_FILE, new_passphrase_of, root_of, signs_as_root
 from cli.session import Session, Verbs, pass_session
 
 if TYPE_CHECKING:
+    from node.api.copies import StorageView
     from node.api.schema import ReachView
     from node.api.swarm import SwarmView
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 @click.group(cls=Verbs)
 def group() -> None:
     """Make a site, run its node, see how it fares."""
+
+
+group.add_command(fsck)
 
 
 @group.command()
@@ -133,58 +138,6 @@ def run(session: Session, directory: str | None, kubo: str | None) -> int:
     return run_node(session.folder(directory), kubo)
 
 
-@group.command()
-@click.argument("directory", required=False)
-@click.option(
-    "--mend", is_flag=True, help="Remove damaged files of the store: the node fetches again what others have."
-)
-@pass_session
-def fsck(session: Session, directory: str | None, mend: bool) -> None:
-    """Check all that lies in a site's folder, logs and stored data; the node must not run meanwhile.
-
-    A damaged log is restored from a backup; what is damaged of the stored data is named with the roots that lack it.
-    """
-    from catalog.error import VerificationFailed
-    from cli.offline import verify_site
-    from node.config import read_config
-    from node.holding import held
-    from node.storage.blobcheck import check_blobs, drop_damaged
-
-    folder = session.folder(directory)
-    config = read_config(folder)
-    with held(folder):
-        logs = verify_site(folder.path)
-        with working("reading the stored data …") as progress:
-            blobs = check_blobs(folder.blobs, lambda size: progress(f"{size >> 20:,} MiB of stored data read …"))
-        if mend:
-            drop_damaged(folder.blobs, blobs.damaged)
-
-    def tell() -> None:
-        say(f"logs: {counted(len(logs.logs), 'log')} with {counted(logs.leaves, 'leaf')}")
-        here = f"{counted(blobs.nodes, 'node')} with {counted(blobs.bytes, 'byte')}"
-        elsewhere = f"not looked at, for they lie in the Kubo at {config.store}; run there: ipfs repo verify"
-        say(f"stored data: {elsewhere if config.store else here}")
-        for fault in logs.faults:
-            say(f"FAULT {fault}")
-        for stray in blobs.strays:
-            say(f"no node: {folder.blobs / stray}")
-        for each in blobs.damaged:
-            done = "removed" if mend and each.wrong else "DAMAGED"
-            say(f"{done} {each.cid}: {each.why}; lacking in {', '.join(map(str, each.roots))}")
-        if not (logs.faults or blobs.strays or blobs.damaged):
-            say("no fault")
-
-    show(session, {"logs": logs, "blobs": blobs, "mended": mend}, tell)
-    if logs.faults:
-        raise VerificationFailed(f"{counted(len(logs.faults), 'fault')} in the logs; restore the site from a backup")
-    if any(not each.wrong for each in blobs.damaged):
-        raise VerificationFailed("some of the stored data could not be read, and were left: see to the disk")
-    if blobs.damaged and not mend:
-        raise VerificationFailed(
-            f"{counted(len(blobs.damaged), 'node')} of the stored data damaged; run it with --mend"
-        )
-
-
 @group.command("new-root")
 @click.argument("file", type=click.Path(path_type=Path))
 @PASSPHRASE_FILE
@@ -269,6 +222,8 @@ def status(session: Session) -> None:
                 ("reach", _reach(view.reach)),
                 *(("INTERCEPTED", line) for line in view.reach.intercepted),
                 *([("LEFT", _left(view.consortium, view.left))] if view.left is not None else []),
+                ("stored", _stored(view.storage)),
+                *(("NOT WHOLE", f"«{each.name}» of {each.owner}: {each.why}") for each in view.storage.lacking),
                 *([_kubo(view.swarm)] if view.swarm is not None else []),
                 *(("HALTED", line) for line in view.halted),
                 *(("recovered", line) for line in view.recovered),
@@ -299,6 +254,13 @@ def status(session: Session) -> None:
         table(("member", "connected", "entries", "cosigned", "heard ago", "what is wrong"), members, "no members yet")
 
     show(session, view, tell)
+
+
+def _stored(storage: StorageView) -> str:
+    if storage.kubo:
+        return f"in the Kubo at {storage.kubo}; {storage.bytes:,} bytes on their way"
+    most = f" of at most {storage.most:,} ([storage] most_gib)" if storage.most else ", no bound but the disk's"
+    return f"{storage.bytes:,} bytes{most}"
 
 
 def _kubo(swarm: SwarmView) -> tuple[str, str]:

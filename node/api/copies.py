@@ -27,6 +27,27 @@ class HoldersView(Value, frozen=True, kw_only=True):
     answering: int
 
 
+class LackingView(Value, frozen=True, kw_only=True):
+    """What ``owner`` publishes, which is to be whole here and is not, and why what lacks has not come."""
+
+    cid: Cid
+    name: str
+    owner: str
+    why: str
+
+
+class StorageView(Value, frozen=True, kw_only=True):
+    """The store: bytes in its folder, those on their way too, and the most that its operator allows, 0 for no bound.
+
+    ``kubo`` is where the Kubo answers that has them instead; empty if none has.
+    """
+
+    bytes: int
+    most: int
+    kubo: str
+    lacking: tuple[LackingView, ...]
+
+
 class TransferView(Value, frozen=True, kw_only=True):
     """A root on its way here: bytes ``done`` of ``total`` as far as is known, bytes a second, seconds left at that."""
 

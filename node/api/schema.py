@@ -11,6 +11,7 @@ import msgspec
 from catalog.cid import Cid
 from catalog.dagcbor import Value
 from catalog.member import KeyFields
+from node.api.copies import StorageView
 from node.api.swarm import SwarmView
 
 
@@ -117,6 +118,7 @@ class StatusView(Value, frozen=True, kw_only=True):
     left: int | None = None
     former: tuple[FormerView, ...] = ()
     swarm: SwarmView | None = None
+    storage: StorageView
 
 
 class WriteEntry(Value, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ from node.site.locating import Mirrors
 from node.site.orders import Orders
 from node.site.projects import Ending, Projects
 from node.site.questions import Questions
+from node.site.repair import Repair
 from node.site.together import Turns, aside, side_by_side
 from node.site.witnessing import Witnessing
 from node.storage.reopened import read_reopenings
@@ -48,6 +49,7 @@ class Consorting:
     judge: Judge
     projects: Projects
     orders: Orders
+    repair: Repair
 
 
 async def consort(site: Site) -> None:
@@ -83,6 +85,7 @@ async def consort(site: Site) -> None:
         site.node.key, site.index, site.journal, control, site.received, site.book.halts, site.clock
     )
     bus = Bus(site.root, site.index, site.journal, dispatcher, site.documents, site.steps, side_by_side, site.clock)
+    repair = _repair(site)
     epochs = Epochs(
         membership,
         site.index,
@@ -96,7 +99,17 @@ async def consort(site: Site) -> None:
         lambda: not site.network.connected(),
     )
     site.consorting = Consorting(
-        automator, bus, follower, questions, control, attests.witness, attests.witnessing, judge, projects, orders
+        automator,
+        bus,
+        follower,
+        questions,
+        control,
+        attests.witness,
+        attests.witnessing,
+        judge,
+        projects,
+        orders,
+        repair,
     )
     site.network.join(GOSSIP + str(membership.consortium))
     for part in (
@@ -109,6 +122,7 @@ async def consort(site: Site) -> None:
         erasure.run,
         site.custody.run,
         site.withholding.run,
+        repair.run,
     ):
         site.start(part)
     await _resume(site, bus)
@@ -159,6 +173,15 @@ def _projects(site: Site, orders: Orders) -> Projects:
     projects = Projects(site.root, ending, orders)
     projects.close()
     return projects
+
+
+def _repair(site: Site) -> Repair:
+    def refusal(owner: str) -> str | None:
+        if halted := site.book.halts.refusal(None, (site.root, owner)):
+            return halted
+        return site.freshness.refusal("fetch", {owner}) if owner != site.root else None
+
+    return Repair(site.root, site.index, site.blobs, site.materials, refusal)
 
 
 def _erasure(site: Site, projects: Projects) -> Erasure:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import trio
 
 from catalog.cid import Cid
 from catalog.dataset import DatasetFields, Level
-from catalog.error import BadInput, ComityError, Damaged, NotFound, Unreachable, VerificationFailed
+from catalog.error import BadInput, ComityError, Damaged, Full, NotFound, Unreachable, VerificationFailed
 from catalog.index import Index
 from node.site.keyholders import KeyHolders
-from node.site.transfer import Holders, Transfer
+from node.site.transfer import Holders, Transfer, nowhere
 from node.site.underway import UnderWay
+from node.storage.arriving import Arrival
 from node.storage.brought import Brought
 from node.storage.disk import DiskBlobs
 from node.storage.resident import Residents
@@ -131,17 +133,36 @@ class Materials:
 
         Raises:
             NotFound: the site has no such thing for us, or we are the site and lack it.
-            Infeasible: it is larger than was announced.
+            Infeasible: it is larger than was announced. Full: it has no room; what had come of it is given up.
         """
         if site == self._site:
             if await self._blobs.missing(root):
                 raise NotFound(f"{root} is not stored here")
             return
+        async with self._turn(site, root):
+            if not await self._brought.had_from(site, root) or await self._blobs.missing(root):
+                await self._fetch(site, root)
+
+    async def complete(self, site: str, root: Cid) -> None:
+        """Have whole again what ``site``, or this site, published and what was here: only what lacks is fetched.
+
+        Raises:
+            NotFound, Unreachable, VerificationFailed, Full: nobody who has it gives it now.
+        """
+        if site != self._site and not await self._brought.had_from(site, root):
+            await self.bring(site, root)
+            return
+        async with self._turn(site, root):
+            # What lacks below a node that lacked itself is known when that has come.
+            while lacking := await self._blobs.missing(root):
+                await self._taken(site, root, lacking)
+
+    @asynccontextmanager
+    async def _turn(self, site: str, root: Cid) -> AsyncIterator[None]:
         turn = self._coming.setdefault((site, root), trio.Lock())
         try:
             async with turn:
-                if not await self._brought.had_from(site, root) or await self._blobs.missing(root):
-                    await self._fetch(site, root)
+                yield
         finally:
             if not turn.locked():
                 self._coming.pop((site, root), None)
@@ -154,20 +175,34 @@ class Materials:
             raise Damaged(f"«{root}» came and is not whole here: fetch it again, and see to the site's disk")
         await self._brought.keep(site, root)
 
-    async def _taken(self, site: str, root: Cid) -> bool:
-        """Have what comes, or had come, in the store; whether another process had begun to put it there."""
+    async def _taken(self, site: str, root: Cid, lacking: Sequence[Cid] = ()) -> bool:
+        """Have what comes, or had come, in the store; whether another process had begun to put it there.
+
+        With ``lacking`` no more of it comes than that, and what is below and not here.
+        """
         with await self._blobs.arrive(root, site) as arrival:
             begun = arrival.whole
-            others = [each for each in self._mirrors(site, root) if each != self._site]
-            transfer = Transfer(root, [site, *others], self._holders, arrival, self._most(site, root))
+            sites = [each for each in (site, *self._mirrors(site, root)) if each != self._site]
+            here = self._is_stored if lacking else nowhere
+            transfer = Transfer(root, sites, self._holders, arrival, self._most(site, root), lacking, here)
             with self.under_way.showing(transfer.progress):
                 if not begun:
-                    await transfer.run()
+                    await self._come(transfer, arrival)
                 # Before anybody can use them: a crash between the two leaves a row more, never one less.
                 for giver in arrival.sources:
                     await self._arrived(site, giver, root)
                 await self._blobs.adopt(root, arrival)
         return begun
+
+    async def _come(self, transfer: Transfer, arrival: Arrival) -> None:
+        try:
+            await transfer.run()
+        except Full:
+            await trio.to_thread.run_sync(arrival.discard)  # it would take the room that is left, for nothing
+            raise
+
+    def _is_stored(self, cid: Cid) -> bool:
+        return self._blobs.size(cid) is not None
 
     def _most(self, site: str, root: Cid) -> int:
         """Bytes that a root may take: what was announced of a dataset and an eighth for its tree and its encryption."""

@@ -7,8 +7,8 @@ from catalog.cid import Cid
 from catalog.dataset import DatasetFields
 from catalog.error import BadInput, ComityError, Denied, Infeasible, NotFound, Unreachable, VerificationFailed
 from catalog.member import Role
-from node.api.copies import BringCopy, Copied, HoldersView
-from node.site.locating import mirrors_of, owners_of
+from node.api.copies import BringCopy, Copied, HoldersView, LackingView, StorageView
+from node.site.locating import mirrors_of, name_of, owners_of
 from node.site.publishing import check_halted, member_of, nothing_named
 from node.site.site import Site
 from privacy.trust import has_left
@@ -43,16 +43,21 @@ async def _bring(site: Site, owner: str, cid: Cid) -> None:
 
 
 def holders(site: Site) -> tuple[HoldersView, ...]:
-    """Who holds each dataset and block that stands in the catalogs for this site, and how many of them answer now."""
+    """Who holds each dataset and block that stands in the catalogs for this site, and how many of them answer now.
+
+    What this site lacks a part of it does not hold.
+    """
     names = site.membership.names | {site.root: site.config.name}
     connected = site.network.connected()
+    lacking = site.consorting.repair.lacking if site.consorting is not None else {}
     answering = {root for root, node in site.membership.nodes.items() if node in connected} | {site.root}
     views = []
     for kind in ("dataset", "block"):
         for entry in site.index.entries(kind):
             fields = entry.fields
             if isinstance(fields, DatasetFields | BlockFields) and not has_left(site.index, entry.site):
-                roots = [entry.site, *mirrors_of(site.index, entry.site, fields.cid)]
+                named = [entry.site, *mirrors_of(site.index, entry.site, fields.cid)]
+                roots = [root for root in named if root != site.root or fields.cid not in lacking]
                 views.append(
                     HoldersView(
                         cid=fields.cid,
@@ -62,3 +67,17 @@ def holders(site: Site) -> tuple[HoldersView, ...]:
                     )
                 )
     return tuple(views)
+
+
+async def storage(site: Site) -> StorageView:
+    """How much is stored here, and what of it lacks."""
+    lacking = []
+    if site.consorting is not None:
+        names = site.membership.names | {site.root: site.config.name}
+        repair = site.consorting.repair
+        for owner, root in repair.roots():
+            if why := repair.lacking.get(root):
+                name = name_of(site.index, owner, root)
+                lacking.append(LackingView(cid=root, name=name, owner=names.get(owner, owner), why=why))
+    used, kubo = await site.blobs.used(), site.config.store or ""
+    return StorageView(bytes=used, most=site.blobs.quota, kubo=kubo, lacking=tuple(lacking))

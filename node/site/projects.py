@@ -23,6 +23,7 @@ from catalog.entry import Entry
 from catalog.error import ComityError, Damaged, VerificationFailed
 from catalog.index import Index
 from catalog.key import Signer
+from catalog.mirror import MirrorFields
 from catalog.project import ProjectFields, ProjectRef
 from node.automator.book import AuditBook, Line
 from node.automator.hold import Holdings
@@ -39,6 +40,8 @@ from workflow.account import Chain, DestroyFields
 MAX_PAUSE = 60.0
 """Seconds after which the clock is looked at again, whatever it was set to meanwhile."""
 AGAIN_SECONDS = 2.0
+SWEEP_SECONDS = 60.0
+"""Between two sweeps of the store that something gave room for: a withdrawal, the end of a mirror, a start."""
 log = logging.getLogger("comity.projects")
 
 
@@ -70,13 +73,18 @@ class Projects:
         self._doubted: set[int] = set()
         self._destroying: ProjectRef | None = None
         self._litter = False
+        self._swept = float("-inf")
+        self._due: float | None = None
         self.pending: dict[ProjectRef, str] = {}
 
     async def begin(self, site: str) -> None:
         """What counts of ``site`` is told again: nothing that is done here depends on what was told before."""
 
     async def counted(self, _site: str, entries: Sequence[Entry]) -> None:
-        """A project may have ended: its steps stop before anything else is done."""
+        """A project may have ended: its steps stop before anything else is done. What gives room is swept soon."""
+        if self._due is None and any(_gives_room(entry) for entry in entries):
+            self._due = max(trio.current_time(), self._swept + SWEEP_SECONDS)
+            self._woken.set()
         if any(entry.body.kind == "project" for entry in entries):
             self.close()
             self._woken.set()
@@ -89,6 +97,8 @@ class Projects:
     async def run(self) -> None:
         """End what is over, whenever something is; until cancelled."""
         await self._doubt()
+        # Not at once: what keeps a root may be read of a catalog that is still catching up.
+        self._due = trio.current_time() + SWEEP_SECONDS
         while True:
             self._woken = trio.Event()
             pause = await self.settle()
@@ -127,17 +137,25 @@ class Projects:
             except ComityError as error:
                 self.pending[ref] = str(error)
                 log.warning("what was held for %s is not destroyed yet: %s", ref.name, error)
-        if self._litter:
+        if self._litter or (self._due is not None and trio.current_time() >= self._due):
             await self._tidy()
         again = self._litter or any(self.pending.values())
-        return AGAIN_SECONDS if again else self._next()
+        return AGAIN_SECONDS if again else min(self._next(), self._until_due())
+
+    def _until_due(self) -> float:
+        return float("inf") if self._due is None else max(0.001, self._due - trio.current_time())
 
     async def _tidy(self) -> None:
+        self._swept, self._due = trio.current_time(), None
         try:
-            await self._sweep([])
+            swept = await self._sweep([])
             self._litter = False
         except ComityError as error:
+            self._due = self._swept + SWEEP_SECONDS
             log.warning("the store was not swept yet: %s", error)
+            return
+        if swept.spared is not None:  # what nobody named yet may be named by nobody in the end
+            self._due = swept.spared + FRESH_SECONDS
 
     def _next(self) -> float:
         """Seconds until the next project's time is over."""
@@ -252,14 +270,28 @@ class Projects:
         return over and (ref == destroyed or self._certified(ref, fields))
 
     def _published(self) -> Iterable[Cid]:
-        """Blocks and open data that any member's catalog names: they are nobody's held value."""
-        for entry in self._ending.index.entries("block"):
-            if isinstance(entry.fields, BlockFields):
-                yield entry.fields.cid
-        for entry in self._ending.index.entries("dataset"):
+        """Blocks and open data that any member's catalog names, but for what is mirrored here no more.
+
+        They are nobody's held value.
+        """
+        ceased = self._ceased()
+        for entry in (*self._ending.index.entries("block"), *self._ending.index.entries("dataset")):
             fields = entry.fields
-            if isinstance(fields, DatasetFields) and fields.level is not Level.RESIDENT and not fields.withdrawn:
+            if not isinstance(fields, DatasetFields | BlockFields) or (entry.site, fields.cid) in ceased:
+                continue
+            if isinstance(fields, BlockFields) or not (fields.level is Level.RESIDENT or fields.withdrawn):
                 yield fields.cid
+
+    def _ceased(self) -> set[tuple[str, Cid]]:
+        """What this site mirrored and mirrors no more: what is used of it later is fetched again."""
+        mirrors = (entry.fields for entry in self._ending.index.site(self._site).entries("mirror"))
+        return {(each.owner, each.cid) for each in mirrors if isinstance(each, MirrorFields) and each.withdrawn}
+
+
+def _gives_room(entry: Entry) -> bool:
+    """Whether something that may lie here is named no more by what an entry says."""
+    fields = entry.fields
+    return entry.body.kind == "withdraw" or (isinstance(fields, DatasetFields | MirrorFields) and fields.withdrawn)
 
 
 def _of(ref: ProjectRef) -> Callable[[Place], bool]:

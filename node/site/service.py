@@ -62,6 +62,7 @@ class SiteService:
                 if root != site.root
             ),
             swarm=swarm_view(site.swarm.published) if site.swarm is not None else None,
+            storage=await mirroring.storage(site),
         )
 
     def _names(self) -> list[tuple[str, str]]:

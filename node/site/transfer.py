@@ -50,6 +50,11 @@ _SLACK: Final = 1 << 20
 """Bytes of an answer beside the nodes in it."""
 
 
+def nowhere(_cid: Cid) -> bool:
+    """Nothing is here."""
+    return False
+
+
 class Holders(Protocol):
     """Asks other sites for nodes."""
 
@@ -121,9 +126,22 @@ class _Came:
 class Transfer:
     """One root on its way here from ``sites``; used once."""
 
-    def __init__(self, root: Cid, sites: Sequence[str], holders: Holders, arrival: Arrival, limit: int) -> None:
-        """``limit`` bounds the bytes that are taken, and so the disk that a lying root can fill."""
+    def __init__(
+        self,
+        root: Cid,
+        sites: Sequence[str],
+        holders: Holders,
+        arrival: Arrival,
+        limit: int,
+        lacking: Sequence[Cid] = (),
+        here: Callable[[Cid], bool] = nowhere,
+    ) -> None:
+        """``limit`` bounds the bytes that are taken, and so the disk that a lying root can fill.
+
+        With ``lacking`` only these come, and what is below them and not ``here``, which is asked in a worker thread.
+        """
         self._root = root
+        self._lacking_here, self._here = lacking, here
         self._holders = holders
         self._arrival = arrival
         self._limit = limit
@@ -160,7 +178,10 @@ class Transfer:
     async def _resume(self) -> None:
         """Find what lies here from before, verified, and what is still wanted."""
         wanted, size = [Want(self._root, 0, 0)], 0
-        if self._arrival.held:
+        if self._lacking_here:
+            self._arrival.keep_only(())
+            wanted = [Want(cid, 0, 0 if cid == self._root else 1) for cid in self._lacking_here]
+        elif self._arrival.held:
             wanted, size = await trio.to_thread.run_sync(_look_through, self._arrival, self._root)
         self._limit -= size
         self._wanted.extend(wanted)
@@ -238,7 +259,10 @@ class Transfer:
         def take(answer: IO[bytes]) -> None:
             read_header(answer)
             for nodes in _some(read_nodes(answer)):
-                below = [tuple(_below(_asked_for(asked, cid), data)) for cid, data in nodes]
+                below = [
+                    tuple(each for each in _below(_asked_for(asked, cid), data) if not self._here(each.cid))
+                    for cid, data in nodes
+                ]
                 self._arrival.put(nodes)
                 self._arrival.came_from(batch.site)
                 for (cid, data), linked in zip(nodes, below, strict=True):

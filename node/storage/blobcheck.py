@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from catalog.cid import Cid
+from catalog.cid import RAW, Cid
 from catalog.error import BadInput, ComityError, VerificationFailed
 from node.storage.durable import sync_folders
 from node.storage.nodes import links_of, node_path, read_node
@@ -82,6 +82,29 @@ def drop_damaged(store: Path, damaged: Sequence[DamagedNode]) -> None:
         raise ComityError(f"{error.filename} could not be removed: {error.strerror}; see to the disk") from error
 
 
+def lacking(store: Path, root: Cid) -> int:
+    """How many nodes that are known by name lack below ``root`` in the folder ``store``.
+
+    Raises:
+        ComityError: the disk refuses.
+    """
+    seen, stack, count = {root}, [root], 0
+    while stack:
+        cid = stack.pop()
+        path = node_path(store / NODES, cid)
+        try:
+            data = read_node(path) if cid.codec != RAW or not path.exists() else b""  # a leaf links to nothing
+        except FileNotFoundError:
+            count += 1
+            continue
+        except OSError as error:
+            raise ComityError(f"{error.filename} could not be read: {error.strerror}; see to the disk") from error
+        fresh = {each for each in _links(cid, data) if not each.is_keyed} - seen
+        seen |= fresh
+        stack.extend(fresh)
+    return count
+
+
 def _listed(store: Path) -> tuple[list[Cid], list[str]]:
     names: list[Cid] = []
     strays: list[str] = []
@@ -111,10 +134,15 @@ def _look(store: Path, cid: Cid) -> tuple[int | None, str, tuple[Cid, ...]]:
         return None, f"it cannot be read: {error.strerror}", ()
     if not cid.matches(data):
         return len(data), "its bytes are not what its name says", ()
+    return len(data), "", _links(cid, data)
+
+
+def _links(cid: Cid, data: bytes) -> tuple[Cid, ...]:
+    """What a node links to; nothing where it is of no shape that is read here."""
     try:
-        return len(data), "", tuple(links_of(cid, data))
+        return tuple(links_of(cid, data))
     except VerificationFailed:
-        return len(data), "", ()
+        return ()
 
 
 def _roots(cid: Cid, parents: Mapping[Cid, set[Cid]]) -> tuple[Cid, ...]:

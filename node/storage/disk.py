@@ -77,6 +77,7 @@ class DiskBlobs:
         clear(self._staging)
         self._fresh: dict[Cid, float] = {}
         self._room = Room(quota, (self._nodes, self._staging, self._arriving))
+        self.quota = quota
 
     async def add(self, data: bytes) -> Cid:
         """Store ``data`` as a UnixFS file; durable when it returns.
@@ -318,6 +319,10 @@ class DiskBlobs:
             VerificationFailed: a stored node is damaged or malformed.
         """
         return await trio.to_thread.run_sync(lambda: [cid for cid, here in _cancellable(self._walk(root)) if not here])
+
+    async def used(self) -> int:
+        """Bytes that lie in its folder, those that are on their way into the store too."""
+        return await trio.to_thread.run_sync(self._room.used)
 
     def named(self, root: Cid) -> None:
         """Something that is kept names ``root`` now, so that it is fresh no more (:data:`FRESH_SECONDS`)."""

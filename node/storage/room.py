@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from catalog.error import ComityError
+from catalog.error import Full
 
 
 class Room:
@@ -26,25 +26,34 @@ class Room:
         """Have room for ``size`` more bytes.
 
         Raises:
-            ComityError: there is none; nothing was taken.
+            Full: there is none; nothing was taken.
         """
-        if not self._most:
-            return
+        if not self._most and self._used is None:
+            return  # it is counted when somebody asks
         with self._lock:
-            if self._used is None:
-                self._used = sum(map(_bytes_below, self._folders))
-            if self._used + size > self._most:
-                raise ComityError(
-                    f"nothing more is stored: this site's data have {self._used / (1 << 30):,.1f} GiB of the"
+            used = self._counted()
+            if self._most and used + size > self._most:
+                raise Full(
+                    f"nothing more is stored: this site's data have {used / (1 << 30):,.1f} GiB of the"
                     f" {self._most / (1 << 30):,.1f} that its operator allows; withdraw what is not needed, or set a"
                     " higher [storage] most_gib and restart the node"
                 )
-            self._used += size
+            self._used = used + size
+
+    def used(self) -> int:
+        """The bytes that are there."""
+        with self._lock:
+            return self._counted()
 
     def count_again(self) -> None:
         """Something went."""
         with self._lock:
             self._used = None
+
+    def _counted(self) -> int:
+        if self._used is None:
+            self._used = sum(map(_bytes_below, self._folders))
+        return self._used
 
 
 def _bytes_below(folder: Path) -> int:

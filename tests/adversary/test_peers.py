@@ -18,7 +18,7 @@ from catalog.body import fields_of, read_body, write_body
 from catalog.checkpoint import Checkpoint, add_line, sign_checkpoint, verify_cosignature
 from catalog.cid import Cid
 from catalog.dagcbor import Value, cid_of, decode, encode
-from catalog.error import BadInput, ComityError, Denied, NotFound, Unreachable, VerificationFailed
+from catalog.error import BadInput, ComityError, Denied, Full, NotFound, Unreachable, VerificationFailed
 from catalog.index import SiteIndex
 from catalog.key import UNSIGNED, PrivateKey, signed
 from catalog.leaf import encode_leaf, seal
@@ -688,5 +688,21 @@ def test_two_that_want_the_same_at_once_fetch_it_once(tmp_path: Path) -> None:
         with pytest.raises(NotFound):
             await materials.bring(site, Cid.of(b"not there"))
         assert materials._coming == {}
+
+    at_a_hospital(tmp_path, test)
+
+
+def test_a_fetch_that_there_is_no_room_for_takes_no_room(tmp_path: Path) -> None:
+    """Else one dataset that is too large keeps a full site full for a week, whatever its operator withdraws."""
+
+    async def test(there: Hospital) -> None:
+        data = bytes(100_000)
+        cid = Cid.of(data)
+        there.mallory.dataset(cid, OPEN)
+        there.site.blobs = DiskBlobs(tmp_path / "small", quota=50_000)
+        with pytest.raises(Full, match="most_gib"):
+            await _materials(there, Carrier({cid: data})).bring(there.mallory.root.did, cid)
+        assert list((tmp_path / "small" / "arriving").iterdir()) == []
+        assert await there.site.blobs.used() == 0
 
     at_a_hospital(tmp_path, test)

@@ -26,7 +26,7 @@ from catalog.multiproof import prove_many
 from catalog.origin import LogName, origin_of
 from catalog.project import ProjectRef
 from node.api import schema
-from node.api.copies import BringCopy, Copied, HoldersView, TransferView
+from node.api.copies import BringCopy, Copied, HoldersView, StorageView, TransferView
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
@@ -113,6 +113,7 @@ class MemorySite:
             runner_fault="",
             recovered=(),
             former=self.former,
+            storage=StorageView(bytes=0, most=0, kubo="", lacking=()),
         )
 
     def _member(self, name: str, site: str, node: str) -> schema.MemberView:

@@ -121,6 +121,33 @@ def source(tmp_path: Path) -> tuple[DiskBlobs, Cid]:
     return store, trio.run(store.add_path, folder)
 
 
+def test_only_what_lacks_of_a_tree_is_fetched_again(source: tuple[DiskBlobs, Cid], tmp_path: Path) -> None:
+    """Lost: one damaged node of a terabyte brings all of it over the network once more, or comes back half."""
+    store, root = source
+
+    async def main() -> None:
+        holder, there = Holder(1, store), DiskBlobs(tmp_path / "there")
+        async with serving(holder) as asking:
+            await fetch(asking, there, root, holder)
+            everything = holder.sent
+            large = next(each.cid for each in await there.entries(root) if each.name == "large.bin")
+            leaf = next(cid for cid in await names(there, large) if cid != large)
+            for cid in (root, large, leaf):
+                there._place(cid).unlink()
+            while lacking := await there.missing(root):
+                with await there.arrive(root, "any") as arrival:
+                    whence = [holder.key.did]
+                    moving = Transfer(
+                        root, whence, asking, arrival, 1 << 30, lacking, lambda cid: there.size(cid) is not None
+                    )
+                    await moving.run()
+                    await there.adopt(root, arrival)
+            assert await names(there, root) == await names(store, root)
+            assert holder.sent - everything < 2 * CHUNK
+
+    trio.run(main)
+
+
 def test_a_tree_comes_whole_and_is_counted(source: tuple[DiskBlobs, Cid], tmp_path: Path) -> None:
     store, root = source
 

@@ -1,0 +1,53 @@
+"""The roots that a site's catalog says lie there whole: its open and shared data, its blocks, and what it mirrors."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from catalog.block import BlockFields
+from catalog.cid import Cid
+from catalog.dataset import DatasetFields, Level
+from catalog.epoch import charters
+from catalog.index import SiteIndex
+from catalog.mirror import MirrorFields
+from cli.offline import index_of, replicas_of
+from node.config import Folder, read_config
+from node.storage.consortium import read_epochs
+
+
+def roots_of(directory: Path) -> dict[Cid, str]:
+    """Each root that is to be whole in a site's folder, with its name; read from the folder alone.
+
+    What a mirrored owner's catalog does not name any more is left out.
+
+    Raises:
+        ComityError: the folder cannot be read.
+    """
+    folder = Folder(directory)
+    site = read_config(folder).root
+    epochs = read_epochs(folder.state)
+    known = charters(epochs) if epochs else {}
+    own, _ = index_of(folder.catalog, site, known.get(site))
+    found = _published(own)
+    mirrored = defaultdict(set)
+    for entry in own.entries("mirror"):
+        if isinstance(entry.fields, MirrorFields) and not entry.fields.withdrawn:
+            mirrored[entry.fields.owner].add(entry.fields.cid)
+    for owner, path in replicas_of(folder.replicas):
+        if owner in mirrored:
+            theirs = _published(index_of(path, owner, known.get(owner))[0])
+            found |= {cid: name for cid, name in theirs.items() if cid in mirrored[owner]}
+    return found
+
+
+def _published(index: SiteIndex) -> dict[Cid, str]:
+    found = {}
+    for kind in ("dataset", "block"):
+        for entry in index.entries(kind):
+            match entry.fields:
+                case DatasetFields(withdrawn=False, level=Level.OPEN | Level.SHARED) | BlockFields():
+                    found[entry.fields.cid] = entry.fields.name
+                case _:
+                    pass
+    return found
