@@ -13,7 +13,7 @@ from catalog.error import BadInput, ComityError, Unreachable
 from catalog.plural import counted
 from cli import epoch
 from cli.epoch import quorum_text, read_file, sign_document
-from cli.output import pairs, say, show, table, working
+from cli.output import confirmed, pairs, say, show, table, working
 from cli.rootkey import root_of, signs_as_root
 from cli.session import Session, Verbs, pass_session
 
@@ -60,17 +60,25 @@ def new(session: Session, name: str, sites: int) -> None:
 @group.command("swarm-key")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--new", "make", is_flag=True, help="Make the key in FILE first, which is not there yet.")
+@click.option("--yes", is_flag=True, help="Do not ask before another key is replaced.")
 @pass_session
-def swarm_key(session: Session, file: Path, make: bool) -> None:
+def swarm_key(session: Session, file: Path, make: bool, yes: bool) -> None:
     """Take the key in FILE for this site's Kubo: whoever has it can connect to the consortium's swarm, nobody else can.
 
-    One member makes it, and hands FILE to the others as an invitation is handed over: in private.
+    One member makes it, and hands FILE to the others as an invitation is handed over: in private. Where this site has
+    another key, it asks first: its Kubo then connects to nobody who has only the old one.
     """
     from node.config import read_config
     from node.storage.swarmkey import new_swarm_key, take_swarm_key
 
     folder = session.folder()
     read_config(folder)
+    replaces = _replaces_key(file, folder.swarm_key, make)
+    if replaces:
+        confirmed(
+            yes,
+            "This site has another swarm's key. Replace it? Who has only the old one reaches its Kubo no more.",
+        )
     if make:
         new_swarm_key(file)
     take_swarm_key(file, folder.swarm_key)
@@ -79,9 +87,19 @@ def swarm_key(session: Session, file: Path, make: bool) -> None:
         if make:
             say(f"{file} has the key of a new swarm. Hand it to the other members in private; at each of them:")
             say(f"  comity consortium swarm-key {file}")
+        if replaces:
+            say("The old key is gone from here: until the others have the new one, and all nodes were started anew,")
+            say("their Kubos and this one do not reach each other.")
         say(f"This site has the key; start its node with: comity site run {folder.path} --with-kubo")
 
     show(session, {"file": str(file), "made": make, "taken": str(folder.swarm_key)}, tell)
+
+
+def _replaces_key(file: Path, there: Path, make: bool) -> bool:
+    """Whether the key in ``file``, which is made before if ``make``, would take the place of another one."""
+    if not there.exists() or file.exists() is make:  # one that cannot be made, or is not there, is refused
+        return False
+    return make or file.read_bytes() != there.read_bytes()
 
 
 @group.command()

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
-from catalog.plural import counted
+from cli.fetch import fetch
 from cli.mirror import mirror_published
 from cli.output import confirmed, pairs, say, show, table, tell_former, working
 from cli.session import Session, Verbs, pass_session
-from cli.transfer import carrying
 
 if TYPE_CHECKING:
     from catalog.dataset import DatasetFields
-    from node.api.client import Node
     from node.api.copies import HoldersView
     from node.api.view import Listing
 
 
-LARGEST: Final = 16 << 20
-"""Bytes of a file that a node gives at once."""
+_CUSTODIANS = click.option(
+    "--custodian", "custodians", multiple=True, help="A member that keeps the key too; all that are not given go."
+)
+_NO_CUSTODIAN = click.option("--no-custodian", is_flag=True, help="No other member keeps the key any more.")
 
 
 @click.group(cls=Verbs)
 def group() -> None:
     """Publish, find and fetch datasets."""
+
+
+group.add_command(fetch)
 
 
 @group.command()
@@ -156,145 +158,34 @@ def _sharing(fields: DatasetFields, names: Mapping[str, str]) -> list[tuple[str,
     return [("readers", _listed(shown)), ("custodians", _listed(keepers))]
 
 
+def _keepers(custodians: tuple[str, ...], no_custodian: bool) -> tuple[str, ...] | None:
+    """The custodians that were chosen; none if that stays as it is."""
+    from catalog.error import BadInput
+
+    if custodians and no_custodian:
+        raise BadInput("--custodian and --no-custodian say opposite things; give one of them")
+    return custodians if custodians or no_custodian else None
+
+
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names, key=str.casefold)) or "–"
 
 
 @group.command()
 @click.argument("dataset")
-@click.argument("path", default="")
-@click.option("--out", type=click.Path(path_type=Path), help="The file to write; standard output otherwise.")
-@click.option("--project", help="Of shared data: the project of your grant, if you hold several.")
-@click.option("--crypt4gh", is_flag=True, help="Of shared data: write them encrypted, for the program crypt4gh.")
-@click.option("--bytes", "part", help="Only these bytes, as FIRST-LAST; no more is fetched than they take.")
-@pass_session
-def fetch(
-    session: Session,
-    dataset: str,
-    path: str,
-    out: Path | None,
-    project: str | None,
-    crypt4gh: bool,
-    part: str | None,
-) -> None:
-    """Fetch the file DATASET, or the one at PATH in it, as far as you may read it.
-
-    What is larger than 16 MiB needs --out, and is fetched part by part, each verified. Shared data are opened whole, of
-    any size, into the new file or folder that --out names.
-    """
-    from catalog.cid import Cid
-    from catalog.error import BadInput
-
-    if session.json and out is None:
-        raise BadInput("with --json the bytes need a file; give --out FILE")
-    with session.node() as node:
-        if _is_shared(node, dataset):
-            with working(f"opening {dataset} …") as tell:
-                _open(session, node, dataset, path, out, project, crypt4gh, tell)
-            return
-        if project or crypt4gh:
-            raise BadInput("--project and --crypt4gh are for shared data; see «comity dataset show»")
-        found = _named(node, dataset)
-        cid = found.cid if found is not None else Cid.parse(dataset)
-        if part is not None:
-            first, _, last = part.partition("-")
-            if not (first.isdecimal() and last.isdecimal()):
-                raise BadInput(f"«{part}» is no part of a file; give --bytes FIRST-LAST, two numbers")
-            write_out(session, node.fetch_part(cid, path, int(first), int(last)), out)
-            return
-        if found is not None and found.size > LARGEST:
-            _fetch_large(session, node, found, path, out)
-            return
-        with carrying(session, f"fetching {dataset} …", str(cid)):
-            data = node.fetch(cid, path)
-    write_out(session, data, out)
-
-
-def _named(node: Node, dataset: str) -> DatasetFields | None:
-    """The dataset of that name or CID; none for the CID of something else, such as a block."""
-    from catalog.cid import Cid
-    from catalog.error import BadInput
-
-    try:
-        cid = Cid.parse(dataset)
-    except BadInput:
-        return node.dataset(dataset).fields
-    return next((each.fields for each in node.datasets() if each.fields.cid == cid), None)
-
-
-def _fetch_large(session: Session, node: Node, found: DatasetFields, path: str, out: Path | None) -> None:
-    """Fetch a file part by part into a new file, which is removed again if it does not come whole."""
-    from catalog.error import BadInput, Conflict
-
-    if out is None:
-        raise BadInput(f"«{found.name}» has {found.size:,} bytes; give --out FILE, or --bytes FIRST-LAST for a part")
-    try:
-        file = out.open("xb")
-    except FileExistsError as error:
-        raise Conflict(f"{out} is there already and was left as it is; choose another file") from error
-    size = 0
-    try:
-        with file, working(f"fetching «{found.name}» …") as tell:
-            while part := node.fetch_part(found.cid, path, size, size + LARGEST - 1):
-                file.write(part)
-                size += len(part)
-                tell(f"fetching «{found.name}» … {size >> 20:,} of {found.size >> 20:,} MiB")
-                if len(part) < LARGEST:
-                    break
-    except BaseException:
-        out.unlink()
-        raise
-    show(session, {"file": str(out), "bytes": size}, lambda: say(f"{out} has {size:,} bytes."))
-
-
-def _is_shared(node: Node, dataset: str) -> bool:
-    """Whether it is the name or CID of a shared dataset; blocks are fetched by their CID too."""
-    return any(
-        each.fields.level == "shared" and dataset in (str(each.fields.cid), each.fields.name, _at(each))
-        for each in node.datasets()
-    )
-
-
-def _at(each: Listing[DatasetFields]) -> str:
-    return f"{each.fields.name}@{each.site_name}"
-
-
-def _open(
-    session: Session,
-    node: Node,
-    dataset: str,
-    path: str,
-    out: Path | None,
-    project: str | None,
-    crypt4gh: bool,
-    tell: Callable[[str], None],
-) -> None:
-    """Open a shared dataset to ``out``; ``tell`` says how far it is."""
-    from catalog.error import BadInput
-
-    if out is None or path:
-        raise BadInput("shared data are opened whole, into a new file or folder; give --out PLACE and no path")
-
-    def progress(done: int, whole: int) -> None:
-        tell(f"opening {dataset}: {done:,} of {whole:,} bytes …")
-
-    made = node.open_dataset(dataset, out, project=project, crypt4gh=crypt4gh, progress=progress)
-    what = "encrypted, with your header" if crypt4gh else "decrypted"
-
-    def told() -> None:
-        say(f"{out}: {counted(made.files, 'file')}, {made.bytes:,} bytes, {what}.")
-        if crypt4gh:
-            say("next: comity person export-key NAME --out KEY; crypt4gh decrypt --sk KEY < FILE.c4gh > FILE")
-
-    show(session, made, told)
-
-
-@group.command()
-@click.argument("dataset")
 @click.option("--reader", "readers", multiple=True, help="Who may read the new version; all that are not given go.")
+@_CUSTODIANS
+@_NO_CUSTODIAN
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_session
-def rekey(session: Session, dataset: str, readers: tuple[str, ...], yes: bool) -> None:
+def rekey(
+    session: Session,
+    dataset: str,
+    readers: tuple[str, ...],
+    custodians: tuple[str, ...],
+    no_custodian: bool,
+    yes: bool,
+) -> None:
     """Encrypt DATASET, shared by this site, under a new key, and withdraw the old version; for stewards.
 
     The old key is destroyed. Whoever opened the old version has what was in it: no key takes that back.
@@ -303,7 +194,9 @@ def rekey(session: Session, dataset: str, readers: tuple[str, ...], yes: bool) -
         found = node.dataset(dataset)
         confirmed(yes, f"Put «{found.fields.name}» under a new key? Who opened it before has what was in it.")
         with working(f"encrypting {found.fields.name} anew …"):
-            made = node.rekey_dataset(found.fields.cid, readers=readers or None)
+            made = node.rekey_dataset(
+                found.fields.cid, readers=readers or None, custodians=_keepers(custodians, no_custodian)
+            )
 
     def tell() -> None:
         say(f"«{made.new.name}» is published under a new key (entry {made.new.index}):")
@@ -330,6 +223,8 @@ def mirror(session: Session, dataset: str, end: bool) -> None:
 @click.option("--purpose", "purposes", multiple=True, help="A DUO term that it may serve; all that are not given go.")
 @click.option("--description", help="What is in it, for people.")
 @click.option("--reader", "readers", multiple=True, help="Who may read it, if shared; all that are not given go.")
+@_CUSTODIANS
+@_NO_CUSTODIAN
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_session
 def change(
@@ -339,15 +234,20 @@ def change(
     purposes: tuple[str, ...],
     description: str | None,
     readers: tuple[str, ...],
+    custodians: tuple[str, ...],
+    no_custodian: bool,
     yes: bool,
 ) -> None:
-    """Say otherwise what DATASET, of this site, is called, may serve, or is; for stewards. The data stay the same."""
-    from node.api.publish import differences
+    """Say otherwise what DATASET, of this site, is called, may serve, or is; for stewards. The data stay the same.
 
+    Who is no reader any more gets no key from now on, and keeps what it opened; who is no custodian any more destroys
+    the key. A new custodian asks for it, and decides by the grants that it sees: those that you give from then on.
+    """
+    keepers = _keepers(custodians, no_custodian)
     with session.node() as node:
         found = node.dataset(dataset)
-        given = (name, purposes or None, description, readers or None)
-        changes = differences(node.changed_dataset(found, *given), found.fields)
+        given = (name, purposes or None, description, readers or None, keepers)
+        changes = node.differences(node.changed_dataset(found, *given), found.fields)
         if not session.json:
             for line in changes:
                 say(line)
@@ -358,6 +258,7 @@ def change(
             purposes=purposes or None,
             description=description,
             readers=readers or None,
+            custodians=keepers,
         )
     show(
         session,
@@ -399,23 +300,3 @@ def _with_holders(dataset: Listing[DatasetFields], held: HoldersView | None) -> 
 def held_text(held: HoldersView | None) -> str:
     """«2 of 3»: so many of its holders answer."""
     return "–" if held is None else f"{held.answering} of {len(held.holders)}"
-
-
-def write_out(session: Session, data: bytes, out: Path | None) -> None:
-    """Write fetched bytes to a new file, or to standard output.
-
-    Raises:
-        Conflict: the file is there already.
-    """
-    from catalog.error import Conflict
-
-    if out is None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
-    try:
-        with out.open("xb") as stream:
-            stream.write(data)
-    except FileExistsError as error:
-        raise Conflict(f"{out} is there already and was left as it is; choose another file") from error
-    show(session, {"file": str(out), "bytes": len(data)}, lambda: say(f"{out} has {len(data):,} bytes."))

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.output import pairs, say, show, table
+from cli.output import pairs, say, show, table, warn
 from cli.session import Session, Verbs, pass_session
 
 if TYPE_CHECKING:
     from node.api.client import Node
     from node.api.granting import Standing
+    from node.api.view import Published
 
 ACTIONS = click.Choice(["see", "fetch", "compute", "release"])
 
@@ -63,6 +64,7 @@ def issue(
             blocks=blocks,
             destinations=destinations,
         )
+        _warn_of_doubts(node, made)
     show(session, made, lambda: say(f"{person} holds the grant {made.cid} (entry {made.index})."))
 
 
@@ -103,6 +105,7 @@ def attenuate(
             blocks=blocks or None,
             destinations=destinations or None,
         )
+        _warn_of_doubts(node, made)
     show(session, made, lambda: say(f"{person} holds the grant {made.cid} (entry {made.index})."))
 
 
@@ -243,6 +246,12 @@ def import_visa(session: Session, file: Path, jwks: Path, person: str, project: 
     with session.node() as node:
         made = node.import_visa(token, issuers, person, project=project, until=until)
     show(session, made, lambda: say(f"{person}: {made.name} (entry {made.index})."))
+
+
+def _warn_of_doubts(node: Node, made: Published) -> None:
+    """Say at once what keeps a grant from being of use: it stands, and its person would learn it much later."""
+    for why in node.doubts(made.cid):
+        warn(f"nobody can use this grant, or all of it, as things stand: {why}")
 
 
 class _Names:

@@ -65,7 +65,7 @@ def table(head: Row, rows: Sequence[Row], none: str = "none") -> None:
         from rich.console import Console
 
         console = Console()
-        if below := _columns_below(head, rows, console.width):
+        if (below := columns_below(head, rows, console.width)) is not None:
             for number, line in enumerate(narrow_lines(head, rows, below, console.width)):
                 console.out(line, style=None if number else "bold", highlight=False)
         else:
@@ -95,12 +95,26 @@ def plain_lines(head: Row, rows: Sequence[Row]) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def _columns_below(head: Row, rows: Sequence[Row], width: int) -> list[int]:
-    """Where a table is too wide: the columns with words that are copied whole, such as CIDs, keys and paths."""
+def columns_below(head: Row, rows: Sequence[Row], width: int) -> list[int] | None:
+    """None if a table fits. Else the columns with words that are copied whole, such as CIDs, keys and paths.
+
+    Beside these, those with the longest words until the words of the others fit: none is broken.
+    """
     columns = [[clean(row[at]) for row in (head, *rows)] for at in range(len(head))]
     if sum(max(map(len, cells)) + 2 for cells in columns) - 2 <= width:
-        return []
-    return [at for at, cells in enumerate(columns) if any(len(w) >= COPIED for cell in cells for w in cell.split())]
+        return None
+    longest = {at: _longest(cells) for at, cells in enumerate(columns)}
+    below = {at for at, size in longest.items() if size >= COPIED}
+    while beside := longest.keys() - below:
+        if sum(longest[at] + 2 for at in beside) - 2 <= width:
+            break
+        below.add(max(beside, key=lambda at: longest[at]))
+    return sorted(below)
+
+
+def _longest(cells: Row) -> int:
+    """Characters of the longest word."""
+    return max((len(word) for cell in cells for word in cell.split()), default=0)
 
 
 def narrow_lines(head: Row, rows: Sequence[Row], below: Sequence[int], width: int) -> Iterator[str]:
@@ -108,8 +122,13 @@ def narrow_lines(head: Row, rows: Sequence[Row], below: Sequence[int], width: in
     beside = [at for at in range(len(head)) if at not in below]
     cells = [[clean(row[at]) for at in beside] for row in (head, *rows)]
     widths = [max(len(row[at]) for row in cells) for at in range(len(beside))]
-    while sum(widths) + 2 * len(widths) - 2 > width and max(widths) > 8:
-        widths[widths.index(max(widths))] -= 1
+    least = [max(1, *(_longest([row[at]]) for row in cells)) for at in range(len(beside))]
+    while sum(widths) + 2 * len(widths) - 2 > width:
+        spare = [have - need for have, need in zip(widths, least, strict=True)]
+        if max(spare, default=0) <= 0:
+            break
+        widest = max((at for at, left in enumerate(spare) if left > 0), key=lambda at: widths[at])
+        widths[widest] -= 1
     heading, *laid = [list(_wrapped(row, widths)) for row in cells]
     yield from ["\n".join(heading)] if heading else []
     for lines, row in zip(laid, rows, strict=True):

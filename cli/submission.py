@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.dataset import write_out
+from cli.fetch import write_out
 from cli.output import clean, pairs, rich_table, say, show, table
 from cli.session import Session, Verbs, pass_session
 

@@ -8,6 +8,7 @@ differ, and for every term that is not known, the answer is no (docs/decisions/0
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
 from typing import Final
 
 from catalog.error import BadInput
@@ -62,6 +63,7 @@ PURPOSES: Final[Mapping[str, str]] = {
 }
 """What a project may be for: the permissions but «no restriction», DUO's investigations, and clinical care."""
 
+_LIST: Final = "All are listed in docs/protocol/labels-and-grants.md, «Purposes»"
 # An investigation that says the same as a permission.
 _SAME: Final = {"DUO:0000033": POA, "DUO:0000037": HMB, "DUO:0000040": DS}
 # What each covers beside itself. Control, population, age and gender are not under GRU: DUOS decides none of them.
@@ -111,15 +113,17 @@ def checked(term: str, diseases: Diseases | None = None) -> str:
     Without ``diseases`` a disease is not looked up: a client does not know those that a site added.
 
     Raises:
-        BadInput: it is no purpose that is known here; the message lists those that are.
+        BadInput: it is no purpose that is known here; the message names those that are most like it.
     """
     head, _, about = term.partition("/")
     if head in PURPOSES and (not about or (_meant(head)[0] == DS and _is_disease(about, diseases))):
         return term
     if _meant(head)[0] == DS and about:
         raise _unknown_disease(about)
-    listed = ", ".join(f"{each} ({words})" for each, words in PURPOSES.items())
-    raise BadInput(f"«{term[:40]!a}» is not a purpose that is known here; there are: {listed}; a disease after a slash")
+    raise BadInput(
+        f"«{term[:40]!a}» is not a purpose that is known here; most like it are: {_nearest(term, PURPOSES)}; a disease"
+        f" after a slash. {_LIST}"
+    )
 
 
 def checked_use(term: str, diseases: Diseases | None = None) -> str:
@@ -138,8 +142,8 @@ def checked_use(term: str, diseases: Diseases | None = None) -> str:
     if not _is_use(term):
         if head in MODIFIERS:
             raise BadInput(f"«{term[:80]!a}»: {MODIFIERS[head]} {_form_of(head)}")
-        listed = ", ".join(f"{each} ({words})" for each, words in {**PERMISSIONS, **MODIFIERS}.items())
-        raise BadInput(f"«{term[:40]!a}» is not a term of use that is known here; there are: {listed}")
+        known = _nearest(term, {**PERMISSIONS, **MODIFIERS})
+        raise BadInput(f"«{term[:40]!a}» is not a term of use that is known here; most like it are: {known}. {_LIST}")
     return term
 
 
@@ -153,8 +157,19 @@ def checked_undertaking(term: str) -> str:
     right = not about or not _has_form(head) or _is_use(term)
     if head in UNDERTAKEN and right and (about or head not in (RS, *PLACES)):
         return term
-    listed = ", ".join(f"{each} ({MODIFIERS[each]})" for each in sorted(UNDERTAKEN))
-    raise BadInput(f"«{term[:80]!a}» is nothing that a project can undertake; there are: {listed}")
+    known = _nearest(term, {each: MODIFIERS[each] for each in UNDERTAKEN})
+    raise BadInput(f"«{term[:80]!a}» is nothing that a project can undertake; most like it are: {known}. {_LIST}")
+
+
+def _nearest(term: str, known: Mapping[str, str]) -> str:
+    """The five terms of ``known`` that are most like ``term``, by their identifiers or their words."""
+    wanted = term[:80].lower()
+
+    def likeness(each: tuple[str, str]) -> float:
+        return max(SequenceMatcher(None, wanted, text.lower()).ratio() for text in each)
+
+    best = sorted(sorted(known.items()), key=likeness, reverse=True)[:5]
+    return ", ".join(f"{each} ({words})" for each, words in best)
 
 
 def _meant(term: str) -> tuple[str, str]:

@@ -32,6 +32,10 @@ from privacy.purpose import checked
 from privacy.trust import unapproved
 from privacy.visa import Visa, read_issuers, read_visa
 
+_ADD = (
+    "a steward of the project's site can add these (comity project new, with the project's name and all that stays),"
+    " and this site then approves it again"
+)
 LEAST_LETTERS = 8
 """Characters of a grant's CID, from its end, by which it may be asked for."""
 
@@ -203,6 +207,20 @@ class Granter(Publisher):
             links.append(known[above])
         return tuple(reversed(links))
 
+    def doubts(self, grant: Cid) -> tuple[str, ...]:
+        """Why a grant that holds, or a part of it, is of no use to its person as things stand, and what to do."""
+        found = self.standing(grant)
+        if found.state is State.IDLE:
+            return (found.reason,)
+        ref = found.grant.project
+        there = (each.fields for each in self.projects() if (each.site, each.fields.name) == (ref.site, ref.name))
+        project = next(there, None)
+        if project is None or not project.datasets:
+            return ()
+        names = {each.fields.cid: each.fields.name for each in self._published()}
+        other = [names.get(cid, str(cid)) for cid in found.grant.datasets if cid not in project.datasets]
+        return tuple(f"the project «{ref.name}» does not name «{name}»; {_ADD}" for name in other)
+
     def claim(
         self, person: str, type: str, value: str, *, source: str, until: Moment, identity: Identity | None = None
     ) -> int:
@@ -371,9 +389,12 @@ class _Around:
     def _unfit(self, grant: Grant, project: ProjectFields) -> str:
         """What keeps a project that has not ended from using a grant."""
         if grant.subject not in project.people:
-            return f"its person is not in the project «{project.name}»; a steward of the project's site can add them"
-        if not set(grant.datasets) & set(project.datasets):
-            return f"the project «{project.name}» is for other data; a steward of the project's site can add these"
+            return (
+                f"its person is not in the project «{project.name}»; a steward of the project's site can add them"
+                " (comity project new, with the project's name and all that stays)"
+            )
+        if project.datasets and not set(grant.datasets) & set(project.datasets):
+            return f"the project «{project.name}» is for other data; {_ADD}"
         ref = grant.project
         return "" if ref.site == grant.site else unapproved(project, self.approvals.get((grant.site, ref.subject)))
 

@@ -70,7 +70,7 @@ class Publisher(CatalogClient):
         Raises:
             BadInput: an unknown purpose or level, readers of what is not shared, or what the node cannot read.
             NotFound: no such reader or custodian.
-            Conflict: the data are published already, and something else is said of them.
+            Conflict: the data are published already, and something else is said of them; or other data under that name.
             VerificationFailed: the node named the data otherwise than their level asks.
         """
         terms = tuple(checked_use(term) for term in purposes)
@@ -79,9 +79,9 @@ class Publisher(CatalogClient):
         if (readers or custodians) and level != Level.SHARED:
             raise BadInput(f"readers and custodians are for shared data; these are {level}")
         named = label_of(self.site, map(self.reader, readers))
-        keepers = tuple(sorted({self.member(each).site for each in custodians}))
+        keepers = self._keepers(custodians)
         made = self._connection.ask(
-            operation.IMPORT_DATASET, ImportDataset(path=str(Path(path).absolute()), level=level)
+            operation.IMPORT_DATASET, ImportDataset(path=str(Path(path).absolute()), level=level, name=name)
         )
         resident = level == Level.RESIDENT
         if made.cid.is_keyed != resident:
@@ -102,7 +102,7 @@ class Publisher(CatalogClient):
         if standing is None:
             self._show_policy(keepers)
             return Published(made.cid, name, self._write("dataset", fields), made.size)
-        if changed := differences(standing.fields, fields):
+        if changed := self.differences(standing.fields, fields):
             raise Conflict(
                 f"these data are published already, as «{standing.fields.name}», and nothing was changed"
                 f" ({'; '.join(changed)}); to change that on purpose: comity dataset change {made.cid}"
@@ -129,17 +129,22 @@ class Publisher(CatalogClient):
         purposes: Sequence[str] | None = None,
         description: str | None = None,
         readers: Sequence[str] | None = None,
+        custodians: Sequence[str] | None = None,
     ) -> int:
-        """Say otherwise what a dataset of this site is called, may serve, or is, and who reads it if it is shared.
+        """Say otherwise what a dataset of this site is called, may serve, or is; if it is shared, who reads it too, and
+        who keeps its key.
 
-        What is none stays. A reader who is not named any more gets no key from now on. The entry's index.
+        What is none stays. A reader who is not named any more gets no key from now on; a custodian who is not named
+        any more destroys the key. The entry's index.
 
         Raises:
             NotFound: no such dataset. Denied: it is another site's.
             BadInput: an unknown purpose, or nothing would change. Conflict: the name is another dataset's here.
         """
         found = self.dataset(dataset)
-        return self._write("dataset", self.changed_dataset(found, name, purposes, description, readers))
+        after = self.changed_dataset(found, name, purposes, description, readers, custodians)
+        self._show_policy(after.custodians)
+        return self._write("dataset", after)
 
     def changed_dataset(
         self,
@@ -148,6 +153,7 @@ class Publisher(CatalogClient):
         purposes: Sequence[str] | None = None,
         description: str | None = None,
         readers: Sequence[str] | None = None,
+        custodians: Sequence[str] | None = None,
     ) -> DatasetFields:
         """The fields that :meth:`change_dataset` would write; raises as it does."""
         if found.site != self.site:
@@ -156,18 +162,39 @@ class Publisher(CatalogClient):
         others = (each.fields for each in self._published() if each.site == self.site and each.fields.cid != now.cid)
         if name is not None and any(each.name == name for each in others):
             raise Conflict(f"this site publishes another dataset as «{name}»; take a name that it has not given")
-        if readers is not None and now.level is not Level.SHARED:
-            raise BadInput(f"«{now.name}» is {now.level}: only the readers of shared data are chosen")
+        if not (readers is None and custodians is None) and now.level is not Level.SHARED:
+            raise BadInput(f"«{now.name}» is {now.level}: only readers and custodians of shared data are chosen")
         after = structs.replace(
             now,
             label=now.label if readers is None else label_of(self.site, map(self.reader, readers)),
             name=now.name if name is None else name,
             purposes=now.purposes if purposes is None else tuple(checked_use(term) for term in purposes),
             description=now.description if description is None else description,
+            custodians=now.custodians if custodians is None else self._keepers(custodians),
         )
-        if not differences(now, after):
-            raise BadInput(f"nothing of «{now.name}» would change; give a --name, --purpose, --description or --reader")
+        if after == now:
+            raise BadInput(
+                f"nothing of «{now.name}» would change; give another --name, --purpose, --description,"
+                " --reader or --custodian"
+            )
         return readable(after)
+
+    def differences(self, before: DatasetFields, after: DatasetFields) -> tuple[str, ...]:
+        """What ``after`` says otherwise of a dataset than ``before``, in words, each with both."""
+        names = {each.fields.did: each.fields.name for each in self.people()}
+        names |= {each.site: each.name for each in self.members()}
+
+        def named(keys: Iterable[str]) -> str:
+            return ", ".join(sorted("@".join(names.get(each, each) for each in key.split("@")) for key in keys))
+
+        said = {
+            "name": (before.name, after.name),
+            "purposes": (", ".join(sorted(before.purposes)), ", ".join(sorted(after.purposes))),
+            "description": (before.description, after.description),
+            "readers": (named(_readers(before)), named(_readers(after))),
+            "custodians": (named(before.custodians), named(after.custodians)),
+        }
+        return tuple(f"{what}: «{old}», not «{new}»" for what, (old, new) in said.items() if old != new)
 
     def publish_block(self, source: Source, name: str = "") -> Published:
         """Pack a block and put it into the catalog, for this site alone until it is shared.
@@ -314,6 +341,9 @@ class Publisher(CatalogClient):
         ours = (each.fields for each in self._published() if each.site == self.site)
         return tuple(sorted({keeper for fields in ours for keeper in fields.custodians}))
 
+    def _keepers(self, names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(sorted({self.member(each).site for each in names}))
+
     def _show_policy(self, keepers: Iterable[str]) -> None:
         """Let custodians see this site's policy, by which they give keys; nothing if they see it already."""
         policy = next((each for each in self.listed("policy", PolicyFields) if each.site == self.site), None)
@@ -358,19 +388,8 @@ def end_of(until: Moment) -> int:
     return end
 
 
-def differences(before: DatasetFields, after: DatasetFields) -> tuple[str, ...]:
-    """What ``after`` says otherwise of a dataset than ``before``, in words, each with both."""
-    said = {
-        "name": (before.name, after.name),
-        "purposes": (", ".join(sorted(before.purposes)), ", ".join(sorted(after.purposes))),
-        "description": (before.description, after.description),
-        "readers": (_readers(before), _readers(after)),
-    }
-    return tuple(f"{what}: «{old}», not «{new}»" for what, (old, new) in said.items() if old != new)
-
-
-def _readers(fields: DatasetFields) -> str:
-    return ", ".join(reader for owner, readers in fields.label.owners.items() for reader in readers if reader != owner)
+def _readers(fields: DatasetFields) -> list[str]:
+    return [reader for owner, readers in fields.label.owners.items() for reader in readers if reader != owner]
 
 
 def label_of(owner: str, readers: Iterable[str]) -> Label:

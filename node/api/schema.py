@@ -205,10 +205,14 @@ class FoundView(Value, frozen=True, kw_only=True):
 
 
 class ImportDataset(Value, frozen=True, kw_only=True):
-    """A path on the node's machine to make a dataset of, and the level ``open``, ``shared`` or ``resident``."""
+    """A path on the node's machine to make a dataset of, the level ``open``, ``shared`` or ``resident``, and its name.
+
+    Data under a name that other data of the site have are not read.
+    """
 
     path: str
     level: str
+    name: str = ""
 
 
 class Imported(Value, frozen=True, kw_only=True):

@@ -91,14 +91,22 @@ class Sharer(Publisher):
             write_files(Path(target), manifest, lambda file: bodies.plain(file, key))
         return Opened(cid, str(target), len(manifest.files), manifest.size)
 
-    def rekey_dataset(self, dataset: Cid | str, *, readers: Sequence[str] | None = None) -> Rekeyed:
+    def rekey_dataset(
+        self,
+        dataset: Cid | str,
+        *,
+        readers: Sequence[str] | None = None,
+        custodians: Sequence[str] | None = None,
+    ) -> Rekeyed:
         """Encrypt a shared dataset of this site anew under a new key, publish that, and withdraw the old; for stewards.
 
         The old key is destroyed. Whoever opened the old version has what it held. Grants and projects name the old
-        one; those who shall read on are granted the new one. ``readers``, where given, replace those of its label.
+        one; those who shall read on are granted the new one. ``readers`` and ``custodians``, where given, replace
+        those that it had.
 
         Raises:
             NotFound: no such dataset. Denied: it is another site's. BadInput: it is not a shared one.
+            Conflict: somebody else does it at this moment, or has; nothing is left of this try.
         """
         found = self.dataset(dataset)
         if found.site != self.site:
@@ -106,8 +114,10 @@ class Sharer(Publisher):
         if found.fields.level is not Level.SHARED:
             raise BadInput(f"«{found.fields.name}» is {found.fields.level}: it has no key to change")
         label = found.fields.label if readers is None else label_of(self.site, map(self.reader, readers))
+        keepers = found.fields.custodians if custodians is None else self._keepers(custodians)
         made = self._connection.ask(operation.REKEY, Rekey(cid=found.fields.cid))
-        index = self._write("dataset", structs.replace(found.fields, cid=made.cid, label=label))
+        self._show_policy(keepers)
+        index = self._write("dataset", structs.replace(found.fields, cid=made.cid, label=label, custodians=keepers))
         self._write("dataset", structs.replace(found.fields, withdrawn=True))
         return Rekeyed(found.fields.cid, Published(made.cid, found.fields.name, index, made.size))
 

@@ -33,16 +33,23 @@ async def rekey(site: Site, did: str, cid: Cid) -> schema.Imported:
 
     Raises:
         Denied: not a steward. NotFound: no such dataset here, or its key is gone.
+        Conflict: somebody else does it at this moment, or did; nothing was made.
     """
     member_of(site, did, Role.STEWARD)
-    found = site.index.site(site.root).typed(DatasetFields, "dataset", str(cid))
-    old = await site.datakeys.find(cid, site.root)
-    if found is None or found.withdrawn or old is None:
-        raise NotFound(f"this site has no shared dataset {cid}, or not its key")
-    new = site.random.token(KEY_BYTES)
-    root = await site.shared.reseal(cid, old, new)
-    await site.datakeys.keep(root, site.root, new)
-    return schema.Imported(cid=root, size=found.size, media_type=found.media_type)
+    site.rekeying.begin(cid)
+    made = None
+    try:
+        found = site.index.site(site.root).typed(DatasetFields, "dataset", str(cid))
+        old = await site.datakeys.find(cid, site.root)
+        if found is None or found.level is not Level.SHARED or old is None:
+            raise NotFound(f"this site has no shared dataset {cid}, or not its key")
+        new = site.random.token(KEY_BYTES)
+        root = await site.shared.reseal(cid, old, new)
+        await site.datakeys.keep(root, site.root, new)
+        made = root
+    finally:
+        site.rekeying.end(cid, made)
+    return schema.Imported(cid=made, size=found.size, media_type=found.media_type)
 
 
 async def open_shared(

@@ -19,7 +19,7 @@ from catalog.claim import ClaimFields
 from catalog.dagcbor import Value
 from catalog.dataset import DatasetFields, Level
 from catalog.entry import KINDS, Entry, read_entry
-from catalog.error import BadInput, Denied, NotFound
+from catalog.error import BadInput, Conflict, Denied, NotFound
 from catalog.grant import GrantFields
 from catalog.member import Role
 from catalog.mirror import MirrorFields
@@ -137,6 +137,39 @@ async def _check_dataset(site: Site, dataset: DatasetFields) -> None:
         raise NotFound(f"no {dataset.level} data of the name {dataset.cid} lie at this site; add them first")
 
 
+def check_name(site: Site, entry: Entry) -> None:
+    """Check that a dataset gets no name that another one of this site has: names are what people say.
+
+    What has a name keeps it, and what takes the place of another under a new key takes its name.
+
+    Raises:
+        Conflict: another dataset of this site has it.
+    """
+    fields = entry.fields
+    if not isinstance(fields, DatasetFields) or fields.withdrawn:
+        return
+    others = _called(site, fields.name)
+    if fields.cid not in others:
+        _check_free(fields.name, {cid for cid in others if not site.rekeying.replaces(fields.cid, cid)})
+
+
+def _called(site: Site, name: str) -> set[Cid]:
+    """The datasets that this site publishes under a name."""
+    published = (entry.fields for entry in site.index.site(site.root).entries("dataset"))
+    return {
+        each.cid for each in published if isinstance(each, DatasetFields) and each.name == name and not each.withdrawn
+    }
+
+
+def _check_free(name: str, others: set[Cid]) -> None:
+    if others:
+        raise Conflict(
+            f"this site publishes {', '.join(map(str, sorted(others)))} as «{name}», and nothing was published: give"
+            f" these data another --name; or, to say otherwise what is published: comity dataset change {name}; or"
+            f" first take it back: comity dataset withdraw {name}"
+        )
+
+
 def _check_label(site: Site, dataset: DatasetFields) -> None:
     match dataset.level:
         case Level.RESIDENT:
@@ -163,8 +196,12 @@ async def import_dataset(site: Site, did: str, request: schema.ImportDataset) ->
 
     Raises:
         Denied: not a steward. BadInput: not readable, or a level that is not supported.
+        Conflict: this site publishes other data under that name. Shared data are other ones each time.
     """
     member_of(site, did, Role.STEWARD)
+    others = _called(site, request.name)
+    if request.level == Level.SHARED:
+        _check_free(request.name, others)
     path = Path(request.path)
     if not path.is_absolute():
         raise BadInput(f"{request.path} is not an absolute path on the node's machine")
@@ -178,6 +215,8 @@ async def import_dataset(site: Site, did: str, request: schema.ImportDataset) ->
         cid = await import_shared(site, path)
     else:
         raise BadInput(f"there is no level «{request.level}»; choose open, shared or resident")
+    if cid not in others:
+        _check_free(request.name, others)
     return schema.Imported(cid=cid, size=size, media_type=media_type)
 
 

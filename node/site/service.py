@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from importlib.metadata import version
 
 from catalog.body import read_body
@@ -195,7 +196,7 @@ class SiteService:
         body = read_body(request.body)
         await governing.check_root_entry(self._site, body)
         await publishing.check_content(self._site, body)
-        entry = await self._site.writer.write(body)
+        entry = await self._site.writer.write(body, partial(publishing.check_name, self._site))
         return schema.Written(index=entry.index)
 
     async def entries(self, person: str, kind: str) -> tuple[schema.EntryView, ...]:

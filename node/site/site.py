@@ -44,6 +44,7 @@ from node.site.membership import Membership
 from node.site.parts import Reading
 from node.site.reach import Introducing, Reach
 from node.site.recollection import Recollection
+from node.site.rekeying import Rekeying
 from node.site.replicas import Replicas
 from node.site.shelf import Shelf
 from node.site.standing import ASK_SECONDS, Heard, ask_members
@@ -124,6 +125,7 @@ class Site:
         self.judge = Judge(self.index.site(self.root), self.index, self.config.name, "", self.freshness, self.diseases)
         self.shared, self.datakeys = SharedData(self.blobs, self.random.token), DataKeys(state.database)
         self.withholding = Withholding(self.book, self.clock.now)
+        self.rekeying = Rekeying(lambda: self.index.site(self.root))
         self.headers = Headers(
             self.root,
             self.index,

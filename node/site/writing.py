@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import trio
 
@@ -18,6 +19,10 @@ from node.site.noting import note_entry
 from node.storage.log import DiskLog
 
 log = logging.getLogger("comity.catalog")
+
+
+def _agreed(_entry: Entry) -> None:
+    """Nothing is wrong with it."""
 
 
 class Writer:
@@ -40,8 +45,10 @@ class Writer:
         self._feeding = feeding
         self._writing = trio.Lock()
 
-    async def write(self, body: Body) -> Entry:
+    async def write(self, body: Body, check: Callable[[Entry], None] = _agreed) -> Entry:
         """Append a signed body to this site's catalog; it counts on return, and is on its way to the other members.
+
+        ``check`` may refuse it, and is asked when nothing else can be written any more before it.
 
         Raises:
             VerificationFailed: not signed by whom it needs, or not the next version of its subject.
@@ -50,6 +57,7 @@ class Writer:
             own = self._index.site(self._site)
             entry = read_entry(self._site, own.size, body.kind, body)
             own.authorise(entry)
+            check(entry)
             await self._catalog.append([(body.kind, encode(body))])
             added = own.add(own.size, body.kind, body)
             if added is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cli.output import COPIED, narrow_lines
+from cli.output import COPIED, columns_below, narrow_lines
 
 CID = "bafkreibf7gj2y5wcuu6bugrtznsmliq2isfmwdjjgtg2aziakm6xcgnd4i"
 KEY = "did:key:z6MkmM149covMpPA9fSZZ8QNeLBqWpYejA9m1VQtfDJSYHad"
@@ -27,3 +27,26 @@ def test_what_is_copied_stands_whole_on_a_line_of_its_own() -> None:
     ]
     assert max(len(line) for line in lines if "did:" not in line and "baf" not in line) <= 50
     assert len(CID) >= COPIED
+
+
+def test_no_word_is_broken_as_long_as_there_is_a_line_for_it() -> None:
+    """Lost: on a usual terminal nobody can read who holds a grant: «mara@Ins» stands above «titute»."""
+    head = ("grant", "person", "by", "project", "datasets", "actions", "until", "state")
+    row = (
+        "…5exampl3",
+        "mara@Institute-for-Data",
+        "St. Anna Hospital",
+        "breast-imaging",
+        "st-anna-tumours-2026",
+        "see, compute, release",
+        "2026-12-29 20:39:15",
+        "valid",
+    )
+    for width in (40, 60, 80, 100, 120):
+        below = columns_below(head, [row], width)
+        assert below is not None
+        lines = list(narrow_lines(head, [row], below, width))
+        assert all(len(line) <= width for line in lines), lines
+        shown = "\n".join(lines).split()
+        assert all(word in shown for cell in row for word in cell.split()), lines
+    assert columns_below(head, [row], 200) is None

@@ -29,3 +29,23 @@ def test_one_makes_it_and_the_others_take_it(tmp_path: Path, capsys: pytest.Capt
     assert read_swarm_key(folders[0].swarm_key) == read_swarm_key(folders[1].swarm_key) == file.read_bytes()
     assert run([*anna, "--new", str(file)]) == 1
     assert "was left as it is" in capsys.readouterr().err
+
+
+def test_another_key_takes_the_place_of_this_sites_only_if_that_was_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: a command that was tried out cuts this site's Kubo off from all the others."""
+    folder = Folder(tmp_path / "anna")
+    make(folder)
+    asked = ["--site", str(folder.path), "consortium", "swarm-key"]
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert run([*asked, "--new", str(first)]) == 0
+    assert run([*asked, str(first)]) == 0, "the same key again replaces nothing"
+    assert run([*asked, "--new", str(second)]) == 2
+    assert "--yes" in capsys.readouterr().err
+    assert not second.exists()
+    assert read_swarm_key(folder.swarm_key) == first.read_bytes()
+    assert run([*asked, "--new", "--yes", str(second)]) == 0
+    assert "do not reach each other" in capsys.readouterr().out
+    assert run([*asked, str(first)]) == 2
+    assert read_swarm_key(folder.swarm_key) == second.read_bytes()

@@ -27,7 +27,7 @@ def test_what_was_damaged_is_named_and_comes_again(consortium: Consortium, tmp_p
         made = author.publish_dataset(table, name, "open")
     eventually(lambda: consortium.command("dataset", "mirror", name, at=mirror).returncode == 0 or None, "the mirror")
     struck = owner if damaged == "owner" else mirror
-    leaf = _leaf_of(consortium, struck, content(name, 3 << 20)[0][: 1 << 20])
+    leaf = _leaf_of(consortium, struck, next(content(name, 3 << 20)))
     faults.strike(consortium.places, "stop", struck.handle)
     try:
         leaf.write_bytes(b"rotten")
@@ -43,7 +43,7 @@ def test_what_was_damaged_is_named_and_comes_again(consortium: Consortium, tmp_p
     finally:
         faults.strike(consortium.places, "resume", struck.handle)
     eventually(lambda: leaf.exists() or None, "what was lacking")
-    assert leaf.stat().st_size == 1 << 20
+    assert Cid.of(leaf.read_bytes()) == Cid.parse(leaf.name)
     with consortium.steward(struck) as steward:
         assert eventually(lambda: not steward.status().storage.lacking or None, "a site that lacks nothing")
         rows = steward.audit(made.cid).rows

@@ -267,3 +267,14 @@ def test_the_reason_says_what_is_missing() -> None:
     assert "ethics approval required (DUO:0000021)" in mismatch([GRU, IRB], use, standard())
     assert "names the person" in mismatch([GRU, US], use, standard())
     assert frozenset({US, PS, IS}).isdisjoint(UNDERTAKEN)
+
+
+def test_a_wrong_term_is_answered_with_those_most_like_it_and_where_all_are() -> None:
+    """Lost: who mistypes one digit reads a page of terms, and does not see their own among them."""
+    for wrong, right in (("DUO:000042", GRU), ("general research", GRU), ("genetic", GENETIC)):
+        with pytest.raises(BadInput, match=r"labels-and-grants\.md") as told:
+            checked(wrong)
+        assert right in str(told.value)
+        assert str(told.value).count("DUO:") <= 6
+    with pytest.raises(BadInput, match="DUO:0000021"):
+        checked_use("ethics approval")

@@ -18,13 +18,14 @@ from catalog.dagcbor import encode
 from catalog.entry import Entry
 from catalog.error import ComityError, Denied, NotFound
 from catalog.key import PrivateKey
+from catalog.mirror import MirrorFields, mirrored
 from catalog.project import ProjectFields, ProjectRef
 from node.automator.book import AuditBook, Line
 from node.automator.hold import Holdings
 from node.automator.ledger import Ledger
 from node.message import Place
 from node.site.orders import Orders
-from node.site.projects import AGAIN_SECONDS, Ending, Projects
+from node.site.projects import AGAIN_SECONDS, SWEEP_SECONDS, Ending, Projects
 from node.storage.brought import Brought
 from node.storage.database import Database
 from node.storage.disk import DiskBlobs
@@ -550,6 +551,62 @@ def test_what_nothing_names_any_more_is_swept_soon_after(tmp_path: Path, monkeyp
 
         monkeypatch.setattr(DiskBlobs, "drop", again)
         await site.projects.settle()  # and once is enough
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize("what", ["withdrawn", "mirrored no more"])
+def test_what_gives_room_is_swept_within_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """Lost: a full site stays full after its steward withdrew data, or ended a mirror, as the refusal says to do."""
+
+    async def story(site: Bruno) -> None:
+        gone = await site.blobs.add(b"gone")
+        for ref in (TRIAL, OTHER):
+            site.publish(ref, not_after=NOW * 2)  # no project ends soon
+        owner = ANNA if what == "withdrawn" else BRUNO
+        data = dataset(gone)
+        site.there.entry(owner, "dataset", data)
+        site.blobs.named(gone)
+        index = site.there.index.site(ANNA.did)
+        if owner is BRUNO:
+            site.there.entry(ANNA, "mirror", MirrorFields(cid=gone, owner=BRUNO.did))
+        monkeypatch.setattr("node.site.projects.SWEEP_SECONDS", 0.0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(site.projects.run)
+            with trio.fail_after(20):
+                while site.projects._due is not None or not site.projects._swept > 0:  # noqa: ASYNC110 - of the start
+                    await trio.sleep(0.01)
+            assert site.files() == [str(gone)]
+            if owner is BRUNO:
+                site.there.entry(ANNA, "mirror", MirrorFields(cid=gone, owner=BRUNO.did, withdrawn=True))
+            else:
+                site.there.entry(ANNA, "dataset", structs.replace(data, withdrawn=True))
+            said = index.latest(*(("mirror", mirrored(BRUNO.did, gone)) if owner is BRUNO else ("dataset", str(gone))))
+            assert said is not None
+            await site.projects.counted(ANNA.did, [said])
+            with trio.fail_after(20):
+                while site.files():  # noqa: ASYNC110 - what is waited for is on the disk
+                    await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+
+    play(tmp_path, story)
+
+
+def test_sweeps_of_what_gives_room_are_a_minute_apart(tmp_path: Path) -> None:
+    """Lost: a member that withdraws and publishes all day long keeps this site's disk busy."""
+
+    async def story(site: Bruno) -> None:
+        for ref in (TRIAL, OTHER):
+            site.publish(ref, not_after=NOW * 2)
+        await site.projects._tidy()
+        swept = site.projects._swept
+        site.there.entry(BRUNO, "dataset", dataset(Cid.of(b"theirs"), withdrawn=True))
+        said = site.there.index.site(BRUNO.did).latest("dataset", str(Cid.of(b"theirs")))
+        assert said is not None
+        await site.projects.counted(BRUNO.did, [said])
+        assert site.projects._due == swept + SWEEP_SECONDS
+        assert await site.projects.settle() <= SWEEP_SECONDS
+        assert site.projects._swept == swept
 
     play(tmp_path, story)
 
