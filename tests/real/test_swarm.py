@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import stat
+import subprocess
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -73,6 +76,45 @@ def test_what_is_open_is_read_by_ipfs_and_its_gateways(program: Path, tmp_path: 
         socket = Path((site.folder.kubo / "api").read_text().strip().removeprefix("/unix"))
         assert socket.is_socket()
     assert not socket.parent.exists()
+
+
+def test_a_reader_joins_as_the_guide_says(program: Path, tmp_path: Path) -> None:
+    """Lost: whoever is to read open data by IPFS types what the guide shows, and Kubo refuses it."""
+    site = Hospital(tmp_path, program)
+    (write_tree(tmp_path / "data") / "empty").touch()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "ipfs").symlink_to(program)
+    before, after = guide()
+    repo = tmp_path / "two-hospitals.ipfs"
+    with site.running() as node:
+        made = node.node.publish_dataset(tmp_path / "data", "open data", level="open")
+        node.published(1)
+        (tmp_path / "two-hospitals.swarm").write_bytes(site.folder.swarm_key.read_bytes())
+
+        def typed(lines: str) -> None:
+            lines = re.sub(r"/dns4/\S+", node.address, lines).replace("bafy…", str(made.cid))
+            environment = os.environ | {"HOME": str(tmp_path), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+            done = subprocess.run(
+                ["bash", "-e", "-c", lines], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+            )
+            assert done.returncode == 0, done.stderr
+
+        typed(before)
+        assert json.loads((repo / "config").read_text())["AutoConf"]["Enabled"] is False
+        with running(program, repo):
+            typed("export IPFS_PATH=$HOME/two-hospitals.ipfs\n" + after)
+    got = tmp_path / str(made.cid)
+    assert {each.name: each.read_bytes() for each in got.iterdir()} == {**TREE, "empty": b""}
+
+
+def guide() -> tuple[str, str]:
+    """What the operator's guide has a reader type, before the daemon's line and after it."""
+    text = (Path(__file__).resolve().parents[2] / "docs/guide/operator.md").read_text()
+    block = next(each for each in text.split("```") if each.startswith("sh\n") and "LIBP2P_FORCE_PNET" in each)
+    lines = [line.partition("  #")[0].rstrip() for line in block.splitlines()[1:]]
+    daemon = next(at for at, line in enumerate(lines) if "ipfs daemon" in line)
+    assert lines[daemon] == "LIBP2P_FORCE_PNET=1 ipfs daemon &"
+    return "\n".join(lines[:daemon]), "\n".join(lines[daemon + 1 :])
 
 
 def test_an_empty_file_is_read_by_who_has_one(program: Path, tmp_path: Path) -> None:
