@@ -108,6 +108,26 @@ def test_a_purpose_that_denies_everything_is_refused_before_anything_is_read(ann
     assert not {"import_dataset", "write_entry"}.intersection(running.site.calls)
 
 
+def test_custodians_and_readers_of_shared_data_are_changed_and_told_by_name(anna: Node, running: Running) -> None:
+    """Lost: a custodian that moves or is not trusted any more keeps the key until the data are published anew."""
+    made = anna.publish_dataset("/data", "Genomes", level="shared", readers=["Mara"])
+    found = anna.dataset(made.cid)
+    changed = anna.changed_dataset(found, readers=["Mara", "Away"], custodians=["Away"])
+    assert anna.differences(changed, found.fields) == (
+        "readers: «Away, Mara@St. Anna», not «Mara@St. Anna»",
+        "custodians: «Away», not «»",
+    )
+    anna.set_policy("permit(principal, action, resource);")
+    anna.change_dataset(made.cid, custodians=["Away"])
+    assert anna.dataset(made.cid).fields.custodians == (AWAY.did,)
+    policies = [body for body in running.site.bodies if body.kind == "policy"]
+    assert policies[-1].audience == (AWAY.did,), "a custodian decides by the policy"
+    anna.change_dataset(made.cid, custodians=[])
+    assert anna.dataset(made.cid).fields.custodians == ()
+    with pytest.raises(BadInput, match="custodians of shared data"):
+        anna.change_dataset(anna.publish_dataset("/other", "Table").cid, custodians=["Away"])
+
+
 def test_a_researcher_cannot_publish_data(mara: Node) -> None:
     with pytest.raises(VerificationFailed):
         mara.publish_dataset("/data/table.csv", "Table")
@@ -186,6 +206,21 @@ def test_a_grant_that_nobody_can_use_says_why(anna: Node, steward: Identity) -> 
         anna.new_project("pooling", ["Mara"], HMB, ["Table"], until="30d")
     anna.withdraw_dataset("Table")
     assert anna.standing(cid).reason == "its data are published no more"
+
+
+def test_whoever_gives_a_grant_that_is_of_no_use_learns_it_at_once(anna: Node, steward: Identity) -> None:
+    """Lost: a steward lets somebody in, who waits for weeks and is told that nothing is wrong with the grant."""
+    project(anna)
+    assert anna.doubts(anna.grant("Mara", "pooling", ["Table"], until="7d").cid) == ()
+    anna.publish_dataset("/data/other.csv", "Other")
+    [other] = anna.doubts(anna.grant("Mara", "pooling", ["Table", "Other"], until="7d").cid)
+    assert other.startswith("the project «pooling» does not name «Other»; a steward of the project's site can add")
+    [none] = anna.doubts(anna.grant("Mara", "pooling", ["Other"], until="7d").cid)
+    assert "is for other data" in none
+    [absent] = anna.doubts(anna.grant(steward.name, "pooling", ["Table"], until="7d").cid)
+    assert "not in the project «pooling»" in absent
+    anna.new_project("anything", ["Mara"], HMB, [], until="30d")
+    assert anna.doubts(anna.grant("Mara", "anything", ["Table"], until="7d").cid) == (), "it is for any data"
 
 
 def test_what_is_revoked_stays_revoked_for_the_reason_that_was_given(anna: Node) -> None:
