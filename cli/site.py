@@ -259,7 +259,11 @@ def status(session: Session) -> None:
 def _stored(storage: StorageView) -> str:
     if storage.kubo:
         return f"in the Kubo at {storage.kubo}; {storage.bytes:,} bytes on their way"
-    most = f" of at most {storage.most:,} ([storage] most_gib)" if storage.most else ", no bound but the disk's"
+    most = (
+        f" of at most {storage.most >> 30:,} GiB ([storage] most_gib)"
+        if storage.most
+        else "; only the disk bounds them"
+    )
     return f"{storage.bytes:,} bytes{most}"
 
 
