@@ -24,7 +24,8 @@ from node.storage.disk import DiskBlobs
 
 DAY_SECONDS: Final = 86_400.0
 FIRST_SECONDS: Final = 5.0
-"""After which what lacks is asked for again; twice as long each time, up to a day."""
+"""After which what lacks is asked for again; twice as long each time, up to an hour."""
+HOUR_SECONDS: Final = 3600.0
 log = logging.getLogger("comity.repair")
 
 
@@ -53,7 +54,7 @@ class Repair:
         while True:
             await self.settle()
             await trio.sleep(pause if self.lacking else DAY_SECONDS)
-            pause = min(2 * pause, DAY_SECONDS) if self.lacking else FIRST_SECONDS
+            pause = min(2 * pause, HOUR_SECONDS) if self.lacking else FIRST_SECONDS
 
     async def settle(self) -> None:
         """Look at every root, and bring what lacks of it."""
