@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from catalog.plural import counted
 from cli.mirror import mirror_published
 from cli.output import document, pairs, say, show, table, tell_former, working
 from cli.session import Session, Verbs, pass_session
@@ -35,7 +36,7 @@ def add(session: Session, path: Path, name: str) -> None:
 
     def tell() -> None:
         whose = "shared as before" if readers else "for this site alone until it is shared"
-        say(f"«{made.name}» is packed ({made.size:,} bytes), {whose}:")
+        say(f"«{made.name}» is packed ({counted(made.size, 'byte')}), {whose}:")
         say(str(made.cid))
 
     show(session, made, tell)
@@ -84,7 +85,7 @@ def show_(session: Session, block: str, file: str | None) -> None:
             [
                 ("CID", view.entry.subject),
                 ("site", view.entry.site_name),
-                *(("file", f"{name} ({size:,} bytes)") for name, size in view.files.items()),
+                *(("file", f"{name} ({counted(size, 'byte')})") for name, size in view.files.items()),
                 *(("endorsed", f"by {site} for {types}") for site, types in endorsed),
             ]
         )

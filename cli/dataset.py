@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.fetch import fetch
+from catalog.plural import counted
+from cli.fetch import FOLDER, fetch
 from cli.mirror import mirror_published
 from cli.output import confirmed, pairs, say, show, table, tell_former, working
 from cli.session import Session, Verbs, pass_session
 
 if TYPE_CHECKING:
     from catalog.dataset import DatasetFields
+    from node.api.client import Node
     from node.api.copies import HoldersView
     from node.api.view import Listing
 
@@ -81,7 +83,7 @@ def add(
         )
 
     def tell() -> None:
-        say(f"«{made.name}» is published ({made.size:,} bytes, {level}):")
+        say(f"«{made.name}» is published ({counted(made.size, 'byte')}, {level}):")
         say(str(made.cid))
 
     show(session, made, tell)
@@ -125,6 +127,9 @@ def show_(session: Session, dataset: str) -> None:
         names = {each.fields.did: each.fields.name for each in node.people()} | {
             each.site: each.name for each in node.members()
         }
+        offered = not found.left and not found.fields.withdrawn
+        held = next((e for e in node.holders() if (e.site, str(e.cid)) == (found.site, found.subject)), None)
+        inside = _inside(node, found.fields) if offered else []
 
     def tell() -> None:
         from node.api.quantity import clock_text
@@ -141,11 +146,28 @@ def show_(session: Session, dataset: str) -> None:
                 ("type", fields.media_type),
                 ("bytes", f"{fields.size:,}"),
                 ("description", fields.description or "–"),
+                ("holders", holders_text(held) if offered else "–"),
                 *_sharing(fields, names),
+                *inside,
             ]
         )
 
-    show(session, found, tell)
+    show(session, _with_holders(found, held), tell)
+
+
+def _inside(node: Node, fields: DatasetFields) -> list[tuple[str, str]]:
+    """The first names in a folder of open data; what keeps one from looking is said and is no fault of the rest."""
+    from catalog.error import ComityError
+
+    if fields.level != "open" or fields.media_type != FOLDER:
+        return []
+    try:
+        view = node.folder(fields.cid)
+    except ComityError as error:
+        return [("holds", f"not known now: {error}")]
+    more = view.count - len(view.names)
+    rows = [("holds", counted(view.count, "name")), *(("", name) for name in view.names)]
+    return [*rows, ("", f"and {more:,} more")] if more else rows
 
 
 def _sharing(fields: DatasetFields, names: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -294,7 +316,18 @@ def withdraw(session: Session, dataset: str, erase: bool, yes: bool) -> None:
 def _with_holders(dataset: Listing[DatasetFields], held: HoldersView | None) -> dict[str, object]:
     """A dataset as JSON shows it, with who holds it."""
     shown = {each.name: getattr(dataset, each.name) for each in fields(dataset)}
-    return shown | {"holders": held.holders if held else (), "answering": held.answering if held else 0}
+    return shown | {
+        "holders": held.holders if held else (),
+        "answering": held.answering if held else 0,
+        "away": held.away if held else (),
+    }
+
+
+def holders_text(held: HoldersView | None) -> str:
+    """«St. Anna, Nordstad (does not answer)»."""
+    if held is None:
+        return "–"
+    return ", ".join(f"{name} (does not answer)" if name in held.away else name for name in held.holders)
 
 
 def held_text(held: HoldersView | None) -> str:

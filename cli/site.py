@@ -283,7 +283,7 @@ def _reach(reach: ReachView) -> str:
         if reach.lines_of:
             told.append(f"lines of {', '.join(reach.lines_of)}")
         if reach.carried:
-            told.append(f"{reach.carried:,} bytes carried for others")
+            told.append(f"{counted(reach.carried, 'byte')} carried for others")
     else:
         told = [f"only dials out; waits at {', '.join(reach.waits_at) or 'no member'}"]
     if reach.proxy:

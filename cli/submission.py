@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from catalog.plural import counted
 from cli.fetch import write_out
 from cli.output import clean, pairs, rich_table, say, show, table
 from cli.session import Session, Verbs, pass_session
@@ -149,7 +150,10 @@ def tell_run(run: Run) -> None:
             ("spent", f"{money(view.spent)} of {money(view.budget)}"),
             *([("took part", ", ".join(view.took_part))] if view.took_part else []),
             *(("absent", f"{each.site}: {each.reason}") for each in view.absent),
-            *(("result", f"{each.name} ({each.file}, {each.size:,} bytes) {each.cid}") for each in view.results),
+            *(
+                ("result", f"{each.name} ({each.file}, {counted(each.size, 'byte')}) {each.cid}")
+                for each in view.results
+            ),
         ]
     )
     if view.results:

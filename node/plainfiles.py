@@ -1,20 +1,56 @@
-"""The decrypted files of a shared dataset, written below one new folder: a manifest's paths lead nowhere else."""
+"""Files that a person or a step gets, written below one new file or folder: no name in what came leads elsewhere."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
 
-from catalog.error import BadInput, ComityError
+from catalog.error import BadInput, ComityError, VerificationFailed
 from catalog.manifest import Manifest, SharedFile
 
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_MAX_NAME: Final = 255
+_MAX_DEPTH: Final = 64
 
 BytesOf = Callable[[SharedFile], Iterator[bytes | bytearray]]
 """The bytes to write for a file of a manifest, in pieces."""
+
+
+@contextmanager
+def new_place(target: Path) -> Iterator[Path]:
+    """A path beside ``target`` where nothing is yet; what is written there gets that name in the end, whole.
+
+    If the block raises, nothing stays at either. Blocks.
+
+    Raises:
+        BadInput: ``target`` is there, or has no folder to be in. ComityError: the disk refuses.
+    """
+    _check_new(target)
+    if not target.parent.is_dir():
+        raise BadInput(f"«{target}» cannot be made: there is no folder «{target.parent}»; name a new place in a folder")
+    aside = target.with_name(f".{target.name[:40]}.{token_hex(4)}.part")
+    try:
+        yield aside
+        _check_new(target)
+        aside.rename(target)
+    except BaseException as error:
+        if aside.is_dir():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise ComityError(f"«{target}» was not written: {_why(error)}") from error
+        raise
+
+
+def _check_new(target: Path) -> None:
+    if os.path.lexists(target):
+        raise BadInput(f"«{target}» is there already and was left as it is; name a new place")
 
 
 def write_files(target: Path, manifest: Manifest, bytes_of: BytesOf, *, suffix: str = "", mode: int = 0o600) -> None:
@@ -26,25 +62,41 @@ def write_files(target: Path, manifest: Manifest, bytes_of: BytesOf, *, suffix: 
         BadInput: ``target`` is there, or has no folder to be in. ComityError: the disk refuses; what ``bytes_of``
             raises.
     """
-    try:
+    with new_place(target) as aside:
         if manifest.folder:
-            _new_folder(target, mode)
-        elif target.exists() or target.is_symlink():
-            raise FileExistsError(17, "file exists")
-    except OSError as error:
-        raise BadInput(f"«{target}» cannot be made ({_why(error)}): name a new place in a folder") from error
-    try:
+            _new_folder(aside, mode)
         for file in manifest.files:
-            place = target.joinpath(*file.path.split("/")) if manifest.folder else target
-            for folder in reversed(place.relative_to(target).parents[:-1]):
-                if not (target / folder).exists():
-                    _new_folder(target / folder, mode)
+            place = aside.joinpath(*file.path.split("/")) if manifest.folder else aside
+            for folder in reversed(place.relative_to(aside).parents[:-1]):
+                if not (aside / folder).exists():
+                    _new_folder(aside / folder, mode)
             _write(place.with_name(place.name + suffix) if manifest.folder else place, bytes_of(file), mode)
-    except BaseException as error:
-        shutil.rmtree(target, ignore_errors=True) if manifest.folder else target.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise ComityError(f"«{target}» was not written: {_why(error)}") from error
-        raise
+
+
+def place_below(folder: Path, path: str) -> Path:
+    """Where ``path`` («a/b») of a tree lies below ``folder``.
+
+    Raises:
+        VerificationFailed: it has a part that is no plain name, or too many.
+    """
+    parts = path.split("/")
+    if len(parts) > _MAX_DEPTH or not all(map(_is_plain, parts)):
+        raise VerificationFailed("a tree was refused: a path in it is not plain; nothing was written")
+    return folder.joinpath(*parts)
+
+
+def write_new(place: Path, pieces: Iterator[bytes], mode: int = 0o666) -> int:
+    """Write a new file, never through a link; its bytes. ``mode`` is narrowed by the umask. Blocks.
+
+    Raises:
+        OSError: it is there, or the disk refuses; what ``pieces`` raises.
+    """
+    with os.fdopen(os.open(place, _NEW, mode), "wb") as stream:
+        return sum(stream.write(piece) for piece in pieces)
+
+
+def _is_plain(part: str) -> bool:
+    return part not in ("", ".", "..") and "\0" not in part and len(part.encode()) <= _MAX_NAME
 
 
 def _new_folder(place: Path, mode: int) -> None:

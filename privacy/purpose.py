@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Final
 
-from catalog.error import BadInput
+from catalog.error import BadInput, shown
 from privacy.disease import Diseases, standard
 from privacy.modifier import CC, DAYS, MODIFIERS, PLACES, RS, TYPES, UNDERTAKEN, Use, day_of, is_place, lacking
 
@@ -121,8 +121,8 @@ def checked(term: str, diseases: Diseases | None = None) -> str:
     if _meant(head)[0] == DS and about:
         raise _unknown_disease(about)
     raise BadInput(
-        f"«{term[:40]!a}» is not a purpose that is known here; most like it are: {_nearest(term, PURPOSES)}; a disease"
-        f" after a slash. {_LIST}"
+        f"«{shown(term, 40)}» is not a purpose that is known here; most like it are: {_nearest(term, PURPOSES)}; a"
+        f" disease after a slash. {_LIST}"
     )
 
 
@@ -141,9 +141,11 @@ def checked_use(term: str, diseases: Diseases | None = None) -> str:
         return term
     if not _is_use(term):
         if head in MODIFIERS:
-            raise BadInput(f"«{term[:80]!a}»: {MODIFIERS[head]} {_form_of(head)}")
+            raise BadInput(f"«{shown(term, 80)}»: {MODIFIERS[head]} {_form_of(head)}")
         known = _nearest(term, {**PERMISSIONS, **MODIFIERS})
-        raise BadInput(f"«{term[:40]!a}» is not a term of use that is known here; most like it are: {known}. {_LIST}")
+        raise BadInput(
+            f"«{shown(term, 40)}» is not a term of use that is known here; most like it are: {known}. {_LIST}"
+        )
     return term
 
 
@@ -158,7 +160,7 @@ def checked_undertaking(term: str) -> str:
     if head in UNDERTAKEN and right and (about or head not in (RS, *PLACES)):
         return term
     known = _nearest(term, {each: MODIFIERS[each] for each in UNDERTAKEN})
-    raise BadInput(f"«{term[:80]!a}» is nothing that a project can undertake; most like it are: {known}. {_LIST}")
+    raise BadInput(f"«{shown(term, 80)}» is nothing that a project can undertake; most like it are: {known}. {_LIST}")
 
 
 def _nearest(term: str, known: Mapping[str, str]) -> str:
@@ -226,8 +228,8 @@ def _words(purpose: str, diseases: Diseases) -> str:
 def _unknown_disease(id: str) -> BadInput:
     example = next(iter(standard().known.values()))
     return BadInput(
-        f"the disease «{id[:40]!a}» is not known here; give a MONDO id such as {example.id} ({example.name}), or have "
-        "the operator add it to «diseases.toml» in the site's folder"
+        f"the disease «{shown(id, 40)}» is not known here; give a MONDO id such as {example.id} ({example.name}), or "
+        "have the operator add it to «diseases.toml» in the site's folder"
     )
 
 

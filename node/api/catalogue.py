@@ -184,22 +184,6 @@ class CatalogClient:
         """
         return self._connection.ask(operation.BLOCK, cid=str(_cid(name) or self.block_entry(name).fields.cid))
 
-    def fetch(self, cid: Cid | str, path: str = "") -> bytes:
-        """A file of at most 16 MiB that this person may read.
-
-        Raises:
-            NotFound: no such thing, or not for this person.
-        """
-        return self._connection.ask(operation.FETCH, cid=str(cid), path=path)
-
-    def fetch_part(self, cid: Cid | str, path: str, first: int, last: int) -> bytes:
-        """The bytes ``first`` to ``last``, both included, of such a file of any size; fewer at its end.
-
-        Raises:
-            NotFound: no such thing, or not for this person. BadInput: more than 16 MiB.
-        """
-        return self._connection.ask(operation.FETCH, cid=str(cid), path=path, part=f"{first}-{last}")
-
 
 def _listing(entry: EntryView, fields: type[F]) -> Listing[F]:
     return Listing(

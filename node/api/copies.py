@@ -19,12 +19,16 @@ class Copied(Value, frozen=True, kw_only=True):
 
 
 class HoldersView(Value, frozen=True, kw_only=True):
-    """Who holds a dataset or block of ``site``: it first, then its mirrors; ``answering`` of them are connected now."""
+    """Who holds a dataset or block of ``site``: it first, then its mirrors.
+
+    ``answering`` of them are connected now; ``away`` are those that are not.
+    """
 
     cid: Cid
     site: str
     holders: tuple[str, ...]
     answering: int
+    away: tuple[str, ...]
 
 
 class LackingView(Value, frozen=True, kw_only=True):

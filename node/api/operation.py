@@ -16,6 +16,7 @@ from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
+from node.api.tree import FolderView, TreePage
 
 A = TypeVar("A", covariant=True)
 
@@ -146,6 +147,17 @@ FETCH: Final = Operation(
     keeps=True,
     seconds=None,
 )
+TREE: Final = Operation(
+    "tree",
+    "GET",
+    "/v1/trees/{cid}",
+    TreePage,
+    parameters=(_CID, Parameter("path", str, "query", ""), Parameter("after", str, "query", "")),
+    person=True,
+    keeps=True,
+    seconds=None,
+)
+FOLDER: Final = Operation("folder", "GET", "/v1/folders/{cid}", FolderView, parameters=(_CID,), person=True, keeps=True)
 PLAN: Final = Operation("plan", "POST", "/v1/plans", schema.Prepared, schema.PlanRequest, person=True)
 SUBMIT: Final = Operation("submit", "POST", "/v1/submissions", schema.Submitted, schema.Submit, person=True)
 SUBMISSIONS: Final = Operation("submissions", "GET", "/v1/submissions", tuple[schema.SubmissionView, ...], person=True)
@@ -196,6 +208,8 @@ OPERATIONS: Final[tuple[Operation[object], ...]] = (
     IMPORT_BLOCK,
     BLOCK,
     FETCH,
+    TREE,
+    FOLDER,
     PLAN,
     SUBMIT,
     SUBMISSIONS,

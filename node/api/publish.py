@@ -29,8 +29,8 @@ from catalog.offer import OfferFields
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields
 from node.api import operation
-from node.api.catalogue import CatalogClient
 from node.api.copies import BringCopy, HoldersView, TransferView
+from node.api.fetching import Fetcher
 from node.api.packing import Source, read_block
 from node.api.quantity import Moment, Money, micros, moment
 from node.api.schema import ImportBlock, ImportDataset, WriteEntry
@@ -41,7 +41,7 @@ from privacy.purpose import HMB, checked, checked_undertaking, checked_use
 V = TypeVar("V", bound=Value)
 
 
-class Publisher(CatalogClient):
+class Publisher(Fetcher):
     """Writes this site's catalog as one person, who signs each entry here."""
 
     def enrol(self, name: str, did: str, x25519: bytes, role: str = "researcher") -> int:

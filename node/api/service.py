@@ -16,6 +16,7 @@ from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
+from node.api.tree import FolderView, TreePage
 
 
 class Service(Protocol):
@@ -140,6 +141,8 @@ class Service(Protocol):
     async def shared_piece(self, person: str, cid: Cid, name: str, start: str) -> bytes:
         """Ciphertext of a shared dataset that was opened here: at most 8 MiB of a body, from a byte on.
 
+        ``name`` is «manifest», or the number of a body; then it goes on with the bodies behind that.
+
         Raises:
             NotFound: nothing of that name for this person.
         """
@@ -163,6 +166,23 @@ class Service(Protocol):
 
         Raises:
             NotFound: no such thing, or not for this person.
+        """
+
+    async def tree(self, person: str, signed: SignedRequest, cid: Cid, path: str, after: str) -> TreePage:
+        """The file or folder at ``path`` of open data or of a block, all of which is brought here with the first page.
+
+        Of a folder every path below it, sorted, with the bytes of small files; ``after`` is the last one of the page
+        before. Other files are read by :meth:`fetch`, part by part. Written down once.
+
+        Raises:
+            NotFound: no such thing, or not for this person.
+        """
+
+    async def folder(self, person: str, signed: SignedRequest, cid: Cid) -> FolderView:
+        """The first names in open data, if they are a folder; no more is fetched than the folder itself.
+
+        Raises:
+            NotFound: no such thing, or not for this person. Unreachable: nobody who has it answers.
         """
 
     async def plan(self, person: str, request: schema.PlanRequest) -> schema.Prepared:

@@ -82,9 +82,9 @@ class Sharer(Publisher):
             raise VerificationFailed("what came as a header has more in it; nothing was written")
         if view.manifest > sealed_size(MAX_MANIFEST):
             raise VerificationFailed("the manifest of the data is larger than one may be; nothing was written")
-        sealed = self._pieces(cid, MANIFEST, view.manifest)
+        sealed = _pieces(lambda start: self._piece(cid, MANIFEST, start), view.manifest)
         manifest = read_manifest(b"".join(open_segment(key, each) for each in segments(sealed)))
-        bodies = _Bodies(partial(self._pieces, cid), manifest, progress)
+        bodies = _Bodies(partial(self._piece, cid), manifest, progress)
         if crypt4gh:
             write_files(Path(target), manifest, lambda file: bodies.with_header(file, view.header), suffix=".c4gh")
         else:
@@ -121,15 +121,9 @@ class Sharer(Publisher):
         self._write("dataset", structs.replace(found.fields, withdrawn=True))
         return Rekeyed(found.fields.cid, Published(made.cid, found.fields.name, index, made.size))
 
-    def _pieces(self, cid: Cid, name: str, size: int) -> Iterator[bytes]:
-        """The ``size`` bytes of a body of a shared dataset that was opened, as this node gives them."""
-        start = 0
-        while start < size:
-            data = self._connection.ask(operation.SHARED_PIECE, cid=str(cid), name=name, start=str(start))
-            start += len(data)
-            if not data or start > size:
-                raise VerificationFailed("a file of the data has another size than was told; nothing was written")
-            yield data
+    def _piece(self, cid: Cid, name: str, start: int) -> bytes:
+        """Bytes of a shared dataset that was opened, as this node gives them."""
+        return self._connection.ask(operation.SHARED_PIECE, cid=str(cid), name=name, start=str(start))
 
     def _project_for(self, found: Listing[DatasetFields], project: str | None) -> ProjectRef:
         """The project that is named, or the one for which this person holds a grant to fetch the dataset."""
@@ -156,13 +150,14 @@ class Sharer(Publisher):
 
 
 class _Bodies:
-    """The bodies of one dataset as they come, piece by piece."""
+    """The bodies of one dataset as they come, piece by piece; they are taken in the order of the manifest."""
 
-    def __init__(self, pieces: Callable[[str, int], Iterator[bytes]], manifest: Manifest, progress: Progress) -> None:
-        self._pieces, self._progress = pieces, progress
+    def __init__(self, piece: Callable[[str, int], bytes], manifest: Manifest, progress: Progress) -> None:
+        self._piece, self._progress = piece, progress
         self._names = {file.path: str(number) for number, file in enumerate(manifest.files)}
         self._all = sum(sealed_size(file.size) for file in manifest.files)
         self._done = 0
+        self._ahead = memoryview(b"")  # what came of the next bodies with one
 
     def plain(self, file: SharedFile, key: bytes) -> Iterator[bytes]:
         """The plaintext of a file, every segment verified."""
@@ -174,7 +169,25 @@ class _Bodies:
         yield from self._sealed(file)
 
     def _sealed(self, file: SharedFile) -> Iterator[bytes]:
-        for data in self._pieces(self._names[file.path], sealed_size(file.size)):
+        size = sealed_size(file.size)
+        for data in _pieces(lambda start: self._next(self._names[file.path], start, size - start), size):
             self._done += len(data)
             self._progress(self._done, self._all)
             yield data
+
+    def _next(self, name: str, start: int, most: int) -> bytes:
+        if not self._ahead:
+            self._ahead = memoryview(self._piece(name, start))
+        data, self._ahead = bytes(self._ahead[:most]), self._ahead[most:]
+        return data
+
+
+def _pieces(piece: Callable[[int], bytes], size: int) -> Iterator[bytes]:
+    """The ``size`` bytes that ``piece`` gives from a place on."""
+    start = 0
+    while start < size:
+        data = piece(start)
+        start += len(data)
+        if not data or start > size:
+            raise VerificationFailed("a file of the data has another size than was told; nothing was written")
+        yield data

@@ -12,7 +12,7 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
-from catalog.error import BadInput
+from catalog.error import BadInput, shown
 from node.execute.account import is_open_to_nobody, is_separate
 from node.step import Job, Limits, Mount
 
@@ -117,7 +117,9 @@ def _variable_options(job: Job) -> list[str]:
     options = ["--clearenv"]
     for name, value in variables.items():
         if not name or "=" in name or "\0" in name or "\0" in value:
-            raise BadInput(f"the environment variable «{name!r}» cannot be set: a name has no «=», neither has a NUL")
+            raise BadInput(
+                f"the environment variable «{shown(name)}» cannot be set: a name has no «=», neither has a NUL"
+            )
         options += ["--setenv", name, value]
     return options
 

@@ -11,6 +11,7 @@ from catalog.block import BlockFields
 from catalog.cid import Cid
 from catalog.dataset import DatasetFields, Level
 from catalog.entry import Entry
+from catalog.error import NotFound
 from catalog.index import Index
 from catalog.label import Label
 from catalog.mirror import MirrorFields, mirrored
@@ -29,6 +30,28 @@ def mirrors_of(index: Index, owner: str, cid: Cid) -> list[str]:
         and root != owner
         and not has_left(index, root)
     ]
+
+
+def refused(holders: Sequence[str], title: str) -> NotFound:
+    """What is said when holders, by their names, answered and gave nothing of what is called ``title``.
+
+    They say the same whether they have it not or give it not.
+    """
+    who, verb = " and ".join(holders), "do" if len(holders) > 1 else "does"
+    whose = "their" if len(holders) > 1 else "its"
+    return NotFound(
+        f"{who} {verb} not let this site have «{title}»: {whose} policy or the data's label forbids it, or the bytes"
+        f" are not there any more; ask {whose} steward"
+    )
+
+
+def title_of(index: Index, owner: str, cid: Cid) -> str:
+    """What ``owner`` calls what it published as ``cid``; the CID itself where it says nothing."""
+    there = index.sites.get(owner)
+    dataset = there.typed(DatasetFields, "dataset", str(cid)) if there is not None else None
+    block = there.typed(BlockFields, "block", str(cid)) if there is not None else None
+    found = dataset or block
+    return found.name if found is not None else str(cid)
 
 
 def published_label(index: Index, owner: str, cid: Cid) -> Label | None:

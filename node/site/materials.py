@@ -13,6 +13,7 @@ from catalog.dataset import DatasetFields, Level
 from catalog.error import BadInput, ComityError, Damaged, Full, NotFound, Unreachable, VerificationFailed
 from catalog.index import Index
 from node.site.keyholders import KeyHolders
+from node.site.locating import refused, title_of
 from node.site.transfer import Holders, Transfer, nowhere
 from node.site.underway import UnderWay
 from node.storage.arriving import Arrival
@@ -49,8 +50,12 @@ class Materials:
         arrived: Arrived,
         shared: SharedData,
         keyholders: KeyHolders,
+        name: Callable[[str], str],
     ) -> None:
-        """``arrived`` is told of each root that has come whole, and who gave of it, before it is used."""
+        """``arrived`` is told of each root that has come whole, and who gave of it, before it is used.
+
+        ``name`` gives the name of a site.
+        """
         self._site = site
         self._index = index
         self._blobs = blobs
@@ -61,6 +66,7 @@ class Materials:
         self._arrived = arrived
         self._shared = shared
         self._keyholders = keyholders
+        self._name = name
         self.under_way = UnderWay()
         self._coming: dict[tuple[str, Cid], trio.Lock] = {}
 
@@ -187,19 +193,24 @@ class Materials:
             transfer = Transfer(root, sites, self._holders, arrival, self._most(site, root), lacking, here)
             with self.under_way.showing(transfer.progress):
                 if not begun:
-                    await self._come(transfer, arrival)
+                    await self._come(transfer, arrival, site, root)
                 # Before anybody can use them: a crash between the two leaves a row more, never one less.
                 for giver in arrival.sources:
                     await self._arrived(site, giver, root)
                 await self._blobs.adopt(root, arrival)
         return begun
 
-    async def _come(self, transfer: Transfer, arrival: Arrival) -> None:
+    async def _come(self, transfer: Transfer, arrival: Arrival, site: str, root: Cid) -> None:
+        """Raises what the transfer does; who refused is told by name, and what."""
         try:
             await transfer.run()
         except Full:
             await trio.to_thread.run_sync(arrival.discard)  # it would take the room that is left, for nothing
             raise
+        except NotFound as error:
+            if not transfer.refused:
+                raise
+            raise refused([self._name(each) for each in transfer.refused], title_of(self._index, site, root)) from error
 
     def _is_stored(self, cid: Cid) -> bool:
         return self._blobs.size(cid) is not None

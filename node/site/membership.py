@@ -16,6 +16,7 @@ from catalog.dagcbor import decode
 from catalog.epoch import KIND, EpochSignatureFields, charters, successor
 from catalog.error import BadInput, Conflict, Denied, NotFound, VerificationFailed
 from catalog.index import Index
+from catalog.key import short
 from catalog.member import Epoch, Member, consortium_cid
 from node.admission import Announcement, Standing, announced, as_known, extended, part
 from node.founding import Founder, Founding
@@ -99,6 +100,12 @@ class Membership:
     def site_of(self, node: str) -> str | None:
         """The member whose node key is ``node``."""
         return next((root for root, did in self.nodes.items() if did == node), None)
+
+    def in_names(self, text: str) -> str:
+        """A message of the network, which knows nodes by the ends of their keys, with the names of their sites."""
+        for root, node in self.nodes.items():
+            text = text.replace(short(node), self.names.get(root, short(node)))
+        return text
 
     # --- epochs ------------------------------------------------------------------------------------------------------
 

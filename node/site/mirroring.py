@@ -64,6 +64,7 @@ def holders(site: Site) -> tuple[HoldersView, ...]:
                         site=entry.site,
                         holders=tuple(names.get(root, root) for root in roots),
                         answering=sum(root in answering for root in roots),
+                        away=tuple(names.get(root, root) for root in roots if root not in answering),
                     )
                 )
     return tuple(views)

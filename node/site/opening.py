@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from catalog.cid import Cid
 from catalog.crypt4gh import KEY_BYTES
 from catalog.dataset import DatasetFields, Level
-from catalog.error import BadInput, ComityError, Denied, Infeasible, NotFound, Unreachable, VerificationFailed
+from catalog.error import BadInput, ComityError, Denied, Infeasible, NotFound, Unreachable, VerificationFailed, shown
 from catalog.httpsig import SignedRequest
 from catalog.manifest import MANIFEST
 from catalog.member import Role
@@ -76,7 +76,9 @@ async def open_shared(
 
 
 async def shared_piece(site: Site, did: str, cid: Cid, name: str, start: str) -> bytes:
-    """Ciphertext: at most 8 MiB of the body ``name`` of a shared dataset, from the byte ``start`` on.
+    """Ciphertext of a shared dataset: at most 8 MiB from the byte ``start`` of the body ``name`` on.
+
+    A body is named by its number, and what comes goes on with those behind it; that of the manifest is alone.
 
     Raises:
         NotFound: nothing of that name for this person, or it was not opened here. BadInput: ``start`` is no number.
@@ -86,7 +88,11 @@ async def shared_piece(site: Site, did: str, cid: Cid, name: str, start: str) ->
     check_halted(site, None, (site.root, owner))
     if not start.isascii() or not start.isdecimal() or len(start) > 15:
         raise BadInput("«start» is a number of bytes")
-    return await site.shared.piece(cid, name, int(start), PIECE)
+    if name == MANIFEST:
+        return await site.shared.piece(cid, name, int(start), PIECE)
+    if not name.isascii() or not name.isdecimal() or len(name) > 9:
+        raise NotFound(f"there is nothing called «{shown(name, 40)}» in {cid}")
+    return await site.shared.bodies(cid, int(name), int(start), PIECE)
 
 
 async def _header(

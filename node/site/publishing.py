@@ -19,8 +19,9 @@ from catalog.claim import ClaimFields
 from catalog.dagcbor import Value
 from catalog.dataset import DatasetFields, Level
 from catalog.entry import KINDS, Entry, read_entry
-from catalog.error import BadInput, Conflict, Denied, NotFound
+from catalog.error import BadInput, Conflict, Denied, NotFound, shown
 from catalog.grant import GrantFields
+from catalog.key import short
 from catalog.member import Role
 from catalog.mirror import MirrorFields
 from catalog.policy import PolicyFields
@@ -267,7 +268,7 @@ def _write_files(folder: Path, files: dict[str, bytes]) -> None:
     for name, data in files.items():
         parts = name.split("/")
         if len(name) > 1024 or any(part in ("", ".", "..") or not part.isprintable() for part in parts):
-            raise BadInput(f"«{name[:80]!a}» is no plain relative path; a block's files lie beside its tool")
+            raise BadInput(f"«{shown(name, 80)}» is no plain relative path; a block's files lie beside its tool")
         place = folder.joinpath(*parts)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
@@ -315,6 +316,11 @@ def _readable(fields: Value, site: str) -> bool:
     if isinstance(fields, DatasetFields):
         return not fields.withdrawn and may_hold(fields.label, site)
     return isinstance(fields, BlockFields) and may_hold(fields.label, site)
+
+
+def name_of(site: Site, root: str) -> str:
+    """What the site with the root key ``root`` is called."""
+    return site.config.name if root == site.root else site.membership.names.get(root, short(root))
 
 
 def departed(cid: Cid) -> NotFound:

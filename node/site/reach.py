@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import IO, TypeVar
 
 from catalog.error import Denied, NotFound, Unreachable, VerificationFailed
@@ -36,7 +36,8 @@ class Reach:
         try:
             return await self._network.ask(node, [founder.control], question, seconds)
         except Unreachable as error:
-            raise Unreachable(f"{founder.member.site} does not answer ({error})") from error
+            told = self._membership.in_names(str(error))
+            raise Unreachable(f"{founder.member.site} does not answer ({told})") from error
 
     async def hint(self, message: bytes) -> None:
         """Gossip a message."""
@@ -49,7 +50,8 @@ class Reach:
             Unreachable, NotFound, VerificationFailed: as the ``Bulk`` port says.
         """
         founder = self._founder(site)
-        return await self._bulk.get(self._membership.nodes[site], founder.bulk, path, limit=limit)
+        with self._naming():
+            return await self._bulk.get(self._membership.nodes[site], founder.bulk, path, limit=limit)
 
     async def query(self, site: str, path: str, query: bytes, take: Callable[[IO[bytes]], T], limit: int) -> T:
         """Let ``take`` read, in a worker thread, what ``site`` answers to ``query``.
@@ -58,7 +60,9 @@ class Reach:
             Unreachable, NotFound, VerificationFailed: as the ``Bulk`` port says.
         """
         founder = self._founder(site)
-        return await self._bulk.stream(self._membership.nodes[site], founder.bulk, path, take, limit=limit, query=query)
+        node = self._membership.nodes[site]
+        with self._naming():
+            return await self._bulk.stream(node, founder.bulk, path, take, limit=limit, query=query)
 
     async def post(self, site: str, path: str, body: bytes, limit: int) -> bytes:
         """Send ``body`` to ``path`` at the bulk server of ``site``; its answer, at most ``limit`` bytes.
@@ -67,7 +71,16 @@ class Reach:
             Unreachable, NotFound, VerificationFailed: as for :meth:`get`.
         """
         founder = self._founder(site)
-        return await self._bulk.post(self._membership.nodes[site], founder.bulk, path, body, limit=limit)
+        with self._naming():
+            return await self._bulk.post(self._membership.nodes[site], founder.bulk, path, body, limit=limit)
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Say of errors which site they are about: the network knows keys, people know names."""
+        try:
+            yield
+        except (Unreachable, NotFound, VerificationFailed) as error:
+            raise type(error)(self._membership.in_names(str(error))) from error
 
     def _founder(self, site: str) -> Founder:
         founder = self._membership.founders.get(site)

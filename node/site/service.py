@@ -20,8 +20,9 @@ from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
+from node.api.tree import FolderView, TreePage
 from node.founding import Invite
-from node.site import asking, fetching, governing, halting, mirroring, opening, publishing, searching, submitting
+from node.site import asking, fetching, governing, halting, mirroring, opening, publishing, searching, submitting, trees
 from node.site.mentions import mentions
 from node.site.site import Site
 from node.site.underway import transfer_views
@@ -266,6 +267,14 @@ class SiteService:
     async def fetch(self, person: str, signed: SignedRequest, cid: Cid, path: str, part: str) -> bytes:
         """A file of open data or of a block, or a part of one."""
         return await fetching.fetch_file(self._site, person, signed, cid, path, part)
+
+    async def tree(self, person: str, signed: SignedRequest, cid: Cid, path: str, after: str) -> TreePage:
+        """What lies at a path of open data or of a block, which comes here whole."""
+        return await trees.tree(self._site, person, signed, cid, path, after)
+
+    async def folder(self, person: str, signed: SignedRequest, cid: Cid) -> FolderView:
+        """The first names in open data."""
+        return await trees.folder(self._site, person, signed, cid)
 
     async def plan(self, person: str, request: schema.PlanRequest) -> schema.Prepared:
         """Plan a workflow."""

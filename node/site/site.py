@@ -103,7 +103,7 @@ class Site:
         self.ways = Ways(self.config, self.node, self.clock, self.random, lambda: self.membership, os.environ)
         self.bulk = BulkClient(self.node.key, self.clock, self.random, self.ways.dialer, self.ways.interceptions)
         self.membership = Membership(self._me(), state.facts, self.bulk, self.index)
-        self.book.halts.name = lambda root: self.membership.names.get(root, short(root))
+        self.book.halts.name = self._name
         self.entrance = Entrance(
             self.membership, self.node, state.facts, self.bulk, self.clock, self.random, self.index
         )
@@ -179,6 +179,7 @@ class Site:
             self.arrived,
             self.shared,
             self.keyholders,
+            self._name,
         )
         self.reading = Reading()
         self.documents = ParsedDocuments()
@@ -233,9 +234,12 @@ class Site:
         if owner == self.root:
             return self.judge
         await check_newest(self.replicas.known, self.index.site(owner), "policy")
-        epoch, name = self.membership.epoch, self.membership.names.get(owner, short(owner))
+        epoch, name = self.membership.epoch, self._name(owner)
         floor = epoch.floor if epoch is not None else ""
         return Judge(self.index.site(owner), self.index, name, floor, self.freshness, self.diseases)
+
+    def _name(self, root: str) -> str:
+        return self.membership.names.get(root, short(root))
 
     def start(self, work: Callable[..., Awaitable[object]], *arguments: object) -> None:
         """Run ``work`` beside everything else, until the node stops."""

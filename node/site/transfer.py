@@ -154,6 +154,8 @@ class Transfer:
         self._lacking: dict[Cid, set[str]] = {}  # of what is wanted, who does not have it
         self._failure: ComityError = NotFound(f"nobody who has «{root}» is known")
         self._over = False
+        self.refused: dict[str, None] = {}
+        """The sites that answered and gave nothing, in their order."""
         self.progress = Progress(root, tuple(self._sites), lambda: arrival.added)
 
     async def run(self) -> None:
@@ -206,6 +208,8 @@ class Transfer:
             try:
                 failed = 0 if await self._carry(batch) else failed + 1
             except (BadInput, NotFound, VerificationFailed) as error:
+                if isinstance(error, NotFound):
+                    self.refused[site] = None
                 self._give_up(site, error)
             except ComityError as error:
                 self._failure, self._over = error, True

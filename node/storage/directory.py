@@ -81,6 +81,26 @@ def resolve(root: Cid, path: str, get: Get) -> Cid:
     return cid
 
 
+def folder_on_way(root: Cid, path: str, get: Get) -> tuple[str, Node]:
+    """The deepest folder on the way to ``path`` below ``root``, and its own path; for who looks for what is not there.
+
+    Raises:
+        BadInput: ``root`` is a file, or the path is none. NotFound, VerificationFailed: as for :func:`resolve`.
+    """
+    folder = load(root, get)
+    if not folder.is_folder:
+        raise BadInput(f"there is no «{path}»: it is a file, not a folder; leave the path away")
+    way = ""
+    for part in path.split("/"):
+        check_name(part)
+        cid = _find(folder, part, get)
+        below = load(cid, get) if cid is not None else folder
+        if cid is None or not below.is_folder:
+            break
+        folder, way = below, f"{way}/{part}".lstrip("/")
+    return way, folder
+
+
 def _find(folder: Node, name: str, get: Get) -> Cid | None:
     if folder.message.kind == Kind.HAMT:
         return find_in_shard(folder, name, get)

@@ -328,6 +328,10 @@ class DiskBlobs:
         """Something that is kept names ``root`` now, so that it is fresh no more (:data:`FRESH_SECONDS`)."""
         self._fresh.pop(root, None)
 
+    def touch(self, root: Cid) -> None:
+        """Somebody is reading ``root``, so that it is fresh again."""
+        self._fresh[root] = trio.current_time()
+
     async def drop(self, kept: Callable[[], Iterable[Cid]]) -> Swept:
         """Remove every node that is reached neither from ``kept`` roots nor from fresh ones.
 

@@ -12,10 +12,10 @@ import trio
 
 from catalog.cid import Cid
 from catalog.crypt4gh import SEALED, Random, open_segment, sealed_size, segments
-from catalog.error import BadInput, VerificationFailed
+from catalog.error import BadInput, NotFound, VerificationFailed
 from catalog.manifest import MANIFEST, MAX_MANIFEST, Manifest, SharedFile, read_manifest
 from node.plainfiles import write_files
-from node.storage.directory import resolve
+from node.storage.directory import entries_of, resolve
 from node.storage.disk import MAX_BYTES, DiskBlobs
 from node.storage.importer import WORKERS
 from node.storage.sealing import Sealer, seal_path
@@ -83,6 +83,17 @@ class SharedData:
         get = self._blobs.get
         return await trio.to_thread.run_sync(lambda: load(resolve(root, name, get), get).size)
 
+    async def bodies(self, root: Cid, first: int, start: int, limit: int) -> bytes:
+        """Bytes of the bodies of ``root`` one behind the other: at most ``limit``, from ``start`` of ``first`` on.
+
+        So small files do not cost a question each.
+
+        Raises:
+            NotFound: not here, or no such body. VerificationFailed: damaged.
+        """
+        get = self._blobs.get
+        return await trio.to_thread.run_sync(lambda: b"".join(_bodies(root, first, start, limit, get)))
+
     async def piece(self, root: Cid, name: str, start: int, limit: int) -> bytes:
         """Bytes as they lie in the store of what is called ``name`` in ``root``: from ``start``, at most ``limit``.
 
@@ -94,6 +105,20 @@ class SharedData:
             return b"".join(file_bytes(resolve(root, name, get), get, start, start + limit))
 
         return await trio.to_thread.run_sync(read, self._blobs.get)
+
+
+def _bodies(root: Cid, first: int, start: int, limit: int, get: Get) -> Iterator[bytes]:
+    held = dict(entries_of(load(root, get), get))
+    if str(first) not in held:
+        raise NotFound(f"there is no body {first} in «{root}»")
+    number, left = first, limit
+    while left > 0 and (body := held.get(str(number))) is not None:
+        size = load(body, get).size
+        yield from file_bytes(body, get, start, start + left)
+        if start > size:
+            return
+        left -= min(left, size - start)
+        number, start = number + 1, 0
 
 
 def manifest_of(root: Cid, key: bytes, get: Get) -> Manifest:

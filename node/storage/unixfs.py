@@ -15,7 +15,7 @@ from enum import IntEnum
 from typing import Final
 
 from catalog.cid import DAG_PB, RAW, Cid
-from catalog.error import BadInput, VerificationFailed
+from catalog.error import BadInput, VerificationFailed, shown
 from node.storage.dagpb import Link, PBNode, decode_node, encode_node
 from node.storage.protobuf import bytes_field, fields, number_field
 
@@ -282,8 +282,9 @@ def check_name(name: str) -> None:
     except UnicodeEncodeError as error:
         raise BadInput(f"the name {name!a} is not UTF-8: rename it") from error
     if name in ("", ".", "..") or "/" in name or "\0" in name or length > MAX_NAME:
-        shown = name if len(name) <= 40 else name[:37] + "…"
-        raise BadInput(f"a folder cannot hold the name {shown!r}: no «/», «.», «..» or NUL, 1 to {MAX_NAME} bytes")
+        raise BadInput(
+            f"a folder cannot hold the name «{shown(name, 40)}»: no «/», «.», «..» or NUL, 1 to {MAX_NAME} bytes"
+        )
 
 
 def _refused(reason: str) -> VerificationFailed:

@@ -454,6 +454,7 @@ def _materials(there: Hospital, bulk: Holders) -> Materials:
         site.arrived,
         site.shared,
         site.keyholders,
+        site.membership.names.__getitem__,
     )
 
 

@@ -220,7 +220,7 @@ def test_the_working_day_of_a_steward_and_a_researcher(
     out = tmp_path / "out.csv"
     answer(capsys, *mara, "submission", "result", cid, "--out", str(out))
     assert out.read_bytes() == b"a,b\n1,2\n"
-    assert run([*mara, "submission", "result", cid, "--out", str(out)]) == 1
+    assert run([*mara, "submission", "result", cid, "--out", str(out)]) == 2
     capsys.readouterr()
     assert answer(capsys, *mara, "submission", "watch", cid)
     who = answer(capsys, *mara, "audit", "who", "Table")

@@ -30,6 +30,7 @@ from node.api.copies import BringCopy, Copied, HoldersView, StorageView, Transfe
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
+from node.api.tree import FolderView, TreePage
 from node.keyfile import Identity
 from node.message import Halt, Opening, Row, Who, WhoAnswer
 from node.site.views import faults_view
@@ -70,6 +71,8 @@ class MemorySite:
         self.state = "done"
         self.results: dict[str, bytes] = {"table": b"a,b\n1,2\n"}
         self.changed = trio.Event()
+        self.pages: list[TreePage] = []
+        self.held: tuple[HoldersView, ...] = ()
         self._enrol(Identity("node", node, steward.encryption), Role.NODE)
         self._enrol(steward, Role.STEWARD)
         self._enrol(researcher, Role.RESEARCHER, steward.key)
@@ -261,7 +264,7 @@ class MemorySite:
 
     async def holders(self, person: str) -> tuple[HoldersView, ...]:
         self._known(person)
-        return ()
+        return self.held
 
     async def transfers(self) -> tuple[TransferView, ...]:
         return ()
@@ -298,6 +301,13 @@ class MemorySite:
     async def fetch(self, person: str, signed: object, cid: Cid, path: str, part: str) -> bytes:
         self.calls.append(f"fetch {path}")
         return path.encode() * 3
+
+    async def tree(self, person: str, signed: object, cid: Cid, path: str, after: str) -> TreePage:
+        self.calls.append(f"tree {path} {after}")
+        return self.pages.pop(0)
+
+    async def folder(self, person: str, signed: object, cid: Cid) -> FolderView:
+        return FolderView(names=("a.csv", "images"), count=1002)
 
     async def plan(self, person: str, request: schema.PlanRequest) -> schema.Prepared:
         self._known(person)

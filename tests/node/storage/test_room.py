@@ -39,6 +39,21 @@ def test_what_is_beyond_the_quota_is_refused_and_leaves_nothing(tmp_path: Path) 
     trio.run(main)
 
 
+def test_what_somebody_reads_stays_while_they_do(tmp_path: Path) -> None:
+    """Lost: data are cleared away between two parts of a fetch that takes an hour."""
+
+    async def main() -> None:
+        store = DiskBlobs(tmp_path / "store")
+        read, other = await store.add(os.urandom(MIB)), await store.add(os.urandom(MIB))
+        store._fresh.clear()
+        store.touch(read)
+        await store.drop(list)
+        assert await store.missing(read) == []
+        assert await store.missing(other) == [other]
+
+    trio.run(main)
+
+
 def test_what_arrives_counts_and_is_forgotten_when_it_goes_on_no_more(tmp_path: Path) -> None:
     """Lost: transfers that broke off fill the disk beside the quota, and for good."""
 

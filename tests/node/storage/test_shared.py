@@ -252,6 +252,27 @@ def test_a_piece_begins_where_it_is_asked_to(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+def test_bodies_are_one_stream_from_any_place_on(tmp_path: Path) -> None:
+    """Lost: thousands of small files cost a question each; or bytes of one are taken for another's."""
+    source = tree(tmp_path / "source")
+
+    async def story(shared: SharedData, blobs: DiskBlobs) -> None:
+        root = await shared.add_path(source, KEY)
+        count = len((await shared.manifest(root, KEY)).files)
+        bodies = [await shared.piece(root, str(number), 0, 1 << 30) for number in range(count)]
+        for number, body in enumerate(bodies):
+            behind = b"".join(bodies[number:])
+            for start in {0, min(1, len(body)), max(0, len(body) - 1), len(body)}:
+                for limit in (1, len(body), len(body) + 1, 1 << 30):
+                    got = await shared.bodies(root, number, start, limit)
+                    assert got == behind[start : start + limit], (number, start, limit)
+            assert await shared.bodies(root, number, len(body) + 1, 100) == b""
+        with pytest.raises(NotFound):
+            await shared.bodies(root, count, 0, 10)
+
+    play(tmp_path, story)
+
+
 def test_cut_off_segments_are_refused() -> None:
     """Lost: as for one segment."""
     for wrong in (BODY[:OVERHEAD], BODY[: SEALED + OVERHEAD], BODY[:-1], BODY[1:]):
