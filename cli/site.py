@@ -15,7 +15,7 @@ from cli.rootkey import PASSPHRASE_FILE, new_passphrase_of, root_of, signs_as_ro
 from cli.session import Session, Verbs, pass_session
 
 if TYPE_CHECKING:
-    from node.api.schema import ReachView
+    from node.api.schema import PolicyFaultsView, ReachView
     from node.api.swarm import SwarmView
 
 
@@ -270,6 +270,7 @@ def status(session: Session) -> None:
                 *(("INTERCEPTED", line) for line in view.reach.intercepted),
                 *([("LEFT", _left(view.consortium, view.left))] if view.left is not None else []),
                 *([_kubo(view.swarm)] if view.swarm is not None else []),
+                *([("POLICY FAULT", _faulty(view.policy_faults))] if view.policy_faults is not None else []),
                 *(("HALTED", line) for line in view.halted),
                 *(("recovered", line) for line in view.recovered),
             ]
@@ -323,6 +324,12 @@ def _reach(reach: ReachView) -> str:
     if reach.proxy:
         told.append(f"goes through the proxy {reach.proxy}")
     return "; ".join(told)
+
+
+def _faulty(faults: PolicyFaultsView) -> str:
+    from node.api.quantity import clock_text
+
+    return f"{counted(faults.count, 'decision')} denied, the last at {clock_text(faults.at)}: {faults.reason}"
 
 
 def _left(consortium: str | None, epoch: int) -> str:
