@@ -63,6 +63,7 @@ class MemorySite:
         self.after_rows: Exception | None = None
         self.quorum = 0
         self.former: tuple[schema.FormerView, ...] = ()
+        self.policy_faults: schema.PolicyFaultsView | None = None
         self.reach = schema.ReachView(inbound=True)
         self.witnesses: frozenset[str] = frozenset()
         self.answers = self._answers
@@ -113,6 +114,7 @@ class MemorySite:
             runner_fault="",
             recovered=(),
             former=self.former,
+            policy_faults=self.policy_faults,
         )
 
     def _member(self, name: str, site: str, node: str) -> schema.MemberView:
