@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from catalog.body import Body, fields_of, read_body
 from catalog.cid import Cid
-from catalog.error import NotFound
+from catalog.error import Denied, NotFound, Unreachable
+from catalog.plural import counted
+from cli.output import warn
 from privacy.decision import Decision
 from privacy.difference import Recorded
 from privacy.policy import Policy
@@ -20,8 +22,18 @@ if TYPE_CHECKING:
 
 
 def decided(node: Node, since: str | None = None) -> Iterator[Recorded]:
-    """The decisions in the audit log of ``node``'s own site, verified, oldest first."""
-    for _, account in node.audit_export(since=since):
+    """The decisions in the audit log of ``node``'s own site, verified, oldest first.
+
+    Raises:
+        Denied: this person may not read it. Unreachable: it broke off.
+    """
+    from node.api.view import Absent, Blanks
+
+    for told, account in node.audit_export(since=since):
+        if isinstance(told, Absent):
+            raise (Denied if told.denied else Unreachable)(f"{told.site_name}: {told.reason}")
+        if isinstance(told, Blanks):
+            warn(f"{counted(told.count, 'row')} of the audit log erased or not for you, and not looked at")
         if account is not None:
             yield from _recorded(account.index, account.body, account.fields)
 

@@ -115,7 +115,9 @@ def _tell(policy: Policy, recorded: Recorded, explained: Explanation | str) -> N
     table(("fact that rules read", "as it was"), list(explained.used.items()))
     if explained.missing:
         say(f"Missing: {'; '.join(explained.missing.values())}.")
-    if explained.beside:
+    if explained.beside and asks:
+        say("The policy allows it to whoever sees to its duties.")
+    elif explained.beside:
         say("The policy in force allows it; it was denied for what it rests on, or by an earlier policy.")
     elif explained.nearest is not None:
         say(f"Nearest: {explained.nearest.told} (by {', '.join(explained.nearest.rules)}).")
