@@ -61,6 +61,9 @@ class _Recent:
     def refusal(self, _action: Action, _sites: object) -> str:
         return ""
 
+    def now(self) -> int:
+        return 0
+
 
 @dataclass(frozen=True, slots=True)
 class _Site:

@@ -9,7 +9,7 @@ the dataset's DUO terms (a disease, and five conditions) are matched with the pr
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -56,7 +56,7 @@ PROJECT: Final = ProjectRef(site=HOME.did, name="bench")
 
 def measure() -> Report:
     """Measure the chain and its parts, each in turn with four bare signatures."""
-    index, cited, grants = _logs()
+    index, cited, grants = logs()
     bare = [(VerifyKey(public_bytes(each.issuer)), message_of(each), each.sig) for each in grants]
 
     def signatures() -> None:
@@ -64,12 +64,12 @@ def measure() -> Report:
             key.verify(message, signature)
 
     def whole() -> None:
-        chain = _covering(index, cited)
+        chain = covering_chain(index, cited)
         lacks = mismatch(TERMS, _use(chain), standard())
         if lacks:
             raise ComityError(lacks)
 
-    chain = _covering(index, cited)
+    chain = covering_chain(index, cited)
     parts: tuple[tuple[str, Callable[[], object]], ...] = (
         ("of it, the four signed messages written again", lambda: [message_of(each) for each in grants]),
         ("of it, the DUO match", lambda: mismatch(TERMS, _use(chain), standard())),
@@ -91,10 +91,15 @@ def _figure(what: str, ours: Callable[[], object], bound: Callable[[], object], 
     return Figure(what, Series.of_seconds(what, spent[0]), bare, floor)
 
 
-def _covering(index: Index, cited: Cid) -> Chain:
+def covering_chain(index: Index, cited: Cid, subject: str = PEOPLE[-1].did) -> Chain:
+    """The chain up to the grant of ``subject``, verified.
+
+    Raises:
+        ComityError: it does not hold.
+    """
     wanted = Wanted(
         owner=OWNER.did,
-        subject=PEOPLE[-1].did,
+        subject=subject,
         project=PROJECT,
         dataset=DATA[-1],
         purpose=PURPOSE,
@@ -112,8 +117,8 @@ def _use(chain: Chain) -> Use:
     return Use(purpose=PURPOSE, undertakings=UNDERTAKEN, named=named_by(chain.grant, HOME.did), now=NOW)
 
 
-def _logs() -> tuple[Index, Cid, list[Grant]]:
-    """Two members' logs with a chain of four, the CID of its last link, and all four."""
+def logs(people: Sequence[PrivateKey] = PEOPLE) -> tuple[Index, Cid, list[Grant]]:
+    """Two members' logs with a chain of as many grants as ``people``, the CID of its last link, and all of them."""
     index = Index([OWNER.did, HOME.did])
 
     def add(site: PrivateKey, kind: str, fields: Value, by: PrivateKey) -> None:
@@ -126,10 +131,10 @@ def _logs() -> tuple[Index, Cid, list[Grant]]:
 
     for site, steward in ((OWNER, OWNERS_STEWARD), (HOME, HOMES_STEWARD)):
         enrol(site, steward, Role.STEWARD, site)
-    for person in PEOPLE:
+    for person in people:
         enrol(HOME, person, Role.RESEARCHER, HOMES_STEWARD)
     grants: list[Grant] = []
-    for issuer, subject in pairwise((OWNERS_STEWARD, *PEOPLE)):
+    for issuer, subject in pairwise((OWNERS_STEWARD, *people)):
         grant = signed(_grant(issuer, subject, cid_of(grants[-1]) if grants else None), issuer)
         add(HOME if grants else OWNER, "grant", GrantFields(grant=grant), issuer)
         grants.append(grant)

@@ -283,14 +283,14 @@ def index_of(folder: Path, site: str, charter: Charter | None) -> tuple[SiteInde
 
 
 def _feed(index: SiteIndex, folder: Path, origin: str) -> int:
-    return sum(index.take(read_leaf(origin, *row)) is not None for row in _rows(folder))
+    return sum(index.take(read_leaf(origin, *row)) is not None for row in rows_in(folder))
 
 
 def _accounts(accounts: Accounts, log: _Log) -> tuple[int, list[tuple[int | None, str]]]:
     """Check an audit log's bodies; how many signatures held, and what is wrong at which leaf."""
     wrong: list[tuple[int | None, str]] = []
     checked = 0
-    for at, leaf, data in _rows(log.path):
+    for at, leaf, data in rows_in(log.path):
         if data is None:
             accounts.unread.add(at)
             continue
@@ -309,7 +309,7 @@ def _accounts(accounts: Accounts, log: _Log) -> tuple[int, list[tuple[int | None
     return checked, [*wrong, *accounts.mistaken]
 
 
-def _rows(folder: Path) -> Iterator[tuple[int, bytes, bytes | None]]:
+def rows_in(folder: Path) -> Iterator[tuple[int, bytes, bytes | None]]:
     """The leaves of a log with their bodies, as far as they can be read; none where the leaf opens to another body."""
     files = TileFolder(folder)
     try:

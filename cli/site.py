@@ -17,7 +17,7 @@ from cli.session import Session, Verbs, pass_session
 
 if TYPE_CHECKING:
     from node.api.copies import StorageView
-    from node.api.schema import ReachView
+    from node.api.schema import PolicyFaultsView, ReachView
     from node.api.swarm import SwarmView
 
 
@@ -225,6 +225,7 @@ def status(session: Session) -> None:
                 ("stored", _stored(view.storage)),
                 *(("NOT WHOLE", f"«{each.name}» of {each.owner}: {each.why}") for each in view.storage.lacking),
                 *([_kubo(view.swarm)] if view.swarm is not None else []),
+                *([("POLICY FAULT", _faulty(view.policy_faults))] if view.policy_faults is not None else []),
                 *(("HALTED", line) for line in view.halted),
                 *(("recovered", line) for line in view.recovered),
             ]
@@ -289,6 +290,12 @@ def _reach(reach: ReachView) -> str:
     if reach.proxy:
         told.append(f"goes through the proxy {reach.proxy}")
     return "; ".join(told)
+
+
+def _faulty(faults: PolicyFaultsView) -> str:
+    from node.api.quantity import clock_text
+
+    return f"{counted(faults.count, 'decision')} denied, the last at {clock_text(faults.at)}: {faults.reason}"
 
 
 def _left(consortium: str | None, epoch: int) -> str:

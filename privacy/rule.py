@@ -8,16 +8,28 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, Literal, NoReturn
+from typing import Any, Final, Literal, NoReturn
 
 import msgspec
 from cedarpy import PolicySet, policies_to_json_str, validate_policies
 
 from catalog.error import BadInput
-from privacy.decision import Action
+from privacy.decision import ACTIONS, Action
+from privacy.duty import (
+    APPROVE,
+    ENDORSED,
+    EXPIRES,
+    MIN_CELL,
+    NO_DUTIES,
+    QUOTA,
+    Duties,
+    read_day,
+    read_duty,
+    strictest,
+)
 from privacy.schema import plain, schema
 
 MAX_TEXT: Final = 1 << 18
@@ -30,13 +42,17 @@ MAX_TOKENS: Final = 1000
 MAX_NESTING: Final = 32
 """Levels of brackets in one rule. Cedar 4.12 ends its process at 150 to 250 on a stack of 2 MiB."""
 
-DUTIES_TO_COME: Final = frozenset({"approve", "min_cell", "quota", "expires"})
-"""Duties that are part of the language and not enforced yet: refused, because to ignore one would be to lie."""
+_STEP: Final = frozenset[Action]({"compute", "release"})
+_DUTIES: Final[Mapping[str, frozenset[Action]]] = {
+    APPROVE: _STEP,
+    ENDORSED: _STEP,
+    MIN_CELL: frozenset({"release"}),
+    QUOTA: _STEP,
+}
+"""For each duty the actions that it can be fulfilled for; elsewhere it would promise what nobody does."""
 
-_ACTIONS: Final[tuple[Action, ...]] = ("see", "fetch", "compute", "release")
-_STEP_ACTIONS: Final = frozenset[Action]({"compute", "release"})
+_BESIDE: Final = frozenset({"id", EXPIRES})
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_COUNT: Final = re.compile(r"[1-9][0-9]{0,2}")
 _TOKEN: Final = re.compile(
     r'(?P<skip>\s+|//[^\n\r]*)|(?P<word>[A-Za-z_]\w*|[0-9]+)|(?P<string>"(?:\\.|[^"\\])*")'
     r"|(?P<slot>\?\w+)|(?P<sign>::|&&|\|\||[=!<>]=|[-+*.,:;<>!@(){}\[\]%/=])",
@@ -53,18 +69,28 @@ _END: Final = "unexpected end of input"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: its ``@id``, what it does, for which actions, which facts of the context it reads, and its duty.
+    """One rule: its ``@id``, what it does, for which actions, which facts it reads, and its duties.
 
-    ``endorsed`` is how many sites' stewards must have endorsed the block for a permit to count; 0 for no duty.
-    ``names`` are the ids of all entities that it speaks of by name: of a dataset its CID.
+    ``reads`` are facts by their names, such as ``context.granted``. ``expires`` is the last day on which it permits, if
+    it has one; a ``forbid`` holds for ever. ``names`` are the ids of all entities that it speaks of by name: of a
+    dataset its CID.
     """
 
     id: str
     effect: Literal["permit", "forbid"]
     actions: frozenset[Action]
     reads: frozenset[str]
-    endorsed: int = 0
+    duties: Duties = NO_DUTIES
+    expires: str = ""
     names: frozenset[str] = frozenset()
+
+    def past(self, day: int) -> bool:
+        """Whether its time as a permit is over on ``day`` (since 1970-01-01).
+
+        A ``forbid`` stays whatever it says: a clock that is set forward, or a day that nobody thought of, would open
+        what it closes. Whoever wants it gone takes it out.
+        """
+        return self.effect == "permit" and self.expires != "" and read_day(self.expires) < day
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,22 +240,38 @@ class _Text:
         if name is None or not _ID.fullmatch(name):
             where = self._annotation(tokens, "id") if "id" in annotations else tokens[0].start
             self._fail(where, 'a rule needs a name of letters, digits and dashes: write @id("…") before it')
-        for key in annotations.keys() - {"id", "endorsed"}:
-            where = self._annotation(tokens, key)
-            if key in DUTIES_TO_COME:
-                self._fail(where, f"the duty @{key} is not enforced by this version; the rule would promise too much")
-            self._fail(where, f"the annotation @{key} is not known; known are @id and @endorsed")
-        endorsed = self._endorsed(policy, actions, tokens) if "endorsed" in annotations else 0
-        names = _names([policy.resource, policy.conditions])
-        return Rule(name, policy.effect, actions, _reads(policy.conditions), endorsed, names)
+        return Rule(
+            id=name,
+            effect=policy.effect,
+            actions=actions,
+            reads=_reads(policy.conditions),
+            duties=strictest(
+                [self._duty(key, policy, actions, tokens) for key in sorted(annotations.keys() - _BESIDE)]
+            ),
+            expires=self._expires(policy, tokens) if EXPIRES in annotations else "",
+            names=_names([policy.resource, policy.conditions]),
+        )
 
-    def _endorsed(self, policy: _Policy, actions: frozenset[Action], tokens: list[_Token]) -> int:
-        where, count = self._annotation(tokens, "endorsed"), policy.annotations["endorsed"]
-        if count is None or not _COUNT.fullmatch(count):
-            self._fail(where, '@endorsed counts sites whose stewards endorsed the block: write @endorsed("2")')
-        if policy.effect != "permit" or not actions <= _STEP_ACTIONS:
-            self._fail(where, "@endorsed is a duty of permits for compute and release alone; name one in the rule")
-        return int(count)
+    def _duty(self, key: str, policy: _Policy, actions: frozenset[Action], tokens: list[_Token]) -> Duties:
+        where = self._annotation(tokens, key)
+        if key not in _DUTIES:
+            known = ", ".join(f"@{each}" for each in (*sorted(_BESIDE), *_DUTIES))
+            self._fail(where, f"the annotation @{key} is not known; known are {known}")
+        if policy.effect != "permit" or not actions <= _DUTIES[key]:
+            for_what = " and ".join(sorted(_DUTIES[key]))
+            self._fail(where, f"@{key} is a duty of permits for {for_what} alone; name that in the rule")
+        try:
+            return read_duty(key, policy.annotations[key] or "")
+        except BadInput as error:
+            self._fail(where, str(error))
+
+    def _expires(self, policy: _Policy, tokens: list[_Token]) -> str:
+        day = policy.annotations[EXPIRES] or ""
+        try:
+            read_day(day)
+        except BadInput as error:
+            self._fail(self._annotation(tokens, EXPIRES), str(error))
+        return day
 
     def _annotation(self, tokens: list[_Token], name: str) -> int:
         return next(
@@ -254,38 +296,34 @@ class _Text:
 def _actions(scope: _Scope) -> frozenset[Action]:
     """The actions that a rule's scope names; all of them where it names none."""
     if scope.op == "All":
-        return frozenset(_ACTIONS)
+        return frozenset(ACTIONS)
     ids = {entity.id for entity in (*scope.entities, scope.entity) if entity is not None}
-    return frozenset(action for action in _ACTIONS if action in ids)
+    return frozenset(action for action in ACTIONS if action in ids)
 
 
 def _reads(body: object) -> frozenset[str]:
-    """The attributes of the context that an expression reads (Cedar's JSON policy format)."""
-    found: set[str] = set()
-    stack = [body]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, list):
-            stack.extend(node)
-        elif isinstance(node, dict):
-            get = node.get(".")
-            if isinstance(get, dict) and get.get("left") == {"Var": "context"}:
-                found.add(str(get["attr"]))
-            stack.extend(node.values())
-    return frozenset(found)
+    """The facts that an expression reads, by their names (Cedar's JSON policy format)."""
+    return frozenset(
+        f"{left['Var']}.{get['attr']}"
+        for node in _maps(body)
+        if isinstance(get := node.get("."), dict) and isinstance(left := get.get("left"), dict) and "Var" in left
+    )
 
 
 def _names(body: object) -> frozenset[str]:
-    """The ids of the entities that an expression names (Cedar's JSON policy format)."""
-    found: set[str] = set()
+    """The ids of the entities that an expression names."""
+    return frozenset(
+        node["id"] for node in _maps(body) if isinstance(node.get("id"), str) and isinstance(node.get("type"), str)
+    )
+
+
+def _maps(body: object) -> Iterator[dict[str, Any]]:
+    """All maps in an expression, at any depth."""
     stack = [body]
     while stack:
         node = stack.pop()
         if isinstance(node, list):
             stack.extend(node)
         elif isinstance(node, dict):
-            named = node.get("id")
-            if isinstance(named, str) and isinstance(node.get("type"), str):
-                found.add(named)
+            yield node
             stack.extend(node.values())
-    return frozenset(found)

@@ -6,13 +6,15 @@ All attributes are required, so that a rule cannot read one that is missing.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
-from cedarpy import Schema
+from cedarpy import Entities, Schema
 
+from privacy.decision import ACTIONS, Action
 from privacy.label import site_of
 from privacy.request import (
     Asker,
@@ -80,6 +82,20 @@ action release appliesTo {
 """What rules may speak of (Cedar schema syntax)."""
 
 _FACT_LENGTH: Final = 1000
+_ENTITY: Final = re.compile(r"entity (\w+) \{([^}]*)\}")
+_ACTION: Final = re.compile(r"action (\w+) appliesTo \{[^}]*context: \{([^}]*)\}")
+_ATTRIBUTE: Final = re.compile(r"(\w+): (Set<\w+>|\w+)")
+
+ENTITIES: Final = {name: dict(_ATTRIBUTE.findall(body)) for name, body in _ENTITY.findall(SCHEMA)}
+"""For each type of entity its attributes and their types, as the schema has them."""
+
+CONTEXTS: Final[dict[Action, dict[str, str]]] = {
+    action: dict(_ATTRIBUTE.findall(body))
+    for name, body in _ACTION.findall(SCHEMA)
+    for action in ACTIONS
+    if action == name
+}
+"""For each action the attributes of the context and their types."""
 
 
 @cache
@@ -104,7 +120,7 @@ class CedarRequest:
     """A request in Cedar's terms: three entities and the attributes that rules may read of them and the context."""
 
     principal: Uid
-    action: Uid
+    action: Action
     resource: Uid
     about_principal: dict[str, Attribute]
     about_resource: dict[str, Attribute]
@@ -117,7 +133,7 @@ def in_cedar(request: Request) -> CedarRequest:
     resource, about_resource = _resource(request)
     return CedarRequest(
         principal=principal,
-        action=Uid("Action", request.action),
+        action=request.action,
         resource=resource,
         about_principal=about_principal,
         about_resource=about_resource,
@@ -129,14 +145,18 @@ def cedar_request(question: CedarRequest) -> dict[str, object]:
     """The request that the authorizer takes."""
     return {
         "principal": {"type": question.principal.type, "id": question.principal.id},
-        "action": {"type": question.action.type, "id": question.action.id},
+        "action": {"type": "Action", "id": question.action},
         "resource": {"type": question.resource.type, "id": question.resource.id},
         "context": {name: _json(value) for name, value in question.context.items()},
     }
 
 
-def cedar_entities(question: CedarRequest) -> str:
-    """The entities that the authorizer may look at: asker, thing, and every site that either or the context names."""
+def cedar_entities(question: CedarRequest) -> Entities:
+    """The entities that the authorizer may look at: asker, thing, and every site that either or the context names.
+
+    Raises:
+        ValueError: Cedar cannot read them.
+    """
     known = {question.principal: question.about_principal, question.resource: question.about_resource}
     named = {
         uid
@@ -144,18 +164,25 @@ def cedar_entities(question: CedarRequest) -> str:
         for value in values.values()
         for uid in _uids(value)
     }
-    for uid in sorted(named - known.keys()):
-        known[uid] = _about_site(uid)
-    return json.dumps(
+    told = ((uid, tuple(about.items())) for uid, about in known.items())
+    return _entities(tuple(told), frozenset(named - known.keys()))
+
+
+@lru_cache(maxsize=64)
+def _entities(known: tuple[tuple[Uid, tuple[tuple[str, Attribute], ...]], ...], sites: frozenset[Uid]) -> Entities:
+    """Read by Cedar once: whoever asks for one thing asks for it again, and it takes longer than the rules."""
+    everything = [*known, *((site, tuple(_about_site(site).items())) for site in sorted(sites))]
+    text = json.dumps(
         [
             {
                 "uid": {"type": uid.type, "id": uid.id},
-                "attrs": {name: _json(value) for name, value in about.items()},
+                "attrs": {name: _json(value) for name, value in about},
                 "parents": [],
             }
-            for uid, about in known.items()
+            for uid, about in everything
         ]
     )
+    return Entities.from_json_str(text, schema())
 
 
 def facts_of(question: CedarRequest) -> dict[str, str]:
@@ -169,6 +196,8 @@ def facts_of(question: CedarRequest) -> dict[str, str]:
 
 def plain(text: str, limit: int) -> str:
     """``text`` as one printable line of at most ``limit`` characters."""
+    if len(text) <= limit and text.isprintable():
+        return text
     shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 

@@ -92,11 +92,24 @@ class ReachView(Value, frozen=True, kw_only=True):
     intercepted: tuple[str, ...] = ()
 
 
+class PolicyFaultsView(Value, frozen=True, kw_only=True):
+    """How many decisions a failing rule of this site's policy denied since the node started, and the last of them:
+    its rules by name, for which action, when, and what Cedar says of it.
+    """
+
+    count: int
+    rules: tuple[str, ...]
+    action: str
+    at: int
+    reason: str
+
+
 class StatusView(Value, frozen=True, kw_only=True):
     """What this node is and how it fares. ``runner_fault`` is why no step runs here; empty when one can.
 
     ``quorum`` is how many members must cosign a log before it counts as witnessed. ``left`` is the epoch in which this
     site left the consortium, none if it did not; ``former`` are the others that did. ``swarm`` is there with a Kubo.
+    ``policy_faults`` are there once a rule has failed.
     """
 
     name: str
@@ -119,6 +132,7 @@ class StatusView(Value, frozen=True, kw_only=True):
     former: tuple[FormerView, ...] = ()
     swarm: SwarmView | None = None
     storage: StorageView
+    policy_faults: PolicyFaultsView | None = None
 
 
 class WriteEntry(Value, frozen=True, kw_only=True):

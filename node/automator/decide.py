@@ -19,14 +19,17 @@ from catalog.label import Label
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields, ProjectRef
 from node.automator.case import Case, Reliance, Sought
+from node.automator.fulfil import fulfilled
 from privacy import decision as deciding
 from privacy.claim import claim_facts
 from privacy.decision import Decision
 from privacy.disease import Diseases, standard
+from privacy.duty import NO_DUTIES
+from privacy.fault import PolicyFaults
 from privacy.grant import DAMAGED, Chain, Logs, Wanted, covering, named_by
 from privacy.label import effective_readers, may_hold
 from privacy.modifier import Use
-from privacy.policy import Policy, decide, told
+from privacy.policy import Policy, told
 from privacy.purpose import mismatch
 from privacy.request import (
     BlockRef,
@@ -74,6 +77,9 @@ class Recency(Protocol):
     def refusal(self, action: deciding.Action, sites: Iterable[str]) -> str:
         """Why ``action`` may not rely on ``sites`` now; empty if it may."""
 
+    def now(self) -> int:
+        """Unix milliseconds, which never go back."""
+
 
 class Judge:
     """Decides at the site ``here`` with the policy that stands in its own catalog."""
@@ -94,6 +100,7 @@ class Judge:
         self.recency = recency
         self._diseases = diseases or standard()
         self._parsed: tuple[str, Policy] | None = None
+        self.faults = PolicyFaults(recency.now)
 
     def govern(self, floor: str) -> None:
         """The consortium's floor is ``floor`` from now on."""
@@ -101,7 +108,7 @@ class Judge:
             self._floor, self._parsed = floor, None
 
     def policy(self) -> Policy:
-        """The policy now in force; its version is its index in the catalog log, and none permits nothing.
+        """The policy in force today; its version is its index in the catalog log, and none permits nothing.
 
         Raises:
             BadInput: the published text is not a policy of this version.
@@ -111,6 +118,7 @@ class Judge:
         version = str(entry.index) if entry is not None else "none"
         if self._parsed is None or self._parsed[0] != version:
             self._parsed = version, Policy.parse(text, site=self._name, version=version, floor=self._floor)
+        self._parsed = version, self._parsed[1].on(self.recency.now())
         return self._parsed[1]
 
     def compute(self, case: Case, now: int) -> Verdict:
@@ -279,9 +287,9 @@ class Judge:
     def _verdict(self, request: Request, refusal: str) -> Verdict:
         """What policy says; and a denial, whatever it says, if what is relied on is too old or does not stand."""
         policy = self.policy()
-        decision = decide(policy, request)
+        decision = fulfilled(self.faults.decide(policy, request))
         if refusal:
-            decision = structs.replace(decision, allowed=False, rules=(), reason=refusal)
+            decision = structs.replace(decision, allowed=False, rules=(), reason=refusal, duties=NO_DUTIES)
             return Verdict(decision, structs.replace(decision, facts={}))
         line = told(policy, decision, request)
         rules = decision.rules if line == decision.reason else ()

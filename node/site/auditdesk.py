@@ -29,7 +29,6 @@ from node.message import Opening, Row, Rows, Who, WhoAnswer
 from node.ports import Clock
 from node.quota import Bound, Quota
 from node.storage.stored import StoredLog
-from privacy.policy import decide
 from privacy.request import AuditRef, PersonAsker, See
 from privacy.trust import Person, person_at
 from workflow.account import ACCOUNTS, Chain, HeadsFields, ReadFields, datasets_of
@@ -282,7 +281,7 @@ class AuditDesk:
             resource=AuditRef(dataset, owner),
             reader=False,
         )
-        return decide(self._judge.policy(), request).allowed
+        return self._judge.faults.decide(self._judge.policy(), request).allowed
 
     def _overdue(self, person: Person, owner: str) -> str:
         """Why policy is not asked: the sites that speak for the person and the data were not heard for too long."""

@@ -28,7 +28,7 @@ async def search(site: Site, did: str, request: schema.SearchRequest) -> schema.
     if consortium is None:
         raise NotFound("this site is in no consortium yet; begin one, or join with an invitation")
     grants = await site.finding.grants(person.did)
-    sight = sight_of(person, judge.policy(), site.index, judge.recency, consortium, grants, now)
+    sight = sight_of(person, judge.policy(), site.index, judge.recency, consortium, grants, now, judge.faults.decide)
     wanted = Wanted(request.words, request.chosen, request.offset, request.limit)
     found = await site.finding.search(sight, wanted, now)
     names = site.membership.names | {site.root: site.config.name}

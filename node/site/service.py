@@ -26,7 +26,7 @@ from node.site import asking, fetching, governing, halting, mirroring, opening, 
 from node.site.mentions import mentions
 from node.site.site import Site
 from node.site.underway import transfer_views
-from node.site.views import entry_view, faults_view, first_fault, fork_view, swarm_view
+from node.site.views import entry_view, faults_view, first_fault, fork_view, policy_faults_view, swarm_view
 from node.storage.stored import StoredLog
 
 
@@ -65,6 +65,7 @@ class SiteService:
             ),
             swarm=swarm_view(site.swarm.published) if site.swarm is not None else None,
             storage=await mirroring.storage(site),
+            policy_faults=policy_faults_view(site.judge.faults),
         )
 
     def _names(self) -> list[tuple[str, str]]:

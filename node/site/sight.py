@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from catalog.block import BlockFields
@@ -20,7 +20,7 @@ from privacy.claim import claim_facts
 from privacy.grant import Logs, chain_of
 from privacy.label import effective_readers, person_at
 from privacy.policy import Policy, decide
-from privacy.request import BlockRef, DatasetRef, PersonAsker, See
+from privacy.request import BlockRef, DatasetRef, PersonAsker, Request, See
 from privacy.trust import Person, approved, has_left
 
 
@@ -56,7 +56,8 @@ class Sight:
     """Who looks, under which policy.
 
     ``askers`` is the person as each owner knows them (claims count from some owners only), ``granted`` the owner and
-    CID of each dataset that a grant lets them see, ``unheard`` the owners of whom nothing fresh was heard for too long.
+    CID of each dataset that a grant lets them see, ``unheard`` the owners of whom nothing fresh was heard for too
+    long. ``ask`` is how the policy is asked.
     """
 
     policy: Policy
@@ -64,6 +65,7 @@ class Sight:
     askers: Mapping[str, PersonAsker]
     granted: frozenset[tuple[str, str]]
     unheard: frozenset[str]
+    ask: Callable[[Policy, Request], deciding.Decision] = field(default=decide, compare=False)
 
     @property
     def person(self) -> str:
@@ -84,6 +86,7 @@ def sight_of(
     consortium: Cid,
     grants: Mapping[Cid, Grant],
     now: int,
+    ask: Callable[[Policy, Request], deciding.Decision] = decide,
 ) -> Sight:
     """How ``person`` looks at the catalogs in ``index`` at ``now`` (Unix milliseconds), holding ``grants``."""
     home = index.site(person.site)
@@ -101,7 +104,7 @@ def sight_of(
         for cid, grant in grants.items()
         for dataset in _shown_by(index, cid, grant, consortium, now)
     )
-    return Sight(policy, person.site, askers, granted, unheard)
+    return Sight(policy, person.site, askers, granted, unheard, ask)
 
 
 def _shown_by(index: Index, cid: Cid, grant: Grant, consortium: Cid, now: int) -> Collection[Cid]:
@@ -157,5 +160,5 @@ class Eye:
                 else BlockRef(name, like.owner),
                 reader=reader,
             )
-            self._answers[facts] = decide(sight.policy, question).allowed
+            self._answers[facts] = sight.ask(sight.policy, question).allowed
         return self._answers[facts]

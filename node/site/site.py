@@ -5,6 +5,7 @@ What it has in a consortium is put together in ``node/site/consorting.py``; ``no
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -68,6 +69,9 @@ from node.storage.resident import Residents
 from node.storage.shared import SharedData
 from node.storage.witness import WitnessMemory
 from node.system import SystemClock, SystemRandom
+from privacy.fault import PolicyFault
+
+log = logging.getLogger("comity.policy")
 
 
 class Site:
@@ -123,6 +127,7 @@ class Site:
             lambda root: self.membership.names.get(root, root),
         )
         self.judge = Judge(self.index.site(self.root), self.index, self.config.name, "", self.freshness, self.diseases)
+        self.judge.faults.tell = _tell_fault
         self.shared, self.datakeys = SharedData(self.blobs, self.random.token), DataKeys(state.database)
         self.withholding = Withholding(self.book, self.clock.now)
         self.rekeying = Rekeying(lambda: self.index.site(self.root))
@@ -322,3 +327,7 @@ class Site:
         """Something about submissions changed: wake whoever watches."""
         self.changed.set()
         self.changed = trio.Event()
+
+
+def _tell_fault(fault: PolicyFault, times: int) -> None:
+    log.error("policy fault (%d times since the start): %s", times, fault.reason)

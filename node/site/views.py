@@ -17,6 +17,7 @@ from node.api.swarm import SwarmView
 from node.bus.journal import WAITING, Record, Refusal
 from node.site.membership import Membership
 from node.site.swarm import Published
+from privacy.fault import PolicyFaults
 from workflow.argument import data_in
 from workflow.order import Order
 from workflow.plan import Plan, Planned
@@ -58,6 +59,16 @@ def swarm_view(published: Published) -> SwarmView:
         bytes=published.bytes,
         peers=published.peers,
         fault=published.fault,
+    )
+
+
+def policy_faults_view(faults: PolicyFaults) -> schema.PolicyFaultsView | None:
+    """What rules of this site's policy failed; none if none did."""
+    last = faults.last
+    if last is None:
+        return None
+    return schema.PolicyFaultsView(
+        count=faults.count, rules=last.rules, action=last.action, at=last.at, reason=last.reason
     )
 
 

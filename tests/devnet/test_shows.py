@@ -72,6 +72,36 @@ def test_the_next_use_of_a_revoked_grant_is_denied_within_two_seconds(consortium
     assert len(rows) == 1
     assert "denied: " in rows[0]
     check_trail(consortium, made)
+    check_explained(consortium, made, str(ended.submission), tmp_path)
+
+
+def check_explained(consortium: Consortium, made: Granted, submission: str, folder: Path) -> None:
+    """The steward is told in full why it was denied and what would help, the asker what the site lets them know."""
+    rows = json.loads(told(consortium, "audit", "who", str(made.dataset), "--json"))["rows"]
+    leaf = next(row["index"] for row in rows if row["kind"] == "decision")
+    shown = told(consortium, "policy", "explain", str(leaf))
+    assert "compute denied" in shown
+    assert f"Nearest: a grant for compute by {consortium.small.name} would allow it (by granted-compute)." in shown
+    [found] = json.loads(told(consortium, "policy", "explain", str(leaf), "--json"))
+    assert found["missing"] == {"context.granted": "the request has no grant"}
+    assert found["nearest"]["rules"] == ["granted-compute"]
+    assert told(consortium, "policy", "explain", found["order"][-8:]) == shown
+    assert "no decision about «99999999»" in told(consortium, "policy", "explain", "99999999", code=1)
+    asker = consortium.command("policy", "explain", submission)
+    assert asker.returncode == 0, asker.stderr
+    assert "revoked" in asker.stdout
+    refused = consortium.command("policy", "explain", str(leaf))
+    assert refused.returncode == 3, "whoever may not read the log is told that, not that there is nothing in it"
+    old, new = folder / "old.cedar", folder / "new.cedar"
+    old.write_text(told(consortium, "policy", "show"))
+    new.write_text(old.read_text().replace('@id("granted-compute")', '@id("granted-compute") @approve("steward")'))
+    compared = json.loads(told(consortium, "policy", "diff", str(old), str(new), "--json"))
+    offline = ("--folder", str(consortium.places.site(consortium.small).path), "--json")
+    assert json.loads(told(consortium, "policy", "diff", str(old), str(new), *offline)) == compared
+    assert compared["unread"] == {}
+    assert compared["compared"] > len(compared["changed"]) > 0
+    assert {each["after"]["duties"]["approvals"] for each in compared["changed"]} == {1}
+    assert "0 of " in told(consortium, "policy", "diff", str(old), str(old))
 
 
 def check_trail(consortium: Consortium, made: Granted) -> None:

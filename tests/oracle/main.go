@@ -1,7 +1,9 @@
-// Oracle checks Comity's logs with software that nobody there wrote, and writes logs for Comity to check.
+// Oracle checks Comity's logs with software that nobody there wrote, writes logs for Comity to check, and decides by
+// Comity's policies.
 //
 //	oracle verify DIR      check the logs that DIR/manifest.json lists; JSON of what was checked
 //	oracle write DIR       write logs with Tessera's POSIX driver, and DIR/manifest.json
+//	oracle decide FILE     what cedar-go says of the questions to each policy in a JSON file (policy.go)
 //	oracle append N DIR    append N entries to a new Tessera log; JSON of how long it took
 //
 // It exits with 1 if anything was not as it should be, and with 2 if it was called wrongly.
@@ -42,6 +44,8 @@ func run(args []string) (any, error) {
 		return verifyAll(args[1])
 	case len(args) == 2 && args[0] == "write":
 		return writeAll(args[1])
+	case len(args) == 2 && args[0] == "decide":
+		return decideAll(args[1])
 	case len(args) == 3 && args[0] == "append":
 		count, err := strconv.Atoi(args[1])
 		if err != nil || count < 1 {
@@ -49,5 +53,5 @@ func run(args []string) (any, error) {
 		}
 		return measureAppend(count, args[2])
 	}
-	return nil, fmt.Errorf("say «verify DIR», «write DIR» or «append N DIR»")
+	return nil, fmt.Errorf("say «verify DIR», «write DIR», «decide FILE» or «append N DIR»")
 }

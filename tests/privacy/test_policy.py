@@ -12,6 +12,8 @@ from catalog.dagcbor import decode, encode
 from catalog.error import BadInput
 from catalog.key import PrivateKey
 from privacy.decision import Decision
+from privacy.duty import Duties, Quota
+from privacy.fault import PolicyFault, PolicyFaults
 from privacy.label import person_at
 from privacy.policy import Policy, decide, told
 from privacy.request import (
@@ -150,7 +152,14 @@ def test_a_rule_that_fails_denies_though_another_permits(effect: str, where: str
 
 
 @pytest.mark.parametrize(
-    "odd", [replace(COMPUTE, endorsements=2**70), replace(COMPUTE, project="\ud800"), replace(COMPUTE, runner="\ud800")]
+    "odd",
+    [
+        replace(COMPUTE, endorsements=2**70),
+        replace(COMPUTE, project="\ud800"),
+        replace(COMPUTE, runner="\ud800"),
+        replace(COMPUTE, resource=DatasetRef("\ud800", HERE, "resident", ())),
+        replace(COMPUTE, asker=PersonAsker(PERSON, HERE, frozenset({"\ud800"}))),
+    ],
 )
 def test_a_request_that_cedar_cannot_read_is_denied(odd: Compute) -> None:
     decision = decide(policy(PERMIT), odd)
@@ -330,3 +339,72 @@ def test_the_starters_serve_the_demonstration() -> None:
     refused = decide(hospital, ancestry)
     assert refused.rules == ("no-ancestry-research",)
     assert told(hospital, refused, ancestry) == "rule «no-ancestry-research» of St. Anna's policy forbids compute"
+
+
+DAY = 86_400_000
+BOTH = '[Action::"compute", Action::"release"]'
+
+
+def test_the_duties_of_all_permits_that_hold_are_joined() -> None:
+    text = (
+        f'@id("a") @approve("steward") @min_cell("5") permit (principal, action == Action::"release", resource);'
+        f'@id("b") @min_cell("10") @quota("9 rows/30d") permit (principal, action == Action::"release", resource);'
+        f'@id("c") @approve("2 stewards") permit (principal, action in {BOTH}, resource) when {{ !context.granted }};'
+    )
+    decision = decide(policy(text), RELEASE)
+    assert decision.allowed
+    assert decision.rules == ("a", "b")
+    assert decision.duties == Duties(approvals=1, min_cell=10, quotas=(Quota(rows=9, days=30),))
+    assert decide(policy(text), replace(COMPUTE, granted=False)).duties == Duties(approvals=2)
+    assert decide(policy(text), COMPUTE).duties == Duties()
+
+
+def test_a_permit_that_is_past_its_day_permits_nothing_and_says_so() -> None:
+    text = '@id("a") @expires("2030-01-31") permit (principal, action == Action::"compute", resource);'
+    last = 1_896_048_000_000  # 2030-01-31
+    assert decide(policy(text).on(last + DAY - 1), COMPUTE).allowed
+    late = decide(policy(text).on(last + DAY), COMPUTE)
+    assert not late.allowed
+    assert late.rules == ()
+    assert late.reason == "rule «a» of St. Anna's policy allowed compute, and expired after 2030-01-31"
+    assert not decide(policy(text), COMPUTE).allowed, "whoever says no day gets nothing of a rule that ends"
+    assert decide(policy(text + PERMIT).on(last + DAY), COMPUTE).rules == ("yes",)
+
+
+def test_the_duties_of_a_permit_that_has_ended_end_with_it() -> None:
+    text = (
+        PERMIT + '@id("a") @expires("2030-01-31") @approve("steward")'
+        ' permit (principal, action == Action::"compute", resource);'
+    )
+    assert decide(policy(text).on(0), COMPUTE).duties == Duties(approvals=1)
+    assert decide(policy(text), COMPUTE).duties == Duties()
+
+
+def test_a_forbid_that_is_past_its_day_stays() -> None:
+    """A clock that is set forward must not open what somebody closed."""
+    text = PERMIT + '@id("no") @expires("2030-01-31") forbid (principal, action == Action::"compute", resource);'
+    assert decide(policy(text), COMPUTE).rules == ("no",)
+    assert decide(policy(text).on(1_900_000_000_000), COMPUTE).rules == ("no",)
+
+
+def test_a_rule_for_other_actions_is_left_out_and_none_for_this_one_is() -> None:
+    """Rules are asked by action: a forbid that names none, or several, must be among those of each."""
+    for scope in ("action", f"action in {BOTH}", 'action == Action::"release"'):
+        text = f'@id("no") forbid (principal, {scope}, resource); @id("yes") permit (principal, action, resource);'
+        assert decide(policy(text), RELEASE).rules == ("no",)
+        assert decide(policy(text), SEE).allowed is (scope != "action")
+
+
+def test_a_failing_rule_is_kept_for_the_steward() -> None:
+    faulty = f'@id("faulty") permit (principal, action == Action::"compute", resource) when {{ {OVERFLOW} }};'
+    told_of: list[tuple[PolicyFault, int]] = []
+    faults = PolicyFaults(lambda: 17)
+    faults.tell = lambda fault, times: told_of.append((fault, times))
+    for _ in range(5):
+        assert not faults.decide(policy(PERMIT + faulty), replace(COMPUTE, endorsements=4)).allowed
+    assert faults.decide(policy(PERMIT), COMPUTE).allowed
+    assert faults.count == 5
+    assert faults.last is not None
+    assert (faults.last.rules, faults.last.action, faults.last.at) == (("faulty",), "compute", 17)
+    assert "integer overflow" in faults.last.reason
+    assert [times for _, times in told_of] == [1, 2, 4], "the log is not for whoever can make a rule fail to fill"

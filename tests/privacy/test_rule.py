@@ -6,9 +6,11 @@ import pytest
 
 from catalog.error import BadInput
 from privacy.decision import Action
+from privacy.duty import Duties, Quota
 from privacy.rule import MAX_RULES, MAX_TEXT, Rule, read_rules
 
 COMPUTE = 'principal, action == Action::"compute", resource'
+RELEASE = 'principal, action == Action::"release", resource'
 
 
 @pytest.mark.parametrize(
@@ -38,10 +40,16 @@ COMPUTE = 'principal, action == Action::"compute", resource'
             '@id("a")\n  @note("x") permit (principal, action, resource);',
             r"^policy:2:3: the annotation @note is not known",
         ),
-        (f'@id("a") @approve("steward") permit ({COMPUTE});', r"^policy:1:10: the duty @approve is not enforced"),
-        (f'@id("a") @min_cell("10") permit ({COMPUTE});', r"the duty @min_cell is not enforced"),
-        (f'@id("a") @quota("1000000 rows/30d") permit ({COMPUTE});', r"the duty @quota is not enforced"),
-        (f'@id("a") @expires("2030-01-01") permit ({COMPUTE});', r"the duty @expires is not enforced"),
+        (f'@id("a") @approve("nurse") permit ({COMPUTE});', r"^policy:1:10: @approve says who must"),
+        (f'@id("a") @approve("1 stewards") permit ({COMPUTE});', r"^policy:1:10: @approve says who must"),
+        (f'@id("a") @approve permit ({COMPUTE});', r"^policy:1:10: @approve says who must"),
+        ('@id("a") @approve("steward") permit (principal, action, resource);', r"^policy:1:10: .*compute and release"),
+        (f'@id("a") @min_cell("10") permit ({COMPUTE});', r"^policy:1:10: @min_cell is a duty .* release alone"),
+        (f'@id("a") @min_cell("ten") permit ({RELEASE});', r"^policy:1:10: @min_cell is the least"),
+        (f'@id("a")\n@quota("many rows") permit ({COMPUTE});', r"^policy:2:1: @quota is a number of rows"),
+        (f'@id("a") @quota("1000000 rows/30d") forbid ({COMPUTE});', r"^policy:1:10: @quota is a duty of permits"),
+        (f'@id("a") @expires("2030-02-30") permit ({COMPUTE});', r"^policy:1:10: @expires is the last day"),
+        (f'@id("a") @expires("31.1.2030") forbid ({COMPUTE});', r"^policy:1:10: @expires is the last day"),
         (f'@id("a") @endorsed("many") permit ({COMPUTE});', r"^policy:1:10: @endorsed counts"),
         (f'@id("a") @endorsed("0") permit ({COMPUTE});', r"^policy:1:10: @endorsed counts"),
         ('@id("a") @endorsed("2") permit (principal, action, resource);', r"^policy:1:10: .*compute and release alone"),
@@ -107,7 +115,27 @@ def test_what_is_read_of_a_rule() -> None:
     )
     actions = frozenset[Action]({"see", "fetch", "compute", "release"})
     assert read_rules(text, "policy") == (
-        Rule("a", "permit", frozenset({"compute", "release"}), frozenset({"granted", "runner", "fresh"}), 2),
+        Rule(
+            "a",
+            "permit",
+            frozenset({"compute", "release"}),
+            frozenset({"context.granted", "context.runner", "context.fresh"}),
+            Duties(endorsed=2),
+        ),
         Rule("b", "forbid", actions, frozenset()),
+    )
+    duties = (
+        '@id("c") @expires("2030-01-31") @approve("2 stewards") @min_cell("10") @quota("5 rows/30d")'
+        f" permit ({RELEASE});"
+    )
+    assert read_rules(duties, "policy") == (
+        Rule(
+            "c",
+            "permit",
+            frozenset({"release"}),
+            frozenset(),
+            Duties(approvals=2, min_cell=10, quotas=(Quota(rows=5, days=30),)),
+            "2030-01-31",
+        ),
     )
     assert read_rules("  // nothing\n", "policy") == ()

@@ -64,6 +64,7 @@ class MemorySite:
         self.after_rows: Exception | None = None
         self.quorum = 0
         self.former: tuple[schema.FormerView, ...] = ()
+        self.policy_faults: schema.PolicyFaultsView | None = None
         self.reach = schema.ReachView(inbound=True)
         self.witnesses: frozenset[str] = frozenset()
         self.answers = self._answers
@@ -117,6 +118,7 @@ class MemorySite:
             recovered=(),
             former=self.former,
             storage=StorageView(bytes=0, most=0, kubo="", lacking=()),
+            policy_faults=self.policy_faults,
         )
 
     def _member(self, name: str, site: str, node: str) -> schema.MemberView:

@@ -42,6 +42,9 @@ class Heard:
         self.asked = set(sites)
         return "nothing fresh was heard" if self.silent and action == "release" else ""
 
+    def now(self) -> int:
+        return NOW
+
 
 def lapse(
     world: World, let_in: Cid | None, *cited: Cid, action: Asked = "release", heard: Heard | None = None, now: int = NOW

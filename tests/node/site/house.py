@@ -53,6 +53,9 @@ class Recent:
     def refusal(self, action: Action, sites: Iterable[str]) -> str:
         return ""
 
+    def now(self) -> int:
+        return NOW
+
 
 class Covered:
     """Every witness has cosigned everything."""

@@ -52,6 +52,9 @@ class Old:
     def refusal(self, action: Action, sites: Iterable[str]) -> str:
         return f"{action} needs newer word of {sorted(sites)}"
 
+    def now(self) -> int:
+        return 0
+
 
 async def ask(shelf: Shelf, asker: str, path: str, **changes: object) -> bytes:
     path, _, query = path.partition("?")
@@ -176,6 +179,9 @@ class Away:
 
     def refusal(self, action: Action, sites: Iterable[str]) -> str:
         return f"{action} needs newer word of it" if self._site in sites else ""
+
+    def now(self) -> int:
+        return 0
 
 
 @pytest.mark.parametrize("absent", [CLARA.did, ANNA.did])

@@ -1,0 +1,24 @@
+"""What becomes of an allowed decision with duties that somebody has to fulfil: until one does, it is denied.
+
+To let it pass would be to lie to whoever wrote the duty into the policy. ``endorsed`` is a fact, and decided on
+already.
+"""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from privacy.decision import Decision
+from privacy.duty import Duties
+
+
+def fulfilled(decision: Decision) -> Decision:
+    """``decision``, if nothing is left to do for it; else the denial that names what this version does not do yet."""
+    left = structs.replace(decision.duties, endorsed=0)
+    if not decision.allowed or left == Duties():
+        return decision
+    rules = ", ".join(f"«{rule}»" for rule in decision.rules[:5])
+    reason = (
+        f"policy asks {', and '.join(left.told)}, which this version cannot see to yet: denied by the duty of {rules}"
+    )
+    return structs.replace(decision, allowed=False, reason=reason)
