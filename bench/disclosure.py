@@ -33,7 +33,7 @@ RULES: Final = Rules()
 
 def measure() -> Report:
     """Measure the check, and the whole protection of a table with small cells, each in turn with the margins."""
-    random = Random(1)  # noqa: S311
+    random = Random(1)
     weights = {value: random.randint(2, 9) for values in COLUMNS.values() for value in values}
     ledger = Ledger(Populations.of([]))
     cells = 0
@@ -77,12 +77,16 @@ def _table(by: tuple[str, ...], where: dict[str, frozenset[str]], weights: dict[
         for column, values in COLUMNS.items()
         if column not in by
     )
-    cells = {key: Cell(rest * prod(weights[value] for value in key)) for key in product(*(COLUMNS[each] for each in by))}
+    cells = {
+        key: Cell(rest * prod(weights[value] for value in key)) for key in product(*(COLUMNS[each] for each in by))
+    }
     return Table(tuple(Dimension(each, COLUMNS[each]) for each in by), cells, where=where)
 
 
 def _sparse(table: Table, random: Random) -> Table:
-    cells = {key: Cell(random.randint(1, 9) if random.random() < 0.01 else random.randint(20, 500)) for key in table.cells}
+    cells = {
+        key: Cell(random.randint(1, 9) if random.random() < 0.01 else random.randint(20, 500)) for key in table.cells
+    }
     return Table(table.dimensions, cells)
 
 

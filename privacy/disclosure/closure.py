@@ -6,69 +6,79 @@ known too. It is a new box, from which others follow. Whatever is left over must
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Final, TypeVar
 
-from privacy.disclosure.predicate import EVERYTHING, Box, ValueSet, replaced
+from privacy.disclosure.predicate import EVERYTHING, Box, Domains, ValueSet, listed, replaced, within
 
 Line = tuple[Box, str]
 """The boxes that differ in one column alone: what they have in common, and that column."""
+
+T = TypeVar("T")
+
+MOST_VALUES: Final = 8
+"""Values of a declared column, up to which sums over some of them are followed too."""
 
 MOST_DERIVED: Final = 50_000
 """Boxes that are derived for one question; what has more consequences is not decided here."""
 
 
-class Remainder(NamedTuple):
-    """A group of ``count`` people: what on a line ``outer`` has beside all of ``inner``."""
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A group of ``count`` people, and the boxes that it follows from."""
 
     group: Box
     count: int
-    line: Line
-    outer: ValueSet
-    inner: list[ValueSet]
+    members: tuple[Box, ...]
 
-    @property
-    def members(self) -> Iterator[Box]:
-        """The boxes that it follows from."""
-        common, column = self.line
-        return (replaced(common, column, each) for each in (self.outer, *self.inner))
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """What is still to be looked at: lines, and boxes that may be the sum of boxes like another one."""
+
+    lines: dict[Line, None]
+    sums: list[tuple[Box, str, ValueSet]]
 
 
 class Closure:
     """The counts that are known and follow. With a ``base`` it is a trial on top of it, which does not change it."""
 
-    def __init__(self, base: Closure | None = None) -> None:
+    def __init__(self, domains: Domains, base: Closure | None = None) -> None:
+        self._domains = domains
         self._base = base
         self._counts: dict[Box, int] = {}
+        self._derived: dict[Box, Derived] = {}
         self._lines: dict[Box, dict[str, dict[ValueSet, int]]] = {}
-        self._derived: dict[Box, Remainder] = {}
+        self._by_count: dict[frozenset[str], dict[int, list[Box]]] = {}
+        self._by_value: dict[tuple[str, str], list[Box]] = {}
+        self._unions: dict[tuple[str, str], list[ValueSet]] = {}
 
     def get(self, box: Box) -> int | None:
         """The count of a box, if it is known or follows."""
         count = self._counts.get(box)
         return count if count is not None or self._base is None else self._base.get(box)
 
-    def add(self, facts: Mapping[Box, int], threshold: int) -> tuple[list[Remainder], bool]:
+    def add(self, facts: Mapping[Box, int], threshold: int) -> tuple[list[Derived], bool]:
         """Take in counts and all that follows: the groups below ``threshold`` that follow, and whether all was
-        followed up. Such groups are told and not taken in."""
-        found: dict[Box, Remainder] = {}
-        waiting: dict[Line, None] = {}
+        followed up. Such groups are told and not taken in.
+        """
+        small: dict[Box, Derived] = {}
+        left = _Open({}, [])
         for box, count in facts.items():
-            self._insert(box, count, waiting)
+            self._insert(box, count, left)
         most = len(self._derived) + MOST_DERIVED
-        while waiting:
-            line = next(iter(waiting))
-            del waiting[line]
-            for left in self._remainders(line):
-                if left.count < threshold:
-                    found.setdefault(left.group, left)
-                elif self.get(left.group) is None:
+        while left.lines or left.sums:
+            for each in self._next(left):
+                if 0 < each.count < threshold:
+                    small.setdefault(each.group, each)
+                elif self.get(each.group) is None:
                     if len(self._derived) == most:
-                        return list(found.values()), False
-                    self._derived[left.group] = left
-                    self._insert(left.group, left.count, waiting)
-                    del waiting[line]  # of which nothing is left over now
-        return list(found.values()), True
+                        return list(small.values()), False
+                    self._derived[each.group] = each
+                    self._insert(each.group, each.count, left)
+        return list(small.values()), True
 
     def roots(self, boxes: Iterable[Box]) -> Iterator[Box]:
         """The facts of this trial that ``boxes`` follow from."""
@@ -84,49 +94,133 @@ class Closure:
             elif box in self._counts:
                 yield box
 
-    def _insert(self, box: Box, count: int, waiting: dict[Line, None]) -> None:
+    def _insert(self, box: Box, count: int, left: _Open) -> None:
         if self.get(box) is not None:
             return
         self._counts[box] = count
+        columns = frozenset([column for column, _ in box])
+        self._by_count.setdefault(columns, {}).setdefault(count, []).append(box)
         for at, (column, values) in enumerate(box):
             common = box[:at] + box[at + 1 :]
             self._lines.setdefault(common, {}).setdefault(column, {})[values] = count
-            waiting[(common, column)] = None
+            left.lines[(common, column)] = None
+            if not values.but and self._is_short(column):
+                self._sum_up(box, column, values, left)
         for column in self._across(box):
-            waiting[(box, column)] = None
+            left.lines[(box, column)] = None
+
+    def _sum_up(self, box: Box, column: str, values: ValueSet, left: _Open) -> None:
+        """Have the sums looked at that ``box`` is a part of, or whose set of values is new with it."""
+        if len(values.listed) == 1:
+            alone = (column, min(values.listed))
+            self._by_value.setdefault(alone, []).append(box)
+            left.sums.extend((box, column, union) for union in self._each(lambda of: of._unions.get(alone, ())))
+            return
+        first = (column, min(values.listed))
+        if values not in self._each(lambda of: of._unions.get(first, ())):
+            left.sums.extend((each, column, values) for each in self._each(lambda of: of._by_value.get(first, ())))
+            for value in values.listed:
+                self._unions.setdefault((column, value), []).append(values)
+
+    def _is_short(self, column: str) -> bool:
+        return 0 < len(self._domains.get(column, ())) <= MOST_VALUES
+
+    def _each(self, of: Callable[[Closure], Iterable[T]]) -> Iterator[T]:
+        """What this has of something, and its base."""
+        yield from of(self)
+        if self._base is not None:
+            yield from self._base._each(of)
 
     def _across(self, box: Box) -> Iterator[str]:
         """The columns along which something inside ``box`` is known."""
-        yield from self._lines.get(box, ())
-        if self._base is not None:
-            yield from self._base._across(box)
+        return self._each(lambda of: of._lines.get(box, ()))
 
     def _line(self, line: Line) -> dict[ValueSet, int]:
         common, column = line
         own = self._lines.get(common, {}).get(column, {})
         return {**self._base._line(line), **own} if self._base else own
 
-    def _remainders(self, line: Line) -> Iterator[Remainder]:
+    def _next(self, left: _Open) -> Iterator[Derived]:
+        """Look at one of the things that are to be looked at."""
+        if left.sums:
+            box, column, union = left.sums.pop()
+            group = replaced(box, column, union)
+            if self.get(group) is None:
+                parts = [replaced(box, column, ValueSet(frozenset((value,)))) for value in sorted(union.listed)]
+                counts = [self.get(each) for each in parts]
+                if None not in counts:
+                    yield Derived(group, sum(each or 0 for each in counts), tuple(parts))
+            return
+        line = next(iter(left.lines))
+        del left.lines[line]
+        yield from self._along(line)
+
+    def _along(self, line: Line) -> Iterator[Derived]:
         common, column = line
         known = self._line(line)
         whole = self.get(common)
         if whole is not None:
             known = {**known, EVERYTHING: whole}
-        for outer, inner in _nested(known).items():
+        nested, top = _nested(known)
+        for outer, inner in nested.items():
             count = known[outer] - sum([known[each] for each in inner])
-            if count > 0:
-                rest = outer.less(inner)
-                if rest.but or rest.listed:
-                    yield Remainder(replaced(common, column, rest), count, line, outer, inner)
+            if count < 0 or (count == 0 and column not in self._domains):
+                continue
+            rest = listed(column, outer.less(inner), self._domains)
+            # That nobody is among values that have no name says nothing of those that have one.
+            if count > 0 if rest.but else rest.listed:
+                yield Derived(replaced(common, column, rest), count, _members(line, (outer, *inner)))
+        finite = [each for each in top if not each.but]
+        domain = self._domains.get(column, frozenset())
+        covered = sum([len(each.listed) for each in finite]) == len(domain)
+        if whole is None and len(finite) > 1 and (covered or self._is_short(column)):
+            union = listed(column, ValueSet(frozenset[str]().union(*(each.listed for each in finite))), self._domains)
+            yield Derived(
+                replaced(common, column, union), sum([known[each] for each in finite]), _members(line, finite)
+            )
+
+    def between(self, threshold: int) -> Iterator[Derived]:
+        """The small groups between two boxes, one of them new in this trial, where one lies in the other."""
+        for columns, counts in self._by_count.items():
+            for others, theirs in self._each(lambda of: of._by_count.items()):
+                if not (columns <= others or columns > others):
+                    continue
+                for count, other in _near(sorted(counts), sorted(theirs), threshold):
+                    for box, beside in product(counts[count], theirs[other]):
+                        inner, outer = (box, beside) if count < other else (beside, box)
+                        if within(inner, outer):
+                            yield Derived(outer, abs(count - other), (outer, inner))
 
 
-def _nested(known: Collection[ValueSet]) -> dict[ValueSet, list[ValueSet]]:
-    """The largest sets directly inside each, apart from one another. Of two that cross, the larger counts."""
-    if all(len(each.listed) == 1 and not each.but for each in known if each is not EVERYTHING):
-        return {EVERYTHING: [each for each in known if each is not EVERYTHING]} if EVERYTHING in known else {}
+def _near(ones: list[int], others: list[int], threshold: int) -> Iterator[tuple[int, int]]:
+    """The pairs of unlike numbers of two ascending lists that differ by less than ``threshold``."""
+    start = 0
+    for one in ones:
+        while start < len(others) and others[start] <= one - threshold:
+            start += 1
+        for other in others[start : start + 2 * threshold]:
+            if other >= one + threshold:
+                break
+            if other != one:
+                yield one, other
+
+
+def _members(line: Line, sets: Iterable[ValueSet]) -> tuple[Box, ...]:
+    common, column = line
+    return tuple([replaced(common, column, each) for each in sets])
+
+
+def _nested(known: Collection[ValueSet]) -> tuple[dict[ValueSet, list[ValueSet]], list[ValueSet]]:
+    """The largest sets directly inside each, apart from one another; and those that are inside none. Of two that
+    cross, the larger counts.
+    """
+    singles = [each for each in known if not each.but and len(each.listed) == 1]
+    if len(singles) + (EVERYTHING in known) == len(known):
+        return ({EVERYTHING: singles}, []) if len(singles) < len(known) else ({}, singles)
     inner: dict[ValueSet, list[ValueSet]] = {}
     owner: dict[str, ValueSet] = {}
     complements: dict[ValueSet, list[ValueSet]] = {}
+    top: list[ValueSet] = []
     for each in sorted(known, key=_by_size):
         inner[each] = []
         owners = set() if each.but else {owner.get(value) for value in each.listed}
@@ -141,14 +235,13 @@ def _nested(known: Collection[ValueSet]) -> dict[ValueSet, list[ValueSet]]:
             complements[each] = []
         else:
             owner.update(dict.fromkeys(each.listed, each))
-        if parent is not None:
-            inner[parent].append(each)
-    return {each: parts for each, parts in inner.items() if parts}
+        (top if parent is None else inner[parent]).append(each)
+    return {each: parts for each, parts in inner.items() if parts}, top
 
 
 def _smallest_around(values: ValueSet, complements: Mapping[ValueSet, list[ValueSet]]) -> ValueSet | None:
     """The smallest complement that ``values`` lie within, if they cross none of those directly inside it."""
-    around = next((each for each in reversed(complements) if values.within(each)), None)
+    around = next((each for each in reversed(list(complements)) if values.within(each)), None)
     if around is None or any(not values.apart(each) for each in complements[around]):
         return None
     return around

@@ -15,42 +15,27 @@ from privacy.disclosure.predicate import Box, ValueSet
 from privacy.disclosure.release import Frame, Release
 from privacy.disclosure.table import Key
 
+
 @dataclass(slots=True)
 class Columns:
     """The sets of values that were released of each column, by the values in them."""
 
-    _sets: dict[str, dict[ValueSet, None]] = field(default_factory=dict)
-    _having: dict[tuple[str, str], list[ValueSet]] = field(default_factory=dict)
-    _complements: dict[str, list[ValueSet]] = field(default_factory=dict)
+    _having: dict[tuple[str, str], dict[ValueSet, None]] = field(default_factory=dict)
 
     def add(self, column: str, values: ValueSet) -> None:
-        """Remember a set."""
-        known = self._sets.setdefault(column, {})
-        if values in known:
-            return
-        known[values] = None
-        if values.but:
-            self._complements.setdefault(column, []).append(values)
-        for value in () if values.but else values.listed:
-            self._having.setdefault((column, value), []).append(values)
+        """Remember a set that lists its values."""
+        for value in values.listed:
+            self._having.setdefault((column, value), {})[values] = None
 
     def around(self, column: str, values: ValueSet) -> list[ValueSet]:
         """The sets that ``values`` lie within, itself among them if it is known."""
-        some = next(iter(values.listed), "")
-        near = [] if values.but else self._having.get((column, some), [])
-        return [each for each in (*near, *self._complements.get(column, ())) if values.within(each)]
+        near = self._having.get((column, min(values.listed)), ())
+        return [each for each in near if values.within(each)]
 
     def crossed(self, column: str, values: ValueSet) -> ValueSet | None:
-        """A set that ``values`` cross: they share some values, and each has others."""
-        if len(values.listed) < 2 and not values.but:
-            return None
-        if values.but:
-            return next((each for each in self._sets.get(column, ()) if values.crosses(each)), None)
+        """A set that shares values with ``values`` and is another one."""
         near = (each for value in sorted(values.listed) for each in self._having.get((column, value), ()))
-        return next(
-            (each for each in (*near, *self._complements.get(column, ())) if values.crosses(each)),
-            None,
-        )
+        return next((each for each in near if each != values), None)
 
 
 @dataclass(slots=True)
@@ -99,7 +84,8 @@ _NOTHING: Final[Mapping[frozenset[str], list[int]]] = {}
 
 def inside(frame: Frame, release: Release, threshold: int) -> Iterator[tuple[Key, int]]:
     """The keys of cells of ``frame`` that are a little more than a sum of cells of an earlier ``release`` in them, or
-    than one of these; with the difference."""
+    than one of these; with the difference.
+    """
     if frame.counts and {*(column for column, _ in release.restriction), *release.by}.issuperset(frame.columns):
         sums: dict[Key, tuple[int, int]] = {}
         for at, (total, largest) in _placed(frame, release):

@@ -3,8 +3,8 @@
 It is a projection of the owner's audit log: fed the same releases in any order it refuses the same. What it finds in
 a new table is a finding like any other, so that the cell is suppressed like others.
 
-Three questions are asked of a table without its suppressed cells. Does a set of values cross one that was released of
-that column (then sums of unlike groups could be solved for a small one)? Does a count, or a sum of counts of one
+Three questions are asked of a table without its suppressed cells. Does it group the values of a column otherwise than
+was released before (then sums of unlike groups could be solved for a small one)? Does a count, or a sum of counts of one
 release, lie in another and differ by a small group (:mod:`privacy.disclosure.differencing`)? Does anything small
 follow along a column from all that is known (:mod:`privacy.disclosure.closure`)?
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from privacy.disclosure.closure import Closure
 from privacy.disclosure.differencing import Columns, Published, inside
 from privacy.disclosure.population import Populations
-from privacy.disclosure.predicate import Box, ValueSet
+from privacy.disclosure.predicate import Box, Domains, ValueSet
 from privacy.disclosure.release import Frame, Release
 from privacy.disclosure.rules import Finding, Reason, Rules
 from privacy.disclosure.table import Key, Table, in_words
@@ -31,8 +31,9 @@ Universe = frozenset[str]
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of one population."""
+    """What is known of one population, whose columns have the values in ``domains``."""
 
+    domains: Domains = field(default_factory=dict)
     releases: dict[str, Release] = field(default_factory=dict)
     bared: dict[str, Release] = field(default_factory=dict)
     columns: Columns = field(default_factory=Columns)
@@ -52,7 +53,8 @@ class Ledger:
     def record(self, release: Release, threshold: int = Rules().threshold) -> None:
         """Take in a release that was decided. The same one again changes nothing."""
         for name in self._names(release.datasets):
-            _record(self._known.setdefault(name, _Known()), release, threshold)
+            known = self._known.setdefault(name, _Known(self._populations.columns.get(name, {})))
+            _record(known, release, threshold)
 
     def releases(self, dataset: str) -> tuple[Release, ...]:
         """What was released about the population of ``dataset``, in the order of recording."""
@@ -62,7 +64,9 @@ class Ledger:
     def past(self, datasets: Collection[str]) -> Past:
         """What is known about the populations of ``datasets``, for a table that was counted in them."""
         names = self._names(datasets)
-        return Past(frozenset(datasets), tuple(self._known[name] for name in names if name in self._known))
+        unknown = (_Known(self._populations.columns.get(name, {})) for name in names)
+        known = tuple(self._known.get(name, new) for name, new in zip(names, unknown, strict=True))
+        return Past(frozenset(datasets), known)
 
     def _names(self, datasets: Iterable[str]) -> list[str]:
         return sorted({self._populations.name(each) for each in datasets})
@@ -92,8 +96,8 @@ class Past:
         """
         release = Release.of("", self.datasets, table, withheld)
         found: dict[tuple[Reason, Key | None], Finding] = {}
-        for known in self._known or (_Known(),):
-            for finding in _found(known, release, rules.threshold):
+        for known in self._known:
+            for finding in _found(known, _written_alike(release, known.domains), rules.threshold):
                 found.setdefault((finding.reason, finding.key), finding)
         return tuple(found.values())
 
@@ -106,16 +110,18 @@ def _is_public(known: _Known, box: Box, universe: Universe) -> bool:
 def _record(known: _Known, release: Release, threshold: int) -> None:
     if release.id in known.releases:
         return
+    release = _written_alike(release, known.domains)
     known.releases[release.id] = release
     known.bared[release.id] = replace(release, where=None)
-    _remember(known.columns, release)
+    for column, values in _sets(release):
+        known.columns.add(column, values)
     universe = release.datasets
     if release.where is None:
         for frame in release.frames:
             known.vague.add(frame, universe)
             known.bare.add(frame, universe)
         return
-    closure = known.closures.setdefault(universe, Closure())
+    closure = known.closures.setdefault(universe, Closure(known.domains))
     for frame in release.frames:
         known.published.add(frame, universe)
         known.bare.add(_bare(frame), universe)
@@ -134,9 +140,9 @@ def _found(known: _Known, release: Release, threshold: int) -> Iterator[Finding]
         for published, asked in nearby:
             for key, _, difference in published.around(asked, known.columns, threshold):
                 yield _differs(release, frame, key, difference)
-        for id, earlier in known.releases.items():
+        for earlier in known.releases.values():
             alike = vague or earlier.where is None
-            asked, of = (bare, known.bared[id]) if alike else (frame, earlier)
+            asked, of = (bare, known.bared[earlier.id]) if alike else (frame, earlier)
             for key, difference in inside(asked, of, threshold):
                 yield _differs(release, frame, key, difference)
     if not vague:
@@ -145,12 +151,12 @@ def _found(known: _Known, release: Release, threshold: int) -> Iterator[Finding]
 
 def _following(known: _Known, release: Release, threshold: int) -> Iterator[Finding]:
     """What follows along columns; of the cells that it follows from, the smallest is named."""
-    trial = Closure(known.closures.get(release.datasets))
+    trial = Closure(known.domains, known.closures.get(release.datasets))
     cells = {box: (frame, key) for frame in release.frames for box, key, _ in frame.boxes}
     remainders, whole = trial.add(_facts(release.frames), threshold)
     if not whole:
         yield Finding(Reason.DIFFERENCE, None, "what follows from it and earlier releases is too much to be looked at")
-    for each in remainders:
+    for each in (*remainders, *trial.between(threshold)):
         roots = [cells[root] for root in trial.roots(each.members) if root in cells]
         smallest = [_smallest(release, frame, key) for frame, key in roots]
         if smallest:
@@ -176,27 +182,39 @@ def _smallest(release: Release, frame: Frame, key: Key) -> Key:
 
 
 def _crossing(columns: Columns, release: Release) -> Finding | None:
-    for column, values in release.restriction:
+    for column, values in _sets(release):
         other = columns.crossed(column, values)
         if other is not None:
             few = ", ".join(sorted(other.listed)[:5])
-            words = f"its groups of «{column}» cross others that were released ({'all but ' if other.but else ''}{few})"
+            words = (
+                f"it groups «{column}» otherwise than was released before ({few}): sums of unlike groups can be solved"
+            )
             return Finding(Reason.CROSSING, None, words)
     return None
+
+
+def _sets(release: Release) -> Iterator[tuple[str, ValueSet]]:
+    """The groups of values of each column that a release is about."""
+    for column, values in release.restriction:
+        if column not in release.by:
+            yield column, values
+    for at, column in enumerate(release.by):
+        for category in sorted({key[at] for key in release.counts}):
+            yield column, ValueSet(frozenset((category,)))
 
 
 def _facts(frames: Iterable[Frame]) -> dict[Box, int]:
     return {box: count for frame in frames for box, _, count in frame.boxes}
 
 
-def _remember(columns: Columns, release: Release) -> None:
-    for column, values in release.restriction:
-        columns.add(column, values)
-    for at, column in enumerate(release.by):
-        for category in {key[at] for key in release.counts}:
-            columns.add(column, ValueSet(frozenset((category,))))
+def _written_alike(release: Release, domains: Domains) -> Release:
+    """The release without restrictions to all values that a column has."""
+    all_of = [
+        column for column, values in (release.where or {}).items() if column in domains and domains[column] <= values
+    ]
+    kept = {column: values for column, values in (release.where or {}).items() if column not in all_of}
+    return replace(release, where=kept) if all_of else release
 
 
 def _bare(frame: Frame) -> Frame:
     return replace(frame, where=())
-

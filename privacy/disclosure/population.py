@@ -6,11 +6,12 @@ was declared to be about; a dataset for which nothing is declared is about a pop
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from catalog.error import BadInput, shown
+from privacy.disclosure.predicate import Domains
 
 MAX_NAME: Final = 120
 
@@ -18,11 +19,13 @@ MAX_NAME: Final = 120
 @dataclass(frozen=True, slots=True)
 class Declared:
     """What an owner says of a dataset (by the text of its CID): its population, and datasets that share people with
-    it, such as the version before."""
+    it, such as the version before. ``columns`` are all values that a column can have, where the owner says them.
+    """
 
     dataset: str
     population: str = ""
     shares: tuple[str, ...] = ()
+    columns: Domains = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +33,10 @@ class Populations:
     """The population of each dataset; make it with :meth:`of`. Where datasets tie several together, they are one."""
 
     names: Mapping[str, str]
+    columns: Mapping[str, Domains] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, declared: Iterable[Declared]) -> Populations:
+    def of(cls, declared: Collection[Declared]) -> Populations:
         """The populations under these declarations, in whatever order they come.
 
         Raises:
@@ -53,7 +57,12 @@ class Populations:
             for node in (f"dataset/{each.dataset}", *tied):
                 one, other = sorted((root(node), root(f"dataset/{each.dataset}")), reverse=True)
                 above[other] = one  # «population/…» sorts behind «dataset/…», so that a declared name stays
-        return cls({node.removeprefix("dataset/"): root(node) for node in tuple(above) if node.startswith("dataset/")})
+        columns: dict[str, dict[str, frozenset[str]]] = {}
+        for each in declared:
+            domains = columns.setdefault(root(f"dataset/{each.dataset}"), {})
+            for column, values in each.columns.items():
+                domains[column] = domains.get(column, frozenset()) | values
+        return cls({node[8:]: root(node) for node in tuple(above) if node.startswith("dataset/")}, columns)
 
     def name(self, dataset: str) -> str:
         """The name of a dataset's population: the same for two datasets exactly if they share it."""

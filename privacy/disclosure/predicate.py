@@ -29,10 +29,6 @@ class ValueSet(NamedTuple):
             return other.listed <= self.listed
         return self.listed <= other.listed if other.but else self.listed.isdisjoint(other.listed)
 
-    def crosses(self, other: ValueSet) -> bool:
-        """Whether they share values, and each has some that the other lacks."""
-        return not (self.apart(other) or self.within(other) or other.within(self))
-
     def less(self, others: Iterable[ValueSet]) -> ValueSet:
         """What of this is in none of ``others``, each of which lies within this."""
         rest = self
@@ -55,6 +51,19 @@ Box = tuple[tuple[str, ValueSet], ...]
 def box(restrictions: Mapping[str, ValueSet]) -> Box:
     """The box of these restrictions."""
     return tuple(sorted((column, values) for column, values in restrictions.items() if values != EVERYTHING))
+
+
+Domains = Mapping[str, frozenset[str]]
+"""The values that each column has, as far as they are known."""
+
+
+def listed(column: str, values: ValueSet, domains: Domains) -> ValueSet:
+    """The same set in the one way of writing it where ``domains`` hold: what is in it, or everything."""
+    domain = domains.get(column)
+    if domain is None:
+        return values
+    inside = domain - values.listed if values.but else values.listed
+    return EVERYTHING if inside == domain else ValueSet(inside)
 
 
 def within(inner: Box, outer: Box) -> bool:

@@ -57,7 +57,9 @@ class Outcome:
     def rows(self) -> tuple[tuple[str, str, str], ...]:
         """The findings for the steward: cell, reason, words; then the cells that are suppressed for others' sake."""
         told = {each.key for each in self.findings}
-        rows = [(in_words(each.key) if each.key is not None else "", each.reason, each.words) for each in self.findings]
+        rows: list[tuple[str, str, str]] = [
+            (in_words(each.key) if each.key is not None else "", each.reason, each.words) for each in self.findings
+        ]
         others = sorted(self.released.suppressed - told) if self.released else []
         rows += [(in_words(key), "for others' sake", "without it a suppressed cell could be told") for key in others]
         return tuple(rows)
@@ -76,16 +78,14 @@ class _Nothing:
 NOTHING: Final[Past] = _Nothing()
 
 
-def protect(
-    table: Table, rules: Rules, treatment: Treatment = Treatment.SUPPRESS, past: Past = NOTHING
-) -> Outcome:
+def protect(table: Table, rules: Rules, treatment: Treatment = Treatment.SUPPRESS, past: Past = NOTHING) -> Outcome:
     """What of ``table`` may leave beside what left before.
 
     Rounding is for tables of counts alone, and where no earlier release makes a difference; others are suppressed.
     """
     primary = findings(table, rules)
     if treatment is Treatment.ROUND and not table.measures and all(each.reason in _SMALL for each in primary):
-        small = frozenset(key for key in table.keys() if table.count(key) < rules.threshold)
+        small = frozenset(key for key in table.every_key() if table.count(key) < rules.threshold)
         if not past.check(table, small, rules):
             return _rounded(table, rules, primary, small)
     if treatment is Treatment.REFUSE:
@@ -120,7 +120,7 @@ def _refused(found: Collection[Finding], why: str) -> Outcome:
 
 
 def _suppressed(table: Table, rules: Rules, found: tuple[Finding, ...], withheld: frozenset[Key]) -> Outcome:
-    kept = [key for key in table.keys() if key not in withheld]
+    kept = [key for key in table.every_key() if key not in withheld]
     released = Released(
         dimensions=table.dimensions,
         measures=table.measures,
@@ -140,7 +140,7 @@ def _rounded(table: Table, rules: Rules, found: tuple[Finding, ...], small: froz
     released = Released(
         dimensions=table.dimensions,
         measures=(),
-        counts={key: to_base(table.count(key), base) for key in table.keys()},
+        counts={key: to_base(table.count(key), base) for key in table.every_key()},
         values={},
         suppressed=frozenset(),
         base=base,

@@ -62,7 +62,8 @@ class Reason(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What a rule found at a cell. ``key`` is none where it is the table as a whole. ``words`` are for the steward:
-    they may hold numbers of the cell."""
+    they may hold numbers of the cell.
+    """
 
     reason: Reason
     key: Key | None
@@ -74,7 +75,9 @@ def findings(table: Table, rules: Rules) -> tuple[Finding, ...]:
     """What the rules find in ``table`` by itself: the primary cells, each with each reason, in the keys' order."""
     full = set(_full(table))
     return tuple(
-        found for key in table.keys() for found in _of_cell(table, key, table.cells.get(key, ZERO), rules, key in full)
+        found
+        for key in table.every_key()
+        for found in _of_cell(table, key, table.cells.get(key, ZERO), rules, key in full)
     )
 
 

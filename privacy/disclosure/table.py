@@ -110,7 +110,7 @@ class Table:
         """How many cells there are, empty ones among them."""
         return prod(len(each.categories) for each in self.dimensions)
 
-    def keys(self) -> Iterator[Key]:
+    def every_key(self) -> Iterator[Key]:
         """All keys, in the order of the categories."""
         return product(*(each.categories for each in self.dimensions))
 
