@@ -67,6 +67,9 @@ class Closure:
         small: dict[Box, Derived] = {}
         left = _Open({}, [])
         for box, count in facts.items():
+            followed = self.get(box)
+            if followed is not None and 0 < abs(followed - count) < threshold:  # some have none of the declared values
+                small[box] = Derived(box, abs(followed - count), ())
             self._insert(box, count, left)
         most = len(self._derived) + MOST_DERIVED
         while left.lines or left.sums:

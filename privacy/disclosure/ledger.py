@@ -4,8 +4,8 @@ It is a projection of the owner's audit log: fed the same releases in any order 
 a new table is a finding like any other, so that the cell is suppressed like others.
 
 Three questions are asked of a table without its suppressed cells. Does it group the values of a column otherwise than
-was released before (then sums of unlike groups could be solved for a small one)? Does a count, or a sum of counts of one
-release, lie in another and differ by a small group (:mod:`privacy.disclosure.differencing`)? Does anything small
+was released before (then sums of unlike groups could be solved for a small one)? Does a count, or a sum of counts of
+one release, lie in another and differ by a small group (:mod:`privacy.disclosure.differencing`)? Does anything small
 follow along a column from all that is known (:mod:`privacy.disclosure.closure`)?
 
 Releases of other datasets of the population are compared by the second question alone; and so are tables of which
@@ -157,7 +157,8 @@ def _following(known: _Known, release: Release, threshold: int) -> Iterator[Find
     if not whole:
         yield Finding(Reason.DIFFERENCE, None, "what follows from it and earlier releases is too much to be looked at")
     for each in (*remainders, *trial.between(threshold)):
-        roots = [cells[root] for root in trial.roots(each.members) if root in cells]
+        told = trial.roots(each.members) if each.members else [each.group]
+        roots = [cells[root] for root in told if root in cells]
         smallest = [_smallest(release, frame, key) for frame, key in roots]
         if smallest:
             yield _told(min(smallest, key=lambda key: (release.counts[key], key)), each.count)

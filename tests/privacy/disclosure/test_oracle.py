@@ -25,7 +25,8 @@ def rows(random: Random) -> list[tuple[str, str, int]]:
         for column in range(random.randint(2, 4)):
             tail = random.choice((0.3, 1.0, 2.5))
             for _ in range(random.choice((1, 2, 3, 8, 9, 10, 11, 30))):
-                found.append((f"r{row}", f"c{column}", round(10 * random.paretovariate(tail)) % 10**9 + 1))
+                value = round(10 * random.paretovariate(tail)) % 10**9 + 1
+                found.append((f"r{row}", f"c{column}", value))
     return found
 
 
