@@ -1,4 +1,4 @@
-"""A table of 10,000 cells held against 1,000 earlier releases of its population, beside counting its cells' margins.
+"""A table of 10,000 cells held against 1,000 earlier releases of its population, beside adding its margins up.
 
 The population has ten columns of 3 to 25 values, and as many people in each cell as the product of its values' weights:
 so all counts agree with one another, as they do in one dataset. The earlier releases are tables by one or two columns

@@ -73,7 +73,10 @@ class Closure:
             self._insert(box, count, left)
         most = len(self._derived) + MOST_DERIVED
         while left.lines or left.sums:
-            for each in self._next(left):
+            line = None if left.sums else next(iter(left.lines))
+            if line is not None:
+                del left.lines[line]
+            for each in self._along(line) if line is not None else self._summed(*left.sums.pop()):
                 if 0 < each.count < threshold:
                     small.setdefault(each.group, each)
                 elif self.get(each.group) is None:
@@ -81,6 +84,8 @@ class Closure:
                         return list(small.values()), False
                     self._derived[each.group] = each
                     self._insert(each.group, each.count, left)
+                    if line is not None:  # of which nothing more follows by that
+                        left.lines.pop(line, None)
         return list(small.values()), True
 
     def roots(self, boxes: Iterable[Box]) -> Iterator[Box]:
@@ -143,20 +148,14 @@ class Closure:
         own = self._lines.get(common, {}).get(column, {})
         return {**self._base._line(line), **own} if self._base else own
 
-    def _next(self, left: _Open) -> Iterator[Derived]:
-        """Look at one of the things that are to be looked at."""
-        if left.sums:
-            box, column, union = left.sums.pop()
-            group = replaced(box, column, union)
-            if self.get(group) is None:
-                parts = [replaced(box, column, ValueSet(frozenset((value,)))) for value in sorted(union.listed)]
-                counts = [self.get(each) for each in parts]
-                if None not in counts:
-                    yield Derived(group, sum(each or 0 for each in counts), tuple(parts))
-            return
-        line = next(iter(left.lines))
-        del left.lines[line]
-        yield from self._along(line)
+    def _summed(self, box: Box, column: str, union: ValueSet) -> Iterator[Derived]:
+        """The box with ``union`` in a column, if those with each of its values are known."""
+        group = replaced(box, column, union)
+        if self.get(group) is None:
+            parts = [replaced(box, column, ValueSet(frozenset((value,)))) for value in sorted(union.listed)]
+            counts = [self.get(each) for each in parts]
+            if None not in counts:
+                yield Derived(group, sum(each or 0 for each in counts), tuple(parts))
 
     def _along(self, line: Line) -> Iterator[Derived]:
         common, column = line
@@ -164,6 +163,8 @@ class Closure:
         whole = self.get(common)
         if whole is not None:
             known = {**known, EVERYTHING: whole}
+        if len(known) < 2:
+            return
         nested, top = _nested(known)
         for outer, inner in nested.items():
             count = known[outer] - sum([known[each] for each in inner])
@@ -184,11 +185,13 @@ class Closure:
 
     def between(self, threshold: int) -> Iterator[Derived]:
         """The small groups between two boxes, one of them new in this trial, where one lies in the other."""
+        every = [(columns, counts, sorted(counts)) for columns, counts in self._each(lambda of: of._by_count.items())]
         for columns, counts in self._by_count.items():
-            for others, theirs in self._each(lambda of: of._by_count.items()):
+            own = sorted(counts)
+            for others, theirs, ordered in every:
                 if not (columns <= others or columns > others):
                     continue
-                for count, other in _near(sorted(counts), sorted(theirs), threshold):
+                for count, other in _near(own, ordered, threshold):
                     for box, beside in product(counts[count], theirs[other]):
                         inner, outer = (box, beside) if count < other else (beside, box)
                         if within(inner, outer):
@@ -197,15 +200,16 @@ class Closure:
 
 def _near(ones: list[int], others: list[int], threshold: int) -> Iterator[tuple[int, int]]:
     """The pairs of unlike numbers of two ascending lists that differ by less than ``threshold``."""
-    start = 0
+    start, size = 0, len(others)
     for one in ones:
-        while start < len(others) and others[start] <= one - threshold:
+        least, most = one - threshold, one + threshold
+        while start < size and others[start] <= least:
             start += 1
-        for other in others[start : start + 2 * threshold]:
-            if other >= one + threshold:
-                break
+        at = start
+        while at < size and (other := others[at]) < most:
             if other != one:
                 yield one, other
+            at += 1
 
 
 def _members(line: Line, sets: Iterable[ValueSet]) -> tuple[Box, ...]:

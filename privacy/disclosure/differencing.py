@@ -86,7 +86,7 @@ def inside(frame: Frame, release: Release, threshold: int) -> Iterator[tuple[Key
     """The keys of cells of ``frame`` that are a little more than a sum of cells of an earlier ``release`` in them, or
     than one of these; with the difference.
     """
-    if frame.counts and {*(column for column, _ in release.restriction), *release.by}.issuperset(frame.columns):
+    if frame.counts and release.columns.issuperset(frame.columns):
         sums: dict[Key, tuple[int, int]] = {}
         for at, (total, largest) in _placed(frame, release):
             before = sums.get(at, (0, 0))

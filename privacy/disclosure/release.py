@@ -23,7 +23,7 @@ class Frame:
     by: tuple[str, ...]
     counts: Mapping[Key, int]
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns that each box of it restricts, sorted."""
         return tuple(sorted({*(column for column, _ in self.where), *self.by}))
@@ -75,6 +75,11 @@ class Release:
     def restriction(self) -> Box:
         """The rows that were counted, as far as they are known."""
         return box({column: ValueSet(values) for column, values in (self.where or {}).items()})
+
+    @cached_property
+    def columns(self) -> frozenset[str]:
+        """The columns that each of its cells restricts."""
+        return frozenset([*(column for column, _ in self.restriction), *self.by])
 
     @cached_property
     def parts(self) -> Mapping[tuple[str, ...], Mapping[Key, tuple[int, int]]]:
