@@ -55,9 +55,12 @@ def measure() -> Report:
 
 
 def _figure(what: str, work: Callable[[], object], table: Table, floor: Floor | None) -> Figure:
+    def bound() -> object:
+        return list(_margins(table))
+
     spent: tuple[list[float], list[float]] = [], []
     for _ in range(RUNS):
-        for seconds, each in zip(spent, (work, lambda: list(_margins(table))), strict=True):
+        for seconds, each in zip(spent, (work, bound), strict=True):
             began = time.perf_counter()
             each()
             seconds.append(time.perf_counter() - began)

@@ -20,6 +20,8 @@ from privacy.disclosure.table import Contributors, Key, Released, Table, in_word
 MOST_ROUNDS: Final = 64
 """How often more is suppressed and the ledger asked again."""
 
+_CROSSING: Final = "it groups a column's values otherwise than was released before"
+_TOO_MUCH: Final = "what would follow from it is too much to be looked at"
 _SMALL: Final = frozenset({Reason.SMALL, Reason.ZERO, Reason.FULL})
 
 
@@ -110,7 +112,8 @@ def _suppress(table: Table, rules: Rules, primary: tuple[Finding, ...], past: Pa
             return _suppressed(table, rules, tuple(found), withheld)
         found += more
         if any(each.key is None for each in more):
-            return _refused(found, next(each.words for each in more if each.key is None))
+            crossing = any(each.reason is Reason.CROSSING for each in more)
+            return _refused(found, _CROSSING if crossing else _TOO_MUCH)
         withheld |= {each.key for each in more if each.key is not None}
     return _refused(found, "too many of its cells differ a little from what left before")
 
