@@ -1,0 +1,110 @@
+"""Lost: that a suppressed cell stays unknown to whoever has every sum of the table."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import combinations, product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from privacy.disclosure.protect import Treatment, protect
+from privacy.disclosure.rounding import to_base
+from privacy.disclosure.rules import Rules, findings
+from privacy.disclosure.table import Cell, Dimension, Key, Magnitude, Table
+
+RULES = Rules()
+counts = st.one_of(st.integers(0, 12), st.integers(10, 80))
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> Table:
+    shape = draw(st.sampled_from([(3,), (6,), (2, 2), (3, 4), (5, 3), (2, 3, 2), (3, 3, 3)]))
+    dimensions = tuple(Dimension(f"d{at}", tuple(f"c{one}" for one in range(size))) for at, size in enumerate(shape))
+    keys = product(*(each.categories for each in dimensions))
+    return Table(dimensions, {key: Cell(draw(counts)) for key in keys})
+
+
+def intervals(table: Table, suppressed: list[Key]) -> list[tuple[float, float]]:
+    """What each suppressed cell may be, for whoever has all other cells and all sums along any of the dimensions."""
+    linprog = pytest.importorskip("scipy.optimize").linprog
+    rows: dict[tuple[object, ...], tuple[list[int], int]] = {}
+    for size in range(len(table.dimensions)):
+        for kept in combinations(range(len(table.dimensions)), size):
+            for at, key in enumerate(suppressed):
+                line = (kept, *(key[place] for place in kept))
+                places, total = rows.get(line, ([], 0))
+                rows[line] = ([*places, at], total + table.count(key))
+    equations = [[float(at in places) for at in range(len(suppressed))] for places, _ in rows.values()]
+    totals = [total for _, total in rows.values()]
+    found = []
+    for at in range(len(suppressed)):
+        goal = [float(at == other) for other in range(len(suppressed))]
+        low, high = (linprog([s * g for g in goal], A_eq=equations, b_eq=totals) for s in (1, -1))
+        found.append((low.fun, -high.fun))
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(tables())
+def test_every_suppressed_cell_stays_open_by_the_threshold_or_more(table: Table) -> None:
+    outcome = protect(table, RULES)
+    if outcome.released is None:
+        return
+    suppressed = sorted(outcome.released.suppressed)
+    assert {each.key for each in findings(table, RULES)} <= set(suppressed)
+    for low, high in intervals(table, suppressed) if suppressed else ():
+        assert high - low >= RULES.threshold - 1e-6
+
+
+@settings(max_examples=60, deadline=None)
+@given(tables())
+def test_nothing_of_a_suppressed_cell_is_in_the_result(table: Table) -> None:
+    released = protect(table, RULES).released
+    if released is not None:
+        assert released.suppressed.isdisjoint(released.counts)
+        assert released.suppressed | set(released.counts) == set(table.every_key())
+        assert all(count >= RULES.threshold for count in released.counts.values())
+
+
+@given(st.integers(0, 10**6), st.integers(1, 50))
+def test_rounding_counts_twice_is_rounding_once(count: int, base: int) -> None:
+    once = to_base(count, base)
+    assert to_base(once, base) == once
+    assert abs(once - count) * 2 <= base
+
+
+def test_rounded_counts_tell_no_small_cell() -> None:
+    table = Table((Dimension("d", ("a", "b", "c")),), {("a",): Cell(4), ("b",): Cell(16), ("c",): Cell(31)})
+    released = protect(table, RULES, Treatment.ROUND).released
+    assert released is not None
+    assert released.counts == {("a",): 0, ("b",): 20, ("c",): 30}
+    assert released.base == 10
+
+
+def test_refusing_lets_a_clean_table_pass_and_no_other() -> None:
+    clean = Table((Dimension("d", ("a", "b")),), {("a",): Cell(14), ("b",): Cell(16)})
+    small = Table((Dimension("d", ("a", "b")),), {("a",): Cell(4), ("b",): Cell(16)})
+    assert protect(clean, RULES, Treatment.REFUSE).released is not None
+    assert protect(small, RULES, Treatment.REFUSE).released is None
+
+
+def test_a_table_in_which_a_cell_cannot_be_hidden_is_refused() -> None:
+    table = Table((Dimension("d", ("a", "b", "c")),), {("a",): Cell(4), ("b",): Cell(3), ("c",): Cell(2)})
+    outcome = protect(table, RULES)
+    assert outcome.released is None
+    assert "4" not in outcome.line
+
+
+def test_a_dominated_total_goes_with_its_cell_and_the_line_says_nothing_of_it() -> None:
+    fine = Magnitude(Fraction(1000), Fraction(1000), (Fraction(60), Fraction(50)))
+    bad = Magnitude(Fraction(1234567), Fraction(1234567), (Fraction(1234000), Fraction(500)))
+    cells = {("a",): Cell(30, (bad,)), ("b",): Cell(31, (fine,)), ("c",): Cell(32, (bad,)), ("d",): Cell(77, (fine,))}
+    big = Magnitude(Fraction(900000), Fraction(900000), (Fraction(30000), Fraction(20000)))
+    cells |= {("e",): Cell(500, (big,))}
+    outcome = protect(Table((Dimension("d", tuple("abcde")),), cells, ("cost",)), RULES)
+    assert outcome.released is not None
+    assert {("a",), ("c",)} <= outcome.released.suppressed
+    assert "1234" not in outcome.line
+    assert "1234567" not in str(outcome.released)
