@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-real soak lint bench bench-catalog bench-storage devnet clean
+.PHONY: help demo test test-real soak lint bench bench-catalog bench-storage bench-privacy devnet clean
 
 help:  ## Show this help.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench-catalog: $(READY)  ## The figures of logs, catalog, grants, search and aud
 
 bench-storage: $(READY)  ## The figures of storing and moving bytes alone, beside a Kubo. Needs Go, 60 GB of disk.
 	@$(BIN)/python -m bench storage
+
+bench-privacy: $(READY)  ## The figures of deciding and of disclosure control alone.
+	@$(BIN)/python -m bench policy disclosure
 
 devnet: $(READY)  ## Start a consortium on this machine to play with; «comity devnet down» ends it.
 	@$(BIN)/python -m cli.main devnet up

@@ -28,6 +28,7 @@ GROUPS: Final[dict[str, str]] = {
     "catalog": "Search what all members publish.",
     "grant": "Grant people access to data.",
     "policy": "The rules by which this site decides.",
+    "approval": "What stewards are asked; their answers.",
     "offer": "What this site runs, at what price.",
     "workflow": "Check, plan and submit workflows.",
     "submission": "Follow submissions, fetch their results.",

@@ -13,7 +13,7 @@ from typing import Annotated, Final
 import msgspec
 
 from catalog.block import OutputName
-from catalog.body import Index
+from catalog.body import Index, Millis
 from catalog.cid import Cid
 from catalog.dagcbor import Value
 from catalog.dataset import DuoTerm, Text
@@ -24,6 +24,7 @@ from catalog.offer import Micros
 from catalog.project import ProjectRef
 from privacy.decision import Decision
 from workflow.argument import Handle
+from workflow.inquiry import MOST_STEWARDS, Inquiry
 from workflow.order import Instance
 from workflow.receipt import Output, Release, Spent, Status
 from workflow.submission import Count
@@ -69,7 +70,8 @@ class AccessFields(Value, frozen=True, kw_only=True):
     """The fields of an ``intent`` (written before data open) and of a ``decision`` (a denial by policy).
 
     ``decision`` is the whole of it, for the steward; ``shown`` is what of it the asker may see. ``submission`` is the
-    signed value that the person asked with: a node cannot invent an access. ``copies`` are the roots of other sites'
+    signed value that the person asked with: a node cannot invent an access. ``consent`` is the inquiry that stewards
+    answered before. ``copies`` are the roots of other sites'
     values that the step has brought here: they go when the project ends. ``granted`` names, for each dataset that a
     grant let in, that grant: what is made of it leaves only while a cited grant stands.
     """
@@ -89,6 +91,34 @@ class AccessFields(Value, frozen=True, kw_only=True):
     chain: Chain
     copies: Annotated[tuple[Cid, ...], msgspec.Meta(max_length=512)] = ()
     granted: Granted = msgspec.field(default_factory=dict)
+    consent: Cid | None = None
+
+
+class InquiryFields(AccessFields, frozen=True, kw_only=True):
+    """The fields of an ``inquiry``: so many ``stewards`` of this site are asked before the order goes on.
+
+    ``decision`` is the one that waits for them: to compute, or of an output to release. Without an answer until
+    ``not_after`` the order goes on no more. ``bus`` is the site whose node brought it.
+    """
+
+    inquiry: Inquiry
+    stewards: Annotated[int, msgspec.Meta(ge=1, le=MOST_STEWARDS)]
+    not_after: Millis
+    bus: Did
+
+
+class ApprovalFields(Value, frozen=True, kw_only=True):
+    """The fields of an ``approval``: what a steward answered to an ``inquiry``, as the signed ``statement`` says.
+
+    Its chain has the datasets of the inquiry, the person who asked and the steward.
+    """
+
+    inquiry: Cid
+    granted: bool
+    until: Millis
+    person: Did
+    statement: Request
+    chain: Chain
 
 
 class RefusalFields(Value, frozen=True, kw_only=True):
@@ -134,7 +164,8 @@ class Kept(Value, frozen=True, kw_only=True):
 class ResultFields(Value, frozen=True, kw_only=True):
     """The fields of a ``result``: how the intent at ``intent`` ended, and what is held of it.
 
-    ``reason`` is what the receipt says; ``detail`` says more (an exit code) and stays in the body.
+    ``reason`` is what the receipt says; ``detail`` says more (an exit code) and stays in the body. Where stewards are
+    asked whether outputs may leave, those are in ``waits``, and a second result follows their answers.
     """
 
     order: Cid
@@ -147,6 +178,7 @@ class ResultFields(Value, frozen=True, kw_only=True):
     reason: Text
     detail: Text
     chain: Chain
+    waits: Annotated[tuple[OutputName, ...], msgspec.Meta(max_length=256)] = ()
 
 
 class ReleaseFields(Value, frozen=True, kw_only=True):
@@ -154,7 +186,8 @@ class ReleaseFields(Value, frozen=True, kw_only=True):
 
     The owner writes it before its receipt leaves (``source``), the site whose bus got the receipt when it arrives
     (``recipient``), with the owner's signed ``statement``, the ``place`` of the order in the owner's audit log and the
-    ``project``, which at the owner's stands in the order's intent. ``site`` is the other of the two.
+    ``project``, which at the owner's stands in the order's intent. ``site`` is the other of the two. ``consent`` is the
+    inquiry that stewards of the owner answered before.
     """
 
     order: Cid
@@ -171,6 +204,7 @@ class ReleaseFields(Value, frozen=True, kw_only=True):
     statement: Release | None = None
     place: Index | None = None
     project: ProjectRef | None = None
+    consent: Cid | None = None
 
 
 class FetchFields(Value, frozen=True, kw_only=True):
@@ -316,6 +350,8 @@ class HaltFields(Value, frozen=True, kw_only=True):
 
 AccountFields = (
     AccessFields
+    | InquiryFields
+    | ApprovalFields
     | RefusalFields
     | UnwrittenFields
     | ResultFields
@@ -334,6 +370,8 @@ AccountFields = (
 ACCOUNTS: dict[str, type[AccountFields]] = {
     "intent": AccessFields,
     "decision": AccessFields,
+    "inquiry": InquiryFields,
+    "approval": ApprovalFields,
     "refusal": RefusalFields,
     "unwritten": UnwrittenFields,
     "result": ResultFields,

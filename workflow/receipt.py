@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 
@@ -28,6 +28,11 @@ class Status(StrEnum):
     DENIED = "denied"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+ASKED_TO_RUN: Final = "a steward of this site is asked whether it may run"
+ASKED_TO_LET_OUT: Final = "done; its release waits for a steward's answer"
+"""What an «accepted» receipt says of an order that waits for people."""
 
 
 class Release(Signed, frozen=True, kw_only=True):
@@ -98,6 +103,11 @@ class Receipt(Signed, frozen=True, kw_only=True):
     cost: Micros
     reason: Text
     at: Millis
+
+    @property
+    def waits_for_people(self) -> bool:
+        """Whether it is accepted and a steward has not answered: that may take days, and the site be away meanwhile."""
+        return not self.final and self.reason in (ASKED_TO_RUN, ASKED_TO_LET_OUT)
 
     @property
     def final(self) -> bool:

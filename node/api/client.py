@@ -25,6 +25,7 @@ from catalog.key import UNSIGNED, signed
 from catalog.project import ProjectRef
 from node.api import operation
 from node.api.agreed import Asked, check_agreed, job_value
+from node.api.answering import Answerer
 from node.api.approving import Approver
 from node.api.auditing import Auditor
 from node.api.connection import Connection
@@ -47,7 +48,7 @@ from node.message import Halt
 from workflow.submission import Submission
 
 
-class Node(Granter, Approver, Forgetter, Governor, Auditor, Sharer):
+class Node(Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sharer):
     """One node, asked as one person."""
 
     @classmethod

@@ -23,6 +23,7 @@ from workflow.account import (
     MAX_REQUEST,
     AccessFields,
     AccountFields,
+    ApprovalFields,
     EntryFields,
     FetchFields,
     HaltFields,
@@ -34,6 +35,7 @@ from workflow.account import (
     WithheldFields,
 )
 from workflow.argument import pieces_in
+from workflow.inquiry import Answer
 from workflow.submission import Submission
 
 Nodes = Callable[[str], Collection[str]]
@@ -63,8 +65,8 @@ def check_committed(body: Body, fields: AccountFields, nodes: Nodes) -> None:
             _check_received(fields, nodes)
         case EntryFields(actor=person):
             _check_in_chain(fields, person)
-        case HaltFields(statement=bytes() as statement):
-            _check_halt(body, fields, statement)
+        case HaltFields() | ApprovalFields():
+            _check_word(body, fields)
         case _:
             pass
 
@@ -249,3 +251,17 @@ def _check_halt(body: Body, fields: HaltFields, statement: bytes) -> None:
 def _check_in_chain(fields: AccountFields, person: str) -> None:
     if person not in fields.chain:
         raise VerificationFailed("it stands outside the chain of the person that it names")
+
+
+def _check_word(body: Body, fields: HaltFields | ApprovalFields) -> None:
+    """A steward signed it, but for the halt of a site that was restored."""
+    if isinstance(fields, HaltFields):
+        if fields.statement is not None:
+            _check_halt(body, fields, fields.statement)
+        return
+    word = decode(Answer, fields.statement, MAX_REQUEST)
+    check(word, word.person)
+    said = (fields.inquiry, fields.granted, fields.until, fields.person, body.site)
+    if (word.inquiry, word.granted, word.until, word.person, word.site) != said:
+        raise VerificationFailed("the steward in it signed another answer")
+    _check_in_chain(fields, fields.person)

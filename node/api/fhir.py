@@ -30,6 +30,7 @@ from workflow.account import (
     AccessFields,
     EntryFields,
     FetchFields,
+    InquiryFields,
     KeyReleaseFields,
     ReadFields,
     RefusalFields,
@@ -96,7 +97,7 @@ def _pattern(row: AuditRow, account: Account) -> tuple[Json, Json, str, list[Jso
             # In a Query the client is the source, for it is the question that flows from there.
             client = _source(_who(home, row.home_name))
             return _REST, _restful("search"), "E", [client, _destination(here), *_user(row)]
-        case AccessFields() | RefusalFields() as access:
+        case (AccessFields() | RefusalFields()) as access if not isinstance(access, InquiryFields):
             return _dcm("110113", "Security Alert"), _authorization(access), "E", _deciding(row, access, here)
         case _:
             own: Json = {"system": "urn:comity:audit", "code": row.kind}

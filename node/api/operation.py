@@ -16,6 +16,7 @@ from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
+from node.api.inquiries import AnswerRequest, InquiryView
 from node.api.tree import FolderView, TreePage
 
 A = TypeVar("A", covariant=True)
@@ -106,6 +107,11 @@ MENTIONS: Final = Operation(
     "mentions", "POST", "/v1/mentions", tuple[schema.MentionView, ...], schema.Mentions, person=True, seconds=None
 )
 HALT: Final = Operation("halt", "POST", "/v1/halts", schema.Written, schema.HaltRequest, person=True)
+INQUIRIES: Final = Operation("inquiries", "GET", "/v1/inquiries", tuple[InquiryView, ...], person=True)
+ANSWER: Final = Operation("answer", "POST", "/v1/inquiries", schema.Written, AnswerRequest, person=True)
+PREVIEW: Final = Operation(
+    "preview", "GET", "/v1/inquiries/{cid}/value", bytes, parameters=(_CID,), person=True, keeps=True
+)
 SEARCH: Final = Operation("search", "POST", "/v1/search", schema.FoundView, schema.SearchRequest, person=True)
 IMPORT_DATASET: Final = Operation(
     "import_dataset", "POST", "/v1/datasets", schema.Imported, schema.ImportDataset, person=True, seconds=None
@@ -200,6 +206,9 @@ OPERATIONS: Final[tuple[Operation[object], ...]] = (
     FAULTS,
     SEARCH,
     HALT,
+    INQUIRIES,
+    ANSWER,
+    PREVIEW,
     MENTIONS,
     IMPORT_DATASET,
     REKEY,

@@ -131,8 +131,8 @@ class StatusView(Value, frozen=True, kw_only=True):
     left: int | None = None
     former: tuple[FormerView, ...] = ()
     swarm: SwarmView | None = None
-    storage: StorageView
     policy_faults: PolicyFaultsView | None = None
+    storage: StorageView
 
 
 class WriteEntry(Value, frozen=True, kw_only=True):

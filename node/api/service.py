@@ -16,6 +16,7 @@ from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
+from node.api.inquiries import AnswerRequest, InquiryView
 from node.api.tree import FolderView, TreePage
 
 
@@ -98,6 +99,27 @@ class Service(Protocol):
 
         Raises:
             Denied: no steward, or a word given before. Conflict: nothing of that kind is halted.
+        """
+
+    async def inquiries(self, person: str) -> tuple[InquiryView, ...]:
+        """What stewards of this site are asked; for them.
+
+        Raises:
+            Denied: no steward.
+        """
+
+    async def answer(self, person: str, request: AnswerRequest) -> schema.Written:
+        """A steward's answer to what is asked.
+
+        Raises:
+            Denied: no steward, or the one who asks. NotFound: nothing of that CID is asked any more.
+        """
+
+    async def preview(self, person: str, signed: SignedRequest, cid: Cid) -> bytes:
+        """The first bytes of a value that would leave; for stewards, and written down.
+
+        Raises:
+            Denied, NotFound: not for this person, or no such value.
         """
 
     async def search(self, person: str, request: schema.SearchRequest) -> schema.FoundView:

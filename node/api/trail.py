@@ -20,6 +20,7 @@ from privacy.label import site_of
 from workflow.account import (
     AccessFields,
     AccountFields,
+    ApprovalFields,
     DestroyFields,
     EntryFields,
     FetchFields,
@@ -212,8 +213,8 @@ class Trail:
                 return fields.person, fields.site
             case KeyReleaseFields(person=person, reader=reader):
                 return person, site_of(reader)
-            case EntryFields(actor=actor):
-                return actor, ""
+            case EntryFields(actor=person) | ApprovalFields(person=person):
+                return person, ""
             case ResultFields() | ReleaseFields():
                 # The chain names the person where the intent itself was not asked for.
                 person = next((subject for subject in fields.chain if subject.startswith("did:")), None)

@@ -12,12 +12,14 @@ from workflow.account import (
     MAX_REQUEST,
     AccessFields,
     AccountFields,
+    ApprovalFields,
     DestroyFields,
     EntryFields,
     EraseFields,
     FetchFields,
     HaltFields,
     HeadsFields,
+    InquiryFields,
     KeyReleaseFields,
     ReadFields,
     RefusalFields,
@@ -27,6 +29,7 @@ from workflow.account import (
     UnwrittenFields,
     WithheldFields,
 )
+from workflow.inquiry import Answer
 
 Name = Callable[[str], str]
 """A site's or a person's name by its key."""
@@ -37,6 +40,8 @@ Verdict = tuple[bool | None, tuple[str, ...], str]
 
 def verdict(kind: str, fields: AccountFields, name: Name) -> Verdict:
     """What a row of this kind decided or says."""
+    if isinstance(fields, (InquiryFields, ApprovalFields)):
+        return _of_asking(fields, name)
     decision = fields.decision if isinstance(fields, (AccessFields, ReleaseFields)) else None
     if decision is not None:
         return decision.allowed, decision.rules, decision.reason
@@ -75,6 +80,15 @@ def _said(kind: str, fields: AccountFields, name: Name) -> str:
             return _of_halt(kind, fields, name)
         case _:
             return kind
+
+
+def _of_asking(fields: InquiryFields | ApprovalFields, name: Name) -> Verdict:
+    if isinstance(fields, InquiryFields):
+        about = "may leave" if fields.inquiry.value is not None else "may run"
+        return None, fields.decision.rules, f"{counted(fields.stewards, 'steward')} asked whether it {about}"
+    reason = decode(Answer, fields.statement, MAX_REQUEST).reason
+    said = f"{name(fields.person)} said {'yes' if fields.granted else 'no'}"
+    return fields.granted, (), f"{said}: {reason}" if reason else said
 
 
 def _of_key(fields: KeyReleaseFields, name: Name) -> Verdict:

@@ -7,7 +7,7 @@ so a message that comes twice, or after a crash, runs nothing twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from msgspec import structs
@@ -16,24 +16,27 @@ from catalog.cid import Cid
 from catalog.dagcbor import cid_of
 from catalog.error import ComityError, Conflict, Denied, Unreachable, VerificationFailed
 from catalog.key import Signer, signed
+from node.automator.asking import UNANSWERED, Access, Asking, denial, inquiry_of
 from node.automator.book import AuditBook, Line
 from node.automator.decide import Judge, Verdict
 from node.automator.hold import Holdings
+from node.automator.inquiries import Consent
+from node.automator.late import Releases
 from node.automator.ledger import Attempt
 from node.automator.receipt import receipt_of
 from node.automator.refusal import Refusals
-from node.automator.release import FURTHER, Candidate, Ruling, keep, rule
+from node.automator.release import keep, refused
+from node.automator.rulings import Rulings
 from node.automator.verify import Verified, Verifier
 from node.automator.waiting import ReleaseMemory, Waiting
 from node.message import Place, Proof
 from node.ports import Clock, Random
 from node.replication import Covering
-from node.step import Finished, Product, Steps, Usage
+from node.step import Finished, Steps, Usage
 from privacy.label import withheld
-from workflow.account import AccessFields, Chain, Kept, ResultFields, datasets_of
-from workflow.argument import handle
+from workflow.account import AccessFields, Chain, InquiryFields, Kept, ResultFields, datasets_of
 from workflow.order import Order
-from workflow.receipt import Receipt, Release, Spent, Status, rounded_up
+from workflow.receipt import ASKED_TO_RUN, Receipt, Release, Spent, Status, rounded_up
 
 MAX_STEP_SECONDS = 3600.0
 MAX_DETAIL = 1000
@@ -65,9 +68,11 @@ class Automator:
         self._steps = steps
         self._holdings = holdings
         self._refusals = Refusals(book, verifier, clock.now)
-        self._waiting = Waiting(verifier, judge, book, covering, memory, clock, self._hold)
+        self._asking = Asking(book, judge.is_steward, clock)
+        self._rulings = Rulings(site, signer, judge, self._asking, random)
+        releases = Releases(site, signer, judge, book, self._asking)
+        self._waiting = Waiting(verifier, judge, book, covering, memory, releases, clock, self._hold)
         self._clock = clock
-        self._random = random
 
     def standing(self, order: Cid) -> Receipt | None:
         """The receipt that stands for an order, if it has come as far as the audit log.
@@ -109,14 +114,17 @@ class Automator:
             Conflict: the instance was delivered before, or another attempt at it is still under way.
             Unreachable: this very order is being written down right now; its receipt stands in a moment.
         """
-        standing = self.standing(cid_of(message.order))
-        if standing is not None:
+        order = cid_of(message.order)
+        standing, asked = self.standing(order), self._asked(order)
+        if standing is not None and asked is None:
             return standing
+        if asked is not None and self._clock.now() > message.order.not_after:
+            return await self._deny(order, UNANSWERED)
         person = self._verifier.person(message, asker)
         try:
             verified = await self._verifier.verify(message, asker, person, self._clock.now())
-            standing = self.standing(verified.order_cid)
-            if standing is not None:  # the same message came twice, and its twin was verified first
+            standing = self.standing(order)
+            if standing is not None and self._asked(order) is None:  # it came twice, and its twin was verified first
                 return standing
             self._check_instance(verified)
             self._check_halted(verified)
@@ -128,7 +136,14 @@ class Automator:
             raise
         verified = replace(verified, case=replace(verified.case, granted=granted))
         verdict = self._judge.compute(verified.case, self._clock.now())
-        attempt = await self._open(verified, verdict)
+        consent: Consent | None = None
+        if verdict.allowed and verdict.stewards:
+            consent = self._asking.consent(inquiry_of(verified))
+            if consent.refusal:
+                verdict = verdict.denied(refused(consent))
+            elif not consent.enough(verdict.stewards):
+                return await self._ask(verified, verdict)
+        attempt = await self._open(verified, verdict, consent)
         if verdict.allowed:
             finished = await self._run(verified)
             attempt = await self._close(verified, attempt, finished)
@@ -150,7 +165,9 @@ class Automator:
     async def abandon(self, order: Cid, reason: str) -> None:
         """Record that an order whose :meth:`carry` was cancelled came to nothing; if it had begun and not ended."""
         attempt = self._book.ledger.attempt(order)
-        if attempt is not None and attempt.result is None and not attempt.denied:
+        if attempt is not None and attempt.asked is not None:
+            await self._deny(order, reason)
+        elif attempt is not None and attempt.result is None and not attempt.denied:
             await self._fail(attempt, None, reason)
 
     def _halted(self, verified: Verified) -> str:
@@ -178,6 +195,10 @@ class Automator:
         if order.instance in self._book.halts.delivered:
             raise Conflict(f"{order.instance} was delivered here before this site was restored; its receipt stands")
         for earlier in self._book.ledger.attempts(order.instance):
+            if earlier.asked is not None and (
+                earlier.access.order == verified.order_cid or earlier.asked.not_after < self._clock.now()
+            ):
+                continue  # stewards are asked about this very order, or did not answer in time
             if earlier.access.order == verified.order_cid:
                 raise Unreachable(f"the order for {order.instance} is just being written down; ask again")
             status = None if earlier.result is None else earlier.result.status
@@ -188,8 +209,47 @@ class Automator:
             if earlier.access.attempt >= order.attempt:
                 raise Conflict(f"attempt {order.attempt} at {order.instance} was made before")
 
-    async def _open(self, verified: Verified, verdict: Verdict) -> Attempt:
+    def asks(self, order: Cid) -> float | None:
+        """Seconds for which stewards may answer before an order begins; none if they are not asked."""
+        asked = self._asked(order)
+        return None if asked is None else max(0.0, (asked.not_after - self._clock.now() + 1) / 1000)
+
+    def answered(self) -> None:
+        """A steward has answered something."""
+        self._waiting.answered()
+
+    def goes_on(self, order: Cid) -> bool:
+        """Whether :meth:`carry` gets further with an order that stewards were asked about."""
+        asked = self._asked(order)
+        return asked is not None and self._asking.answered(asked)
+
+    def _asked(self, order: Cid) -> InquiryFields | None:
+        attempt = self._book.ledger.attempt(order)
+        return attempt.asked if attempt is not None else None
+
+    async def _ask(self, verified: Verified, verdict: Verdict) -> Receipt:
+        """Ask the stewards, once; the receipt that says so."""
+        if self._asked(verified.order_cid) is None:
+            access = self._access(verified, verdict, None)
+            line = self._asking.line(verified, access, verdict, inquiry_of(verified), verdict.stewards)
+            await self._book.write([line])
+        return self._told(self._book.attempt(verified.order_cid))
+
+    async def _deny(self, order: Cid, reason: str) -> Receipt:
+        await self._book.write([denial(self._book.attempt(order), reason)])
+        return self._told(self._book.attempt(order))
+
+    async def _open(self, verified: Verified, verdict: Verdict, consent: Consent | None) -> Attempt:
         """Write the intent, or the denial. Only after this may data be opened."""
+        kind = "intent" if verdict.allowed else "decision"
+        access = self._access(verified, verdict, consent)
+        await self._book.write([Line(kind, verified.datasets, access, (verified.case.person.did,))])
+        for item in verified.case.data:
+            # What is brought here for the step is accounted to what it was made from.
+            self._holdings.account(item.cid, verified.case.evidence.datasets(item), verified.case.ref)
+        return self._book.attempt(verified.order_cid)
+
+    def _access(self, verified: Verified, verdict: Verdict, consent: Consent | None) -> Access:
         order, case = verified.order, verified.case
         copies = tuple(sorted({item.cid for item in case.data if item.site != self._site and verdict.allowed}))
 
@@ -210,14 +270,10 @@ class Automator:
                 chain=chain,
                 copies=copies,
                 granted=dict(verdict.granted) if verdict.allowed else {},
+                consent=consent.inquiry if consent is not None else None,
             )
 
-        kind = "intent" if verdict.allowed else "decision"
-        await self._book.write([Line(kind, verified.datasets, fields, (case.person.did,))])
-        for item in case.data:
-            # What is brought here for the step is accounted to what it was made from.
-            self._holdings.account(item.cid, case.evidence.datasets(item), case.ref)
-        return self._book.attempt(verified.order_cid)
+        return fields
 
     async def _run(self, verified: Verified) -> Finished:
         order = verified.order
@@ -241,19 +297,16 @@ class Automator:
         if over:
             await self._fail(attempt, None, over)
             return self._book.attempt(verified.order_cid)
-        rulings = self._rulings(verified, attempt, finished.products, now)
+        rulings = self._rulings.on(verified, attempt, finished.products, now)
         statements: dict[str, Release] = {}
-        lines = [
-            ruling.line(self._signer, self._site, verified, statements)
-            for ruling in rulings
-            if ruling.verdict is not None
-        ]
+        lines = self._rulings.lines(rulings, verified, attempt, statements)
 
         def kept() -> dict[str, Kept]:
             return {r.candidate.name: keep(r, statements.get(r.candidate.name), verified.bus_site) for r in rulings}
 
         status = Status.HELD if any(ruling.held for ruling in rulings) else Status.DONE
-        result = _result_line(attempt, status, kept, finished.usage, verified.price)
+        waits = tuple(ruling.candidate.name for ruling in rulings if ruling.asks)
+        result = _result_line(attempt, status, kept, finished.usage, verified.price, waits=waits)
         if lines:
             await self._waiting.expect(verified.order_cid)
         try:
@@ -264,29 +317,6 @@ class Automator:
         closed = self._book.attempt(verified.order_cid)
         self._hold(closed)
         return closed
-
-    def _rulings(self, verified: Verified, attempt: Attempt, products: Mapping[str, Product], now: int) -> list[Ruling]:
-        case = replace(verified.case, granted=attempt.access.granted)
-        rests = case.reliance
-        lapses = {action: self._judge.lapse(rests, action, now) for action in FURTHER}
-        return [
-            rule(self._judge, case, candidate, self._site, lapses, now)
-            for candidate in self._candidates(verified, products)
-        ]
-
-    def _candidates(self, verified: Verified, products: Mapping[str, Product]) -> list[Candidate]:
-        label = verified.case.evidence.inputs_label(verified.order)
-        return [
-            Candidate(
-                order=verified.order_cid,
-                name=name,
-                product=products[name],
-                wanted=wanted,
-                label=label,
-                handle=handle(self._site, self._random.token(16)),
-            )
-            for name, wanted in sorted(verified.order.outputs.items())
-        ]
 
     async def _fail(self, attempt: Attempt, usage: Usage | None, reason: str) -> None:
         """Record a failure. What a command that ran failed of may carry its data, so it is told to this site alone."""
@@ -311,10 +341,12 @@ class Automator:
             self._holdings.hold(kept.cid, label, datasets, attempt.access.project)
 
     def _told(self, attempt: Attempt) -> Receipt:
+        if attempt.asked is not None:
+            return signed(structs.replace(self._receipt(attempt), reason=ASKED_TO_RUN), self._signer)
         if not self._waits(attempt):
             return self._receipt(attempt)
         accepted = self._receipt(replace(attempt, result=None))
-        return signed(structs.replace(accepted, reason=f"done; {self._waiting.words(attempt)}"), self._signer)
+        return signed(structs.replace(accepted, reason=self._waiting.words(attempt)), self._signer)
 
     def _receipt(self, attempt: Attempt) -> Receipt:
         return receipt_of(attempt, self._site, self._book.number, self._signer)
@@ -339,6 +371,7 @@ def _result_line(
     cost: int,
     reason: str = "",
     detail: str = "",
+    waits: tuple[str, ...] = (),
 ) -> Line:
     """The result's line. ``kept`` is asked when it is written, after the releases before it have their places."""
     access = attempt.access
@@ -355,6 +388,7 @@ def _result_line(
             reason=reason,
             detail=detail[:MAX_DETAIL],
             chain=chain,
+            waits=waits,
         )
 
     return Line("result", datasets_of(access.chain), fields, (access.person,))

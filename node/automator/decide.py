@@ -16,6 +16,7 @@ from catalog.error import Damaged
 from catalog.grant import Action
 from catalog.index import Index, SiteIndex
 from catalog.label import Label
+from catalog.member import Role
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields, ProjectRef
 from node.automator.case import Case, Reliance, Sought
@@ -24,7 +25,7 @@ from privacy import decision as deciding
 from privacy.claim import claim_facts
 from privacy.decision import Decision
 from privacy.disease import Diseases, standard
-from privacy.duty import NO_DUTIES
+from privacy.duty import NO_DUTIES, Duties, strictest
 from privacy.fault import PolicyFaults
 from privacy.grant import DAMAGED, Chain, Logs, Wanted, covering, named_by
 from privacy.label import effective_readers, may_hold
@@ -69,6 +70,21 @@ class Verdict:
     def allowed(self) -> bool:
         """Whether the policy allows it."""
         return self.decision.allowed
+
+    @property
+    def stewards(self) -> int:
+        """How many stewards must say so too."""
+        return self.decision.duties.approvals if self.decision.allowed else 0
+
+    def under(self, duties: Duties) -> Verdict:
+        """The same under these duties: those of all inputs."""
+        decision, shown = (structs.replace(each, duties=duties) for each in (self.decision, self.shown))
+        return replace(self, decision=decision, shown=shown)
+
+    def denied(self, reason: str) -> Verdict:
+        """The same, denied after all."""
+        said = {"allowed": False, "reason": reason, "duties": NO_DUTIES}
+        return Verdict(structs.replace(self.decision, **said), structs.replace(self.shown, **said))
 
 
 class Recency(Protocol):
@@ -121,6 +137,11 @@ class Judge:
         self._parsed = version, self._parsed[1].on(self.recency.now())
         return self._parsed[1]
 
+    def is_steward(self, did: str) -> bool:
+        """Whether that key is one of a steward of this site, now."""
+        enrolled = self._here.key(did)
+        return enrolled is not None and enrolled.role is Role.STEWARD
+
     def compute(self, case: Case, now: int) -> Verdict:
         """May the step run here? The first input that is refused decides; a step without data is asked about too."""
         rests, granted = case.reliance, dict(case.granted)
@@ -132,7 +153,8 @@ class Judge:
             verdicts.append(self._verdict(request, lapse.reason if lapse is not None else overdue))
             if data is not None and chain is not None:
                 granted[str(data.cid)] = cid_of(chain.grant)
-        decided = next((verdict for verdict in verdicts if not verdict.allowed), verdicts[-1])
+        refused = next((verdict for verdict in verdicts if not verdict.allowed), None)
+        decided = refused or verdicts[-1].under(strictest(each.decision.duties for each in verdicts))
         return replace(decided, granted=granted)
 
     def lapse(self, rests: Reliance, action: deciding.Action, now: int) -> Lapse | None:

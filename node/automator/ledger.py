@@ -14,13 +14,16 @@ from catalog.body import Body, fields_of
 from catalog.cid import Cid
 from catalog.headmap import Head, HeadMap, subject_hash
 from catalog.project import ProjectRef
+from node.automator.inquiries import Inquiries, MemoryInquiries
 from node.automator.trace import Trace, Traces
 from workflow.account import (
     ACCOUNTS,
     NOTED,
     AccessFields,
     AccountFields,
+    ApprovalFields,
     EntryFields,
+    InquiryFields,
     Link,
     ReadFields,
     ReleaseFields,
@@ -33,7 +36,7 @@ from workflow.order import Instance
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One order as the log knows it: its intent or denial at ``index``, and its result if it has ended.
+    """One order as the log knows it: its inquiry, intent or denial at ``index``, and its result if it has ended.
 
     ``began`` and ``ended`` are the times in these bodies, Unix milliseconds; ``closed`` is the result's index.
     """
@@ -49,6 +52,11 @@ class Attempt:
     def denied(self) -> bool:
         """Whether it was refused before anything ran."""
         return not self.access.decision.allowed
+
+    @property
+    def asked(self) -> InquiryFields | None:
+        """What stewards are asked before it begins; none if it has begun, or was denied."""
+        return self.access if isinstance(self.access, InquiryFields) else None
 
 
 class Left(Protocol):
@@ -119,6 +127,10 @@ class Projection(Protocol):
     def traces(self) -> Left:
         """What the projects have left at this site."""
 
+    @property
+    def inquiries(self) -> Inquiries:
+        """What stewards of this site were asked."""
+
 
 class Ledger:
     """The state of all orders at this site in memory, fed with the audit log's bodies in order."""
@@ -133,6 +145,7 @@ class Ledger:
         self._noted = -1
         self._newest = 0
         self._traces = Traces()
+        self._inquiries = MemoryInquiries()
 
     def take(self, index: int, body: Body) -> None:
         """Take the body at ``index``.
@@ -149,24 +162,37 @@ class Ledger:
             self._rows.setdefault(subject, []).append((index, body.at))
             self._counts[subject] = link.count
         match fields:
+            case InquiryFields() if fields.inquiry.value is not None:
+                self._inquiries.ask(body.at, fields)  # its order has run
             case AccessFields():
-                self._orders[fields.order] = Attempt(index, body.at, fields)
-                self._instances.setdefault(fields.instance, []).append(fields.order)
-                self._traces.add(fields.project, fields.copies, map(str, datasets_of(fields.chain)))
+                self._open(index, body.at, fields)
             case ResultFields():
-                attempt = self._orders.get(fields.order)
-                if attempt is not None:  # its intent may have been erased
-                    self._orders[fields.order] = replace(attempt, result=fields, ended=body.at, closed=index)
-                    made = (kept.cid for kept in fields.kept.values())
-                    self._traces.add(attempt.access.project, made, map(str, datasets_of(fields.chain)))
+                self._close(index, body.at, fields)
             case ReleaseFields(side=Side.RECIPIENT):
                 self._received.add(fields.order)
             case ReadFields():
                 self._questions.add(Cid.of(fields.question))
+            case ApprovalFields():
+                self._inquiries.answer(fields)
             case EntryFields() if body.kind in NOTED:
                 self._noted = max(self._noted, fields.entry)
             case _:
                 pass
+
+    def _open(self, index: int, at: int, fields: AccessFields) -> None:
+        if isinstance(fields, InquiryFields):
+            self._inquiries.ask(at, fields)
+        if fields.order not in self._orders:  # else stewards were asked before
+            self._instances.setdefault(fields.instance, []).append(fields.order)
+        self._orders[fields.order] = Attempt(index, at, fields)
+        self._traces.add(fields.project, fields.copies, map(str, datasets_of(fields.chain)))
+
+    def _close(self, index: int, at: int, fields: ResultFields) -> None:
+        attempt = self._orders.get(fields.order)
+        if attempt is not None:  # its intent may have been erased
+            self._orders[fields.order] = replace(attempt, result=fields, ended=at, closed=index)
+            made = (kept.cid for kept in fields.kept.values())
+            self._traces.add(attempt.access.project, made, map(str, datasets_of(fields.chain)))
 
     def attempt(self, order: Cid) -> Attempt | None:
         """What became of an order."""
@@ -178,7 +204,7 @@ class Ledger:
 
     def open_attempts(self) -> Iterator[Attempt]:
         """Attempts with an intent and no result: those that were running when the log ended."""
-        return (a for a in self._orders.values() if a.result is None and not a.denied)
+        return (a for a in self._orders.values() if a.result is None and not a.denied and a.asked is None)
 
     def ended(self) -> Iterator[Attempt]:
         """Every attempt with its result."""
@@ -235,6 +261,11 @@ class Ledger:
     def traces(self) -> Left:
         """What the projects have left at this site."""
         return self._traces
+
+    @property
+    def inquiries(self) -> Inquiries:
+        """What stewards of this site were asked."""
+        return self._inquiries
 
     def _count(self, subject: str) -> int:
         return self._counts.get(subject, 0)

@@ -1,14 +1,14 @@
 """Deciding what leaves: for each output, who may read it already, who should gain it, and whether this owner lets it.
 
 What a grant let in goes on only while one stands, whatever policy says. A release is automatic only for a block that
-this owner's steward endorsed for the output's type; policy may refuse it still. Everything else is held, with the
-reason.
+this owner's steward endorsed for the output's type; policy may refuse it still. What policy allows beyond that waits
+for the answer of a steward. Everything else is held, with the reason.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from msgspec import structs
@@ -19,9 +19,9 @@ from catalog.label import Label
 from node.automator.book import Line
 from node.automator.case import Case
 from node.automator.decide import Judge, Lapse, Verdict
-from node.automator.verify import Verified
+from node.automator.inquiries import Consent
 from node.step import Product
-from privacy.decision import Action
+from privacy.decision import Action, Decision
 from privacy.label import effective_readers, may_hold, released, withheld
 from workflow.account import Chain, Kept, ReleaseFields, Side
 from workflow.order import Wanted
@@ -42,56 +42,97 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What becomes of a candidate: its label now, why it stays held if it does, and the verdict on its release."""
+    """What becomes of a candidate: its label now, why it stays held if it does, and the verdict on its release.
+
+    So many stewards are asked first (``asks``); ``report`` says what a release rests on, ``consent`` on whose answer.
+    """
 
     candidate: Candidate
     label: Label
     held: str
     verdict: Verdict | None
+    asks: int = 0
+    report: str = ""
+    consent: Cid | None = None
 
-    def line(self, signer: Signer, site: str, verified: Verified, into: dict[str, Release]) -> Line:
-        """The audit line of a release; writing it signs the statement, which names its own place, into ``into``."""
-        candidate = self.candidate
-        verdict = self.verdict
-        if verdict is None:
+    @property
+    def leaves(self) -> bool:
+        """Whether it is released here and now."""
+        return self.verdict is not None and not self.asks
+
+    def releasing(self, bus: str) -> Releasing:
+        """The release that this ruling is, to the bus at the site ``bus``."""
+        if self.verdict is None:
             raise ValueError("nothing is released here")
-        version = int(verdict.decision.policy)
+        candidate = self.candidate
+        return Releasing(
+            order=candidate.order,
+            output=candidate.name,
+            handle=candidate.handle,
+            value=candidate.product.cid,
+            added=tuple(sorted(candidate.wanted.readers)),
+            decision=self.verdict.decision,
+            report=self.report,
+            consent=self.consent,
+            bus=bus,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Releasing:
+    """An output that leaves: what of which order, for whom, by which decision."""
+
+    order: Cid
+    output: str
+    handle: str
+    value: Cid
+    added: tuple[str, ...]
+    decision: Decision
+    report: str
+    consent: Cid | None
+    bus: str
+
+    def line(self, signer: Signer, site: str, datasets: Sequence[Cid], person: str, into: dict[str, Release]) -> Line:
+        """The audit line of it; writing it signs the statement, which names its own place, into ``into``."""
+        version = int(self.decision.policy)
 
         def fields(chain: Chain, index: int) -> ReleaseFields:
-            added = tuple(sorted(candidate.wanted.readers))
-            report = f"endorsed by this site's steward for the type «{candidate.wanted.type}»"
-            into[candidate.name] = signed(
+            into[self.output] = signed(
                 Release(
-                    order=candidate.order,
-                    output=candidate.name,
-                    handle=candidate.handle,
-                    value=candidate.product.cid,
+                    order=self.order,
+                    output=self.output,
+                    handle=self.handle,
+                    value=self.value,
                     owner=site,
-                    added=added,
+                    added=self.added,
                     policy=version,
-                    report=report,
+                    report=self.report,
                     ledger=index,
                     sig=UNSIGNED,
                 ),
                 signer,
             )
             return ReleaseFields(
-                order=candidate.order,
-                output=candidate.name,
-                handle=candidate.handle,
-                value=candidate.product.cid,
-                added=added,
+                order=self.order,
+                output=self.output,
+                handle=self.handle,
+                value=self.value,
+                added=self.added,
                 policy=version,
-                decision=verdict.decision,
-                report=report,
+                decision=self.decision,
+                report=self.report,
                 chain=chain,
                 side=Side.SOURCE,
-                site=verified.bus_site,
+                site=self.bus,
+                consent=self.consent,
             )
 
-        return Line("release", verified.datasets, fields, (verified.case.person.did,))
+        return Line("release", datasets, fields, (person,))
 
 
+ASKED: Final = "a steward is asked whether it may leave"
+UNANSWERED: Final = "no steward said in time that it may leave"
+OTHERS: Final = "other owners of what went into it have not released it"
 FURTHER: Final[tuple[Action, ...]] = ("compute", "release")
 """What an output goes on to: those who read its label already go on computing, others need its release."""
 
@@ -104,7 +145,7 @@ def rule(
     ``lapses`` say why the grants that let its data in do not stand, for each of the actions :data:`FURTHER`.
     """
     wanted = candidate.wanted.readers
-    read = _reads(candidate.label, wanted)
+    read = reads(candidate.label, wanted)
     lapse = lapses["compute" if read else "release"]
     if lapse is not None:
         return Ruling(candidate, candidate.label, lapse.reason, None)
@@ -112,15 +153,46 @@ def rule(
         return Ruling(candidate, candidate.label, "", None)
     if site not in candidate.label.owners:
         return Ruling(candidate, candidate.label, "only the owners of what went into it can release it", None)
-    if not judge.endorsed(case.block, {candidate.wanted.type}):
+    endorsed = judge.endorsed(case.block, {candidate.wanted.type})
+    verdict = judge.release(case, candidate.label, candidate.handle, candidate.wanted.type, now)
+    if not verdict.allowed and not endorsed:
         reason = f"no steward here has endorsed this block for outputs of the type «{candidate.wanted.type}»"
         return Ruling(candidate, candidate.label, reason, None)
-    verdict = judge.release(case, candidate.label, candidate.handle, candidate.wanted.type, now)
     if not verdict.allowed:
         return Ruling(candidate, candidate.label, verdict.shown.reason, None)
-    label = released(candidate.label, site, wanted)
-    held = "" if _reads(label, wanted) else "other owners of what went into it have not released it"
-    return Ruling(candidate, label, held, verdict)
+    asks = max(verdict.stewards, 0 if endorsed else 1)
+    if asks:
+        return Ruling(candidate, candidate.label, ASKED, verdict, asks)
+    report = f"endorsed by this site's steward for the type «{candidate.wanted.type}»"
+    return let_out(Ruling(candidate, candidate.label, "", verdict, report=report), site)
+
+
+def let_out(ruling: Ruling, site: str) -> Ruling:
+    """The ruling on an output that leaves ``site``: held still where other owners have a word in it."""
+    wanted = ruling.candidate.wanted.readers
+    label = released(ruling.label, site, wanted)
+    held = "" if reads(label, wanted) else OTHERS
+    return replace(ruling, label=label, held=held, asks=0)
+
+
+def answered(ruling: Ruling, consent: Consent, site: str) -> Ruling:
+    """The ruling on an output that stewards are asked about, by what they answered before to the very same."""
+    if consent.refusal:
+        return replace(ruling, held=refused(consent), verdict=None, asks=0)
+    if not consent.enough(ruling.asks):
+        return ruling
+    return let_out(replace(ruling, report=approved(consent), consent=consent.inquiry), site)
+
+
+def approved(consent: Consent) -> str:
+    """What a release rests on that stewards granted."""
+    count = len(consent.granted)
+    return "approved by a steward of this site" if count == 1 else f"approved by {count} stewards of this site"
+
+
+def refused(consent: Consent) -> str:
+    """Why nothing leaves that a steward refused."""
+    return f"a steward refused it: {consent.refusal}"
 
 
 def keep(ruling: Ruling, release: Release | None, bus_site: str) -> Kept:
@@ -151,6 +223,7 @@ def withhold(kept: Mapping[str, Kept], reason: str) -> dict[str, Kept]:
     }
 
 
-def _reads(label: Label, readers: Sequence[str]) -> bool:
+def reads(label: Label, readers: Sequence[str]) -> bool:
+    """Whether all ``readers`` read what is labelled ``label``."""
     effective = effective_readers(label)
     return effective is None or set(readers) <= effective

@@ -1,4 +1,4 @@
-"""Releases that were decided and wait for the quorum; nobody is told of them before (PROTOCOL.md, Release).
+"""Releases that wait for stewards, or were decided and wait for the quorum; none is told before (PROTOCOL.md, Release).
 
 What they rest on is asked for again while they wait, and once more when the quorum has cosigned them, for that may be
 days later. What stands still takes effect. What was taken back, has ended or is halted is held for good, and that is
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import structs
 
@@ -20,13 +20,17 @@ from catalog.error import Conflict
 from node.automator.book import AuditBook, Line
 from node.automator.case import Reliance
 from node.automator.decide import Judge, Lapse
+from node.automator.late import Releases
 from node.automator.ledger import Attempt
 from node.automator.release import withhold
 from node.automator.verify import Verifier
 from node.ports import Clock
 from node.replication import Covering
 from workflow.account import Chain, ResultFields, datasets_of
-from workflow.receipt import Release, Status
+from workflow.receipt import ASKED_TO_LET_OUT, Status
+
+PATIENT_MILLIS: Final = 30_000
+"""How often it is asked whether what stewards have not answered still stands, and whether its time is over."""
 
 
 class ReleaseMemory(Protocol):
@@ -52,6 +56,7 @@ class Waiting:
         book: AuditBook,
         covering: Covering,
         memory: ReleaseMemory,
+        releases: Releases,
         clock: Clock,
         ended: Callable[[Attempt], None],
     ) -> None:
@@ -60,9 +65,11 @@ class Waiting:
         self._book = book
         self._covering = covering
         self._memory = memory
+        self._releases = releases
         self._clock = clock
         self._ended = ended
         self._waiting: dict[Cid, Lapse | None] = {}
+        self._patient: dict[Cid, int] = {}
 
     async def load(self) -> None:
         """Read which ones waited when the node stopped; what the log does not have was never decided, or is lost."""
@@ -86,12 +93,14 @@ class Waiting:
 
     def words(self, attempt: Attempt) -> str:
         """What the release of ``attempt`` waits for, for people."""
+        if attempt.result is not None and attempt.result.waits:
+            return ASKED_TO_LET_OUT
         names = ", ".join(self._covering.lacking(attempt.closed + 1))
         lapse = self._waiting.get(attempt.access.order)
         return (
-            f"its release waits: {lapse.reason}"
+            f"done; its release waits: {lapse.reason}"
             if lapse is not None and not names
-            else f"its release waits for cosignatures by {names}"
+            else f"done; its release waits for cosignatures by {names}"
         )
 
     async def look(self) -> None:
@@ -102,18 +111,40 @@ class Waiting:
         """
         ended = []
         for order in list(self._waiting):
+            if self._patient.get(order, 0) > self._clock.now():
+                continue
             attempt = self._book.ledger.attempt(order)
             if attempt is None or attempt.result is None or attempt.closed >= self._book.durable:
                 continue  # it is just being written
-            released = [each for kept in attempt.result.kept.values() if (each := kept.output.release) is not None]
-            lapse = self._waiting[order] = self._lapse(attempt, released) if released else None
+            readers = self._readers(attempt, attempt.result)
+            lapse = self._waiting[order] = self._lapse(attempt, readers) if readers else None
             if lapse is not None and lapse.for_good:
                 ended.append(await self._take_back(attempt, attempt.result, lapse.reason))
-            elif lapse is None and (not released or self._covering.covered() > attempt.closed):
+            elif attempt.result.waits:
+                await self._settle(attempt, attempt.result)
+            elif lapse is None and (not readers or self._covering.covered() > attempt.closed):
                 ended.append(attempt)
         await self._end(ended)
 
-    def _lapse(self, attempt: Attempt, released: Sequence[Release]) -> Lapse | None:
+    def answered(self) -> None:
+        """A steward has answered something."""
+        self._patient.clear()
+
+    async def _settle(self, attempt: Attempt, result: ResultFields) -> None:
+        """End what stewards were asked, if they answered all; what they let out waits for the quorum then."""
+        if self._releases.decided(attempt):
+            await self._releases.settle(attempt, result)
+        else:
+            self._patient[attempt.access.order] = self._clock.now() + PATIENT_MILLIS
+
+    def _readers(self, attempt: Attempt, result: ResultFields) -> frozenset[str]:
+        """Whom outputs were released to, or would be if stewards said so."""
+        released = [each for kept in result.kept.values() if (each := kept.output.release) is not None]
+        asked = self._releases.asked(attempt).values() if result.waits else ()
+        wanted = [wanted.readers for each in asked for wanted in each.inquiry.outputs.values()]
+        return frozenset().union(*(each.added for each in released), *wanted)
+
+    def _lapse(self, attempt: Attempt, readers: frozenset[str]) -> Lapse | None:
         """Why what was released may take effect no more, or not yet; none if all that it rests on stands."""
         access, now = attempt.access, self._clock.now()
         over = self._book.halts.refusal(access.project, (access.home, access.project.site)) or self._verifier.over(
@@ -121,14 +152,14 @@ class Waiting:
         )
         if over:
             return Lapse(over, for_good=True)
-        readers = {reader for release in released for reader in release.added}
         return self._judge.lapse(Reliance.of(access, readers), "release", now)
 
     async def _take_back(self, attempt: Attempt, result: ResultFields, reason: str) -> Attempt:
         """Write a second result over the one that released: nothing that the step made leaves."""
 
         def fields(chain: Chain, _index: int) -> ResultFields:
-            return structs.replace(result, status=Status.HELD, kept=withhold(result.kept, reason), chain=chain)
+            kept = withhold(result.kept, reason)
+            return structs.replace(result, status=Status.HELD, kept=kept, chain=chain, waits=())
 
         await self._book.write([Line("result", datasets_of(result.chain), fields, (attempt.access.person,))])
         return self._book.attempt(attempt.access.order)
@@ -138,4 +169,5 @@ class Waiting:
             await self._memory.drop_waiting([attempt.access.order for attempt in attempts])
         for attempt in attempts:
             del self._waiting[attempt.access.order]
+            self._patient.pop(attempt.access.order, None)
             self._ended(attempt)

@@ -26,6 +26,9 @@ from workflow.submission import Submission
 
 WAIT_SECONDS = 20
 TRIES = 3
+PATIENCE = 1 << 20
+"""How often a site is asked again that said that it waits for people: until the order's time is over."""
+LONGEST_PAUSE = 10.0
 AGAIN_SECONDS = 0.5
 ATTEMPTS = 2
 """As long as a piece of data may be called in an order."""
@@ -165,7 +168,7 @@ class Dispatcher:
             order=order, submission=submission, workflow=workflow, proofs=tuple(task.proofs), seconds=WAIT_SECONDS
         )
         question: Place | Outcome = message
-        failures = 0
+        failures, tries = 0, TRIES
         while True:
             await self._resumed(submission, order.site)
             try:
@@ -176,10 +179,10 @@ class Dispatcher:
                 # A refusal without a receipt is not a policy's: the site may be a moment behind the others' catalogs,
                 # and not know a project, a key or a block yet that was published just now; or an epoch ahead of this.
                 failures += 1
-                if failures >= TRIES or self._clock.now() > order.not_after:
+                if failures >= tries or self._clock.now() > order.not_after:
                     kind = "denied" if isinstance(error, Denied) else "unreachable"
                     return Reached(task, order, None, str(error), kind)
-                await self._clock.sleep(0.5 * 2**failures)
+                await self._clock.sleep(min(0.5 * 2**failures, LONGEST_PAUSE))
                 if isinstance(error, Conflict):
                     order = await self._anew(submission, task, order)
                 question = message = structs.replace(message, order=order)
@@ -197,6 +200,7 @@ class Dispatcher:
             if receipt.reason:
                 waits = Refusal(cid_of(order), WAITING, receipt.reason)
                 await self._journal.refused(task.instance.submission, waits)
+            tries = PATIENCE if receipt.waits_for_people else TRIES
             failures, question = 0, Outcome(order=cid_of(order), seconds=WAIT_SECONDS)
             await self._clock.sleep(AGAIN_SECONDS)
 

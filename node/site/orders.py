@@ -39,6 +39,7 @@ class Orders:
         """``reach`` comes back once the quorum has cosigned that many leaves of the audit log."""
         self._automator = automator
         self._woken = trio.Event()
+        self._answered = trio.Event()
         self._looked = trio.Event()
         self._reach = reach
         self._nursery = nursery
@@ -81,6 +82,13 @@ class Orders:
         """The quorum has cosigned more of the audit log."""
         self._woken.set()
 
+    def answered(self) -> None:
+        """A steward has answered something."""
+        self._automator.answered()
+        answered, self._answered = self._answered, trio.Event()
+        answered.set()
+        self.wake()
+
     async def watch(self) -> None:
         """Look after the releases that wait for the quorum, again and again, until cancelled."""
         while True:
@@ -119,6 +127,11 @@ class Orders:
         try:
             with task.scope:
                 await self._automator.carry(message, asker)
+                while (seconds := self._automator.asks(cid)) is not None:
+                    with trio.move_on_after(seconds):
+                        await self._answered.wait()
+                    if self._automator.goes_on(cid):
+                        await self._automator.carry(message, asker)
                 await self._reach(self._automator.waits_for(cid))
                 await self._settled(cid)
             if task.scope.cancelled_caught:

@@ -20,9 +20,22 @@ from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
+from node.api.inquiries import AnswerRequest, InquiryView
 from node.api.tree import FolderView, TreePage
 from node.founding import Invite
-from node.site import asking, fetching, governing, halting, mirroring, opening, publishing, searching, submitting, trees
+from node.site import (
+    answering,
+    asking,
+    fetching,
+    governing,
+    halting,
+    mirroring,
+    opening,
+    publishing,
+    searching,
+    submitting,
+    trees,
+)
 from node.site.mentions import mentions
 from node.site.site import Site
 from node.site.underway import transfer_views
@@ -64,8 +77,8 @@ class SiteService:
                 if root != site.root
             ),
             swarm=swarm_view(site.swarm.published) if site.swarm is not None else None,
-            storage=await mirroring.storage(site),
             policy_faults=policy_faults_view(site.judge.faults),
+            storage=await mirroring.storage(site),
         )
 
     def _names(self) -> list[tuple[str, str]]:
@@ -221,6 +234,18 @@ class SiteService:
     async def halt(self, person: str, request: schema.HaltRequest) -> schema.Written:
         """Halt this site, or let it go on."""
         return await halting.halt(self._site, person, request)
+
+    async def inquiries(self, person: str) -> tuple[InquiryView, ...]:
+        """What stewards are asked."""
+        return answering.inquiries(self._site, person)
+
+    async def answer(self, person: str, request: AnswerRequest) -> schema.Written:
+        """A steward's answer."""
+        return await answering.answer(self._site, person, request)
+
+    async def preview(self, person: str, signed: SignedRequest, cid: Cid) -> bytes:
+        """The first bytes of a value that would leave."""
+        return await answering.preview(self._site, person, signed, cid)
 
     async def search(self, person: str, request: schema.SearchRequest) -> schema.FoundView:
         """Find what the person may see."""

@@ -29,13 +29,17 @@ from catalog.headmap import Head, HeadMap, subject_hash
 from catalog.project import ProjectRef
 from node.automator.ledger import Attempt
 from node.automator.trace import Trace
+from node.storage.inquiries import SCHEMA as INQUIRIES
+from node.storage.inquiries import DiskInquiries
 from node.storage.stored import StoredLog
 from workflow.account import (
     ACCOUNTS,
     NOTED,
     AccessFields,
     AccountFields,
+    ApprovalFields,
     EntryFields,
+    InquiryFields,
     Link,
     ReadFields,
     ReleaseFields,
@@ -45,11 +49,13 @@ from workflow.account import (
 )
 from workflow.order import Instance
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 _COMMIT_EVERY: Final = 1000
 _RECENT: Final = 1024
 _FEED: Final = 4096
 _LOOKED_THROUGH: Final = 1000
+_ASKED: Final = 2
+"""In the place of «denied»: stewards are asked before it begins."""
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -97,6 +103,7 @@ class DiskLedger:
         self._log = log
         self._sql = connection
         self._recent: OrderedDict[Cid, Attempt] = OrderedDict()
+        self.inquiries = DiskInquiries(self._all, self._write, log.peek)
         self._pending = 0
         self._upto = 0
         self._newest = 0
@@ -200,9 +207,13 @@ class DiskLedger:
         self._write_all("INSERT OR IGNORE INTO row VALUES (?, ?, ?)", ((key, leaf, at) for key, leaf, _ in keys))
 
     def _remember(self, index: int, body: Body, fields: AccountFields) -> None:
+        if isinstance(fields, InquiryFields):
+            self.inquiries.ask(index, fields)
         match fields:
+            case InquiryFields(inquiry=inquiry) if inquiry.value is not None:
+                pass  # its order has run
             case AccessFields():
-                denied = not fields.decision.allowed
+                denied = _ASKED if isinstance(fields, InquiryFields) else int(not fields.decision.allowed)
                 values = (bytes(fields.order), _key(fields.instance), index, denied)
                 self._trace(fields.project, fields.copies, datasets_of(fields.chain))
                 self._write("INSERT OR REPLACE INTO attempt VALUES (?, ?, ?, ?, NULL)", values)
@@ -218,6 +229,8 @@ class DiskLedger:
                 self._write("INSERT OR IGNORE INTO received VALUES (?)", (bytes(fields.order),))
             case ReadFields():
                 self._write("INSERT OR IGNORE INTO question VALUES (?)", (bytes(Cid.of(fields.question)),))
+            case ApprovalFields():
+                self.inquiries.answer(index, fields)
             case EntryFields() if body.kind in NOTED:
                 self._set("noted", max(self.noted, fields.entry))
             case _:
@@ -372,7 +385,8 @@ class DiskLedger:
 
     def _read(self, leaf: int, closed: int | None) -> Attempt:
         opened = self._body(leaf)
-        attempt = Attempt(leaf, opened.at, fields_of(opened, AccessFields))
+        kind = InquiryFields if opened.kind == "inquiry" else AccessFields
+        attempt = Attempt(leaf, opened.at, fields_of(opened, kind))
         if closed is None:
             return attempt
         ended = self._body(closed)
@@ -425,7 +439,7 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         # Without a flush at each commit, a crash of the machine loses the last ones and never damages the file.
         connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON;")
-        connection.executescript(_SCHEMA)
+        connection.executescript(_SCHEMA + INQUIRIES)
     except sqlite3.DatabaseError:
         connection.close()
         raise

@@ -25,6 +25,7 @@ from catalog.key import UNSIGNED, PrivateKey, signed
 from catalog.label import Label
 from catalog.member import KeyFields, Role
 from catalog.note import parse_note
+from catalog.policy import PolicyFields
 from catalog.project import ProjectFields, ProjectRef
 from node.message import AddCheckpoint, Added, Place, Proof, question_bytes, read_question, read_reply, reply_bytes
 from privacy.label import OPEN, shared
@@ -236,6 +237,8 @@ class Stage:
     def publish(self, site: Site, kind: str, subject: str, fields: Value, by: PrivateKey | None = None) -> None:
         """An entry in a site's catalog, before the nodes start."""
         self.consortium.publish(site, kind, subject, fields, by=by)
+        if isinstance(fields, PolicyFields):
+            self.watch.governs(site, site.subjects[kind, subject], fields.text)
 
     def enrol(self, site: Site, key: PrivateKey, role: Role, *, removed: bool = False) -> None:
         """A key in a site's catalog."""

@@ -19,18 +19,21 @@ from tests.protocol.published import DATASET, PROJECT, PURPOSE
 from tests.protocol.recorded import AUDIT, account, chain, kept, noted
 from workflow.account import (
     AccessFields,
+    ApprovalFields,
     Chain,
     DestroyFields,
     EraseFields,
     FetchFields,
     HaltFields,
     HeadsFields,
+    InquiryFields,
     ReadFields,
     RefusalFields,
     ReleaseFields,
     Side,
     UnwrittenFields,
 )
+from workflow.inquiry import Answer, Inquiry
 
 # --- what is asked and said -------------------------------------------------------------------------------------------
 
@@ -118,6 +121,32 @@ def _halted(word: Halt, links: Chain) -> HaltFields:
     reason = f"{word.reason} (by anna-steward)"
     return HaltFields(project=None, member=word.member, reason=reason, statement=encode(word), chain=links)
 
+
+INQUIRY = Inquiry(
+    person=DID["tomas"],
+    home=DID["institute-root"],
+    project=PROJECT,
+    purpose=PURPOSE,
+    block=published.BLOCK,
+    inputs=dict(ORDER.inputs),
+    outputs=dict(ORDER.outputs),
+)
+"""What St. Anna's stewards would be asked of that order, if policy left it to them."""
+
+ANSWER = signed(
+    Answer(
+        site=DID["anna-root"],
+        person=DID["anna-steward"],
+        inquiry=cid_of(INQUIRY),
+        granted=True,
+        reason="as agreed in the board's meeting",
+        until=T2 + 28 * HOUR,
+        at=T2 + 4 * HOUR,
+        nonce=bytes([0x76]) * 16,
+        sig=UNSIGNED,
+    ),
+    KEYS["anna-steward"],
+)
 
 HEADS = HeadMap.of(
     Head(subject=subject_hash(subject), index=index, count=count)
@@ -224,6 +253,49 @@ AUDIT_LATER = [
     ),
     ("key-release", sharing.GIVEN),
     ("withheld", sharing.WITHHELD),
+    (
+        "inquiry",
+        account(
+            "inquiry",
+            InquiryFields(
+                order=cid_of(ORDER),
+                instance=ORDER.instance,
+                attempt=1,
+                person=DID["tomas"],
+                home=DID["institute-root"],
+                project=PROJECT,
+                purpose=PURPOSE,
+                block=published.BLOCK,
+                decision=computed.DECISION,
+                shown=computed.SHOWN,
+                max_cost=100_000,
+                submission=encode(SUBMISSION),
+                chain=chain(dataset=(14, 11), tomas=(13, 3)),
+                inquiry=INQUIRY,
+                stewards=1,
+                not_after=ORDER.not_after,
+                bus=DID["institute-root"],
+            ),
+            T2 + 4 * HOUR,
+            "anna-node-2",
+        ),
+    ),
+    (
+        "approval",
+        account(
+            "approval",
+            ApprovalFields(
+                inquiry=cid_of(INQUIRY),
+                granted=True,
+                until=ANSWER.until,
+                person=DID["anna-steward"],
+                statement=encode(ANSWER),
+                chain=chain(dataset=(17, 12), tomas=(17, 4), anna_steward=(1, 3)),
+            ),
+            ANSWER.at + 100,
+            "anna-node-2",
+        ),
+    ),
 ]
 """What follows, from index 10 on by the node's new key."""
 

@@ -29,6 +29,7 @@ from tests.protocol import published as pub
 from tests.protocol.answered import AUDIT_LOG, CATALOG_LOG
 from tests.protocol.curve import edges
 from tests.protocol.described import epoch, head_map, label, message, signed_request, value
+from tests.protocol.disclosed import FILE_OF_STATISTICS, released
 from tests.protocol.logged import Log, Told, cosignature, salt, with_lines
 from tests.protocol.people import DID, KEYS, SEEDS, T0, T1, T2, X25519
 from tests.protocol.schema import cddl
@@ -74,6 +75,7 @@ def values() -> dict[str, Told]:
         "who-about": value("who", answered.ABOUT, "institute-steward"),
         "halt": value("halt", answered.HALT, "anna-steward"),
         "resume": value("halt", answered.RESUME, "anna-steward"),
+        "answer": value("answer", answered.ANSWER, "anna-steward"),
         "fork-equal": value("fork", forked.FORK_EQUAL),
         "fork-longer": value("fork", forked.FORK_LONGER),
         "fork-file": value("fork file", forked.FORK_FILE),
@@ -234,6 +236,7 @@ def vectors() -> dict[str, object]:
         },
         "signatures": edges(),
         "handles": {"result": {"site": ANNA, "token": (bytes([0x4A]) * 16).hex(), "handle": run.HANDLE}},
+        "disclosure": {"file": FILE_OF_STATISTICS, "released": released(FILE_OF_STATISTICS)},
         "workflow": {"text": run.WORKFLOW, "literal": json.dumps([1, "é\U0001f9ec", 0.1, 1e21, True, None, "a/b"])},
         "policy": {"schema": SCHEMA, "published": pub.POLICY, "floor": later.FLOOR},
         "terms": {"project": str(pub.PROJECT_FIELDS.terms)},

@@ -44,6 +44,7 @@ from tests.protocol.told import SIGNED, TOLD, VALUES, leaves_of
 from workflow.account import ACCOUNTS
 from workflow.evidence import Evidence
 from workflow.flow import parse_workflow
+from workflow.inquiry import Answer
 from workflow.order import Order
 from workflow.parse import parse_tool
 from workflow.receipt import Receipt, Release
@@ -74,6 +75,7 @@ TYPES: dict[str, type[Value]] = {
     "fork file": ForkFile,
     "reopening": Reopening,
     "halt": Halt,
+    "answer": Answer,
     "head proof": HeadProof,
 }
 

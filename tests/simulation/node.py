@@ -15,6 +15,7 @@ from catalog.cid import Cid
 from catalog.dagcbor import Value, cid_of, encode
 from catalog.error import ComityError, NotFound, Unreachable
 from catalog.index import Index
+from catalog.key import UNSIGNED, PrivateKey, signed
 from catalog.origin import LogName, log_of
 from node.automator.automator import Automator
 from node.automator.book import AuditBook, Line
@@ -59,7 +60,8 @@ from tests.simulation.steps import (
 )
 from tests.simulation.vitals import Pace, Vitals, cosign, path_answer, quorum_of
 from tests.simulation.watch import Watch
-from workflow.account import Chain, FetchFields, HaltFields
+from workflow.account import ApprovalFields, Chain, FetchFields, HaltFields
+from workflow.inquiry import Answer
 from workflow.receipt import Receipt
 from workflow.submission import Submission
 
@@ -291,6 +293,31 @@ class Node:
             self.site.subjects[kind, subject] = latest.index
         await self._write(self._consortium.body(self.site, kind, subject, fields, audience=audience))
 
+    async def answer(self, inquiry: Cid, by: PrivateKey, until: int, *, granted: bool = True) -> None:
+        """A steward answers what is asked here."""
+        now = self.clock.now()
+        word = Answer(
+            site=self.site.did,
+            person=by.did,
+            inquiry=inquiry,
+            granted=granted,
+            reason="" if granted else "too few patients",
+            until=until,
+            at=now,
+            nonce=now.to_bytes(16, "big"),
+            sig=UNSIGNED,
+        )
+        statement = encode(signed(word, by))
+
+        def fields(chain: Chain, _index: int) -> ApprovalFields:
+            return ApprovalFields(
+                inquiry=inquiry, granted=granted, until=until, person=by.did, statement=statement, chain=chain
+            )
+
+        await self.book.write([Line("approval", (), fields, (by.did,))])
+        self.automator.answered()
+        self._woken.set(None)
+
     async def resume(self) -> None:
         """A steward has looked at what a restored log lacks, and lets the site go on."""
 
@@ -400,6 +427,11 @@ class Node:
         try:
             await self.automator.carry(place, asker)
             self._woken.set(None)
+            while self.automator.asks(cid) is not None:
+                await self._looked
+                if self.automator.goes_on(cid):
+                    await self.automator.carry(place, asker)
+                    self._woken.set(None)
             await self.vitals.reach(self.automator.waits_for(cid))
             while self.automator.waits_for(cid):
                 await self._looked
@@ -418,7 +450,7 @@ class Node:
             await self.automator.look()
             looked, self._looked = self._looked, Event(self._scheduler)
             looked.set(None)
-            if self.site.disk.memory.releases:
+            if self.site.disk.memory.releases or any(self.automator.asks(each) is not None for each in self._under_way):
                 self._scheduler.after(LOOK_MILLIS, partial(self._woken.set, None))
 
     async def _wait(self, order: Cid, seconds: float) -> Receipt:

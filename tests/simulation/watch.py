@@ -26,7 +26,7 @@ from node.message import MAX_MESSAGE, AddCheckpoint, Added, Reply, read_question
 from privacy.decision import Action
 from tests.simulation.consortium import CIDS, Consortium, Site, Stance
 from tests.simulation.disk import StoredLog
-from workflow.account import ACCOUNTS, AccessFields, AccountFields, ReleaseFields, ResultFields
+from workflow.account import ACCOUNTS, AccessFields, AccountFields, ApprovalFields, ReleaseFields, ResultFields
 from workflow.argument import Data
 from workflow.order import Instance
 from workflow.receipt import Receipt, Status
@@ -69,6 +69,7 @@ class Account:
     denials: set[Cid] = field(default_factory=set)
     results: dict[Cid, ResultFields] = field(default_factory=dict)
     released: set[Cid] = field(default_factory=set)
+    consents: set[tuple[Cid, bool]] = field(default_factory=set)
     opened: Counter[tuple[Cid, frozenset[str]]] = field(default_factory=Counter)
     lost: dict[Cid, ResultFields] = field(default_factory=dict)
     """Results that stood in the log until it was brought back from an old copy."""
@@ -135,7 +136,7 @@ class Watch:
         self._set: dict[str, int] = {}
         for site in consortium.sites:
             if ("policy", "") in site.subjects:
-                self._permits[site.did, site.subjects["policy", ""]] = site.policy != ""
+                self.governs(site, site.subjects["policy", ""], site.policy)
 
     # --- what becomes durable ----------------------------------------------------------------------------------------
 
@@ -143,7 +144,11 @@ class Watch:
         """A catalog entry became durable."""
         self.seen[f"catalog {kind}"] += 1
         if kind == "policy":
-            self._permits[site.did, index] = fields_of(read_body(body), PolicyFields).text != ""
+            self.governs(site, index, fields_of(read_body(body), PolicyFields).text)
+
+    def governs(self, site: Site, index: int, text: str) -> None:
+        """The policy of a site at a place in its catalog."""
+        self._permits[site.did, index] = text != ""
 
     def accounted(self, site: Site, index: int, kind: str, data: bytes) -> None:
         """An audit entry became durable."""
@@ -155,19 +160,25 @@ class Watch:
             self._check_permitted(site, fields)
             self._check_lapsed(site, fields)
             self._check_heard(site, fields, "compute")
+            self._check_consent(site, account, fields.consent)
             if fields.order in account.intents:
                 raise Violation(Invariant.ONCE, f"{site.name} begins the same order for {fields.instance} again")
             account.intents[fields.order] = fields
-        elif isinstance(fields, AccessFields):
+        elif isinstance(fields, ApprovalFields):
+            account.consents.add((fields.inquiry, fields.granted))
+        elif isinstance(fields, AccessFields) and kind == "decision":
             account.denials.add(fields.order)
         elif isinstance(fields, ReleaseFields):
             self._check_release(site, account, fields)
+            self._check_consent(site, account, fields.consent)
             self._check_heard(site, account.intents[fields.order], "release")
         elif isinstance(fields, ResultFields):
             if fields.order in account.results:
                 self._check_taken_back(site, account, fields)
-                return
-            self._check_result(site, account, fields)
+                if all(kept.output.release is None for kept in fields.kept.values()):
+                    return
+            else:
+                self._check_result(site, account, fields)
             self._closed[site.did, fields.order] = index
             for kept in fields.kept.values():
                 # The same bytes may have left under an earlier release, or never have needed one.
@@ -181,6 +192,11 @@ class Watch:
             raise Violation(Invariant.POLICY, f"{site.name} runs {intent.instance} under a policy that permits nothing")
         if site.stance is Stance.UNGRANTED and intent.block == CIDS["count"]:
             raise Violation(Invariant.POLICY, f"{site.name} runs {intent.instance} without a grant")
+
+    def _check_consent(self, site: Site, account: Account, inquiry: Cid | None) -> None:
+        """What says that stewards agreed stands behind a yes, and no no."""
+        if inquiry is not None and ((inquiry, True) not in account.consents or (inquiry, False) in account.consents):
+            raise Violation(Invariant.POLICY, f"{site.name} goes on without its stewards")
 
     def _check_lapsed(self, site: Site, intent: AccessFields) -> None:
         """What was over when the order came does not let it run; a clock that was set back may undo an expiry."""
@@ -258,6 +274,13 @@ class Watch:
         """A release may be taken back before anybody is told of it, and nothing else be ended twice."""
         self.seen["taken back"] += 1
         before, account.results[result.order] = account.results[result.order], result
+        if before.waits and result.order not in self._final:
+            if any(kept.output.cid is not None and name not in before.waits for name, kept in result.kept.items()):
+                raise Violation(Invariant.ONCE, f"{site.name} lets out of {result.instance} what nobody asked")
+            for kept in result.kept.values():
+                if kept.output.cid is not None:
+                    self._show(kept.cid)
+            return
         released = any(kept.output.release for kept in before.kept.values())
         lets_out = any(kept.output.cid is not None for kept in result.kept.values())
         if not released or lets_out or result.status is not Status.HELD or result.order in self._final:

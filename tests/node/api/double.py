@@ -30,6 +30,7 @@ from node.api.copies import BringCopy, Copied, HoldersView, StorageView, Transfe
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
+from node.api.inquiries import AnswerRequest, InquiryView
 from node.api.tree import FolderView, TreePage
 from node.keyfile import Identity
 from node.message import Halt, Opening, Row, Who, WhoAnswer
@@ -37,6 +38,7 @@ from node.site.views import faults_view
 from privacy.decision import Decision
 from workflow.account import AccessFields, HeadsFields, Link, ReadFields, ResultFields
 from workflow.argument import Argument, Data, Literal, Many
+from workflow.inquiry import Answer
 from workflow.order import Instance
 from workflow.receipt import Status
 from workflow.submission import Submission
@@ -56,6 +58,7 @@ class MemorySite:
         self.index = SiteIndex(root.did)
         self.bodies: list[Body] = []
         self.calls: list[str] = []
+        self.asked: tuple[InquiryView, ...] = ()
         self.submitted: list[Submission] = []
         self.researcher = researcher.key
         self.tamper: Callable[[WhoAnswer], WhoAnswer] = lambda answer: answer
@@ -117,8 +120,8 @@ class MemorySite:
             runner_fault="",
             recovered=(),
             former=self.former,
-            storage=StorageView(bytes=0, most=0, kubo="", lacking=()),
             policy_faults=self.policy_faults,
+            storage=StorageView(bytes=0, most=0, kubo="", lacking=()),
         )
 
     def _member(self, name: str, site: str, node: str) -> schema.MemberView:
@@ -226,6 +229,21 @@ class MemorySite:
         check(word, person)
         self.calls.append(f"{'resume' if word.resume else 'halt'} {word.reason}")
         return schema.Written(index=7)
+
+    async def inquiries(self, person: str) -> tuple[InquiryView, ...]:
+        self._known(person)
+        return self.asked
+
+    async def answer(self, person: str, request: AnswerRequest) -> schema.Written:
+        self._known(person)
+        word = decode(Answer, request.statement)
+        check(word, person)
+        self.calls.append(f"{'yes' if word.granted else 'no'} {word.inquiry} {word.reason}")
+        return schema.Written(index=8)
+
+    async def preview(self, person: str, signed: SignedRequest, cid: Cid) -> bytes:
+        self._known(person)
+        return b"count,n\nall,12\n"
 
     async def search(self, person: str, request: schema.SearchRequest) -> schema.FoundView:
         self.calls.append(f"search {request.words} {request.chosen}")
@@ -421,7 +439,7 @@ class MemorySite:
     async def _answers(self, person: str, request: schema.AskWho) -> AsyncGenerator[schema.SiteRows, None]:
         question = decode(Who, request.question)
         check(question, person)
-        answer = self.tamper(self.answer(question))
+        answer = self.tamper(self.told(question))
         yield schema.SiteRows(
             site=self.root.did, site_name=self.name, node=self.node.did, answer=encode(answer), absent=""
         )
@@ -429,7 +447,7 @@ class MemorySite:
             raise self.after_rows
         yield schema.SiteRows(site=AWAY.did, site_name="Away", node=None, answer=None, absent="it does not answer")
 
-    def answer(self, question: Who) -> WhoAnswer:
+    def told(self, question: Who) -> WhoAnswer:
         """An audit log of an intent, a line about other data, its result, the heads and the question."""
         about, other, person = str(question.dataset), str(Cid.of(b"other data")), self.researcher.did
         first, second = Link(before=None, count=1), Link(before=0, count=2)

@@ -58,7 +58,10 @@ def judge(text: str, clock: Clock) -> Judge:
 )
 def test_a_duty_that_nobody_fulfils_denies_and_says_so(duties: Duties, words: str) -> None:
     decision = fulfilled(
-        Decision(**{name: getattr(ALLOWED, name) for name in ALLOWED.__struct_fields__} | {"duties": duties})
+        Decision(
+            **{name: getattr(ALLOWED, name) for name in ALLOWED.__struct_fields__}
+            | {"duties": duties, "action": "fetch"}
+        )
     )
     assert not decision.allowed
     assert words in decision.reason
@@ -74,12 +77,10 @@ def test_endorsements_are_a_fact_and_leave_nothing_to_do() -> None:
     assert fulfilled(endorsed) is endorsed
 
 
-def test_the_judge_denies_what_asks_for_approval() -> None:
-    text = '@id("ask") @approve("steward") permit (principal, action == Action::"compute", resource);'
-    verdict = judge(text, Clock())._verdict(COMPUTE, "")
-    assert not verdict.allowed
-    assert verdict.decision.reason.startswith("policy asks that a steward approves it")
-    assert verdict.shown.reason == "St. Anna's policy refuses compute; its steward can say by which rule"
+def test_stewards_are_asked_about_steps() -> None:
+    text = '@id("ask") @approve("2 stewards") permit (principal, action == Action::"compute", resource);'
+    asked = judge(text, Clock())._verdict(COMPUTE, "")
+    assert (asked.allowed, asked.stewards) == (True, 2)
 
 
 def test_the_judge_goes_by_the_day_on_which_it_decides() -> None:

@@ -13,10 +13,12 @@ from catalog.dagcbor import cid_of, encode
 from catalog.error import ComityError
 from catalog.key import UNSIGNED, signed
 from catalog.project import ProjectRef
+from node.automator.asking import Asking
 from node.automator.book import Line
 from node.automator.case import Reliance
 from node.automator.decide import Lapse
 from node.automator.halt import Scope
+from node.automator.late import Releases
 from node.automator.ledger import Attempt
 from node.automator.waiting import Waiting
 from node.storage.database import Database
@@ -99,12 +101,15 @@ class Desk:
     def begin(self) -> None:
         """A run of the node, which knows what the log and the database say."""
         given: object = self.said
+        asking = Asking(self.house.book, lambda _: False, self.house.clock)
+        releases = Releases(ANNA.did, NODES[ANNA.did], given, self.house.book, asking)  # type: ignore[arg-type]
         self.waiting = Waiting(
             given,  # type: ignore[arg-type]
             given,  # type: ignore[arg-type]
             self.house.book,
             given,  # type: ignore[arg-type]
             self.memory,
+            releases,
             self.house.clock,
             self.ended.append,
         )
@@ -191,7 +196,7 @@ def test_a_release_takes_effect_when_the_quorum_has_cosigned_its_result(tmp_path
         for desk.said.cosigned in (0, attempt.closed):
             await desk.waiting.look()
             assert order in desk.waiting
-            assert desk.waiting.words(attempt) == "its release waits for cosignatures by St. Bruno"
+            assert desk.waiting.words(attempt) == "done; its release waits for cosignatures by St. Bruno"
         desk.said.cosigned = attempt.closed + 1
         await desk.waiting.look()
         assert order not in desk.waiting
@@ -256,7 +261,7 @@ def test_who_was_not_heard_for_too_long_is_waited_for(tmp_path: Path) -> None:
         desk.said.cosigned = 1 << 40
         desk.said.found = Lapse("nothing fresh was heard from St. Bruno", for_good=False)
         await desk.waiting.look()
-        assert desk.waiting.words(attempt) == "its release waits: nothing fresh was heard from St. Bruno"
+        assert desk.waiting.words(attempt) == "done; its release waits: nothing fresh was heard from St. Bruno"
         assert (desk.ended, desk.status(order)) == ([], Status.DONE)
         desk.said.found = None
         await desk.waiting.look()

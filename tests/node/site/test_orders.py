@@ -31,6 +31,9 @@ class Automator:
     def waits_for(self, order: Cid) -> int:
         return 0 if self.cosigned.is_set() and self.settled.is_set() else 7
 
+    def asks(self, order: Cid) -> float | None:
+        return None
+
     async def look(self) -> None:
         self.looks += 1
         if self.fault:

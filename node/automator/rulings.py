@@ -1,0 +1,88 @@
+"""The rulings on all that a step made, and the rows that they become: releases, and what stewards are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from msgspec import structs
+
+from catalog.key import Signer
+from node.automator.asking import Asking, inquiry_of
+from node.automator.book import Line
+from node.automator.decide import Judge
+from node.automator.ledger import Attempt
+from node.automator.release import FURTHER, Candidate, Ruling, answered, rule
+from node.automator.verify import Verified
+from node.ports import Random
+from node.step import Product
+from workflow.account import AccessFields, Chain
+from workflow.argument import handle
+from workflow.receipt import Release
+
+
+class Rulings:
+    """Rules at the site ``site``."""
+
+    def __init__(self, site: str, signer: Signer, judge: Judge, asking: Asking, random: Random) -> None:
+        self._site = site
+        self._signer = signer
+        self._judge = judge
+        self._asking = asking
+        self._random = random
+
+    def on(self, verified: Verified, attempt: Attempt, products: Mapping[str, Product], now: int) -> list[Ruling]:
+        """What becomes of each of ``products``, by policy and by what stewards said before."""
+        case = replace(verified.case, granted=attempt.access.granted)
+        rests = case.reliance
+        lapses = {action: self._judge.lapse(rests, action, now) for action in FURTHER}
+        ruled = [
+            rule(self._judge, case, candidate, self._site, lapses, now)
+            for candidate in self._candidates(verified, products)
+        ]
+        return [self._by_consent(verified, each) if each.asks else each for each in ruled]
+
+    def lines(
+        self, rulings: Sequence[Ruling], verified: Verified, attempt: Attempt, statements: dict[str, Release]
+    ) -> list[Line]:
+        """The rows for ``rulings``; writing them signs the releases into ``statements``."""
+        person, bus = verified.case.person.did, verified.bus_site
+        return [
+            *(self._inquiry(verified, attempt, each) for each in rulings if each.asks),
+            *(
+                each.releasing(bus).line(self._signer, self._site, verified.datasets, person, statements)
+                for each in rulings
+                if each.leaves
+            ),
+        ]
+
+    def _candidates(self, verified: Verified, products: Mapping[str, Product]) -> list[Candidate]:
+        label = verified.case.evidence.inputs_label(verified.order)
+        return [
+            Candidate(
+                order=verified.order_cid,
+                name=name,
+                product=products[name],
+                wanted=wanted,
+                label=label,
+                handle=handle(self._site, self._random.token(16)),
+            )
+            for name, wanted in sorted(verified.order.outputs.items())
+        ]
+
+    def _by_consent(self, verified: Verified, ruling: Ruling) -> Ruling:
+        candidate = ruling.candidate
+        inquiry = inquiry_of(verified, candidate.name, candidate.product.cid)
+        return answered(ruling, self._asking.consent(inquiry), self._site)
+
+    def _inquiry(self, verified: Verified, attempt: Attempt, ruling: Ruling) -> Line:
+        """The row that asks stewards whether an output may leave."""
+        verdict, candidate = ruling.verdict, ruling.candidate
+        if verdict is None:
+            raise ValueError("nothing is asked of what is refused")
+        inquiry = inquiry_of(verified, candidate.name, candidate.product.cid)
+
+        def access(chain: Chain, _index: int) -> AccessFields:
+            return structs.replace(attempt.access, chain=chain)
+
+        return self._asking.line(verified, access, verdict, inquiry, ruling.asks)
