@@ -11,17 +11,21 @@ from catalog.cid import Cid
 from catalog.crypt4gh import KEY_BYTES
 from catalog.dataset import DatasetFields, Level
 from catalog.error import BadInput, ComityError, Denied, Infeasible, NotFound, Unreachable, VerificationFailed, shown
+from catalog.grant import Action, GrantFields
 from catalog.httpsig import SignedRequest
 from catalog.manifest import MANIFEST
 from catalog.member import Role
-from catalog.project import ProjectRef
+from catalog.project import ProjectFields, ProjectRef
 from node.api import schema
 from node.automator.book import Line
 from node.header import opened_by
 from node.site.publishing import check_halted, member_of, nothing_named
 from node.site.site import Site
+from privacy.grant import Wanted, covering, named_by
 from privacy.label import effective_readers, person_at
-from privacy.trust import has_left
+from privacy.modifier import Use
+from privacy.purpose import mismatch
+from privacy.trust import OTHER_DATA, approved, has_left
 from workflow.account import Chain, FetchFields
 
 PIECE = 8 << 20
@@ -106,11 +110,60 @@ async def _header(
             header = await site.keyholders.for_person(owner, fields, person, signed)
             await site.materials.bring(owner, fields.cid)
             check_halted(site, ref, (site.root, owner))  # it may have taken hours
-        except (Denied, Infeasible, NotFound, Unreachable, VerificationFailed) as error:
+        except Denied as error:
+            known = _lacks(site, owner, fields, person, ref)
+            failure = Denied(f"{error}; as far as this site knows: {known}") if known else error
+        except (Infeasible, NotFound, Unreachable, VerificationFailed) as error:
             failure = error
         else:
             return header
     raise failure
+
+
+def _lacks(site: Site, owner: str, fields: DatasetFields, did: str, ref: ProjectRef) -> str:
+    """What lacks for the person to open it, by the catalogs that are here; empty if nothing is known to.
+
+    The owner's node says no more than no: this is what the person's own site sees anyway.
+    """
+    runs = site.index.sites.get(ref.site)
+    project = runs.typed(ProjectFields, "project", ref.name) if runs is not None else None
+    if project is None:
+        return f"there is no project «{ref.name}»"
+    if did not in project.people:
+        return f"you are not in the project «{ref.name}»"
+    if not project.covers([fields.cid]):
+        return OTHER_DATA
+    if unapproved := approved(site.index, ref, owner):
+        return unapproved
+    cited = [
+        each.fields.cid
+        for each in site.index.entries("grant")
+        if isinstance(each.fields, GrantFields)
+        and (each.fields.grant.subject, each.fields.grant.project) == (did, ref)
+        and fields.cid in each.fields.grant.datasets
+    ]
+    wanted = Wanted(
+        owner=owner,
+        subject=did,
+        project=ref,
+        dataset=fields.cid,
+        purpose=project.purpose,
+        action=Action.FETCH,
+        block=None,
+        destinations=frozenset({person_at(did, site.root)}),
+    )
+    consortium = site.membership.consortium
+    if not cited or consortium is None:
+        return f"nobody granted it to you in the project «{ref.name}»"
+    now = site.clock.now()
+    chain, why = covering(
+        site.index, cited, wanted, consortium=consortium, home=site.root, diseases=site.diseases, now=now
+    )
+    if chain is None:
+        return why
+    named = named_by(chain.grant, site.root)
+    use = Use(purpose=project.purpose, undertakings=project.undertakings, named=named, now=now)
+    return mismatch(fields.purposes, use, site.diseases)
 
 
 def _entries(site: Site, did: str, cid: Cid) -> list[tuple[str, DatasetFields]]:

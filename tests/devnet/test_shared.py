@@ -137,6 +137,7 @@ def test_one_researcher_opens_what_is_shared_with_the_reference_program_until_th
     assert revoked.returncode == 0, revoked.stderr
     told = fetch(consortium, made.name, tmp_path / "late", "--project", PROJECT, code=3)
     assert "gives no key" in told
+    assert "as far as this site knows: the grant was revoked: «over»" in told
 
     rows = kinds(consortium, made.cid)
     here, there = consortium.small.name, consortium.known.institute.name
@@ -245,6 +246,7 @@ def test_a_new_key_ends_the_old_version_for_future_readers(
         eventually(lambda: mara.dataset_ever(made.cid).fields.withdrawn or None, "the old version's end")
     told = fetch(consortium, made.name, tmp_path / "out", "--project", PROJECT, code=3)
     assert "gives no key" in told, "the grant names the old version"
+    assert "as far as this site knows: the project was approved for other data" in told
     allow(consortium, new.fields.cid)
     fetch(consortium, made.name, tmp_path / "out")
     assert files_in(tmp_path / "out") == files_in(source)
