@@ -92,9 +92,9 @@ class Custody:
             if not self._stands(root, owner) and (owner != self._site or self._was_published(root)):
                 await self._keys.destroy(root, owner)
                 log.info("the key of %s was destroyed", root)
-        kept = frozenset(await self._keys.all())
+        entrusted = self._entrusted(frozenset(await self._keys.all()))  # not inside: what it raises must stay alone
         async with trio.open_nursery() as nursery:
-            for owner, awaited in self._entrusted(kept).items():
+            for owner, awaited in entrusted.items():
                 nursery.start_soon(self._take, owner, awaited)
         kept = frozenset(await self._keys.all())
         return sum(map(len, self._entrusted(kept).values()))

@@ -20,6 +20,7 @@ from catalog.tiles import ENTRIES, tile_at
 from node.automator.automator import Automator
 from node.automator.case import Case, Reliance
 from node.automator.decide import Judge, Lapse, Verdict
+from node.automator.inquiries import Consent
 from node.automator.ledger import Attempt, Ledger
 from node.automator.verify import Verified
 from node.bus.bus import Bus
@@ -63,9 +64,9 @@ def caught(node: type[Node], troubles: Troubles, invariant: Invariant, seeds: in
 class Eager(Automator):
     """Runs the step, then writes the intent."""
 
-    async def _open(self, verified: Verified, verdict: Verdict) -> Attempt:
+    async def _open(self, verified: Verified, verdict: Verdict, consent: Consent | None) -> Attempt:
         self._early = await super()._run(verified)
-        return await super()._open(verified, verdict)
+        return await super()._open(verified, verdict, consent)
 
     async def _run(self, verified: Verified) -> Finished:
         return self._early

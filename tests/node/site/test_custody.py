@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,8 @@ from msgspec import structs
 from catalog.body import write_body
 from catalog.cid import Cid
 from catalog.dataset import DatasetFields, Level
-from catalog.error import Denied, Unreachable
+from catalog.entry import Entry
+from catalog.error import Damaged, Denied, Unreachable
 from catalog.key import PrivateKey
 from catalog.policy import PolicyFields
 from node.site import custody as custodying
@@ -183,5 +184,23 @@ def test_a_policy_that_is_not_the_newest_decides_nothing(tmp_path: Path) -> None
             await check_newest(logs, index, "policy")
         with pytest.raises(Denied, match="not known here"):
             await check_newest({}, index, "policy")
+
+    at_anna(tmp_path, story)
+
+
+def test_a_catalog_that_is_read_anew_meanwhile_is_looked_at_again_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost: another member begins its catalog anew, and every node that holds keys for others ends."""
+
+    async def story(house: House, custody: Custody, holders: Holders) -> None:
+        def gone(kind: str) -> Iterator[Entry]:
+            raise Damaged(f"a {kind} is not here as it was read")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(house.index, "entries", gone)
+            with pytest.raises(Damaged):  # and no group around it, which nobody who waits for an error sees
+                await custody.settle()
+        assert await custody.settle() == 0
 
     at_anna(tmp_path, story)

@@ -50,7 +50,7 @@ def test_what_lacks_comes_from_a_mirror_and_no_more_of_it(tmp_path: Path) -> Non
         assert network.asked == [], "nobody learns of what is whole"
         blobs._place(leaf).unlink()
         await repair.settle()
-        assert "there is nothing of that name" in repair.lacking[root]
+        assert "does not let this site have" in repair.lacking[root]
         network.has = whole
         await repair.settle()
         assert repair.lacking == {}

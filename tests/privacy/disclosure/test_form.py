@@ -160,8 +160,8 @@ def test_whatever_stands_in_a_field_is_read_or_refused(of: dict[str, object], fi
 def test_the_examples_of_the_documentation_are_of_their_forms() -> None:
     """Lost: that a block written after the page is understood."""
     page = (Path(__file__).parents[3] / "docs" / "protocol" / "disclosure.md").read_text()
-    examples = re.findall(r"^```json$(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    examples = re.findall(r"^```(?:json|text)$(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     types = [json.loads(example)["type"] for example in examples]
-    assert types == ["statistics", "table", "model"]
+    assert types == ["statistics", "statistics", "table", "model"], "the second one is what leaves of the first"
     for kind, example in zip(types, examples, strict=True):
         assert examine(kind, example.encode(), kind, RULES, PAST).text is not None
