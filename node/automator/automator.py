@@ -195,10 +195,8 @@ class Automator:
         if order.instance in self._book.halts.delivered:
             raise Conflict(f"{order.instance} was delivered here before this site was restored; its receipt stands")
         for earlier in self._book.ledger.attempts(order.instance):
-            if earlier.asked is not None and (
-                earlier.access.order == verified.order_cid or earlier.asked.not_after < self._clock.now()
-            ):
-                continue  # stewards are asked about this very order, or did not answer in time
+            if earlier.asked is not None:
+                continue  # nothing has run: the same attempt may come signed anew for a later epoch
             if earlier.access.order == verified.order_cid:
                 raise Unreachable(f"the order for {order.instance} is just being written down; ask again")
             status = None if earlier.result is None else earlier.result.status

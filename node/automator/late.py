@@ -13,8 +13,8 @@ from node.automator.decide import Judge
 from node.automator.ledger import Attempt
 from node.automator.release import OTHERS, UNANSWERED, Releasing, approved, reads, refused
 from privacy.label import may_hold, released
-from privacy.policy import answer
-from privacy.replay import question_of
+from privacy.policy import Policy, answer
+from privacy.replay import NotReplayable, question_of
 from workflow.account import Chain, InquiryFields, Kept, ResultFields, datasets_of
 from workflow.receipt import Release, Status
 
@@ -64,10 +64,10 @@ class Releases:
         consent, policy = self._asking.consent(asked.inquiry), self._judge.policy()
         if consent.refusal:
             return refused(consent)
-        now = answer(policy, question_of(asked.decision.action, asked.decision.facts))
-        if not now.allowed:
+        needed = _needed(policy, asked)
+        if needed is None:
             return CHANGED
-        if not consent.enough(max(asked.stewards, now.duties.approvals)):
+        if not consent.enough(needed):
             return UNANSWERED
         return Releasing(
             order=asked.order,
@@ -108,3 +108,18 @@ class Releases:
         if not reason and may_hold(label, outcome.bus):
             output = structs.replace(output, name=kept.name, cid=kept.cid, size=kept.size, release=statement)
         return structs.replace(kept, output=output, label=label)
+
+
+def _needed(policy: Policy, asked: InquiryFields) -> int | None:
+    """How many stewards policy asks for now; none if it does not allow it any more, or cannot be asked again.
+
+    Facts that were too long for the record are not told again: then the very policy that was asked must stand, with no
+    rule of the decision at its end.
+    """
+    decision = asked.decision
+    try:
+        now = answer(policy, question_of(decision.action, decision.facts))
+    except NotReplayable:
+        ended = any(rule.past(policy.day) for rule in policy.rules if rule.id in decision.rules)
+        return None if ended or decision.policy != policy.version else asked.stewards
+    return max(asked.stewards, now.duties.approvals) if now.allowed else None

@@ -182,7 +182,7 @@ class Dispatcher:
                 if failures >= tries or self._clock.now() > order.not_after:
                     kind = "denied" if isinstance(error, Denied) else "unreachable"
                     return Reached(task, order, None, str(error), kind)
-                await self._clock.sleep(min(0.5 * 2**failures, LONGEST_PAUSE))
+                await self._clock.sleep(min(0.5 * 2 ** min(failures, TRIES + 2), LONGEST_PAUSE))
                 if isinstance(error, Conflict):
                     order = await self._anew(submission, task, order)
                 question = message = structs.replace(message, order=order)

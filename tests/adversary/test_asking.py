@@ -13,10 +13,12 @@ from catalog.key import PrivateKey
 from catalog.member import KeyFields, Role
 from catalog.policy import PolicyFields
 from catalog.revoke import RevokeFields
+from node.automator import late
 from node.automator.asking import UNANSWERED
 from node.automator.inquiries import Consent, Inquired
 from node.automator.late import CHANGED
 from node.message import Place, question_bytes, read_reply
+from privacy.replay import NotReplayable
 from privacy.starters import HOSPITAL
 from tests.adversary.stage import HOUR, Stage
 from tests.simulation.consortium import CIDS, PRICE
@@ -225,3 +227,35 @@ def test_a_yes_does_not_outlive_the_policy_that_left_it_to_stewards() -> None:
     answer(stage)
     receipt = stage.place(message)
     assert (receipt.status, receipt.outputs["result"].reason, seen(stage, "release")) == (Status.HELD, CHANGED, 0)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_facts_too_long_to_be_told_again_need_the_very_policy_that_was_asked(
+    monkeypatch: pytest.MonkeyPatch, changed: bool
+) -> None:
+    """Lost: one output with many readers stops every release that waits; or it leaves under a policy that is gone."""
+
+    def shortened(*_: object) -> None:
+        raise NotReplayable("the facts were shortened")
+
+    monkeypatch.setattr(late, "question_of", shortened)
+    stage = Stage(asks(ASK_TO_LET_OUT, endorsed=False))
+    message = stage.honest()
+    begin(stage, message)
+    if changed:
+        stage.play(anna(stage).publish("policy", "", PolicyFields(text=ASK_TO_LET_OUT + "// anew")))
+    answer(stage)
+    receipt = stage.place(message)
+    assert (receipt.status, seen(stage, "release")) == ((Status.HELD, 0) if changed else (Status.DONE, 1))
+
+
+def test_the_same_attempt_signed_anew_is_no_second_one_while_stewards_are_asked() -> None:
+    """Lost: an epoch begins while a person thinks, and the step can never run."""
+    stage = Stage(asks(ASK_TO_RUN, endorsed=True))
+    submission = stage.submission()
+    begin(stage, stage.message(submission, stage.order(submission)))
+    anew = stage.message(submission, stage.order(submission, max_cost=PRICE + 1))
+    assert told(stage, anew).status is Status.ACCEPTED
+    answer(stage)
+    pass_time(stage, 5 * MINUTE)  # both orders go on, and one of them alone begins
+    assert (seen(stage, "opened"), seen(stage, "intent"), seen(stage, "release")) == (1, 1, 1)

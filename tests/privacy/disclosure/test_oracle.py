@@ -5,12 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 from random import Random
 
+import pandas
 import pytest
 
 from privacy.disclosure.rules import Reason, Rules, findings
 from privacy.disclosure.table import Cell, Dimension, Magnitude, Table
-
-pandas = pytest.importorskip("pandas")
 
 TABLES = 500
 RULES = Rules()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import combinations, product
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 
 from privacy.disclosure.protect import Treatment, protect
 from privacy.disclosure.rounding import to_base
@@ -28,7 +28,6 @@ def tables(draw: st.DrawFn) -> Table:
 
 def intervals(table: Table, suppressed: list[Key]) -> list[tuple[float, float]]:
     """What each suppressed cell may be, for whoever has all other cells and all sums along any of the dimensions."""
-    linprog = pytest.importorskip("scipy.optimize").linprog
     rows: dict[tuple[object, ...], tuple[list[int], int]] = {}
     for size in range(len(table.dimensions)):
         for kept in combinations(range(len(table.dimensions)), size):
