@@ -15,9 +15,9 @@ from catalog.error import ComityError, NotFound, Unreachable, VerificationFailed
 from node.site.gateway import PREFIX
 from node.site.locating import refused, title_of
 from node.site.publishing import name_of
+from node.site.ranging import below_root
 from node.site.site import Site
 from node.site.transfer import Holders
-from node.storage.car import read_header, read_nodes
 from node.storage.directory import entries_of, folder_on_way, resolve
 from node.storage.unixfs import Get, load
 
@@ -44,17 +44,7 @@ async def names_at(holders: Holders, holder: str, root: Cid, path: str) -> list[
     """
 
     def take(answer: IO[bytes]) -> list[str] | None:
-        if read_header(answer) != (root,):
-            raise VerificationFailed(f"another root came than «{root}», which was asked for")
-        nodes = dict(read_nodes(answer))
-
-        def get(cid: Cid) -> bytes:
-            try:
-                return nodes[cid]
-            except KeyError:
-                raise VerificationFailed(f"what came below «{root}» lacks a part of what was asked for") from None
-
-        return _names(root, path, get)
+        return _names(root, path, below_root(answer, root))
 
     below = f"/{quote(path)}" if path else ""
     asked = f"{PREFIX}{root}{below}?format=car&dag-scope=entity&entity-bytes=0:0"

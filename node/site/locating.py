@@ -109,13 +109,3 @@ def owners_of(index: Index, cid: Cid, site: str) -> list[str]:
     """The other members that publish ``cid`` for ``site`` to hold, by their root keys."""
     labels = ((root, published_label(index, root, cid)) for root in index.sites if root != site)
     return [root for root, label in labels if label is not None and may_hold(label, site)]
-
-
-def name_of(index: Index, owner: str, cid: Cid) -> str:
-    """What ``owner`` calls the dataset or block ``cid``; the CID if it says nothing of it now."""
-    site = index.sites.get(owner)
-    for kind in ("dataset", "block"):
-        entry = site.latest(kind, str(cid)) if site is not None else None
-        if entry is not None and isinstance(entry.fields, DatasetFields | BlockFields):
-            return entry.fields.name
-    return str(cid)

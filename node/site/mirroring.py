@@ -8,7 +8,7 @@ from catalog.dataset import DatasetFields
 from catalog.error import BadInput, ComityError, Denied, Infeasible, NotFound, Unreachable, VerificationFailed
 from catalog.member import Role
 from node.api.copies import BringCopy, Copied, HoldersView, LackingView, StorageView
-from node.site.locating import mirrors_of, name_of, owners_of
+from node.site.locating import mirrors_of, owners_of, title_of
 from node.site.publishing import check_halted, member_of, nothing_named
 from node.site.site import Site
 from privacy.trust import has_left
@@ -78,7 +78,7 @@ async def storage(site: Site) -> StorageView:
         repair = site.consorting.repair
         for owner, root in repair.roots():
             if why := repair.lacking.get(root):
-                name = name_of(site.index, owner, root)
+                name = title_of(site.index, owner, root)
                 lacking.append(LackingView(cid=root, name=name, owner=names.get(owner, owner), why=why))
     used, kubo = await site.blobs.used(), site.config.store or ""
     return StorageView(bytes=used, most=site.blobs.quota, kubo=kubo, lacking=tuple(lacking))

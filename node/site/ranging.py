@@ -12,7 +12,7 @@ from node.site.transfer import Holders
 from node.storage.car import read_header, read_nodes
 from node.storage.directory import resolve
 from node.storage.selection import Span
-from node.storage.unixfs import file_bytes, load
+from node.storage.unixfs import Get, file_bytes, load
 
 MOST: Final = 64 << 20
 """Bytes that are asked for at once, for they are held in memory."""
@@ -31,16 +31,7 @@ async def fetch_span(holders: Holders, site: str, root: Cid, path: str, first: i
         raise BadInput(f"a part of a file is at most {MOST >> 20} MiB, from its first to its last byte")
 
     def take(answer: IO[bytes]) -> bytes:
-        if read_header(answer) != (root,):
-            raise VerificationFailed(f"another root came than «{root}», which was asked for")
-        nodes = dict(read_nodes(answer))
-
-        def get(cid: Cid) -> bytes:
-            try:
-                return nodes[cid]
-            except KeyError:
-                raise VerificationFailed(f"what came below «{root}» lacks a part of what was asked for") from None
-
+        get = below_root(answer, root)
         try:
             target = resolve(root, path, get)
         except NotFound as error:
@@ -51,3 +42,23 @@ async def fetch_span(holders: Holders, site: str, root: Cid, path: str, first: i
     below = f"/{quote(path)}" if path else ""
     asked = f"{PREFIX}{root}{below}?format=car&dag-scope=entity&entity-bytes={first}:{last}"
     return await holders.query(site, asked, b"", take, last - first + 1 + _AROUND)
+
+
+def below_root(answer: IO[bytes], root: Cid) -> Get:
+    """The nodes of a CAR that was asked for below ``root``, each verified, by their CIDs.
+
+    Raises:
+        VerificationFailed: it is another root's, or a node is not what it claims to be; and, where one is asked for
+            that did not come.
+    """
+    if read_header(answer) != (root,):
+        raise VerificationFailed(f"another root came than «{root}», which was asked for")
+    nodes = dict(read_nodes(answer))
+
+    def get(cid: Cid) -> bytes:
+        try:
+            return nodes[cid]
+        except KeyError:
+            raise VerificationFailed(f"what came below «{root}» lacks a part of what was asked for") from None
+
+    return get
