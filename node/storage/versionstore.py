@@ -5,7 +5,8 @@ from there. It holds places, kinds and digests, and no name of anything or anybo
 and what an entry says is read from the log's own bodies, whose digest must be the one that was read and counted.
 
 Everything happens at once, in the thread of whoever asks: each is one look-up in pages that are in memory. Only
-:meth:`VersionStore.keep`, which makes it last, blocks; what was read since is read again after a crash.
+:meth:`VersionStore.keep`, which makes it last, and :meth:`VersionStore.expunge` block; what was read since is read
+again after a crash. Threads take turns, a statement at a time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import threading
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable
@@ -100,11 +102,11 @@ class VersionStore:
         self._body = body
         self._connection = connect(path, _VERSION, _SETTINGS, _TABLES)
         self._recent: OrderedDict[tuple[int, str, str], Entry] = OrderedDict()
-        self._whole = False
+        # A turn ends with its last row: an answer that another thread has half read would keep a checkpoint from ending.
+        self._turn = threading.RLock()
         self._discarded: set[int] = set()
-        self._next = self._swept()
         self._connection.execute("BEGIN")
-        self._whole = True
+        self._next = self._swept()
 
     @classmethod
     def open(cls, path: Path, body: ReadBody) -> tuple[VersionStore, str]:
@@ -259,13 +261,14 @@ class VersionStore:
 
     def _commit(self, then: str = "SELECT 0") -> tuple[Any, ...] | None:
         """Make last what was written, and do ``then`` before anything else is; its first row."""
-        self._whole = False
-        try:
+        with self._turn:
             self.write("COMMIT")
-            found = self.row(then)
-            self.write("BEGIN")
-        finally:
-            self._whole = True
+            try:
+                found: tuple[Any, ...] | None = self._connection.execute(then).fetchone()
+            except sqlite3.Error as error:
+                raise failure(self._path, error) from error
+            finally:
+                self._connection.execute("BEGIN")
         return found
 
     def _swept(self) -> int:
@@ -281,13 +284,16 @@ class VersionStore:
         return int(max([last, *known])) + 1
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        if self._whole and not self._connection.in_transaction:
-            # SQLite took back what was written and is in memory no more: a revocation may be among it.
-            raise ComityError(f"{self._path} was not written when its disk was full; free space and restart the node")
-        try:
-            return work(self._connection)
-        except sqlite3.Error as error:
-            raise failure(self._path, error) from error
+        with self._turn:
+            if not self._connection.in_transaction:
+                # SQLite took back what was written and is in memory no more: a revocation may be among it.
+                raise ComityError(
+                    f"{self._path} was not written when its disk was full; free space and restart the node"
+                )
+            try:
+                return work(self._connection)
+            except sqlite3.Error as error:
+                raise failure(self._path, error) from error
 
 
 def _stolen(kept: bytes) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -361,3 +362,33 @@ def test_a_flipped_byte_in_what_was_kept_is_found_or_read_anew(tmp_path: Path) -
         store, damage = VersionStore.open(path, shelf.body)
         assert "damaged" in damage
         store.close()
+
+
+def test_who_looks_up_keeps_no_erasure_from_ending(tmp_path: Path) -> None:
+    """Lost: a node says that its disk was full, and answers nothing until a restart, since somebody asked meanwhile."""
+    shelf = Shelf(tmp_path / "versions.db")
+    for price in range(1, 300):
+        shelf.price(price)
+    ended, failed = threading.Event(), []
+
+    def look() -> None:
+        try:
+            while not ended.is_set():
+                shelf.store.places("SELECT place FROM counted ORDER BY digest")
+                shelf.store.row("SELECT place FROM counted ORDER BY digest")
+        except ComityError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=look) for _ in range(2)]
+    for each in threads:
+        each.start()
+    try:
+        for _ in range(200):
+            shelf.store.keep(MARK, shelf.index.kept(), shelf.index.versions)
+            shelf.store.expunge(ROOT.did, frozenset())
+    finally:
+        ended.set()
+        for each in threads:
+            each.join()
+    assert failed == []
+    shelf.store.close()
