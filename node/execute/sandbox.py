@@ -14,6 +14,7 @@ import trio
 from catalog.error import BadInput
 from node.execute.account import give, is_separate
 from node.execute.bubble import Bubble, end_leftovers
+from node.execute.environment import Environment, passing
 from node.execute.probe import probe, refusal
 from node.execute.quota import excess, settle
 from node.execute.root import sandbox_options
@@ -47,6 +48,10 @@ class Sandbox:
 
     name = "sandbox"
 
+    def __init__(self, environment: Environment | None = None) -> None:
+        """Steps get the programs of ``environment``; without one, of one that goes with this process."""
+        self._environment = environment or passing()
+
     async def probe(self) -> None:
         """Show by a real step that isolation holds here.
 
@@ -70,7 +75,8 @@ class Sandbox:
             BadInput: the job cannot be run as it is written; nothing has run.
         """
         await trio.to_thread.run_sync(_check, job)
-        options = await trio.to_thread.run_sync(sandbox_options, job)
+        environment = await trio.to_thread.run_sync(self._environment.options)
+        options = await trio.to_thread.run_sync(sandbox_options, job, environment)
         streams = Streams()
         try:
             await trio.to_thread.run_sync(streams.open, job)
