@@ -19,7 +19,7 @@ from node.execute.probe import probe, refusal
 from node.execute.quota import excess, settle
 from node.execute.root import sandbox_options
 from node.execute.streams import Streams
-from node.execute.watch import open_processes, sample
+from node.execute.watch import open_processes, sample, scratched
 from node.step import Ending, Exit, Job, Limits, Usage
 
 _Given = TypeVarTuple("_Given")
@@ -158,10 +158,11 @@ class _Run:
         return await trio.to_thread.run_sync(work, *given, limiter=self.limiter)
 
     async def _weigh(self, bubble: Bubble) -> None:
-        """End a step that fills the disk before it ends by itself."""
+        """End a step that fills the disk, or the kernel's tables, before it ends by itself."""
         while not self.over:
             await trio.sleep(_WEIGH_SECONDS)
-            self._stop(bubble, await self._thread(excess, self.work, self.limits))
+            over = await self._thread(excess, self.work, self.limits)
+            self._stop(bubble, over or await self._thread(scratched, bubble.init, self.limits))
 
     def _stop(self, bubble: Bubble, reason: str) -> None:
         if reason:
