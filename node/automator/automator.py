@@ -27,6 +27,7 @@ from node.automator.receipt import receipt_of
 from node.automator.refusal import Refusals
 from node.automator.release import keep, refused
 from node.automator.rulings import Rulings
+from node.automator.steady import SteadyClock
 from node.automator.verify import Verified, Verifier
 from node.automator.waiting import ReleaseMemory, Waiting
 from node.message import Place, Proof
@@ -60,6 +61,7 @@ class Automator:
         clock: Clock,
         random: Random,
     ) -> None:
+        clock = SteadyClock(clock, judge.recency)
         self._site = site
         self._signer = signer
         self._verifier = verifier

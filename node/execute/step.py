@@ -36,6 +36,8 @@ log = logging.getLogger("comity.steps")
 TOOL = "tool.cwl"
 MAX_TOOLS = 256
 PROBE_SECONDS = 60
+PROVEN_SECONDS = 3600.0
+PROVEN_AGAIN_SECONDS = 60.0
 
 
 class Materials(Protocol):
@@ -90,13 +92,28 @@ class StepExecutor:
         if self._work.exists():
             await trio.to_thread.run_sync(discard, self._work)
         self._work.mkdir(mode=0o700)
-        self.fault = f"the runner did not show its isolation within {PROBE_SECONDS} s; restart the node, or see its log"
+        await self._prove()
+
+    async def keep_proving(self) -> None:
+        """Let the runner show its isolation again each hour, and each minute while it cannot; until cancelled."""
+        while True:
+            await trio.sleep(PROVEN_AGAIN_SECONDS if self.fault else PROVEN_SECONDS)
+            before = self.fault
+            await self._prove()
+            if self.fault != before:
+                log.error("no step runs here: %s", self.fault) if self.fault else log.warning("steps run here again")
+
+    async def _prove(self) -> None:
+        fault = f"the runner did not show its isolation within {PROBE_SECONDS} s; restart the node, or see its log"
         with trio.move_on_after(PROBE_SECONDS):
             try:
                 await self._runner.probe()
-                self.fault = ""
+                fault = ""
             except Denied as error:
-                self.fault = str(error)
+                fault = str(error)
+            except OSError as error:
+                fault = f"the probe of the runner's isolation could not be made: {error.strerror}; it is tried again"
+        self.fault = fault
 
     async def tool(self, block: Cid) -> Tool:
         """The block's tool.

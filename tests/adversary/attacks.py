@@ -132,4 +132,115 @@ FROM_A_PEER = _all(
     ],
 )
 
-ATTACKS = (*FROM_THE_REQUESTER, *FROM_A_PEER)
+
+def _step(tries: str, refused_by: str, case: str) -> tuple[str, str, str, str]:
+    at = f"test_inside.py::{{}}[{case}]"
+    return tries, refused_by, at.format("test_a_step_cannot"), at.format("test_and_without_the_wall_it_can")
+
+
+def _socket(tries: str, refused_by: str, case: str) -> tuple[str, str, str, str]:
+    at = f"test_inside.py::{{}}[{case}]"
+    return (
+        tries,
+        refused_by,
+        at.format("test_a_step_cannot_speak_over"),
+        at.format("test_and_without_the_wall_it_can_speak_over"),
+    )
+
+
+def _either(tries: str, refused_by: str, test: str, also: str = "") -> tuple[str, str, str, str]:
+    """A test that is run with the defence and without."""
+    return tries, refused_by, f"{test}[{also}True]", f"{test}[{also}False]"
+
+
+FROM_INSIDE_A_STEP = _all(
+    "step",
+    [
+        _step("read a host file by its path", "a root of listed mounts", "read_a_host_file_by_its_path"),
+        _step("read a host file by a link", "a root of listed mounts", "read_a_host_file_by_a_link"),
+        _step("read a host file by a linked folder", "a root of listed mounts", "read_a_host_file_by_a_linked_folder"),
+        _step("read a host file by /proc/1/root", "a root of listed mounts", "read_a_host_file_by_proc_1_root"),
+        _step("read a host file by /proc/self/fd", "no descriptor is handed in", "read_a_host_file_by_proc_self_fd"),
+        _step("list /usr, /etc, /home of the host", "a tree of named files", "list_the_hosts_system_folders"),
+        _step("open or make a device", "five devices, no capabilities", "open_a_device_of_the_host"),
+        _step("mount something", "no capabilities, the system call list", "mount_something"),
+        _step("become root, by setuid or a set-user-id file", "no capabilities, no such file", "become_root"),
+        _step("trace another process", "the system call list", "trace_another_process"),
+        _step("unshare further namespaces", "the system call list", "make_further_namespaces"),
+        _step("keep a key in the kernel's keyring", "the system call list", "keep_a_key_in_the_kernels_keyring"),
+        _step("alter its inputs", "read-only mounts", "alter_its_inputs"),
+        _step("fork without end", "a bound on all processes together", "fork_without_end"),
+        _step("fill the memory", "a bound on all processes together", "fill_the_memory"),
+        _step(
+            "fill the memory with files that lie nowhere",
+            "the system call list",
+            "fill_the_memory_with_files_that_lie_nowhere",
+        ),
+        _step("fill the disk", "the output quota, weighed while it runs", "fill_the_disk"),
+        _step("fill the disk by one file", "the file size limit", "fill_the_disk_by_one_file"),
+        _step(
+            "leave an output tree of millions of entries",
+            "the output quota, weighed while it runs",
+            "fill_the_disks_tables_with_empty_files",
+        ),
+        _step(
+            "fill the kernel's inodes in /tmp",
+            "a bound on files there, looked at while it runs",
+            "fill_the_kernels_tables_with_empty_files",
+        ),
+        _step("take all processor time", "a bound on all processes together", "take_all_processor_time"),
+        _step("read the next step's input", "a root of listed mounts", "see_or_read_the_next_steps_input"),
+        _socket("speak TCP", "a network namespace without a network", "tcp"),
+        _socket("ask a DNS server", "a network namespace without a network", "dns"),
+        _socket("reach an abstract socket", "a network namespace of its own", "abstract_socket"),
+        _socket("reach the Docker socket", "a root of listed mounts", "docker_socket"),
+        _either("outlive its step", "a process namespace", "test_inside.py::test_a_step_that_outlives_itself"),
+        _either("signal other processes", "a process namespace", "test_inside.py::test_a_step_that_signals_others"),
+        _either(
+            "leave a file for the next step",
+            "nothing but /work outlives a step",
+            "test_inside.py::test_a_file_left_for_the_next_step",
+        ),
+        _either("flood standard output", "the file size limit", "test_inside.py::test_a_flood_on_standard_output"),
+    ],
+)
+
+FROM_THE_OPERATORS_SIDE = _all(
+    "operator",
+    [
+        _either(
+            "serve with a policy that cannot be read",
+            "it is read before anything is served",
+            "test_operators.py::test_a_policy_that_cannot_be_read_at_start_up",
+        ),
+        _either(
+            "set the clock back",
+            "a time that never goes back",
+            "test_operators.py::test_a_clock_that_is_set_back",
+            "False-",
+        ),
+        _either(
+            "set the clock back and start anew",
+            "what was heard of others holds the time",
+            "test_operators.py::test_a_clock_that_is_set_back",
+            "True-",
+        ),
+        _either(
+            "run with a full disk below the audit log",
+            "the intent is durable first",
+            "test_operators.py::test_a_full_disk_below_the_audit_log",
+        ),
+        _either(
+            "have an answer count of whose steward's key was revoked meanwhile",
+            "stewards are looked up when it counts",
+            "test_operators.py::test_a_stewards_key_that_is_revoked_while_an_approval_waits",
+        ),
+        _either(
+            "go on where isolation broke since the start",
+            "the probe, each hour",
+            "test_operators.py::test_an_isolation_that_broke_since_the_start",
+        ),
+    ],
+)
+
+ATTACKS = (*FROM_INSIDE_A_STEP, *FROM_THE_REQUESTER, *FROM_A_PEER, *FROM_THE_OPERATORS_SIDE)
