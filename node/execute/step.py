@@ -20,8 +20,8 @@ import trio
 
 from catalog.cid import Cid
 from catalog.error import BadInput, ComityError, Denied, NotFound, VerificationFailed
-from node.execute.account import is_open_to_nobody, is_separate
-from node.execute.collect import Collected, collect
+from node.execute.account import is_open_to_nobody, is_separate, make_readable
+from node.execute.collect import Collected, Entry, collect, listing_command, read_listing
 from node.execute.quota import discard
 from node.ports import Blobs
 from node.step import Ending, Exit, Finished, Job, Limits, Mount, Product, Runner, Usage
@@ -38,6 +38,8 @@ MAX_TOOLS = 256
 PROBE_SECONDS = 60
 PROVEN_SECONDS = 3600.0
 PROVEN_AGAIN_SECONDS = 60.0
+_OUTPUTS = "/outputs"
+_LISTING = Limits(wall_seconds=60.0, cpu_seconds=60, processes=4, output_bytes=64 << 20)
 
 
 class Materials(Protocol):
@@ -232,8 +234,9 @@ class StepExecutor:
 
     async def _collect(self, command: Command, work: Path, usage: Usage) -> Finished:
         products: dict[str, Product] = {}
-        for output in command.outputs:
-            found = await trio.to_thread.run_sync(collect, work, output.patterns, self._limits)
+        top = await self._look_through(work) if command.outputs else None
+        for output in command.outputs if top is not None else ():
+            found = await trio.to_thread.run_sync(collect, top, work, output.patterns, self._limits)
             if not found and output.type.optional:
                 continue
             if len(found) != 1 or output.type.depth or found[0].is_dir != (output.type.kind is Kind.DIRECTORY):
@@ -242,6 +245,22 @@ class StepExecutor:
                 return Finished({}, usage, f"the name of output «{output.name}» is too long, or not plain")
             products[output.name] = await self._store(found[0])
         return Finished(products, usage)
+
+    async def _look_through(self, work: Path) -> Entry:
+        """What the command left, listed by a process in a sandbox of its own that sees nothing else.
+
+        Raises:
+            VerificationFailed: it could not be listed.
+        """
+        place = work.with_name("listing")
+        place.mkdir(mode=0o700)
+        await trio.to_thread.run_sync(make_readable, work)
+        argv = listing_command(_OUTPUTS)
+        job = Job(argv, place, (Mount(work, _OUTPUTS),), stdout="found", limits=_LISTING)
+        ended = await self._in_turn(job)
+        if ended.ending is not Ending.EXITED or ended.code != 0:
+            raise VerificationFailed(f"its outputs could not be looked through: {ended.reason or ended.code}")
+        return await trio.to_thread.run_sync(lambda: read_listing((place / "found").read_bytes()))
 
     async def _store(self, found: Collected) -> Product:
         cid = await self._blobs.add_path(found.path)
