@@ -70,6 +70,38 @@ FROM_THE_REQUESTER = _all(
         _order(
             "widen a grant while passing it on", "each link ⊆ the one above", "grant_that_permits_more_than_its_parent"
         ),
+        _order(
+            "swap the purpose between plan and order", "the approved terms", "purpose_swapped_between_plan_and_order"
+        ),
+        _order("name an input of another owner", "labels are recomputed", "input_of_another_owner"),
+        _order("choose a scatter's width after signing", "order ⊆ submission", "shard_beyond_the_list"),
+        (
+            "tell a bit by an exit code",
+            "a failure has one wording",
+            "test_channels.py::test_an_exit_code_that_carries_a_bit[True]",
+            "test_channels.py::test_an_exit_code_that_carries_a_bit[False]",
+        ),
+        *(
+            (
+                f"tell a bit by the {channel} that a step takes",
+                "usage is rounded to powers of two",
+                f"test_channels.py::test_usage_that_carries_a_bit[{channel}-True]",
+                f"test_channels.py::test_usage_that_carries_a_bit[{channel}-False]",
+            )
+            for channel in ("time", "memory")
+        ),
+        (
+            "tell a bit by a branch of the workflow",
+            "it is refused by name",
+            "test_channels.py::test_a_branch_on_what_a_step_found",
+            "no code here would do it",
+        ),
+        (
+            "run a block that changed since it was endorsed",
+            "a block is its CID",
+            "test_channels.py::test_a_block_that_changed_since_it_was_endorsed[True]",
+            "test_channels.py::test_a_block_that_changed_since_it_was_endorsed[False]",
+        ),
         (
             "have one instance delivered or charged twice",
             "one delivery for each instance, from the log",
@@ -122,7 +154,42 @@ FROM_A_PEER = _all(
                 "false_signature": "answer an order with a false signature",
                 "done_and_not_released": "call an output delivered that nobody released",
                 "charges_for_a_failure": "charge for a step that failed",
+                "charges_more_than_was_allowed": "tell a number by the price",
+                "for_another_order": "answer with a receipt for another order",
+                "for_another_site": "answer as a site that is not in the plan",
+                "name_that_climbs": "name an output with «..» in a receipt",
             }.items()
+        ),
+        *(
+            (tries, refused_by, f"test_fetches.py::{test}[True]", f"test_fetches.py::{test}[False]")
+            for tries, refused_by, test in (
+                (
+                    "forward a signed fetch to another site",
+                    "the server's key is signed",
+                    "test_a_signed_fetch_forwarded_to_another_site",
+                ),
+                (
+                    "fetch held data as a non-reader",
+                    "label and policy are asked for each fetch",
+                    "test_held_data_asked_for_by_a_non_reader",
+                ),
+                (
+                    "tell «forbidden» from «unknown» by bytes and size",
+                    "one refusal",
+                    "test_forbidden_told_from_unknown_by_bytes_and_size",
+                ),
+                (
+                    "tell «forbidden» from «unknown» by time",
+                    "a least time for refusals",
+                    "test_forbidden_told_from_unknown_by_time",
+                ),
+            )
+        ),
+        (
+            "send an order in another member's name",
+            "the bus that the person named",
+            "test_orders.py::test_refused[order_by_a_bus_that_the_person_did_not_name]",
+            "test_orders.py::test_and_without_the_defence_it_succeeds[order_by_a_bus_that_the_person_did_not_name]",
         ),
         (
             "send questions without end",
@@ -152,6 +219,8 @@ def _either(tries: str, refused_by: str, test: str, also: str = "") -> tuple[str
     """A test that is run with the defence and without."""
     return tries, refused_by, f"{test}[{also}True]", f"{test}[{also}False]"
 
+
+_NO_CODE = "no code here would do it"
 
 FROM_INSIDE_A_STEP = _all(
     "step",
@@ -202,6 +271,39 @@ FROM_INSIDE_A_STEP = _all(
             "test_inside.py::test_a_file_left_for_the_next_step",
         ),
         _either("flood standard output", "the file size limit", "test_inside.py::test_a_flood_on_standard_output"),
+        *(
+            _either(tries, refused_by, "test_staging.py::test_what_is_left_behind", f"{case}-")
+            for case, tries, refused_by in (
+                ("a_link_to_a_host_file", "leave a link to a host file as its output", "no link is followed"),
+                ("a_linked_folder_on_the_way", "have outputs collected through a linked folder", "no link is followed"),
+                ("a_second_name_of_a_host_file", "leave a second name of a file", "a file has one name"),
+                ("a_name_of_two_lines", "give an output a name of two lines", "names are plain text"),
+                ("a_name_that_steers_a_terminal", "give an output a name with escapes", "names are plain text"),
+                ("a_pattern_that_climbs", "collect by a pattern with «..»", "patterns stay in the work folder"),
+            )
+        ),
+        _either(
+            "have a file beside its block copied in (InitialWorkDir)",
+            "paths of a text stay in the block's folder",
+            "test_staging.py::test_a_work_file_from_elsewhere",
+        ),
+        _either(
+            "unfold a few bytes to more than the disk has, at staging",
+            "what is written out is bounded",
+            "test_staging.py::test_an_input_that_unfolds_to_more_than_there_is_room_for",
+        ),
+        *(
+            (tries, "it is refused by name", f"test_staging.py::test_what_no_code_here_does[{case}]", _NO_CODE)
+            for case, tries in {
+                "load_contents_of_an_input": "read an input by loadContents",
+                "load_contents_of_an_output": "read a linked output by loadContents",
+                "list_a_directory": "list a Directory of the host",
+                "output_directory_with_its_listing": "return a Directory of links",
+                "default_file_of_the_host": "name a file:// as an input's default",
+                "work_file_of_the_host": "name a file:// in InitialWorkDir",
+                "script_in_a_pattern": "read a file by a script in the tool",
+            }.items()
+        ),
     ],
 )
 
