@@ -19,13 +19,14 @@ from catalog.key import Signer, signed
 from node.automator.asking import UNANSWERED, Access, Asking, denial, inquiry_of
 from node.automator.book import AuditBook, Line
 from node.automator.decide import Judge, Verdict
+from node.automator.disclosing import Disclosing
 from node.automator.hold import Holdings
 from node.automator.inquiries import Consent
 from node.automator.late import Releases
 from node.automator.ledger import Attempt
 from node.automator.receipt import receipt_of
 from node.automator.refusal import Refusals
-from node.automator.release import keep, refused
+from node.automator.release import Ruling, keep, refused
 from node.automator.rulings import Rulings
 from node.automator.verify import Verified, Verifier
 from node.automator.waiting import ReleaseMemory, Waiting
@@ -57,6 +58,7 @@ class Automator:
         holdings: Holdings,
         covering: Covering,
         memory: ReleaseMemory,
+        disclosing: Disclosing,
         clock: Clock,
         random: Random,
     ) -> None:
@@ -69,8 +71,9 @@ class Automator:
         self._holdings = holdings
         self._refusals = Refusals(book, verifier, clock.now)
         self._asking = Asking(book, judge.is_steward, clock)
-        self._rulings = Rulings(site, signer, judge, self._asking, random)
-        releases = Releases(site, signer, judge, book, self._asking)
+        self._disclosing = disclosing
+        self._rulings = Rulings(site, signer, judge, self._asking, disclosing, random)
+        releases = Releases(site, signer, judge, book, self._asking, disclosing, clock)
         self._waiting = Waiting(verifier, judge, book, covering, memory, releases, clock, self._hold)
         self._clock = clock
 
@@ -286,16 +289,35 @@ class Automator:
 
     async def _close(self, verified: Verified, attempt: Attempt, finished: Finished) -> Attempt:
         """Decide what leaves and write releases and result in one commit."""
+        if finished.failure:
+            await self._fail(attempt, finished.usage, finished.failure)
+            return self._book.attempt(verified.order_cid)
+        async with self._disclosing.turn:
+            over = self._over(verified, attempt, finished)
+            try:
+                rulings = [] if over else await self._ruled(verified, attempt, finished)
+            except ComityError as error:
+                over = finished.usage, f"what it made could not be examined: {type(error).__name__}"
+            over = over or self._over(verified, attempt, finished)  # to examine takes its time
+            if over:
+                await self._fail(attempt, *over)
+                return self._book.attempt(verified.order_cid)
+            return await self._let_out(verified, attempt, rulings, finished.usage)
+
+    def _over(self, verified: Verified, attempt: Attempt, finished: Finished) -> tuple[Usage | None, str] | None:
+        """Why nothing of a step that ended well may leave now, with the use that is told of; none if it may."""
         now = self._clock.now()
-        failure = finished.failure or _shortcoming(verified.order, finished, now)
-        if failure:
-            await self._fail(attempt, finished.usage, failure)
-            return self._book.attempt(verified.order_cid)
+        if lacking := _shortcoming(verified.order, finished, now):
+            return finished.usage, lacking
         over = self._halted(verified) or self._verifier.over(attempt.access, verified.owners, now)
-        if over:
-            await self._fail(attempt, None, over)
-            return self._book.attempt(verified.order_cid)
-        rulings = self._rulings.on(verified, attempt, finished.products, now)
+        return (None, over) if over else None
+
+    async def _ruled(self, verified: Verified, attempt: Attempt, finished: Finished) -> list[Ruling]:
+        return await self._rulings.on(verified, attempt, finished.products, self._clock.now())
+
+    async def _let_out(
+        self, verified: Verified, attempt: Attempt, rulings: Sequence[Ruling], usage: Usage | None
+    ) -> Attempt:
         statements: dict[str, Release] = {}
         lines = self._rulings.lines(rulings, verified, attempt, statements)
 
@@ -304,13 +326,13 @@ class Automator:
 
         status = Status.HELD if any(ruling.held for ruling in rulings) else Status.DONE
         waits = tuple(ruling.candidate.name for ruling in rulings if ruling.asks)
-        result = _result_line(attempt, status, kept, finished.usage, verified.price, waits=waits)
+        result = _result_line(attempt, status, kept, usage, verified.price, waits=waits)
         if lines:
             await self._waiting.expect(verified.order_cid)
         try:
             await self._book.write([*lines, result])
         except VerificationFailed:
-            await self._fail(attempt, finished.usage, "the account of its outputs and their readers is too large")
+            await self._fail(attempt, usage, "the account of its outputs and their readers is too large")
             return self._book.attempt(verified.order_cid)
         closed = self._book.attempt(verified.order_cid)
         self._hold(closed)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import structs
 
+from catalog.cid import Cid
 from catalog.key import Signer
 from node.automator.asking import Asking
 from node.automator.book import AuditBook, Line
 from node.automator.decide import Judge
+from node.automator.disclosing import Disclosing
 from node.automator.ledger import Attempt
 from node.automator.release import OTHERS, UNANSWERED, Releasing, approved, reads, refused
+from node.ports import Clock
 from privacy.label import may_hold, released
 from privacy.policy import Policy, answer
 from privacy.replay import NotReplayable, question_of
@@ -24,12 +27,23 @@ CHANGED = "the policy was changed while stewards were asked, and does not allow 
 class Releases:
     """Ends what waits for stewards at the site ``site``."""
 
-    def __init__(self, site: str, signer: Signer, judge: Judge, book: AuditBook, asking: Asking) -> None:
+    def __init__(
+        self,
+        site: str,
+        signer: Signer,
+        judge: Judge,
+        book: AuditBook,
+        asking: Asking,
+        disclosing: Disclosing,
+        clock: Clock,
+    ) -> None:
         self._site = site
         self._signer = signer
         self._judge = judge
         self._book = book
         self._asking = asking
+        self._disclosing = disclosing
+        self._clock = clock
 
     def asked(self, attempt: Attempt) -> dict[str, InquiryFields]:
         """By output, what stewards are asked about what ``attempt`` made."""
@@ -47,15 +61,30 @@ class Releases:
             ComityError: the log cannot be written.
         """
         asked = self.asked(attempt)
-        outcomes = {name: self._outcome(result.kept[name], asked.get(name)) for name in result.waits}
-        statements: dict[str, Release] = {}
-        person, datasets = attempt.access.person, datasets_of(attempt.access.chain)
-        lines = [
-            each.line(self._signer, self._site, datasets, person, statements)
-            for each in outcomes.values()
-            if isinstance(each, Releasing)
-        ]
-        await self._book.write([*lines, self._result(attempt, result, outcomes, statements)])
+        datasets = datasets_of(attempt.access.chain)
+        async with self._disclosing.turn:
+            outcomes = {
+                name: await self._accounted(self._outcome(result.kept[name], asked.get(name)), datasets)
+                for name in result.waits
+            }
+            statements: dict[str, Release] = {}
+            lines = [
+                each.line(self._signer, self._site, datasets, attempt.access.person, statements)
+                for each in outcomes.values()
+                if isinstance(each, Releasing)
+            ]
+            await self._book.write([*lines, self._result(attempt, result, outcomes, statements)])
+
+    async def _accounted(self, outcome: Releasing | str, datasets: Sequence[Cid]) -> Releasing | str:
+        """The same, unless more left meanwhile than policy lets; what leaves counts in the ledger."""
+        if isinstance(outcome, str) or outcome.examined is None:
+            return outcome
+        now = self._clock.now()
+        beyond = await self._disclosing.beyond(outcome.decision.duties, outcome.examined, now)
+        if beyond:
+            return beyond
+        await self._disclosing.leaves(outcome.examined, datasets, now)
+        return outcome
 
     def _outcome(self, kept: Kept, asked: InquiryFields | None) -> Releasing | str:
         """The release of an output, or why it stays held."""
@@ -78,6 +107,7 @@ class Releases:
             decision=structs.replace(asked.decision, policy=policy.version),
             report=approved(consent),
             consent=consent.inquiry,
+            examined=asked.examined,
             bus=asked.bus,
         )
 

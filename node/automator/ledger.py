@@ -14,6 +14,7 @@ from catalog.body import Body, fields_of
 from catalog.cid import Cid
 from catalog.headmap import Head, HeadMap, subject_hash
 from catalog.project import ProjectRef
+from node.automator.examinations import Examinations, MemoryExaminations
 from node.automator.inquiries import Inquiries, MemoryInquiries
 from node.automator.trace import Trace, Traces
 from workflow.account import (
@@ -131,6 +132,10 @@ class Projection(Protocol):
     def inquiries(self) -> Inquiries:
         """What stewards of this site were asked."""
 
+    @property
+    def examinations(self) -> Examinations:
+        """What disclosure control found in what left, or waited for stewards."""
+
 
 class Ledger:
     """The state of all orders at this site in memory, fed with the audit log's bodies in order."""
@@ -146,6 +151,7 @@ class Ledger:
         self._newest = 0
         self._traces = Traces()
         self._inquiries = MemoryInquiries()
+        self._examinations = MemoryExaminations()
 
     def take(self, index: int, body: Body) -> None:
         """Take the body at ``index``.
@@ -158,6 +164,7 @@ class Ledger:
         if kind is None:
             return
         fields: AccountFields = fields_of(body, kind)
+        self._examinations.take(index, body.at, fields)
         for subject, link in fields.chain.items():
             self._rows.setdefault(subject, []).append((index, body.at))
             self._counts[subject] = link.count
@@ -266,6 +273,11 @@ class Ledger:
     def inquiries(self) -> Inquiries:
         """What stewards of this site were asked."""
         return self._inquiries
+
+    @property
+    def examinations(self) -> Examinations:
+        """What disclosure control found in what left, or waited for stewards."""
+        return self._examinations
 
     def _count(self, subject: str) -> int:
         return self._counts.get(subject, 0)

@@ -1,8 +1,9 @@
 """Deciding what leaves: for each output, who may read it already, who should gain it, and whether this owner lets it.
 
 What a grant let in goes on only while one stands, whatever policy says. A release is automatic only for a block that
-this owner's steward endorsed for the output's type; policy may refuse it still. What policy allows beyond that waits
-for the answer of a steward. Everything else is held, with the reason.
+this owner's steward endorsed for the output's type; policy may refuse it still, and disclosure control looks at it
+(:mod:`node.automator.disclosing`). What policy allows beyond that waits for the answer of a steward. Everything else
+is held, with the reason.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Ruling:
     """What becomes of a candidate: its label now, why it stays held if it does, and the verdict on its release.
 
     So many stewards are asked first (``asks``); ``report`` says what a release rests on, ``consent`` on whose answer.
+    ``examined`` is the record of what disclosure control found in it.
     """
 
     candidate: Candidate
@@ -54,6 +56,7 @@ class Ruling:
     asks: int = 0
     report: str = ""
     consent: Cid | None = None
+    examined: Cid | None = None
 
     @property
     def leaves(self) -> bool:
@@ -74,6 +77,7 @@ class Ruling:
             decision=self.verdict.decision,
             report=self.report,
             consent=self.consent,
+            examined=self.examined,
             bus=bus,
         )
 
@@ -90,6 +94,7 @@ class Releasing:
     decision: Decision
     report: str
     consent: Cid | None
+    examined: Cid | None
     bus: str
 
     def line(self, signer: Signer, site: str, datasets: Sequence[Cid], person: str, into: dict[str, Release]) -> Line:
@@ -125,6 +130,7 @@ class Releasing:
                 side=Side.SOURCE,
                 site=self.bus,
                 consent=self.consent,
+                examined=self.examined,
             )
 
         return Line("release", datasets, fields, (person,))

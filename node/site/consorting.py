@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import trio
+
 from catalog.error import ComityError
 from node.automator.automator import Automator
 from node.automator.decide import Judge
+from node.automator.disclosing import Disclosing
 from node.automator.verify import Consortium, Verifier
 from node.bus.bus import Bus
 from node.bus.dispatch import Dispatcher
@@ -152,9 +155,16 @@ def _automator(site: Site, verifier: Verifier, judge: Judge, witnessing: Witness
         site.holdings,
         witnessing,
         site.releases,
+        disclosing(site),
         site.clock,
         site.random,
     )
+
+
+def disclosing(site: Site) -> Disclosing:
+    """Disclosure control of ``site``."""
+    here = site.index.site(site.root)
+    return Disclosing(here, site.book, site.blobs, aside, trio.Lock(), site.random)
 
 
 def _projects(site: Site, orders: Orders) -> Projects:

@@ -29,6 +29,8 @@ from catalog.headmap import Head, HeadMap, subject_hash
 from catalog.project import ProjectRef
 from node.automator.ledger import Attempt
 from node.automator.trace import Trace
+from node.storage.examinations import SCHEMA as EXAMINATIONS
+from node.storage.examinations import DiskExaminations
 from node.storage.inquiries import SCHEMA as INQUIRIES
 from node.storage.inquiries import DiskInquiries
 from node.storage.stored import StoredLog
@@ -49,7 +51,7 @@ from workflow.account import (
 )
 from workflow.order import Instance
 
-_VERSION: Final = 3
+_VERSION: Final = 4
 _COMMIT_EVERY: Final = 1000
 _RECENT: Final = 1024
 _FEED: Final = 4096
@@ -104,6 +106,7 @@ class DiskLedger:
         self._sql = connection
         self._recent: OrderedDict[Cid, Attempt] = OrderedDict()
         self.inquiries = DiskInquiries(self._all, self._write, log.peek)
+        self.examinations = DiskExaminations(self._all, self._write, log.peek)
         self._pending = 0
         self._upto = 0
         self._newest = 0
@@ -209,6 +212,7 @@ class DiskLedger:
     def _remember(self, index: int, body: Body, fields: AccountFields) -> None:
         if isinstance(fields, InquiryFields):
             self.inquiries.ask(index, fields)
+        self.examinations.take(index, fields)
         match fields:
             case InquiryFields(inquiry=inquiry) if inquiry.value is not None:
                 pass  # its order has run
@@ -439,7 +443,7 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         # Without a flush at each commit, a crash of the machine loses the last ones and never damages the file.
         connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON;")
-        connection.executescript(_SCHEMA + INQUIRIES)
+        connection.executescript(_SCHEMA + INQUIRIES + EXAMINATIONS)
     except sqlite3.DatabaseError:
         connection.close()
         raise
