@@ -144,6 +144,11 @@ class Folder:
         return self.path / "work"
 
     @property
+    def environment(self) -> Path:
+        """The programs and libraries that steps see; made anew at every start."""
+        return self.path / "environment"
+
+    @property
     def versions(self) -> Path:
         """What was read of the members' catalogs; made from the logs, and made anew when it is lost."""
         return self.path / "versions.db"

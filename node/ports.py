@@ -92,11 +92,12 @@ class Blobs(Protocol):
             VerificationFailed: the stored bytes are not what the CID names.
         """
 
-    async def checkout(self, root: Cid, target: Path) -> None:
+    async def checkout(self, root: Cid, target: Path, *, max_bytes: int = ...) -> None:
         """Write the file or tree ``root`` to ``target``, which must not exist; every byte verified.
 
         Raises:
             NotFound, VerificationFailed: as for :meth:`read`.
+            BadInput: it is more than ``max_bytes``.
         """
 
     def get(self, cid: Cid) -> bytes:

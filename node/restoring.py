@@ -16,7 +16,7 @@ from node.config import Folder, read_config
 from node.holding import held
 from node.site.restore import restore
 
-_LEFT_OUT = frozenset({"work", "node.lock", "kubo", "search.db", "search.db-wal", "search.db-shm"})
+_LEFT_OUT = frozenset({"work", "environment", "node.lock", "kubo", "search.db", "search.db-wal", "search.db-shm"})
 
 
 def backup_site(folder: Folder, file: Path) -> int:

@@ -24,6 +24,8 @@ class Limits:
     processes: int = 64
     output_bytes: int = 256 << 20
     output_files: int = 10_000
+    input_bytes: int = 64 << 30
+    """Of one input that is written out for the step, however few bytes name it."""
 
 
 @dataclass(frozen=True, slots=True)

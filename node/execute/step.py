@@ -129,7 +129,7 @@ class StepExecutor:
         work = folder / "work"
         work.mkdir(parents=True, mode=0o700)
         try:
-            stage = _Stage(self._materials, self._blobs, folder, order)
+            stage = _Stage(self._materials, self._blobs, folder, order, self._limits.input_bytes)
             values = {name: await stage.place(name, argument) for name, argument in inputs.items()}
             command = command_line(tool, values)
             await self._prepare(tool, block, work)
@@ -234,7 +234,8 @@ class StepExecutor:
 class _Stage:
     """The inputs of one step, each at its place inside."""
 
-    def __init__(self, materials: Materials, blobs: Blobs, folder: Path, order: Cid) -> None:
+    def __init__(self, materials: Materials, blobs: Blobs, folder: Path, order: Cid, most: int) -> None:
+        self._most = most
         self._order = order
         self._materials = materials
         self._blobs = blobs
@@ -265,7 +266,10 @@ class _Stage:
         if source is None:
             source = self._folder / f"input-{len(self.mounts)}"
             if not await self._materials.opened(item, self._order, source):
-                await self._blobs.checkout(await self._materials.stored(item), source)
+                # A few small nodes that name one another can be a file of any size.
+                room = await trio.to_thread.run_sync(_room, self._folder)
+                cid = await self._materials.stored(item)
+                await self._blobs.checkout(cid, source, max_bytes=min(self._most, room))
         else:
             self._resident.append(item)
             source = await trio.to_thread.run_sync(self._opened, source)
@@ -284,6 +288,11 @@ class _Stage:
         for each in (copy, *copy.rglob("*")):
             each.chmod(0o755 if each.is_dir() else 0o444)
         return copy
+
+
+def _room(folder: Path) -> int:
+    """What one input may take of the disk: half of what is free, in bytes."""
+    return shutil.disk_usage(folder).free // 2
 
 
 def _literal(item: Literal) -> object:
