@@ -31,10 +31,12 @@ from node.automator.automator import Automator
 from node.automator.decide import Judge
 from node.automator.verify import Consortium, Verifier
 from node.config import Address, Folder
+from node.execute.step import StepExecutor
 from node.message import Place
 from node.rootkey import new_passphrase
 from node.setup import init_site
 from node.site.site import Site
+from node.step import Limits, Runner
 from privacy.decision import Action
 from privacy.label import resident, shared
 from workflow.argument import Argument, Data
@@ -69,7 +71,7 @@ outputs:
 class Recent:
     """Everybody was heard just now."""
 
-    def refusal(self, action: Action, sites: Iterable[str]) -> str:
+    def refusal(self, _action: Action, _sites: Iterable[str]) -> str:
         """Nothing is too old."""
         return ""
 
@@ -85,7 +87,7 @@ class Covered:
         """All leaves."""
         return 1 << 40
 
-    def lacking(self, least: int) -> list[str]:
+    def lacking(self, _least: int) -> list[str]:
         """Nobody."""
         return []
 
@@ -144,7 +146,7 @@ class Hospital:
             purposes=(PURPOSE,),
             description="",
             media_type="text/csv",
-            size=path.stat().st_size,
+            size=(await trio.Path(path).stat()).st_size,
         )
         await self.write("dataset", fields)
         return Data(site=self.site.root, cid=found.cid, name="table.csv")
@@ -205,14 +207,16 @@ _OUTPUTS: Final = {"result": "row-level"}
 
 
 @asynccontextmanager
-async def hospital(folder: Path) -> AsyncIterator[Hospital]:
-    """A hospital in ``folder``, whose steps may run."""
+async def hospital(folder: Path, runner: Runner | None = None) -> AsyncIterator[Hospital]:
+    """A hospital in ``folder``, whose steps may run: in its sandbox, or with ``runner`` if that is given."""
     place, nowhere = Folder(folder / "st-anna"), Address("127.0.0.1", 1)
     made = await trio.to_thread.run_sync(
         init_site, place, "St. Anna", "Ada", nowhere, nowhere, nowhere, new_passphrase()
     )
     site = await Site.open(place)
-    site.network.hint = _no_hint  # type: ignore[method-assign]
+    site.network.hint = _no_hint  # type: ignore[method-assign, assignment]
+    if runner is not None:
+        site.steps = StepExecutor(runner, site.materials, site.blobs, site.folder.work, Limits())
     try:
         there = Hospital(site, made.steward.key)
         project = _institute(there)

@@ -27,7 +27,7 @@ from node.automator.receipt import receipt_of
 from node.automator.refusal import Refusals
 from node.automator.release import keep, refused
 from node.automator.rulings import Rulings
-from node.automator.verify import Verified, Verifier
+from node.automator.verify import Verified, Verifier, signed_request
 from node.automator.waiting import ReleaseMemory, Waiting
 from node.message import Place, Proof
 from node.ports import Clock, Random
@@ -114,6 +114,17 @@ class Automator:
             Conflict: the instance was delivered before, or another attempt at it is still under way.
             Unreachable: this very order is being written down right now; its receipt stands in a moment.
         """
+        begun = await self._begin(message, asker)
+        if isinstance(begun, Receipt):
+            return begun
+        finished = await self._run(begun)
+        return self._told(await self._close(begun, self._book.attempt(begun.order_cid), finished))
+
+    async def _begin(self, message: Place, asker: str) -> Verified | Receipt:
+        """An order whose intent stands now; or the receipt of one that does not run now.
+
+        Of what was decided nothing is kept in memory while the order waits for its turn: it stands in the log.
+        """
         order = cid_of(message.order)
         standing, asked = self.standing(order), self._asked(order)
         if standing is not None and asked is None:
@@ -144,10 +155,7 @@ class Automator:
             elif not consent.enough(verdict.stewards):
                 return await self._ask(verified, verdict)
         attempt = await self._open(verified, verdict, consent)
-        if verdict.allowed:
-            finished = await self._run(verified)
-            attempt = await self._close(verified, attempt, finished)
-        return self._told(attempt)
+        return verified if verdict.allowed else self._told(attempt)
 
     async def recover(self) -> list[str]:
         """End what was running when the node stopped; one line in plain words for each."""
@@ -264,7 +272,7 @@ class Automator:
                 decision=verdict.decision,
                 shown=verdict.shown,
                 max_cost=order.max_cost,
-                submission=verified.submission,
+                submission=signed_request(verified.submission),
                 chain=chain,
                 copies=copies,
                 granted=dict(verdict.granted) if verdict.allowed else {},
