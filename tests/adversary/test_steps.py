@@ -11,9 +11,9 @@ import pytest
 import trio
 
 from catalog.cid import Cid
-from catalog.project import ProjectRef
 from catalog.dagcbor import encode
 from catalog.error import BadInput, Denied, VerificationFailed
+from catalog.project import ProjectRef
 from node.automator.automator import RAN_AND_FAILED
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor

@@ -150,7 +150,7 @@ def test_what_nobody_names_is_swept_and_what_is_named_stays(blobs: DiskBlobs, ma
         assert await blobs.missing(root) == []
         blobs.named(litter)
         blobs._fresh._added.clear()
-        swept = await blobs.drop(lambda: [])
+        swept = await blobs.drop(list)
         assert swept.nodes >= 6
         assert await blobs.missing(root) == [root]
 
