@@ -37,13 +37,17 @@ def backup_site(folder: Folder, file: Path) -> int:
             with tarfile.open(fileobj=stream, mode="w") as archive:
                 for path in sorted(folder.path.iterdir()):
                     if path.name not in _LEFT_OUT:
-                        archive.add(path, path.name)
+                        archive.add(path, path.name, filter=_kept)
             stream.flush()
             os.fsync(stream.fileno())
             return stream.tell()
     except BaseException:
         file.unlink(missing_ok=True)  # half a backup is worse than none
         raise
+
+
+def _kept(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    return None if member.name in _HELD else member
 
 
 def restore_site(folder: Folder, root: Signer, tell: Callable[[str], None]) -> None:

@@ -20,6 +20,7 @@ import trio
 
 from catalog.cid import Cid
 from catalog.error import BadInput, ComityError, Denied, NotFound, VerificationFailed
+from catalog.project import ProjectRef
 from node.execute.account import is_open_to_nobody, is_separate
 from node.execute.collect import Collected, collect
 from node.execute.quota import discard
@@ -115,8 +116,10 @@ class StepExecutor:
             self._tools[block] = known
         return known
 
-    async def run(self, block: Cid, inputs: Mapping[str, Argument], seconds: float, order: Cid) -> Finished:
-        """Run the block's tool on ``inputs`` for at most ``seconds``, to carry out ``order``.
+    async def run(
+        self, block: Cid, inputs: Mapping[str, Argument], seconds: float, order: Cid, project: ProjectRef
+    ) -> Finished:
+        """Run the block's tool on ``inputs`` for at most ``seconds``, to carry out ``order`` for ``project``.
 
         Raises:
             Denied: the runner cannot isolate here.
@@ -145,7 +148,7 @@ class StepExecutor:
                 limits=_limits(self._limits, seconds),
             )
             ended = await self._in_turn(job)
-            return await self._after(ended, tool, command, stage, work)
+            return await self._after(ended, tool, command, stage, work, project)
         except (BadInput, VerificationFailed) as error:
             log.warning("a step of the block %s came to nothing before its command ran: %s", block, error)
             return Finished({}, None, str(error))
@@ -176,7 +179,9 @@ class StepExecutor:
                     "this site's runner does not take the step; its steward can see why"
                 ) from error
 
-    async def _after(self, ended: Exit, tool: Tool, command: Command, stage: _Stage, work: Path) -> Finished:
+    async def _after(
+        self, ended: Exit, tool: Tool, command: Command, stage: _Stage, work: Path, project: ProjectRef
+    ) -> Finished:
         """What a command that ended delivered, or what it failed of, in words that are none of the command's own."""
         if ended.ending is not Ending.EXITED:
             return Finished({}, ended.usage, f"its command was ended: {ended.reason or ended.ending}")
@@ -184,7 +189,7 @@ class StepExecutor:
             return Finished({}, ended.usage, f"its command ended with code {ended.code}")
         try:
             await stage.check_unchanged()
-            return await self._collect(command, work, ended.usage)
+            return await self._collect(command, work, ended.usage, project)
         except (BadInput, NotFound, VerificationFailed) as error:
             return Finished({}, ended.usage, f"its outputs are not to be taken: {type(error).__name__}")
 
@@ -213,7 +218,7 @@ class StepExecutor:
             if file.writable:
                 place.chmod(0o644)
 
-    async def _collect(self, command: Command, work: Path, usage: Usage) -> Finished:
+    async def _collect(self, command: Command, work: Path, usage: Usage, project: ProjectRef) -> Finished:
         products: dict[str, Product] = {}
         for output in command.outputs:
             found = await trio.to_thread.run_sync(collect, work, output.patterns, self._limits)
@@ -223,11 +228,11 @@ class StepExecutor:
                 return Finished({}, usage, f"output «{output.name}» is not one {output.type}: {len(found)} found")
             if not is_data_name(found[0].path.name):
                 return Finished({}, usage, f"the name of output «{output.name}» is too long, or not plain")
-            products[output.name] = await self._store(found[0])
+            products[output.name] = await self._store(found[0], project)
         return Finished(products, usage)
 
-    async def _store(self, found: Collected) -> Product:
-        cid = await self._blobs.add_path(found.path)
+    async def _store(self, found: Collected, project: ProjectRef) -> Product:
+        cid = await self._blobs.hold_path(found.path, project)
         return Product(found.path.name, cid, found.size)
 
 

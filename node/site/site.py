@@ -206,7 +206,9 @@ class Site:
         """
         clock = SystemClock()
         config = read_config(folder)
-        blobs = await in_thread(partial(open_store, folder.blobs, config.store, config.root, config.quota))
+        blobs = await in_thread(
+            partial(open_store, folder.blobs, config.store, config.root, config.quota, folder.project_keys)
+        )
         site = cls(await read_state(folder, clock), blobs, clock, kubo)
         await site.membership.load()
         if site.membership.epoch is not None:
