@@ -35,6 +35,7 @@ from node.execute.step import StepExecutor
 from node.message import Place
 from node.rootkey import new_passphrase
 from node.setup import init_site
+from node.site.consorting import disclosing
 from node.site.site import Site
 from node.step import Limits, Runner
 from privacy.decision import Action
@@ -114,6 +115,7 @@ class Hospital:
             site.holdings,
             Covered(),
             site.releases,
+            disclosing(site),
             site.clock,
             site.random,
         )
