@@ -28,7 +28,7 @@ from node.automator.receipt import receipt_of
 from node.automator.refusal import Refusals
 from node.automator.release import Ruling, keep, refused
 from node.automator.rulings import Rulings
-from node.automator.verify import Verified, Verifier
+from node.automator.verify import Verified, Verifier, signed_request
 from node.automator.waiting import ReleaseMemory, Waiting
 from node.message import Place, Proof
 from node.ports import Clock, Random
@@ -117,6 +117,17 @@ class Automator:
             Conflict: the instance was delivered before, or another attempt at it is still under way.
             Unreachable: this very order is being written down right now; its receipt stands in a moment.
         """
+        begun = await self._begin(message, asker)
+        if isinstance(begun, Receipt):
+            return begun
+        finished = await self._run(begun)
+        return self._told(await self._close(begun, self._book.attempt(begun.order_cid), finished))
+
+    async def _begin(self, message: Place, asker: str) -> Verified | Receipt:
+        """An order whose intent stands now; or the receipt of one that does not run now.
+
+        Of what was decided nothing is kept in memory while the order waits for its turn: it stands in the log.
+        """
         order = cid_of(message.order)
         standing, asked = self.standing(order), self._asked(order)
         if standing is not None and asked is None:
@@ -147,10 +158,7 @@ class Automator:
             elif not consent.enough(verdict.stewards):
                 return await self._ask(verified, verdict)
         attempt = await self._open(verified, verdict, consent)
-        if verdict.allowed:
-            finished = await self._run(verified)
-            attempt = await self._close(verified, attempt, finished)
-        return self._told(attempt)
+        return verified if verdict.allowed else self._told(attempt)
 
     async def recover(self) -> list[str]:
         """End what was running when the node stopped; one line in plain words for each."""
@@ -267,7 +275,7 @@ class Automator:
                 decision=verdict.decision,
                 shown=verdict.shown,
                 max_cost=order.max_cost,
-                submission=verified.submission,
+                submission=signed_request(verified.submission),
                 chain=chain,
                 copies=copies,
                 granted=dict(verdict.granted) if verdict.allowed else {},
@@ -282,7 +290,7 @@ class Automator:
         if seconds <= 0:
             return Finished({}, None, "its time was over before it began")
         try:
-            return await self._steps.run(order.block, order.inputs, seconds, verified.order_cid)
+            return await self._steps.run(order.block, order.inputs, seconds, verified.order_cid, verified.case.ref)
         except ComityError as error:
             # What a step fails of is told by class alone: the text may quote what the asker may not read.
             return Finished({}, None, f"it could not be run: {type(error).__name__}")

@@ -15,6 +15,7 @@ from catalog.dataset import DatasetFields
 from catalog.error import Damaged
 from catalog.grant import Action
 from catalog.index import Index, SiteIndex
+from catalog.key import short
 from catalog.label import Label
 from catalog.member import Role
 from catalog.policy import PolicyFields
@@ -30,6 +31,7 @@ from privacy.fault import PolicyFaults
 from privacy.grant import DAMAGED, Chain, Logs, Wanted, covering, named_by
 from privacy.label import effective_readers, may_hold
 from privacy.modifier import Use
+from privacy.nearest import hint
 from privacy.policy import Policy, told
 from privacy.purpose import mismatch
 from privacy.request import (
@@ -43,6 +45,7 @@ from privacy.request import (
     SiteAsker,
     ValueRef,
 )
+from privacy.schema import plain
 from privacy.trust import OTHER_DATA, Person, approved
 from workflow.argument import Data
 
@@ -150,7 +153,9 @@ class Judge:
         for data in case.data or (None,):
             chain, ungranted = self._granting(rests, data, now)
             request, overdue = self._compute(case, data, chain, ungranted, now)
-            verdicts.append(self._verdict(request, lapse.reason if lapse is not None else overdue))
+            refusal = lapse.reason if lapse is not None else overdue
+            verdict = self._verdict(request, refusal)
+            verdicts.append(verdict if refusal else self._hinted(request, verdict))
             if data is not None and chain is not None:
                 granted[str(data.cid)] = cid_of(chain.grant)
         refused = next((verdict for verdict in verdicts if not verdict.allowed), None)
@@ -316,6 +321,14 @@ class Judge:
         line = told(policy, decision, request)
         rules = decision.rules if line == decision.reason else ()
         return Verdict(decision, structs.replace(decision, facts={}, rules=rules, reason=line))
+
+    def _hinted(self, request: Request, verdict: Verdict) -> Verdict:
+        """The same; a denial whose reason its asker is told says what would allow it too, as far as they see."""
+        if verdict.allowed or verdict.shown.reason != verdict.decision.reason:
+            return verdict
+        told = hint(self.policy(), request, lambda site: self._name if site == self._here.root else short(site))
+        reason = f"{verdict.shown.reason}; {told}" if told else verdict.shown.reason
+        return replace(verdict, shown=structs.replace(verdict.shown, reason=plain(reason, 1000)))
 
     def endorsed(self, block: Cid, types: Iterable[str], by: SiteIndex | None = None) -> bool:
         """Whether a steward of this site (or of ``by``) endorsed ``block`` for all of these output types."""

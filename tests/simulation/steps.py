@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from catalog.cid import Cid
 from catalog.error import NotFound, VerificationFailed
 from catalog.index import Index
+from catalog.project import ProjectRef
 from node.ports import Bulk
 from node.step import Finished, Product, Usage
 from tests.simulation.consortium import EPOCH_BEGAN, Site, compute, read_tool, read_workflow
@@ -124,7 +125,9 @@ class SimulatedSteps:
             raise NotFound(f"no block {block}")
         return read_tool((await self._bring(entry.site, block)).decode())
 
-    async def run(self, block: Cid, inputs: Mapping[str, Argument], seconds: float, _order: Cid) -> Finished:
+    async def run(
+        self, block: Cid, inputs: Mapping[str, Argument], seconds: float, _order: Cid, _project: ProjectRef
+    ) -> Finished:
         await Turn("steps.run")
         data = list(data_in(dict(inputs)))
         self._watch.opens(self._site, block, data)
