@@ -226,7 +226,7 @@ def _kept(request: SignedRequest | None, actor: str) -> Asked:
 
 def _check_received(fields: ReleaseFields, nodes: Nodes) -> None:
     told = fields.statement
-    if told is None or fields.place is None:
+    if told is None or (fields.place is None) is (fields.reported is None):
         raise VerificationFailed("it has no statement of the owner who released")
     said = (fields.order, fields.output, fields.handle, fields.value, fields.added, fields.policy, fields.site)
     if (told.order, told.output, told.handle, told.value, told.added, told.policy, told.owner) != said:

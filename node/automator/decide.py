@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Protocol
 
 from msgspec import structs
@@ -39,6 +39,7 @@ from privacy.request import (
     Fetch,
     PersonAsker,
     Release,
+    Report,
     Request,
     SiteAsker,
     ValueRef,
@@ -277,6 +278,16 @@ class Judge:
 
     def release(self, case: Case, label: Label, handle: str, output_type: str, now: int) -> Verdict:
         """May the output gain the readers that the order wants?"""
+        return self._verdict(*self._release(case, label, handle, output_type, now))
+
+    def report(self, case: Case, label: Label, handle: str, output_type: str, holder: str, now: int) -> Verdict:
+        """Does this site go by what ``holder`` reports of an output that it made? Whether that leaves is not asked."""
+        asked, overdue = self._release(case, label, handle, output_type, now)
+        told = {each.name: getattr(asked, each.name) for each in fields(asked)}
+        return self._verdict(Report(**told | {"asker": SiteAsker(holder)}), overdue)
+
+    def _release(self, case: Case, label: Label, handle: str, output_type: str, now: int) -> tuple[Release, str]:
+        """The question, and why what it relies on is too old; empty if it is not."""
         found = {
             cid: self._covering(case.reliance, self._here.root, cid, Action.RELEASE, now) for cid in self._own(case)
         }
@@ -304,7 +315,7 @@ class Judge:
             readers=case.readers,
             runner=case.runner,
         )
-        return self._verdict(request, overdue)
+        return request, overdue
 
     def _verdict(self, request: Request, refusal: str) -> Verdict:
         """What policy says; and a denial, whatever it says, if what is relied on is too old or does not stand."""

@@ -31,6 +31,8 @@ from node.automator.ledger import Attempt
 from node.automator.trace import Trace
 from node.storage.inquiries import SCHEMA as INQUIRIES
 from node.storage.inquiries import DiskInquiries
+from node.storage.reports import SCHEMA as REPORTS
+from node.storage.reports import DiskReports
 from node.storage.stored import StoredLog
 from workflow.account import (
     ACCOUNTS,
@@ -49,7 +51,7 @@ from workflow.account import (
 )
 from workflow.order import Instance
 
-_VERSION: Final = 3
+_VERSION: Final = 4
 _COMMIT_EVERY: Final = 1000
 _RECENT: Final = 1024
 _FEED: Final = 4096
@@ -104,6 +106,7 @@ class DiskLedger:
         self._sql = connection
         self._recent: OrderedDict[Cid, Attempt] = OrderedDict()
         self.inquiries = DiskInquiries(self._all, self._write, log.peek)
+        self.reports = DiskReports(self._all, self._write, log.peek)
         self._pending = 0
         self._upto = 0
         self._newest = 0
@@ -225,8 +228,8 @@ class DiskLedger:
                     made = [kept.cid for kept in fields.kept.values()]
                     self._trace(opened.access.project, made, datasets_of(fields.chain))
                     self._keep(replace(opened, result=fields, ended=body.at, closed=index))
-            case ReleaseFields(side=Side.RECIPIENT):
-                self._write("INSERT OR IGNORE INTO received VALUES (?)", (bytes(fields.order),))
+            case ReleaseFields():
+                self._release(index, fields)
             case ReadFields():
                 self._write("INSERT OR IGNORE INTO question VALUES (?)", (bytes(Cid.of(fields.question)),))
             case ApprovalFields():
@@ -235,6 +238,12 @@ class DiskLedger:
                 self._set("noted", max(self.noted, fields.entry))
             case _:
                 pass
+
+    def _release(self, index: int, fields: ReleaseFields) -> None:
+        if fields.reported is not None:
+            self.reports.take(index, fields)
+        elif fields.side is Side.RECIPIENT:
+            self._write("INSERT OR IGNORE INTO received VALUES (?)", (bytes(fields.order),))
 
     def _opened(self, result: ResultFields) -> Attempt | None:
         """The attempt that a result ends, unless its intent was erased."""
@@ -439,7 +448,7 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         # Without a flush at each commit, a crash of the machine loses the last ones and never damages the file.
         connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON;")
-        connection.executescript(_SCHEMA + INQUIRIES)
+        connection.executescript(_SCHEMA + INQUIRIES + REPORTS)
     except sqlite3.DatabaseError:
         connection.close()
         raise
