@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from catalog.cid import Cid
+from catalog.project import ProjectRef
 from workflow.argument import Argument
 from workflow.graph import Workflow
 from workflow.tool import Tool
@@ -24,6 +25,8 @@ class Limits:
     processes: int = 64
     output_bytes: int = 256 << 20
     output_files: int = 10_000
+    input_bytes: int = 64 << 30
+    """Of one input that is written out for the step, however few bytes name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +147,13 @@ class Steps(Protocol):
             NotFound, Unreachable, BadInput: not to be had, or not a tool that this node runs.
         """
 
-    async def run(self, block: Cid, inputs: Mapping[str, Argument], seconds: float, order: Cid) -> Finished:
+    async def run(
+        self, block: Cid, inputs: Mapping[str, Argument], seconds: float, order: Cid, project: ProjectRef
+    ) -> Finished:
         """Bring the data here, run the block's tool on them, and store its outputs.
 
-        The intent of ``order`` is written down: by its word the keys of shared data are asked for.
+        The intent of ``order`` is written down: by its word the keys of shared data are asked for. What it makes is
+        held for ``project``.
 
         A tool that fails is a :class:`Finished` with its failure; so is data that changed since it was named.
 

@@ -21,7 +21,7 @@ from node.automator.decide import Judge, Verdict
 from node.automator.refusal import Refusals
 from node.automator.release import Releasing, approved, refused
 from node.automator.reports import Vouched
-from node.automator.verify import Verified, Verifier
+from node.automator.verify import Verified, Verifier, signed_request
 from node.message import Reported, Reporting
 from node.replication import Covering
 from workflow.account import AccessFields, Chain
@@ -144,6 +144,7 @@ class Answering:
             decision=verdict.decision,
             report=approved(consent) if consent is not None else endorsed,
             consent=consent.inquiry if consent is not None else None,
+            examined=None,
             bus=report.site,
             reported=report,
             project=verified.case.ref,
@@ -173,7 +174,7 @@ class Answering:
                 decision=decision,
                 shown=verdict.shown,
                 max_cost=0,
-                submission=verified.submission,
+                submission=signed_request(verified.submission),
                 chain=chain,
                 granted=dict(case.granted),
             )

@@ -7,7 +7,7 @@ so a message that comes twice, or after a crash, runs nothing twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from msgspec import structs
@@ -21,6 +21,7 @@ from node.automator.asking import UNANSWERED, Access, Asking, denial, inquiry_of
 from node.automator.book import AuditBook, Line
 from node.automator.case import let_in
 from node.automator.decide import Judge, Verdict
+from node.automator.disclosing import Disclosing
 from node.automator.hold import Holdings
 from node.automator.inquiries import Consent
 from node.automator.late import Releases
@@ -28,9 +29,9 @@ from node.automator.ledger import Attempt
 from node.automator.owners import Owners
 from node.automator.receipt import receipt_of
 from node.automator.refusal import Refusals
-from node.automator.release import keep, refused
+from node.automator.release import Ruling, keep, refused
 from node.automator.rulings import Rulings
-from node.automator.verify import Verified, Verifier
+from node.automator.verify import Verified, Verifier, signed_request
 from node.automator.waiting import ReleaseMemory, Waiting
 from node.message import Place, Reported, Reporting
 from node.ports import Clock, Random
@@ -61,6 +62,7 @@ class Automator:
         covering: Covering,
         memory: ReleaseMemory,
         owners: Owners,
+        disclosing: Disclosing,
         clock: Clock,
         random: Random,
     ) -> None:
@@ -73,12 +75,13 @@ class Automator:
         self._holdings = holdings
         self._refusals = Refusals(book, verifier, clock.now)
         self._asking = Asking(book, judge.is_steward, clock)
-        self._rulings = Rulings(site, signer, judge, self._asking, random)
+        self._disclosing = disclosing
+        self._rulings = Rulings(site, signer, judge, self._asking, disclosing, random)
         self._owners = owners
         self._answering = Answering(
             site, signer, verifier, judge, book, self._asking, covering, self._refusals, clock.now
         )
-        releases = Releases(site, signer, judge, book, self._asking, owners)
+        releases = Releases(site, signer, judge, book, self._asking, disclosing, owners, clock)
         self._waiting = Waiting(verifier, judge, book, covering, memory, releases, clock, self._hold)
         self._clock = clock
 
@@ -135,6 +138,17 @@ class Automator:
             Conflict: the instance was delivered before, or another attempt at it is still under way.
             Unreachable: this very order is being written down right now; its receipt stands in a moment.
         """
+        begun = await self._begin(message, asker)
+        if isinstance(begun, Receipt):
+            return begun
+        finished = await self._run(begun)
+        return self._told(await self._close(message, begun, self._book.attempt(begun.order_cid), finished))
+
+    async def _begin(self, message: Place, asker: str) -> Verified | Receipt:
+        """An order whose intent stands now; or the receipt of one that does not run now.
+
+        Of what was decided nothing is kept in memory while the order waits for its turn: it stands in the log.
+        """
         order = cid_of(message.order)
         standing, asked = self.standing(order), self._asked(order)
         if standing is not None and asked is None:
@@ -165,10 +179,7 @@ class Automator:
             elif not consent.enough(verdict.stewards):
                 return await self._ask(verified, verdict)
         attempt = await self._open(verified, verdict, consent)
-        if verdict.allowed:
-            finished = await self._run(verified)
-            attempt = await self._close(message, verified, attempt, finished)
-        return self._told(attempt)
+        return verified if verdict.allowed else self._told(attempt)
 
     async def recover(self) -> list[str]:
         """End what was running when the node stopped; one line in plain words for each."""
@@ -275,7 +286,7 @@ class Automator:
                 decision=verdict.decision,
                 shown=verdict.shown,
                 max_cost=order.max_cost,
-                submission=verified.submission,
+                submission=signed_request(verified.submission),
                 chain=chain,
                 copies=copies,
                 granted=dict(verdict.granted) if verdict.allowed else {},
@@ -290,24 +301,43 @@ class Automator:
         if seconds <= 0:
             return Finished({}, None, "its time was over before it began")
         try:
-            return await self._steps.run(order.block, order.inputs, seconds, verified.order_cid)
+            return await self._steps.run(order.block, order.inputs, seconds, verified.order_cid, verified.case.ref)
         except ComityError as error:
             # What a step fails of is told by class alone: the text may quote what the asker may not read.
             return Finished({}, None, f"it could not be run: {type(error).__name__}")
 
     async def _close(self, message: Place, verified: Verified, attempt: Attempt, finished: Finished) -> Attempt:
         """Decide what leaves and write releases and result in one commit."""
+        if finished.failure:
+            await self._fail(attempt, finished.usage, finished.failure)
+            return self._book.attempt(verified.order_cid)
+        async with self._disclosing.turn:
+            over = self._over(verified, attempt, finished)
+            try:
+                rulings = [] if over else await self._ruled(message, verified, attempt, finished)
+            except ComityError as error:
+                over = finished.usage, f"what it made could not be examined: {type(error).__name__}"
+            over = over or self._over(verified, attempt, finished)  # to examine takes its time
+            if over:
+                await self._fail(attempt, *over)
+                return self._book.attempt(verified.order_cid)
+            return await self._let_out(verified, attempt, rulings, finished.usage)
+
+    def _over(self, verified: Verified, attempt: Attempt, finished: Finished) -> tuple[Usage | None, str] | None:
+        """Why nothing of a step that ended well may leave now, with the use that is told of; none if it may."""
         now = self._clock.now()
-        failure = finished.failure or _shortcoming(verified.order, finished, now)
-        if failure:
-            await self._fail(attempt, finished.usage, failure)
-            return self._book.attempt(verified.order_cid)
+        if lacking := _shortcoming(verified.order, finished, now):
+            return finished.usage, lacking
         over = self._halted(verified) or self._verifier.over(attempt.access, verified.owners, now)
-        if over:
-            await self._fail(attempt, None, over)
-            return self._book.attempt(verified.order_cid)
-        rulings = self._rulings.on(verified, attempt, finished.products, now)
-        rulings = await self._owners.expect(message, verified, rulings)
+        return (None, over) if over else None
+
+    async def _ruled(self, message: Place, verified: Verified, attempt: Attempt, finished: Finished) -> list[Ruling]:
+        rulings = await self._rulings.on(verified, attempt, finished.products, self._clock.now())
+        return await self._owners.expect(message, verified, rulings)
+
+    async def _let_out(
+        self, verified: Verified, attempt: Attempt, rulings: Sequence[Ruling], usage: Usage | None
+    ) -> Attempt:
         statements: dict[str, Release] = {}
         lines = self._rulings.lines(rulings, verified, attempt, statements)
 
@@ -316,13 +346,13 @@ class Automator:
 
         status = Status.HELD if any(ruling.held for ruling in rulings) else Status.DONE
         waits = tuple(ruling.candidate.name for ruling in rulings if ruling.waits)
-        result = _result_line(attempt, status, kept, finished.usage, verified.price, waits=waits)
+        result = _result_line(attempt, status, kept, usage, verified.price, waits=waits)
         if lines or waits:
             await self._waiting.expect(verified.order_cid)
         try:
             await self._book.write([*lines, result])
         except VerificationFailed:
-            await self._fail(attempt, finished.usage, "the account of its outputs and their readers is too large")
+            await self._fail(attempt, usage, "the account of its outputs and their readers is too large")
             return self._book.attempt(verified.order_cid)
         closed = self._book.attempt(verified.order_cid)
         self._hold(closed)

@@ -15,6 +15,7 @@ from catalog.error import Denied, VerificationFailed
 from catalog.project import ProjectFields, ProjectRef
 from node.automator.ledger import Projection
 from node.message import Proof
+from privacy.grant import Chain
 from privacy.trust import Person
 from workflow.account import MAX_REQUEST, AccessFields
 from workflow.argument import Data
@@ -56,6 +57,13 @@ class Case:
             readers=self.readers,
             granted=self.granted,
         )
+
+
+def relied(case: Case, data: Iterable[Data], chains: Iterable[Chain | None]) -> set[str]:
+    """The sites on whose word a decision rests: those that speak for the person, the project, the data, the grants."""
+    owners = {owner for item in data for owner in (item.site, *case.evidence.label(item).owners)}
+    granting = {site for chain in chains if chain is not None for site in chain.logs}
+    return {case.person.site, case.ref.site, *owners, *granting}
 
 
 def let_in(ledger: Projection, site: str, proofs: Sequence[Proof]) -> dict[str, Cid]:

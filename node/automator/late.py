@@ -4,19 +4,22 @@ leave or stay held.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec import structs
 
+from catalog.cid import Cid
 from catalog.key import Signer
 from node.automator.asking import Asking
 from node.automator.book import AuditBook, Line
 from node.automator.decide import Judge
+from node.automator.disclosing import Disclosing
 from node.automator.ledger import Attempt
 from node.automator.owners import Owners
 from node.automator.pending import Asked
 from node.automator.release import OTHERS, SILENT, UNANSWERED, Releasing, approved, reads, refused
+from node.ports import Clock
 from privacy.decision import Decision
 from privacy.label import may_hold, released
 from privacy.policy import Policy, answer
@@ -42,14 +45,24 @@ class Releases:
     """Ends what waits for stewards, or for other owners, at the site ``site``."""
 
     def __init__(
-        self, site: str, signer: Signer, judge: Judge, book: AuditBook, asking: Asking, owners: Owners
+        self,
+        site: str,
+        signer: Signer,
+        judge: Judge,
+        book: AuditBook,
+        asking: Asking,
+        disclosing: Disclosing,
+        owners: Owners,
+        clock: Clock,
     ) -> None:
         self._site = site
         self._signer = signer
         self._judge = judge
         self._book = book
         self._asking = asking
+        self._disclosing = disclosing
         self._owners = owners
+        self._clock = clock
 
     def decided(self, attempt: Attempt) -> bool:
         """Whether all that was asked about what ``attempt`` made is answered, or its time is over."""
@@ -88,15 +101,31 @@ class Releases:
         Raises:
             ComityError: the log cannot be written.
         """
-        outcomes = {name: self._outcome(attempt, name, result.kept[name]) for name in result.waits}
-        statements: dict[str, Release] = {}
         person, datasets = attempt.access.person, datasets_of(attempt.access.chain)
-        lines = [
-            each.own.line(self._signer, self._site, datasets, person, statements)
-            for each in outcomes.values()
-            if isinstance(each, Letting) and each.own is not None
-        ]
-        await self._book.write([*lines, self._result(attempt, result, outcomes, statements)])
+        async with self._disclosing.turn:
+            outcomes = {
+                name: await self._accounted(self._outcome(attempt, name, result.kept[name]), datasets)
+                for name in result.waits
+            }
+            statements: dict[str, Release] = {}
+            lines = [
+                each.own.line(self._signer, self._site, datasets, person, statements)
+                for each in outcomes.values()
+                if isinstance(each, Letting) and each.own is not None
+            ]
+            await self._book.write([*lines, self._result(attempt, result, outcomes, statements)])
+
+    async def _accounted(self, outcome: Letting | str, datasets: Sequence[Cid]) -> Letting | str:
+        """The same, unless more left meanwhile than policy lets; what leaves counts in the ledger."""
+        own = outcome.own if isinstance(outcome, Letting) else None
+        if own is None or own.examined is None:
+            return outcome
+        now = self._clock.now()
+        beyond = await self._disclosing.beyond(own.decision.duties, own.examined, now)
+        if beyond:
+            return beyond
+        await self._disclosing.leaves(own.examined, datasets, now)
+        return outcome
 
     def _outcome(self, attempt: Attempt, name: str, kept: Kept) -> Letting | str:
         """What lets an output go, or why it stays held."""
@@ -136,6 +165,7 @@ class Releases:
             decision=structs.replace(asked.decision, policy=policy.version),
             report=approved(consent),
             consent=consent.inquiry,
+            examined=asked.examined,
             bus=asked.bus,
         )
 
@@ -157,6 +187,7 @@ class Releases:
             decision=structs.replace(told.decision, policy=policy.version),
             report=told.line,
             consent=told.consent,
+            examined=told.examined,
             bus=pending.bus,
         )
 

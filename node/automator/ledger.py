@@ -14,6 +14,7 @@ from catalog.body import Body, fields_of
 from catalog.cid import Cid
 from catalog.headmap import Head, HeadMap, subject_hash
 from catalog.project import ProjectRef
+from node.automator.examinations import Examinations, MemoryExaminations
 from node.automator.inquiries import Inquiries, MemoryInquiries
 from node.automator.reports import MemoryReports, Reports
 from node.automator.trace import Trace, Traces
@@ -136,6 +137,10 @@ class Projection(Protocol):
     def reports(self) -> Reports:
         """What this site released on other sites' reports."""
 
+    @property
+    def examinations(self) -> Examinations:
+        """What disclosure control found in what left, or waited for stewards."""
+
 
 class Ledger:
     """The state of all orders at this site in memory, fed with the audit log's bodies in order."""
@@ -152,6 +157,7 @@ class Ledger:
         self._traces = Traces()
         self._inquiries = MemoryInquiries()
         self._reports = MemoryReports()
+        self._examinations = MemoryExaminations()
 
     def take(self, index: int, body: Body) -> None:
         """Take the body at ``index``.
@@ -164,6 +170,7 @@ class Ledger:
         if kind is None:
             return
         fields: AccountFields = fields_of(body, kind)
+        self._examinations.take(index, body.at, fields)
         for subject, link in fields.chain.items():
             self._rows.setdefault(subject, []).append((index, body.at))
             self._counts[subject] = link.count
@@ -283,6 +290,11 @@ class Ledger:
     def reports(self) -> Reports:
         """What this site released on other sites' reports."""
         return self._reports
+
+    @property
+    def examinations(self) -> Examinations:
+        """What disclosure control found in what left, or waited for stewards."""
+        return self._examinations
 
     def _count(self, subject: str) -> int:
         return self._counts.get(subject, 0)

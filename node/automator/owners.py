@@ -160,6 +160,7 @@ class Owners:
             decision=decided,
             line=ruling.report,
             consent=ruling.consent,
+            examined=ruling.examined,
             released={},
             refused={},
         )

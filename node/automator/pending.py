@@ -30,6 +30,7 @@ class Asked(Value, frozen=True, kw_only=True):
     decision: Decision | None
     line: Text
     consent: Cid | None
+    examined: Cid | None
     released: dict[Did, Release]
     refused: dict[Did, Text]
 

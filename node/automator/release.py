@@ -1,8 +1,9 @@
 """Deciding what leaves: for each output, who may read it already, who should gain it, and whether this owner lets it.
 
 What a grant let in goes on only while one stands, whatever policy says. A release is automatic only for a block that
-this owner's steward endorsed for the output's type; policy may refuse it still. What policy allows beyond that waits
-for the answer of a steward. Everything else is held, with the reason.
+this owner's steward endorsed for the output's type; policy may refuse it still, and disclosure control looks at it
+(:mod:`node.automator.disclosing`). What policy allows beyond that waits for the answer of a steward. Everything else
+is held, with the reason.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class Ruling:
     """What becomes of a candidate: its label now, why it stays held if it does, and the verdict on its release.
 
     So many stewards are asked first (``asks``), and so are the ``others``, owners whose word is needed too; ``report``
-    says what a release rests on, ``consent`` on whose answer.
+    says what a release rests on, ``consent`` on whose answer. ``examined`` is the record of what disclosure control
+    found in it.
     """
 
     candidate: Candidate
@@ -59,6 +61,7 @@ class Ruling:
     others: tuple[str, ...] = ()
     report: str = ""
     consent: Cid | None = None
+    examined: Cid | None = None
 
     @property
     def leaves(self) -> bool:
@@ -84,6 +87,7 @@ class Ruling:
             decision=self.verdict.decision,
             report=self.report,
             consent=self.consent,
+            examined=self.examined,
             bus=bus,
         )
 
@@ -103,6 +107,7 @@ class Releasing:
     decision: Decision
     report: str
     consent: Cid | None
+    examined: Cid | None
     bus: str
     reported: Report | None = None
     project: ProjectRef | None = None
@@ -142,6 +147,7 @@ class Releasing:
                 project=self.project,
                 consent=self.consent,
                 reported=encode(self.reported) if self.reported is not None else None,
+                examined=self.examined,
             )
 
         return Line("release", datasets, fields, (person,))

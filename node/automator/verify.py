@@ -45,7 +45,7 @@ class Consortium:
 class Verified:
     """An order that is what it claims to be. ``datasets`` are those it is accounted to; ``price`` this site's.
 
-    ``submission`` are the bytes that the person signed, ``owners`` those of its data.
+    ``submission`` is what the person signed, ``owners`` those of its data.
     """
 
     order: Order
@@ -54,7 +54,7 @@ class Verified:
     bus_site: str
     datasets: Sequence[Cid]
     price: int
-    submission: bytes
+    submission: Submission
     owners: frozenset[str]
 
 
@@ -181,7 +181,7 @@ class Verifier:
             bus_site=asker,
             datasets=datasets,
             price=self._price(order) if order.site == self._site else 0,
-            submission=signed_request(submission),
+            submission=submission,
             owners=owners,
         )
 

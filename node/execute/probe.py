@@ -81,7 +81,7 @@ status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in
 json.dump({
     "network": reaches(socket.AF_INET, ("127.0.0.1", port)),
     "neighbour": reaches(socket.AF_UNIX, "\\0" + name),
-    "interfaces": [name for _, name in socket.if_nameindex() if name != "lo"],
+    "interfaces": [line.split(":")[0].strip() for line in open("/proc/net/dev") if ":" in line and " lo:" not in line],
     "host_files": any(reads(root + planted) for root in ("", "/proc/1/root", "/proc/self/root", "/proc/1/cwd")),
     "root": [path for path in ("/probe", "/usr/probe", "/etc/probe", "/dev/probe", "/opt/probe") if writes(path)],
     "devices": alters("/dev/null"),

@@ -1,27 +1,20 @@
-"""The root that a step sees: a list of bubblewrap options, and nothing that is not in the list exists for it.
-
-The environment of a step is this site's own Python with its standard library. Whoever closes the root further
-(a block's locked environment) changes what :func:`environment_options` mounts; the rest stays.
-"""
+"""The root that a step sees: a list of bubblewrap options, and nothing that is not in the list exists for it."""
 
 from __future__ import annotations
 
 import posixpath
-import sys
-import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
 from catalog.error import BadInput, shown
 from node.execute.account import is_open_to_nobody, is_separate
+from node.execute.environment import BIN, INSIDE
 from node.step import Job, Limits, Mount
 
 WORK = "/work"
 """The step's working directory inside: the only place whose content outlives it."""
 
-_PYTHON = "/opt/python"
-_BIN = "/opt/bin"
-_RESERVED = ("/bin", "/dev", "/etc", "/lib", "/opt/bin", "/opt/python", "/proc", "/sbin", "/sys", "/tmp", "/usr", WORK)  # noqa: S108 - a path inside the sandbox
+_RESERVED = ("/bin", "/dev", "/etc", "/lib", "/lib64", INSIDE, "/proc", "/sbin", "/sys", "/tmp", "/usr", WORK)  # noqa: S108 - a path inside the sandbox
 _DEVICES = ("full", "null", "random", "urandom", "zero")
 # What Docker's default profile hides of /proc, and what root alone may read there.
 _HIDDEN = tuple(
@@ -31,13 +24,12 @@ _HIDDEN = tuple(
         *("cmdline", "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "pagetypeinfo", "slabinfo", "vmallocinfo"),
     )
 )
-_LIBRARIES = ("lib", "lib32", "lib64", "libx32", "bin", "sbin")
 # bubblewrap refuses more; each mount takes three.
 _MOST_OPTIONS = 8_500
 
 
-def sandbox_options(job: Job) -> list[str]:
-    """The bubblewrap options for ``job``, without those that name open files.
+def sandbox_options(job: Job, environment: Sequence[str]) -> list[str]:
+    """The bubblewrap options for ``job``, without those that name open files; ``environment`` shows its programs.
 
     Raises:
         BadInput: a mount whose source is missing or closed to the step, or whose target is relative, shadows the
@@ -46,7 +38,7 @@ def sandbox_options(job: Job) -> list[str]:
     options = [
         *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup"),
         *("--cap-drop", "ALL", "--new-session", "--die-with-parent", "--hostname", "step"),
-        *environment_options(),
+        *environment,
         *_device_options(job.limits),
         *_proc_options(),
         *_scratch("/tmp", job.limits.memory_bytes // 2),  # noqa: S108 - a path inside the sandbox
@@ -60,59 +52,16 @@ def sandbox_options(job: Job) -> list[str]:
     return options
 
 
-def environment_options() -> list[str]:
-    """The read-only part that programs come from: the system's libraries and the base interpreter of this node.
-
-    Site packages are covered by empty folders: a step has the standard library, and nothing that a node installed.
-    """
-    return [*_system_options(), *_python_options()]
-
-
-def _system_options() -> list[str]:
-    options = ["--ro-bind", "/usr", "/usr"]
-    for name in _LIBRARIES:
-        host = Path("/", name)
-        if host.is_symlink():
-            options += ["--symlink", str(host.readlink()), str(host)]
-        elif host.is_dir():
-            options += ["--ro-bind", str(host), str(host)]
-    # The linker's index, and the links by which distributions choose between programs (awk, java).
-    for name in ("/etc/ld.so.cache", "/etc/alternatives"):
-        if Path(name).exists():
-            options += ["--ro-bind", name, name]
-    return options
-
-
-def _python_options() -> list[str]:
-    options: list[str] = []
-    base = Path(sys.base_prefix)
-    if base.is_relative_to("/usr"):
-        inside = base
-    else:
-        inside = Path(_PYTHON)
-        options += ["--ro-bind", str(base), str(inside)]
-    for parent in ("lib", "lib64", "local/lib"):
-        for packages in ("site-packages", "dist-packages"):
-            for found in sorted(base.glob(f"{parent}/python3*/{packages}")):
-                options += _empty(str(inside / found.relative_to(base)))
-    program = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    for name in ("python3", "python"):
-        options += ["--symlink", str(inside / "bin" / program), f"{_BIN}/{name}"]
-    return options
-
-
 def _variable_options(job: Job) -> list[str]:
     """The whole environment of the step: a few fixed names, then what the job asks for."""
     variables = {
-        "PATH": f"{_BIN}:/usr/bin:/bin",
+        "PATH": BIN,
         "HOME": WORK,
         "TMPDIR": "/tmp",  # noqa: S108 - a path inside the sandbox
         "LANG": "C.UTF-8",
         "PYTHONNOUSERSITE": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    if sysconfig.get_config_var("Py_ENABLE_SHARED") and not Path(sys.base_prefix).is_relative_to("/usr"):
-        variables["LD_LIBRARY_PATH"] = f"{_PYTHON}/lib"
     variables.update(job.environment)
     options = ["--clearenv"]
     for name, value in variables.items():

@@ -14,17 +14,18 @@ import trio
 from catalog.error import BadInput
 from node.execute.account import give, is_separate
 from node.execute.bubble import Bubble, end_leftovers
+from node.execute.environment import Environment, passing
 from node.execute.probe import probe, refusal
 from node.execute.quota import excess, settle
 from node.execute.root import sandbox_options
 from node.execute.streams import Streams
-from node.execute.watch import open_processes, sample
+from node.execute.watch import open_processes, sample, scratched
 from node.step import Ending, Exit, Job, Limits, Usage
 
 _Given = TypeVarTuple("_Given")
 _Result = TypeVar("_Result")
 
-_READY_SECONDS: Final = 0.001
+_READY_SECONDS: Final = 0.004
 _SAMPLE_SECONDS: Final = 0.02
 _WEIGH_SECONDS: Final = 0.25
 _NOT_FOUND: Final = 127
@@ -46,6 +47,10 @@ class Sandbox:
     """
 
     name = "sandbox"
+
+    def __init__(self, environment: Environment | None = None) -> None:
+        """Steps get the programs of ``environment``; without one, of one that goes with this process."""
+        self._environment = environment or passing()
 
     async def probe(self) -> None:
         """Show by a real step that isolation holds here.
@@ -70,7 +75,8 @@ class Sandbox:
             BadInput: the job cannot be run as it is written; nothing has run.
         """
         await trio.to_thread.run_sync(_check, job)
-        options = await trio.to_thread.run_sync(sandbox_options, job)
+        environment = await trio.to_thread.run_sync(self._environment.options)
+        options = await trio.to_thread.run_sync(sandbox_options, job, environment)
         streams = Streams()
         try:
             await trio.to_thread.run_sync(streams.open, job)
@@ -152,10 +158,11 @@ class _Run:
         return await trio.to_thread.run_sync(work, *given, limiter=self.limiter)
 
     async def _weigh(self, bubble: Bubble) -> None:
-        """End a step that fills the disk before it ends by itself."""
+        """End a step that fills the disk, or the kernel's tables, before it ends by itself."""
         while not self.over:
             await trio.sleep(_WEIGH_SECONDS)
-            self._stop(bubble, await self._thread(excess, self.work, self.limits))
+            over = await self._thread(excess, self.work, self.limits)
+            self._stop(bubble, over or await self._thread(scratched, bubble.init, self.limits))
 
     def _stop(self, bubble: Bubble, reason: str) -> None:
         if reason:

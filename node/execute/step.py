@@ -20,6 +20,7 @@ import trio
 
 from catalog.cid import Cid
 from catalog.error import BadInput, ComityError, Denied, NotFound, VerificationFailed
+from catalog.project import ProjectRef
 from node.execute.account import is_open_to_nobody, is_separate
 from node.execute.collect import Collected, collect
 from node.execute.quota import discard
@@ -115,8 +116,10 @@ class StepExecutor:
             self._tools[block] = known
         return known
 
-    async def run(self, block: Cid, inputs: Mapping[str, Argument], seconds: float, order: Cid) -> Finished:
-        """Run the block's tool on ``inputs`` for at most ``seconds``, to carry out ``order``.
+    async def run(
+        self, block: Cid, inputs: Mapping[str, Argument], seconds: float, order: Cid, project: ProjectRef
+    ) -> Finished:
+        """Run the block's tool on ``inputs`` for at most ``seconds``, to carry out ``order`` for ``project``.
 
         Raises:
             Denied: the runner cannot isolate here.
@@ -129,7 +132,7 @@ class StepExecutor:
         work = folder / "work"
         work.mkdir(parents=True, mode=0o700)
         try:
-            stage = _Stage(self._materials, self._blobs, folder, order)
+            stage = _Stage(self._materials, self._blobs, folder, order, self._limits.input_bytes)
             values = {name: await stage.place(name, argument) for name, argument in inputs.items()}
             command = command_line(tool, values)
             await self._prepare(tool, block, work)
@@ -145,7 +148,7 @@ class StepExecutor:
                 limits=_limits(self._limits, seconds),
             )
             ended = await self._in_turn(job)
-            return await self._after(ended, tool, command, stage, work)
+            return await self._after(ended, tool, command, stage, work, project)
         except (BadInput, VerificationFailed) as error:
             log.warning("a step of the block %s came to nothing before its command ran: %s", block, error)
             return Finished({}, None, str(error))
@@ -176,7 +179,9 @@ class StepExecutor:
                     "this site's runner does not take the step; its steward can see why"
                 ) from error
 
-    async def _after(self, ended: Exit, tool: Tool, command: Command, stage: _Stage, work: Path) -> Finished:
+    async def _after(
+        self, ended: Exit, tool: Tool, command: Command, stage: _Stage, work: Path, project: ProjectRef
+    ) -> Finished:
         """What a command that ended delivered, or what it failed of, in words that are none of the command's own."""
         if ended.ending is not Ending.EXITED:
             return Finished({}, ended.usage, f"its command was ended: {ended.reason or ended.ending}")
@@ -184,7 +189,7 @@ class StepExecutor:
             return Finished({}, ended.usage, f"its command ended with code {ended.code}")
         try:
             await stage.check_unchanged()
-            return await self._collect(command, work, ended.usage)
+            return await self._collect(command, work, ended.usage, project)
         except (BadInput, NotFound, VerificationFailed) as error:
             return Finished({}, ended.usage, f"its outputs are not to be taken: {type(error).__name__}")
 
@@ -213,7 +218,7 @@ class StepExecutor:
             if file.writable:
                 place.chmod(0o644)
 
-    async def _collect(self, command: Command, work: Path, usage: Usage) -> Finished:
+    async def _collect(self, command: Command, work: Path, usage: Usage, project: ProjectRef) -> Finished:
         products: dict[str, Product] = {}
         for output in command.outputs:
             found = await trio.to_thread.run_sync(collect, work, output.patterns, self._limits)
@@ -223,18 +228,19 @@ class StepExecutor:
                 return Finished({}, usage, f"output «{output.name}» is not one {output.type}: {len(found)} found")
             if not is_data_name(found[0].path.name):
                 return Finished({}, usage, f"the name of output «{output.name}» is too long, or not plain")
-            products[output.name] = await self._store(found[0])
+            products[output.name] = await self._store(found[0], project)
         return Finished(products, usage)
 
-    async def _store(self, found: Collected) -> Product:
-        cid = await self._blobs.add_path(found.path)
+    async def _store(self, found: Collected, project: ProjectRef) -> Product:
+        cid = await self._blobs.hold_path(found.path, project)
         return Product(found.path.name, cid, found.size)
 
 
 class _Stage:
     """The inputs of one step, each at its place inside."""
 
-    def __init__(self, materials: Materials, blobs: Blobs, folder: Path, order: Cid) -> None:
+    def __init__(self, materials: Materials, blobs: Blobs, folder: Path, order: Cid, most: int) -> None:
+        self._most = most
         self._order = order
         self._materials = materials
         self._blobs = blobs
@@ -265,7 +271,10 @@ class _Stage:
         if source is None:
             source = self._folder / f"input-{len(self.mounts)}"
             if not await self._materials.opened(item, self._order, source):
-                await self._blobs.checkout(await self._materials.stored(item), source)
+                # A few small nodes that name one another can be a file of any size.
+                room = await trio.to_thread.run_sync(_room, self._folder)
+                cid = await self._materials.stored(item)
+                await self._blobs.checkout(cid, source, max_bytes=min(self._most, room))
         else:
             self._resident.append(item)
             source = await trio.to_thread.run_sync(self._opened, source)
@@ -284,6 +293,11 @@ class _Stage:
         for each in (copy, *copy.rglob("*")):
             each.chmod(0o755 if each.is_dir() else 0o444)
         return copy
+
+
+def _room(folder: Path) -> int:
+    """What one input may take of the disk: half of what is free, in bytes."""
+    return shutil.disk_usage(folder).free // 2
 
 
 def _literal(item: Literal) -> object:

@@ -81,6 +81,22 @@ def sample(processes: int, limits: Limits) -> Sample:
     return Sample(threads, resident, ticks / _TICK)
 
 
+def scratched(init: int, limits: Limits) -> str:
+    """The limit on files that the sandbox's own temporary folders exceed, or an empty string.
+
+    Their size is bounded, and empty files take none of it: what each takes is the kernel's own memory.
+    """
+    for folder in ("tmp", "dev/shm"):
+        try:
+            seen = os.statvfs(f"/proc/{init}/root/{folder}")
+        except _GONE:
+            continue
+        # Before the sandbox has its root the path leads to the host's own folder, which has another size.
+        if seen.f_blocks * seen.f_frsize <= limits.memory_bytes and seen.f_files - seen.f_ffree > limits.output_files:
+            return f"files in /{folder}: more than {limits.output_files}"
+    return ""
+
+
 def _fields(processes: int, name: str) -> list[bytes]:
     """The fields of a stat file behind the command's name (which may hold spaces and brackets)."""
     return _read(processes, f"{name}/stat").rpartition(b")")[2].split()

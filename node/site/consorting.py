@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import trio
+
 from catalog.error import ComityError
 from node.automator.automator import Automator
 from node.automator.decide import Judge
+from node.automator.disclosing import Disclosing
 from node.automator.owners import Owners
 from node.automator.verify import Consortium, Verifier
 from node.bus.bus import Bus
@@ -145,17 +148,6 @@ async def open_replicas(site: Site) -> None:
 
 
 def _automator(site: Site, verifier: Verifier, judge: Judge, witnessing: Witnessing, control: Control) -> Automator:
-    owners = Owners(
-        site.root,
-        site.node.key,
-        site.index,
-        site.book,
-        control,
-        side_by_side,
-        site.releases,
-        site.clock,
-        site.random,
-    )
     return Automator(
         site.root,
         site.node.key,
@@ -166,10 +158,32 @@ def _automator(site: Site, verifier: Verifier, judge: Judge, witnessing: Witness
         site.holdings,
         witnessing,
         site.releases,
-        owners,
+        owners(site, control),
+        disclosing(site),
         site.clock,
         site.random,
     )
+
+
+def owners(site: Site, control: Control) -> Owners:
+    """What asks the other owners of what ``site`` makes."""
+    return Owners(
+        site.root,
+        site.node.key,
+        site.index,
+        site.book,
+        control,
+        side_by_side,
+        site.releases,
+        site.clock,
+        site.random,
+    )
+
+
+def disclosing(site: Site) -> Disclosing:
+    """Disclosure control of ``site``."""
+    here = site.index.site(site.root)
+    return Disclosing(here, site.book, site.blobs, aside, trio.Lock(), site.random)
 
 
 def _projects(site: Site, orders: Orders) -> Projects:

@@ -24,6 +24,7 @@ from node.automator.counterpart import Received
 from node.automator.decide import Judge
 from node.automator.hold import Holdings
 from node.config import Folder, read_config, site_diseases
+from node.execute.environment import Environment
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
 from node.founding import Founder
@@ -189,7 +190,9 @@ class Site:
         self.reading = Reading()
         self.documents = ParsedDocuments()
         self.swarm = swarm_of(self, state.facts, kubo)
-        self.steps = StepExecutor(Sandbox(), self.materials, self.blobs, self.folder.work, Limits())
+        self.steps = StepExecutor(
+            Sandbox(Environment(self.folder.environment)), self.materials, self.blobs, self.folder.work, Limits()
+        )
 
     @classmethod
     async def open(cls, folder: Folder, kubo: str | None = None) -> Site:
@@ -203,7 +206,9 @@ class Site:
         """
         clock = SystemClock()
         config = read_config(folder)
-        blobs = await in_thread(partial(open_store, folder.blobs, config.store, config.root, config.quota))
+        blobs = await in_thread(
+            partial(open_store, folder.blobs, config.store, config.root, config.quota, folder.project_keys)
+        )
         site = cls(await read_state(folder, clock), blobs, clock, kubo)
         await site.membership.load()
         if site.membership.epoch is not None:

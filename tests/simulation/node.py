@@ -20,6 +20,7 @@ from catalog.origin import LogName, log_of
 from node.automator.automator import Automator
 from node.automator.book import AuditBook, Line
 from node.automator.decide import Judge
+from node.automator.disclosing import Disclosing
 from node.automator.hold import Holdings
 from node.automator.ledger import Ledger
 from node.automator.owners import Owners
@@ -59,6 +60,8 @@ from tests.simulation.steps import (
     SimulatedRandom,
     SimulatedReceiving,
     SimulatedSteps,
+    SimulatedTurn,
+    SimulatedVault,
 )
 from tests.simulation.vitals import Pace, Vitals, cosign, path_answer, quorum_of
 from tests.simulation.watch import Watch
@@ -222,6 +225,14 @@ class Node:
             (self._catalog, self._audit),
             lambda: self._woken.set(None),
         )
+        self.disclosing = Disclosing(
+            self.index.site(site.did),
+            self.book,
+            SimulatedVault(site, self.index, self._watch),
+            at_once,
+            SimulatedTurn(self._scheduler),
+            self.random,
+        )
         self.automator = self.automator_class(
             site.did,
             key,
@@ -243,6 +254,7 @@ class Node:
                 self.clock,
                 self.random,
             ),
+            self.disclosing,
             self.clock,
             self.random,
         )

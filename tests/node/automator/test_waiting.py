@@ -102,7 +102,15 @@ class Desk:
         """A run of the node, which knows what the log and the database say."""
         given: object = self.said
         asking = Asking(self.house.book, lambda _: False, self.house.clock)
-        releases = Releases(ANNA.did, NODES[ANNA.did], given, self.house.book, asking)  # type: ignore[arg-type]
+        releases = Releases(
+            ANNA.did,
+            NODES[ANNA.did],
+            given,  # type: ignore[arg-type]
+            self.house.book,
+            asking,
+            self.house.disclosing(),
+            self.house.clock,
+        )
         self.waiting = Waiting(
             given,  # type: ignore[arg-type]
             given,  # type: ignore[arg-type]

@@ -202,11 +202,10 @@ def test_the_environment_is_the_jobs_alone(work: Path, monkeypatch: pytest.Monke
     found = dict(line.split("=", 1) for line in (work / "found").read_text().splitlines())
     assert found.pop("STEP") == "a=b c"
     assert found.pop("LD_PRELOAD") == "/nowhere.so"
-    found.pop("LD_LIBRARY_PATH", None)
     assert found == {
         "HOME": "/work",
         "LANG": "C.UTF-8",
-        "PATH": "/opt/bin:/usr/bin:/bin",
+        "PATH": "/opt/bin",
         "PWD": "/work",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONNOUSERSITE": "1",

@@ -1,0 +1,137 @@
+"""The environment of a step: a tree of this site's Python, a shell, the small programs of POSIX, and their libraries.
+
+The tree is made from lists and holds nothing else: no folder of the host's system is shown to a step. Whoever gives
+steps another environment (a block's own, locked one) makes another tree; how it is shown stays.
+"""
+
+from __future__ import annotations
+
+import atexit
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from catalog.error import Denied
+from node.execute.quota import discard
+
+INSIDE: Final = "/opt"
+"""Where the tree lies inside; the root's ``/bin``, ``/lib`` and ``/lib64`` are links into it."""
+
+BIN: Final = f"{INSIDE}/bin"
+
+# What tools written for any machine call. They can do nothing that Python cannot; each is there if the machine has it.
+_PROGRAMS: Final = (
+    *("sh", "true", "false", "test", "echo", "printf", "env", "sleep", "date", "seq", "expr", "basename", "dirname"),
+    *("cat", "head", "tail", "cp", "mv", "rm", "rmdir", "ln", "ls", "mkdir", "touch", "chmod", "find", "stat", "dd"),
+    *("sort", "uniq", "wc", "cut", "paste", "join", "tr", "rev", "tee", "comm", "split", "sed", "grep", "awk", "diff"),
+    *("xargs", "od", "cmp", "md5sum", "sha256sum", "base64", "tar", "gzip", "gunzip", "bzip2", "xz", "pwd", "id"),
+    *("setsid", "mkfifo"),
+)
+_SEARCHED: Final = "/usr/bin:/bin:/usr/sbin:/sbin"
+_UNNEEDED: Final = "_tkinter"  # a window; its libraries are half of all
+# Loaded by name when a thread is ended, so nobody lists it as needed.
+_BY_NAME: Final = "libgcc_s.so.1"
+# A line of ldd(1): «libc.so.6 => /lib/… (0x…)», or the loader's own name alone.
+_LINE: Final = re.compile(r"^\s(?:(?P<name>\S+) => )?(?P<path>/\S+) \(0x", re.MULTILINE)
+
+
+class Environment:
+    """The tree in ``folder``, made anew when it is first needed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made = threading.Lock()
+        self._options: list[str] = []
+
+    def options(self) -> list[str]:
+        """The bubblewrap options that show it, read-only. Blocking, the first time for half a second.
+
+        Raises:
+            Denied: this machine does not tell which libraries its Python needs.
+        """
+        with self._made:
+            if not self._options:
+                if self._folder.exists():
+                    discard(self._folder)
+                self._options = _make(self._folder)
+        return self._options
+
+
+@cache
+def passing() -> Environment:
+    """One that goes with this process, for whoever has no folder to keep it in."""
+    place = Path(tempfile.mkdtemp(prefix="comity-environment-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return Environment(place)
+
+
+def _make(folder: Path) -> list[str]:
+    interpreter = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
+    library, modules = _standard_library()
+    programs = {name: Path(found) for name in _PROGRAMS if (found := shutil.which(name, path=_SEARCHED))}
+    for below in ("bin", "lib", "python/bin", *(str(_beside(each)) for each in {library, modules})):
+        (folder / below).mkdir(parents=True, exist_ok=True)
+    extensions = [each for each in modules.glob("lib-dynload/*.so") if not each.name.startswith(_UNNEEDED)]
+    for name, path in _libraries([interpreter, *extensions, *programs.values()]).items():
+        _copy(path, folder / "lib" / name)
+    for name, path in programs.items():
+        _copy(path, folder / "bin" / name)
+    _copy(interpreter, folder / "python/bin" / interpreter.name)
+    for name in ("python3", "python"):
+        (folder / "bin" / name).symlink_to(f"{INSIDE}/python/bin/{interpreter.name}")
+    for place in (folder, *(each for each in folder.rglob("*") if each.is_dir())):
+        place.chmod(0o755)
+    options = ["--ro-bind", str(folder), INSIDE]
+    for each in sorted({library, modules}):
+        inside = f"{INSIDE}/{_beside(each)}"
+        options += ["--ro-bind", str(each), inside]
+        # What a node installed is not a step's: it has the standard library.
+        for packages in ("site-packages", "dist-packages"):
+            if (each / packages).is_dir():
+                options += ["--perms", "755", "--size", "4096", "--tmpfs", f"{inside}/{packages}"]
+                options += ["--remount-ro", f"{inside}/{packages}"]
+    for name in ("bin", "lib", "lib64"):
+        options += ["--symlink", f"{INSIDE}/{'bin' if name == 'bin' else 'lib'}", f"/{name}"]
+    return options
+
+
+def _standard_library() -> tuple[Path, Path]:
+    """The folders of the modules in Python and in C; the same one nearly everywhere."""
+    bases = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}
+    return Path(sysconfig.get_path("stdlib", vars=bases)), Path(sysconfig.get_path("platstdlib", vars=bases))
+
+
+def _beside(library: Path) -> Path:
+    """Where a folder of the standard library lies in the tree, so that the interpreter finds it."""
+    return Path("python", library.parent.name, library.name)
+
+
+def _libraries(objects: Iterable[Path]) -> dict[str, Path]:
+    """All that the dynamic linker loads for these, by the names that it looks for: itself among them.
+
+    Raises:
+        Denied: there is no ldd, or it says nothing.
+    """
+    ldd = shutil.which("ldd", path=_SEARCHED)
+    done = subprocess.run([ldd, *objects], capture_output=True, text=True, check=False) if ldd else None
+    found = {
+        match["name"] or Path(match["path"]).name: Path(match["path"])
+        for match in _LINE.finditer(done.stdout if done else "")
+    }
+    if not found:
+        raise Denied("which libraries Python needs is not known here: install «ldd» (package libc-bin); no step runs")
+    beside = next(path for name, path in found.items() if name.startswith("libc.")).with_name(_BY_NAME)
+    return found | ({_BY_NAME: beside} if beside.exists() else {})
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+    target.chmod(0o755)
