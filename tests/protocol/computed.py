@@ -200,7 +200,7 @@ FURTHER = signed(
         added=REPORTED.readers,
         policy=4,
         report="endorsed by this site's steward for the type «statistics»",
-        ledger=7,
+        ledger=6,
         sig=UNSIGNED,
     ),
     KEYS["institute-node"],
