@@ -35,7 +35,7 @@ from node.execute.step import StepExecutor
 from node.message import Place
 from node.rootkey import new_passphrase
 from node.setup import init_site
-from node.site.consorting import disclosing
+from node.site.consorting import disclosing, owners
 from node.site.site import Site
 from node.step import Limits, Runner
 from privacy.decision import Action
@@ -115,6 +115,7 @@ class Hospital:
             site.holdings,
             Covered(),
             site.releases,
+            owners(site, site.reach),
             disclosing(site),
             site.clock,
             site.random,

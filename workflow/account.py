@@ -190,6 +190,10 @@ class ReleaseFields(Value, frozen=True, kw_only=True):
     (``recipient``), with the owner's signed ``statement``, the ``place`` of the order in the owner's audit log and the
     ``project``, which at the owner's stands in the order's intent. ``site`` is the other of the two. ``consent`` is the
     inquiry that stewards of the owner answered before, ``examined`` a record as in an inquiry: of what the value tells.
+
+    Where another site made the value, the owner released it on that site's signed report: then both of them have the
+    bytes of that in ``reported``, both name the ``project``, and there is no ``place``, for the order was none to the
+    owner.
     """
 
     order: Cid
@@ -207,6 +211,7 @@ class ReleaseFields(Value, frozen=True, kw_only=True):
     place: Index | None = None
     project: ProjectRef | None = None
     consent: Cid | None = None
+    reported: Request | None = None
     examined: Cid | None = None
 
 

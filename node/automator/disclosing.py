@@ -95,7 +95,7 @@ class Disclosing:
         record = self._record(candidate, verified, found)
         unfulfilled = await self._unfulfilled(duties, record, found, now)
         if unfulfilled:
-            return replace(ruling, label=candidate.label, held=unfulfilled, verdict=None, asks=0, report="")
+            return replace(ruling, label=candidate.label, held=unfulfilled, verdict=None, asks=0, others=(), report="")
         ruling = replace(ruling, examined=await self._vault.add(write_record(record)))
         if found.text is None:
             return replace(ruling, label=candidate.label, held=ASKED, asks=max(1, ruling.asks), report="")

@@ -16,6 +16,7 @@ from catalog.headmap import Head, HeadMap, subject_hash
 from catalog.project import ProjectRef
 from node.automator.examinations import Examinations, MemoryExaminations
 from node.automator.inquiries import Inquiries, MemoryInquiries
+from node.automator.reports import MemoryReports, Reports
 from node.automator.trace import Trace, Traces
 from workflow.account import (
     ACCOUNTS,
@@ -133,6 +134,10 @@ class Projection(Protocol):
         """What stewards of this site were asked."""
 
     @property
+    def reports(self) -> Reports:
+        """What this site released on other sites' reports."""
+
+    @property
     def examinations(self) -> Examinations:
         """What disclosure control found in what left, or waited for stewards."""
 
@@ -151,6 +156,7 @@ class Ledger:
         self._newest = 0
         self._traces = Traces()
         self._inquiries = MemoryInquiries()
+        self._reports = MemoryReports()
         self._examinations = MemoryExaminations()
 
     def take(self, index: int, body: Body) -> None:
@@ -175,8 +181,8 @@ class Ledger:
                 self._open(index, body.at, fields)
             case ResultFields():
                 self._close(index, body.at, fields)
-            case ReleaseFields(side=Side.RECIPIENT):
-                self._received.add(fields.order)
+            case ReleaseFields():
+                self._release(index, fields)
             case ReadFields():
                 self._questions.add(Cid.of(fields.question))
             case ApprovalFields():
@@ -193,6 +199,12 @@ class Ledger:
             self._instances.setdefault(fields.instance, []).append(fields.order)
         self._orders[fields.order] = Attempt(index, at, fields)
         self._traces.add(fields.project, fields.copies, map(str, datasets_of(fields.chain)))
+
+    def _release(self, index: int, fields: ReleaseFields) -> None:
+        if fields.reported is not None:
+            self._reports.take(index, fields)
+        elif fields.side is Side.RECIPIENT:
+            self._received.add(fields.order)
 
     def _close(self, index: int, at: int, fields: ResultFields) -> None:
         attempt = self._orders.get(fields.order)
@@ -273,6 +285,11 @@ class Ledger:
     def inquiries(self) -> Inquiries:
         """What stewards of this site were asked."""
         return self._inquiries
+
+    @property
+    def reports(self) -> Reports:
+        """What this site released on other sites' reports."""
+        return self._reports
 
     @property
     def examinations(self) -> Examinations:
