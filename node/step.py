@@ -139,6 +139,8 @@ class Steps(Protocol):
     """Stages, runs and collects: the data of a step are opened here and nowhere else."""
 
     runner: str
+    fault: str
+    """Why no step runs here now, naming the guarantee that fails; empty if one may."""
 
     async def tool(self, block: Cid) -> Tool:
         """The block's tool, fetched from a site that shares it and verified.

@@ -31,6 +31,7 @@ from node.automator.receipt import receipt_of
 from node.automator.refusal import Refusals
 from node.automator.release import Ruling, keep, refused
 from node.automator.rulings import Rulings
+from node.automator.steady import SteadyClock
 from node.automator.verify import Verified, Verifier, signed_request
 from node.automator.waiting import ReleaseMemory, Waiting
 from node.message import Place, Reported, Reporting
@@ -66,6 +67,7 @@ class Automator:
         clock: Clock,
         random: Random,
     ) -> None:
+        clock = SteadyClock(clock, judge.recency)
         self._site = site
         self._signer = signer
         self._verifier = verifier

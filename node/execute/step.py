@@ -21,8 +21,8 @@ import trio
 from catalog.cid import Cid
 from catalog.error import BadInput, ComityError, Denied, NotFound, VerificationFailed
 from catalog.project import ProjectRef
-from node.execute.account import is_open_to_nobody, is_separate
-from node.execute.collect import Collected, collect
+from node.execute.account import is_open_to_nobody, is_separate, make_readable
+from node.execute.collect import Collected, Entry, collect, listing_command, read_listing
 from node.execute.quota import discard
 from node.ports import Blobs
 from node.step import Ending, Exit, Finished, Job, Limits, Mount, Product, Runner, Usage
@@ -37,6 +37,10 @@ log = logging.getLogger("comity.steps")
 TOOL = "tool.cwl"
 MAX_TOOLS = 256
 PROBE_SECONDS = 60
+PROVEN_SECONDS = 3600.0
+PROVEN_AGAIN_SECONDS = 60.0
+_OUTPUTS = "/outputs"
+_LISTING = Limits(wall_seconds=60.0, cpu_seconds=60, processes=4, output_bytes=64 << 20)
 
 
 class Materials(Protocol):
@@ -91,13 +95,28 @@ class StepExecutor:
         if self._work.exists():
             await trio.to_thread.run_sync(discard, self._work)
         self._work.mkdir(mode=0o700)
-        self.fault = f"the runner did not show its isolation within {PROBE_SECONDS} s; restart the node, or see its log"
+        await self._prove()
+
+    async def keep_proving(self) -> None:
+        """Let the runner show its isolation again each hour, and each minute while it cannot; until cancelled."""
+        while True:
+            await trio.sleep(PROVEN_AGAIN_SECONDS if self.fault else PROVEN_SECONDS)
+            before = self.fault
+            await self._prove()
+            if self.fault != before:
+                log.error("no step runs here: %s", self.fault) if self.fault else log.warning("steps run here again")
+
+    async def _prove(self) -> None:
+        fault = f"the runner did not show its isolation within {PROBE_SECONDS} s; restart the node, or see its log"
         with trio.move_on_after(PROBE_SECONDS):
             try:
                 await self._runner.probe()
-                self.fault = ""
+                fault = ""
             except Denied as error:
-                self.fault = str(error)
+                fault = str(error)
+            except OSError as error:
+                fault = f"the probe of the runner's isolation could not be made: {error.strerror}; it is tried again"
+        self.fault = fault
 
     async def tool(self, block: Cid) -> Tool:
         """The block's tool.
@@ -220,8 +239,9 @@ class StepExecutor:
 
     async def _collect(self, command: Command, work: Path, usage: Usage, project: ProjectRef) -> Finished:
         products: dict[str, Product] = {}
-        for output in command.outputs:
-            found = await trio.to_thread.run_sync(collect, work, output.patterns, self._limits)
+        top = await self._look_through(work) if command.outputs else None
+        for output in command.outputs if top is not None else ():
+            found = await trio.to_thread.run_sync(collect, top, work, output.patterns, self._limits)
             if not found and output.type.optional:
                 continue
             if len(found) != 1 or output.type.depth or found[0].is_dir != (output.type.kind is Kind.DIRECTORY):
@@ -230,6 +250,22 @@ class StepExecutor:
                 return Finished({}, usage, f"the name of output «{output.name}» is too long, or not plain")
             products[output.name] = await self._store(found[0], project)
         return Finished(products, usage)
+
+    async def _look_through(self, work: Path) -> Entry:
+        """What the command left, listed by a process in a sandbox of its own that sees nothing else.
+
+        Raises:
+            VerificationFailed: it could not be listed.
+        """
+        place = work.with_name("listing")
+        place.mkdir(mode=0o700)
+        await trio.to_thread.run_sync(make_readable, work)
+        argv = listing_command(_OUTPUTS)
+        job = Job(argv, place, (Mount(work, _OUTPUTS),), stdout="found", limits=_LISTING)
+        ended = await self._in_turn(job)
+        if ended.ending is not Ending.EXITED or ended.code != 0:
+            raise VerificationFailed(f"its outputs could not be looked through: {ended.reason or ended.code}")
+        return await trio.to_thread.run_sync(lambda: read_listing((place / "found").read_bytes()))
 
     async def _store(self, found: Collected, project: ProjectRef) -> Product:
         cid = await self._blobs.hold_path(found.path, project)

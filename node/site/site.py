@@ -23,6 +23,7 @@ from node.admission import Announcement
 from node.automator.counterpart import Received
 from node.automator.decide import Judge
 from node.automator.hold import Holdings
+from node.automator.steady import SteadyClock
 from node.config import Folder, read_config, site_diseases
 from node.execute.environment import Environment
 from node.execute.sandbox import Sandbox
@@ -140,7 +141,7 @@ class Site:
             self.judge_of,
             self.book,
             self.withholding,
-            self.clock,
+            SteadyClock(self.clock, self.freshness),
             self.random,
         )
         self.shelf = Shelf(

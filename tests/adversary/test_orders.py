@@ -229,6 +229,17 @@ def _unapproved(stage: Stage) -> None:
     stage.publish(stage.institute, "project", "trial", terms)
 
 
+def _repurposed(stage: Stage) -> None:
+    """The plan was made for one purpose; the order goes out under another, which nobody approved."""
+    terms = structs.replace(stage.consortium.terms, purpose="DUO:0000007/MONDO:0005015")
+    stage.publish(stage.institute, "project", "trial", terms)
+
+
+def _of_another_owner(stage: Stage) -> Sent:
+    data = Data(site=stage.bruno.did, cid=stage.data(stage.bruno).cid, name=stage.data(stage.bruno).name)
+    return _order(stage, shard=1, inputs={"data": data})
+
+
 def _foreign_home(stage: Stage) -> Sent:
     """The researcher's own key, under the word of a site that never enrolled it."""
     return _submission(stage, site=stage.mallory.did)
@@ -279,6 +290,12 @@ CASES: Mapping[str, Case] = {
         lambda stage: _project(stage, people={STRANGER.did: bytes(32)}),
     ),
     "project_changed_after_its_approval": Case(lambda stage: _submission(stage), Denied, (APPROVED,), _unapproved),
+    "purpose_swapped_between_plan_and_order": Case(
+        lambda stage: _submission(stage), Denied, (APPROVED, GRANTED), _repurposed
+    ),
+    "input_of_another_owner": Case(
+        _of_another_owner, Denied, ((verify, "may_hold", lambda *_: True), APPROVED, GRANTED)
+    ),
     "project_that_ended": Case(
         lambda stage: _submission(stage), Denied, (PROJECTS,), lambda stage: _project(stage, ended=True), seen=True
     ),
