@@ -312,7 +312,9 @@ class Automator:
 
         status = Status.HELD if any(ruling.held for ruling in rulings) else Status.DONE
         waits = tuple(ruling.candidate.name for ruling in rulings if ruling.asks)
-        result = _result_line(attempt, status, kept, finished.usage, verified.price, waits=waits)
+        # What was run for another order is charged to that alone.
+        price = 0 if finished.memo is not None else verified.price
+        result = _result_line(attempt, status, kept, finished.usage, price, waits=waits, memo=finished.memo)
         if lines:
             await self._waiting.expect(verified.order_cid)
         try:
@@ -378,6 +380,7 @@ def _result_line(
     reason: str = "",
     detail: str = "",
     waits: tuple[str, ...] = (),
+    memo: Cid | None = None,
 ) -> Line:
     """The result's line. ``kept`` is asked when it is written, after the releases before it have their places."""
     access = attempt.access
@@ -395,6 +398,7 @@ def _result_line(
             detail=detail[:MAX_DETAIL],
             chain=chain,
             waits=waits,
+            memo=memo,
         )
 
     return Line("result", datasets_of(access.chain), fields, (access.person,))
