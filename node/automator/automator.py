@@ -23,6 +23,7 @@ from node.automator.hold import Holdings
 from node.automator.inquiries import Consent
 from node.automator.late import Releases
 from node.automator.ledger import Attempt
+from node.automator.life import Stage, check_attempt
 from node.automator.receipt import receipt_of
 from node.automator.refusal import Refusals
 from node.automator.release import keep, refused
@@ -173,9 +174,9 @@ class Automator:
     async def abandon(self, order: Cid, reason: str) -> None:
         """Record that an order whose :meth:`carry` was cancelled came to nothing; if it had begun and not ended."""
         attempt = self._book.ledger.attempt(order)
-        if attempt is not None and attempt.asked is not None:
+        if attempt is not None and attempt.life.stage is Stage.ASKED:
             await self._deny(order, reason)
-        elif attempt is not None and attempt.result is None and not attempt.denied:
+        elif attempt is not None and attempt.life.under_way:
             await self._fail(attempt, None, reason)
 
     def _halted(self, verified: Verified) -> str:
@@ -202,18 +203,10 @@ class Automator:
         order = verified.order
         if order.instance in self._book.halts.delivered:
             raise Conflict(f"{order.instance} was delivered here before this site was restored; its receipt stands")
-        for earlier in self._book.ledger.attempts(order.instance):
-            if earlier.asked is not None:
-                continue  # nothing has run: the same attempt may come signed anew for a later epoch
-            if earlier.access.order == verified.order_cid:
-                raise Unreachable(f"the order for {order.instance} is just being written down; ask again")
-            status = None if earlier.result is None else earlier.result.status
-            if status in (Status.DONE, Status.HELD):
-                raise Conflict(f"{order.instance} was delivered here before; its receipt stands")
-            if status is None and not earlier.denied:
-                raise Conflict(f"an earlier attempt at {order.instance} is still under way here")
-            if earlier.access.attempt >= order.attempt:
-                raise Conflict(f"attempt {order.attempt} at {order.instance} was made before")
+        earlier = self._book.ledger.attempts(order.instance)
+        if any(each.access.order == verified.order_cid and each.life.stage is not Stage.ASKED for each in earlier):
+            raise Unreachable(f"the order for {order.instance} is just being written down; ask again")
+        check_attempt(order.instance, order.attempt, [(each.access.attempt, each.life) for each in earlier])
 
     def asks(self, order: Cid) -> float | None:
         """Seconds for which stewards may answer before an order begins; none if they are not asked."""
