@@ -25,7 +25,7 @@ from node.execute.account import is_open_to_nobody, is_separate, make_readable
 from node.execute.collect import Collected, Entry, collect, listing_command, read_listing
 from node.execute.quota import discard
 from node.ports import Blobs
-from node.step import Ending, Exit, Finished, Job, Limits, Mount, Product, Runner, Usage
+from node.step import Ending, Exit, Finished, Job, Limits, Made, Memo, Mount, Product, Runner, Usage
 from workflow.argument import Argument, Data, Literal, Many
 from workflow.command import BLOCK, Command, command_line, stage_path
 from workflow.name import is_data_name
@@ -74,7 +74,10 @@ class Materials(Protocol):
 class StepExecutor:
     """The ``Steps`` port: runs blocks with ``runner`` in folders below ``work``."""
 
-    def __init__(self, runner: Runner, materials: Materials, blobs: Blobs, work: Path, limits: Limits) -> None:
+    def __init__(
+        self, runner: Runner, materials: Materials, blobs: Blobs, work: Path, limits: Limits, memo: Memo | None = None
+    ) -> None:
+        """Without a ``memo`` every step is run."""
         self.runner = runner.name
         self.fault = ""
         self.leftovers = 0
@@ -83,6 +86,7 @@ class StepExecutor:
         self._blobs = blobs
         self._work = work
         self._limits = limits
+        self._memo = memo
         self._tools: dict[Cid, Tool] = {}
         self._turns = trio.CapacityLimiter(os.cpu_count() or 1)
 
@@ -150,24 +154,15 @@ class StepExecutor:
         folder = self._work / secrets.token_hex(8)
         work = folder / "work"
         work.mkdir(parents=True, mode=0o700)
+        stage = _Stage(self._materials, self._blobs, folder, order, self._limits.input_bytes)
         try:
-            stage = _Stage(self._materials, self._blobs, folder, order, self._limits.input_bytes)
             values = {name: await stage.place(name, argument) for name, argument in inputs.items()}
             command = command_line(tool, values)
-            await self._prepare(tool, block, work)
-            mounts = (Mount(await self._checkout(block), BLOCK), *stage.mounts)
-            job = Job(
-                argv=command.argv,
-                work=work,
-                mounts=mounts,
-                environment=dict(command.environment),
-                stdin=command.stdin,
-                stdout=command.stdout,
-                stderr=command.stderr,
-                limits=_limits(self._limits, seconds),
-            )
-            ended = await self._in_turn(job)
-            return await self._after(ended, tool, command, stage, work, project)
+            made = await self._recalled(tool, block, inputs, project)
+            if made is not None:
+                return Finished(made.products, None, memo=made.order)
+            ended = await self._in_turn(await self._job(tool, block, command, stage, work, seconds))
+            finished = await self._after(ended, tool, command, stage, work, project)
         except (BadInput, VerificationFailed) as error:
             log.warning("a step of the block %s came to nothing before its command ran: %s", block, error)
             return Finished({}, None, str(error))
@@ -179,9 +174,55 @@ class StepExecutor:
             # this machine's, and never the end of the node.
             log.warning("a step of the block %s could not be run: %s", block, error)
             return Finished({}, None, f"it could not be run: {type(error).__name__}")
+        else:
+            if not finished.failure:
+                await self._remember(tool, block, inputs, project, Made(order, finished.products))
+            return finished
         finally:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(discard, folder)
+
+    async def _job(self, tool: Tool, block: Cid, command: Command, stage: _Stage, work: Path, seconds: float) -> Job:
+        """The command for the runner, with what it needs beside it in ``work``."""
+        await self._prepare(tool, block, work)
+        return Job(
+            argv=command.argv,
+            work=work,
+            mounts=(Mount(await self._checkout(block), BLOCK), *stage.mounts),
+            environment=dict(command.environment),
+            stdin=command.stdin,
+            stdout=command.stdout,
+            stderr=command.stderr,
+            limits=_limits(self._limits, seconds),
+        )
+
+    async def _recalled(
+        self, tool: Tool, block: Cid, inputs: Mapping[str, Argument], project: ProjectRef
+    ) -> Made | None:
+        """What the tool made of the same before; none if it is to be run.
+
+        By now all is staged, as for any run: what the data's owners say, and whether the data are still what was
+        published, is asked anew. A memo spares the command and nothing else.
+        """
+        if self._memo is None or not tool.reuse:
+            return None
+        try:
+            return await self._memo.recall(project, block, inputs)
+        except ComityError as error:
+            log.warning(
+                "a step of the block %s is run again, for what it made before is not to be read: %s", block, error
+            )
+            return None
+
+    async def _remember(
+        self, tool: Tool, block: Cid, inputs: Mapping[str, Argument], project: ProjectRef, made: Made
+    ) -> None:
+        if self._memo is None or not tool.reuse:
+            return
+        try:
+            await self._memo.keep(project, block, inputs, made)
+        except (ComityError, OSError) as error:
+            log.warning("what a step of the block %s made is not remembered: %s", block, error)
 
     async def _in_turn(self, job: Job) -> Exit:
         """Run a command when a processor is free.
