@@ -42,8 +42,8 @@ bench-catalog: $(READY)  ## The figures of logs, catalog, grants, search and aud
 bench-storage: $(READY)  ## The figures of storing and moving bytes alone, beside a Kubo. Needs Go, 60 GB of disk.
 	@$(BIN)/python -m bench storage
 
-bench-privacy: $(READY)  ## The figures of deciding and of disclosure control alone.
-	@$(BIN)/python -m bench policy disclosure
+bench-privacy: $(READY)  ## The figures of deciding, of disclosure control and of carrying out orders alone.
+	@$(BIN)/python -m bench policy disclosure automator
 
 devnet: $(READY)  ## Start a consortium on this machine to play with; «comity devnet down» ends it.
 	@$(BIN)/python -m cli.main devnet up

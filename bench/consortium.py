@@ -18,20 +18,22 @@ from devnet.topology import PROJECT, Places, Topology, topology
 from node.api.client import Node
 from node.api.view import Plan
 
-BLOCK = """\
+OUTPUT = '{"disclosure": 1, "type": "statistics", "groups": {"all": {"count": 100}}}'
+
+BLOCK = f"""\
 cwlVersion: v1.2
 class: CommandLineTool
-label: copy
-$namespaces: {comity: "urn:comity:cwl#"}
-hints: {comity:Output: {result: {type: statistics}}}
-baseCommand: [cp]
-arguments: [{position: 2, valueFrom: result.csv}]
-inputs:
-  data: {type: File, inputBinding: {position: 1}}
+label: a count
+$namespaces: {{comity: "urn:comity:cwl#"}}
+hints: {{comity:Output: {{result: {{type: statistics}}}}}}
+baseCommand: [printf]
+arguments: ['{OUTPUT}']
+stdout: result.json
+inputs: {{data: File}}
 outputs:
-  result: {type: File, outputBinding: {glob: result.csv}}
+  result: {{type: File, outputBinding: {{glob: result.json}}}}
 """
-"""The least that a step can do: one input is copied to one output."""
+"""The least that a step can do: one input, and one output that leaves."""
 
 _WORKFLOW = """\
 cwlVersion: v1.2

@@ -1,8 +1,8 @@
 """One scattered step of a real consortium of two, beside the bare sandbox run of the same command.
 
-The step copies a small resident table of the hospital; the institute's bus orders it. Bare is the same command over
-the same bytes in the same sandbox, without a node. Each step is followed by its bare run, on the same machine in the
-same second.
+The step is given a small resident table of the hospital and prints a count; the institute's bus orders it. Bare is the
+same command over the same bytes in the same sandbox, without a node. Each step is followed by its bare run, on the same
+machine in the same second.
 
 - **Order to receipt**, promised within 60 ms beyond the bare run: the institute's bus runs in this process, the
   hospital's node in its own. From the making of the order (signed, journalled, sent over libp2p) until its receipt is
@@ -24,7 +24,7 @@ from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 import trio
 
-from bench.consortium import Running, consortium
+from bench.consortium import OUTPUT, Running, consortium
 from bench.figure import Figure, Floor, Report, Series
 from catalog.dagcbor import cid_of
 from catalog.error import ComityError, Unreachable
@@ -161,8 +161,9 @@ async def _bare(running: Running) -> float:
     """Seconds of the same command in the sandbox, without a node."""
     with TemporaryDirectory(dir=running.places.path) as folder:
         job = Job(
-            argv=("cp", "/inputs/data/table.csv", "result.csv"),
+            argv=("printf", OUTPUT),
             work=Path(folder),
+            stdout="result.json",
             mounts=(Mount(_table(running), "/inputs/data/table.csv"),),
         )
         began = time.perf_counter()

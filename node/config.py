@@ -89,6 +89,11 @@ class Folder:
         return self.path / "keys" / "node.key"
 
     @property
+    def project_keys(self) -> Path:
+        """The keys of the projects for which something is held, a file each; no backup has them."""
+        return self.path / "keys" / "projects"
+
+    @property
     def swarm_key(self) -> Path:
         """The key of the consortium's swarm of Kubos; need not be there."""
         return self.path / "keys" / "swarm.key"

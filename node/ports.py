@@ -83,6 +83,12 @@ class Blobs(Protocol):
             BadInput: unreadable, a link that loops or leaves the folder, a device, or changed while it was read.
         """
 
+    async def hold_path(self, path: Path, project: ProjectRef) -> Cid:
+        """Import a file or a folder as :meth:`add_path` does, encrypted under the key of ``project``; raises the same.
+
+        It is read like anything else here, until the project ends and its key is destroyed.
+        """
+
     async def read(self, root: Cid, path: str = "", limit: int = 1 << 20) -> bytes:
         """The whole file at ``path`` below ``root``, verified, at most ``limit`` bytes.
 

@@ -17,6 +17,8 @@ from node.holding import held
 from node.site.restore import restore
 
 _LEFT_OUT = frozenset({"work", "environment", "node.lock", "kubo", "search.db", "search.db-wal", "search.db-shm"})
+_HELD = ("keys/projects", "blobs/held")
+"""What is held for projects, and its keys: a project's end destroys them, and a backup would have them still."""
 
 
 def backup_site(folder: Folder, file: Path) -> int:
@@ -37,13 +39,17 @@ def backup_site(folder: Folder, file: Path) -> int:
             with tarfile.open(fileobj=stream, mode="w") as archive:
                 for path in sorted(folder.path.iterdir()):
                     if path.name not in _LEFT_OUT:
-                        archive.add(path, path.name)
+                        archive.add(path, path.name, filter=_kept)
             stream.flush()
             os.fsync(stream.fileno())
             return stream.tell()
     except BaseException:
         file.unlink(missing_ok=True)  # half a backup is worse than none
         raise
+
+
+def _kept(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    return None if member.name in _HELD else member
 
 
 def restore_site(folder: Folder, root: Signer, tell: Callable[[str], None]) -> None:

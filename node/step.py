@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from catalog.cid import Cid
+from catalog.project import ProjectRef
 from workflow.argument import Argument
 from workflow.graph import Workflow
 from workflow.tool import Tool
@@ -116,11 +117,41 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a step ended. ``failure`` is empty when it delivered its outputs; ``usage`` is there once its command ran."""
+    """How a step ended. ``failure`` is empty when it delivered its outputs; ``usage`` is there once its command ran.
+
+    ``memo`` is the order whose command made the outputs, if that was an earlier one and nothing ran for this.
+    """
 
     products: Mapping[str, Product]
     usage: Usage | None
     failure: str = ""
+    memo: Cid | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What the command of ``order`` made."""
+
+    order: Cid
+    products: Mapping[str, Product]
+
+
+class Memo(Protocol):
+    """What steps made before, for the same project alone."""
+
+    async def recall(self, project: ProjectRef, block: Cid, inputs: Mapping[str, Argument]) -> Made | None:
+        """What ``block`` made of ``inputs`` for ``project`` before, if all of it is held for that still.
+
+        Raises:
+            ComityError: it is damaged, or the disk refuses.
+        """
+
+    async def keep(self, project: ProjectRef, block: Cid, inputs: Mapping[str, Argument], made: Made) -> None:
+        """Remember what ``block`` has made of ``inputs`` for ``project``.
+
+        Raises:
+            ComityError, OSError: the disk refuses.
+        """
 
 
 class Documents(Protocol):
@@ -148,10 +179,13 @@ class Steps(Protocol):
             NotFound, Unreachable, BadInput: not to be had, or not a tool that this node runs.
         """
 
-    async def run(self, block: Cid, inputs: Mapping[str, Argument], seconds: float, order: Cid) -> Finished:
+    async def run(
+        self, block: Cid, inputs: Mapping[str, Argument], seconds: float, order: Cid, project: ProjectRef
+    ) -> Finished:
         """Bring the data here, run the block's tool on them, and store its outputs.
 
-        The intent of ``order`` is written down: by its word the keys of shared data are asked for.
+        The intent of ``order`` is written down: by its word the keys of shared data are asked for. What it makes is
+        held for ``project``.
 
         A tool that fails is a :class:`Finished` with its failure; so is data that changed since it was named.
 

@@ -1,13 +1,14 @@
 """What a chain of grants permits: from a steward of the owner down to the person who cites it, each link narrower.
 
 A grant counts only from where its issuer may write it: the owner's log for the first, the issuer's home for the others
-(the index sees to that). Every signature is verified anew, and one revoked link ends all that hang on it.
+(the index sees to that). Every signature is verified, and one revoked link ends all that hang on it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Protocol
 
 from catalog.cid import Cid
@@ -22,6 +23,9 @@ from privacy.disease import Diseases
 from privacy.label import site_of
 from privacy.modifier import IS, PS, US
 from privacy.purpose import serves
+
+REMEMBERED: Final = 512
+"""Grants whose signatures are remembered to be good, those that were asked for last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +233,18 @@ def _link(ledger: Ledger, cid: Cid, consortium: Cid) -> Held:
     reason = _revoked(ledger, cid, found)
     if reason is not None:
         raise Denied("the grant was revoked" + (f": «{reason}»" if reason else ""))
-    check(grant, grant.issuer)
+    check_signature(grant)
     return found[0]
+
+
+@lru_cache(maxsize=REMEMBERED)
+def check_signature(grant: Grant) -> None:
+    """Check the signature, once for each value: what can change, as whether it was revoked, is looked up each time.
+
+    Raises:
+        VerificationFailed: it is not its issuer's.
+    """
+    check(grant, grant.issuer)
 
 
 def _check_visas(index: Index, chain: Chain, home: str, now: int) -> None:

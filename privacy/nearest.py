@@ -16,8 +16,9 @@ from typing import Final
 from msgspec import structs
 
 from privacy.duty import NO_DUTIES, Duties
-from privacy.policy import Policy, answer
-from privacy.schema import Attribute, CedarRequest, Uid, plain
+from privacy.policy import Policy, answer, may_be_named
+from privacy.request import Request
+from privacy.schema import Attribute, CedarRequest, Uid, in_cedar, plain
 
 MOST_ASKED: Final = 80
 """Times that a policy of few rules is asked: at 0.4 ms each."""
@@ -78,15 +79,15 @@ class Nearest:
         )
 
 
-def nearest(policy: Policy, question: CedarRequest, names: Callable[[str], str] = str) -> Nearest | None:
-    """The fewest changes, and of as few those that are least to people, that would allow it; none if two do not.
+def nearest(policy: Policy, question: CedarRequest, names: Callable[[str], str] = str, most: int = 2) -> Nearest | None:
+    """The fewest changes, and of as few those that are least to people, that would allow it; none if ``most`` do not.
 
     ``names`` says what a site's key is called.
     """
     reads = policy.reads(question.action)
     changes = [each for each in changes_of(policy, question, names) if each.reads & reads]
     left = _times(policy, question)
-    for count in (1, 2):
+    for count in range(1, most + 1):
         for together in combinations(changes, count):
             if count > 1 and together[0].reads & together[1].reads:
                 continue
@@ -101,6 +102,20 @@ def nearest(policy: Policy, question: CedarRequest, names: Callable[[str], str] 
                 rules = tuple(sorted({policy.name_of(index) for index in given.rules}))
                 return Nearest(together, rules, structs.replace(given.duties, endorsed=0))
     return None
+
+
+def hint(policy: Policy, request: Request, names: Callable[[str], str]) -> str:
+    """The one change that would allow it, for its asker; empty if there is none, or by a rule not named to them.
+
+    Another purpose is not one: nobody is told which to claim.
+    """
+    question = in_cedar(request)
+    if answer(policy, question).allowed:
+        return ""  # it was denied for something else
+    found = nearest(policy, question, names, most=1)
+    if found is None or "context.purpose" in found.changes[0].reads:
+        return ""
+    return found.told if may_be_named(policy, found.rules, request) else ""
 
 
 def _times(policy: Policy, question: CedarRequest) -> int:

@@ -176,14 +176,18 @@ def told(policy: Policy, decision: Decision, request: Request) -> str:
 
     A rule of the site is named to those who may ``see`` it (``resource is Rule``); the floor is known to members.
     """
-    own = (rule for rule in decision.rules if not rule.startswith(FLOOR))
-    if all(_may_be_named(policy, rule, request) for rule in own):
+    if may_be_named(policy, decision.rules, request):
         return decision.reason
     verb = "allows" if decision.allowed else "refuses"
     return f"{policy.site}'s policy {verb} {decision.action}; its steward can say by which rule"
 
 
-def _may_be_named(policy: Policy, rule: str, request: Request) -> bool:
+def may_be_named(policy: Policy, rules: Iterable[str], request: Request) -> bool:
+    """Whether the asker of ``request`` may know of all these rules."""
+    return all(_may_see(policy, rule, request) for rule in rules if not rule.startswith(FLOOR))
+
+
+def _may_see(policy: Policy, rule: str, request: Request) -> bool:
     question = See(
         asker=request.asker,
         here=request.here,

@@ -98,13 +98,15 @@ class InquiryFields(AccessFields, frozen=True, kw_only=True):
     """The fields of an ``inquiry``: so many ``stewards`` of this site are asked before the order goes on.
 
     ``decision`` is the one that waits for them: to compute, or of an output to release. Without an answer until
-    ``not_after`` the order goes on no more. ``bus`` is the site whose node brought it.
+    ``not_after`` the order goes on no more. ``bus`` is the site whose node brought it. ``examined`` is the record of
+    what disclosure control found in the output (:class:`privacy.disclosure.record.Record`), kept at the owner's alone.
     """
 
     inquiry: Inquiry
     stewards: Annotated[int, msgspec.Meta(ge=1, le=MOST_STEWARDS)]
     not_after: Millis
     bus: Did
+    examined: Cid | None = None
 
 
 class ApprovalFields(Value, frozen=True, kw_only=True):
@@ -165,7 +167,8 @@ class ResultFields(Value, frozen=True, kw_only=True):
     """The fields of a ``result``: how the intent at ``intent`` ended, and what is held of it.
 
     ``reason`` is what the receipt says; ``detail`` says more (an exit code) and stays in the body. Where stewards are
-    asked whether outputs may leave, those are in ``waits``, and a second result follows their answers.
+    asked whether outputs may leave, those are in ``waits``, and a second result follows their answers. Where nothing
+    ran, for the same was made before in the same project, ``memo`` is the order that it was made for.
     """
 
     order: Cid
@@ -179,6 +182,7 @@ class ResultFields(Value, frozen=True, kw_only=True):
     detail: Text
     chain: Chain
     waits: Annotated[tuple[OutputName, ...], msgspec.Meta(max_length=256)] = ()
+    memo: Cid | None = None
 
 
 class ReleaseFields(Value, frozen=True, kw_only=True):
@@ -187,7 +191,11 @@ class ReleaseFields(Value, frozen=True, kw_only=True):
     The owner writes it before its receipt leaves (``source``), the site whose bus got the receipt when it arrives
     (``recipient``), with the owner's signed ``statement``, the ``place`` of the order in the owner's audit log and the
     ``project``, which at the owner's stands in the order's intent. ``site`` is the other of the two. ``consent`` is the
-    inquiry that stewards of the owner answered before.
+    inquiry that stewards of the owner answered before, ``examined`` a record as in an inquiry: of what the value tells.
+
+    Where another site made the value, the owner released it on that site's signed report: then both of them have the
+    bytes of that in ``reported``, both name the ``project``, and there is no ``place``, for the order was none to the
+    owner.
     """
 
     order: Cid
@@ -205,6 +213,8 @@ class ReleaseFields(Value, frozen=True, kw_only=True):
     place: Index | None = None
     project: ProjectRef | None = None
     consent: Cid | None = None
+    reported: Request | None = None
+    examined: Cid | None = None
 
 
 class FetchFields(Value, frozen=True, kw_only=True):

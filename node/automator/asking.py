@@ -42,8 +42,16 @@ class Asking:
         stands = self.consent(fields.inquiry)
         return bool(stands.refusal) or stands.enough(fields.stewards) or self._clock.now() > fields.not_after
 
-    def line(self, verified: Verified, access: Access, verdict: Verdict, inquiry: Inquiry, stewards: int) -> Line:
-        """The row that asks: the access that waits, with what is asked of how many."""
+    def line(
+        self,
+        verified: Verified,
+        access: Access,
+        verdict: Verdict,
+        inquiry: Inquiry,
+        stewards: int,
+        examined: Cid | None = None,
+    ) -> Line:
+        """The row that asks: the access that waits, with what is asked of how many, and what was ``examined`` of it."""
 
         def fields(chain: Chain, index: int) -> InquiryFields:
             opened = structs.asdict(access(chain, index)) | {"decision": verdict.decision, "shown": verdict.shown}
@@ -53,6 +61,7 @@ class Asking:
                 stewards=min(stewards, MOST_STEWARDS),
                 not_after=verified.order.not_after,
                 bus=verified.bus_site,
+                examined=examined,
             )
 
         return Line("inquiry", verified.datasets, fields, (verified.case.person.did,))

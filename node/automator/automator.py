@@ -16,21 +16,26 @@ from catalog.cid import Cid
 from catalog.dagcbor import cid_of
 from catalog.error import ComityError, Conflict, Denied, Unreachable, VerificationFailed
 from catalog.key import Signer, signed
+from node.automator.answering import Answering
 from node.automator.asking import UNANSWERED, Access, Asking, denial, inquiry_of
 from node.automator.book import AuditBook, Line
+from node.automator.case import let_in
 from node.automator.decide import Judge, Verdict
+from node.automator.disclosing import Disclosing
 from node.automator.hold import Holdings
 from node.automator.inquiries import Consent
 from node.automator.late import Releases
 from node.automator.ledger import Attempt
+from node.automator.life import Stage, check_attempt
+from node.automator.owners import Owners
 from node.automator.receipt import receipt_of
 from node.automator.refusal import Refusals
-from node.automator.release import keep, refused
+from node.automator.release import Ruling, keep, refused
 from node.automator.rulings import Rulings
 from node.automator.steady import SteadyClock
-from node.automator.verify import Verified, Verifier
+from node.automator.verify import Verified, Verifier, signed_request
 from node.automator.waiting import ReleaseMemory, Waiting
-from node.message import Place, Proof
+from node.message import Place, Reported, Reporting
 from node.ports import Clock, Random
 from node.replication import Covering
 from node.step import Finished, Steps, Usage
@@ -58,6 +63,8 @@ class Automator:
         holdings: Holdings,
         covering: Covering,
         memory: ReleaseMemory,
+        owners: Owners,
+        disclosing: Disclosing,
         clock: Clock,
         random: Random,
     ) -> None:
@@ -71,8 +78,13 @@ class Automator:
         self._holdings = holdings
         self._refusals = Refusals(book, verifier, clock.now)
         self._asking = Asking(book, judge.is_steward, clock)
-        self._rulings = Rulings(site, signer, judge, self._asking, random)
-        releases = Releases(site, signer, judge, book, self._asking)
+        self._disclosing = disclosing
+        self._rulings = Rulings(site, signer, judge, self._asking, disclosing, random)
+        self._owners = owners
+        self._answering = Answering(
+            site, signer, verifier, judge, book, self._asking, covering, self._refusals, clock.now
+        )
+        releases = Releases(site, signer, judge, book, self._asking, disclosing, owners, clock)
         self._waiting = Waiting(verifier, judge, book, covering, memory, releases, clock, self._hold)
         self._clock = clock
 
@@ -105,6 +117,19 @@ class Automator:
         """
         await self._waiting.look()
 
+    async def ask_owners(self) -> None:
+        """Ask the other owners of what was made here who have not answered yet; one call at a time.
+
+        Raises:
+            ComityError: the audit log or the memory cannot be written.
+        """
+        if await self._owners.ask():
+            self._waiting.answered()
+
+    async def report(self, message: Reporting, holder: str) -> Reported:
+        """Answer the node of the site ``holder``, which made something of this site's data (:class:`Answering`)."""
+        return await self._answering.answer(message, holder)
+
     async def carry(self, message: Place, asker: str) -> Receipt:
         """Carry one order out for the bus node ``asker``; its final receipt, or the one that stands already.
 
@@ -115,6 +140,17 @@ class Automator:
             NotFound, BadInput: its block is not to be had, or its workflow not to be read; nothing was run.
             Conflict: the instance was delivered before, or another attempt at it is still under way.
             Unreachable: this very order is being written down right now; its receipt stands in a moment.
+        """
+        begun = await self._begin(message, asker)
+        if isinstance(begun, Receipt):
+            return begun
+        finished = await self._run(begun)
+        return self._told(await self._close(message, begun, self._book.attempt(begun.order_cid), finished))
+
+    async def _begin(self, message: Place, asker: str) -> Verified | Receipt:
+        """An order whose intent stands now; or the receipt of one that does not run now.
+
+        Of what was decided nothing is kept in memory while the order waits for its turn: it stands in the log.
         """
         order = cid_of(message.order)
         standing, asked = self.standing(order), self._asked(order)
@@ -130,7 +166,7 @@ class Automator:
                 return standing
             self._check_instance(verified)
             self._check_halted(verified)
-            granted = self._granted(message.proofs)
+            granted = let_in(self._book.ledger, self._site, message.proofs)
         except (Conflict, Unreachable):
             raise  # another attempt, or a moment's trouble: it is no refusal
         except ComityError as error:
@@ -146,10 +182,7 @@ class Automator:
             elif not consent.enough(verdict.stewards):
                 return await self._ask(verified, verdict)
         attempt = await self._open(verified, verdict, consent)
-        if verdict.allowed:
-            finished = await self._run(verified)
-            attempt = await self._close(verified, attempt, finished)
-        return self._told(attempt)
+        return verified if verdict.allowed else self._told(attempt)
 
     async def recover(self) -> list[str]:
         """End what was running when the node stopped; one line in plain words for each."""
@@ -160,6 +193,7 @@ class Automator:
             await self._fail(attempt, None, "the site's node stopped while it ran")
             lines.append(f"{attempt.access.instance} was running when the node stopped: recorded as failed")
         await self._waiting.load()
+        await self._owners.load(self._waiting.__contains__)
         for attempt in self._book.ledger.ended():
             self._hold(attempt)
         return lines
@@ -167,9 +201,9 @@ class Automator:
     async def abandon(self, order: Cid, reason: str) -> None:
         """Record that an order whose :meth:`carry` was cancelled came to nothing; if it had begun and not ended."""
         attempt = self._book.ledger.attempt(order)
-        if attempt is not None and attempt.asked is not None:
+        if attempt is not None and attempt.life.stage is Stage.ASKED:
             await self._deny(order, reason)
-        elif attempt is not None and attempt.result is None and not attempt.denied:
+        elif attempt is not None and attempt.life.under_way:
             await self._fail(attempt, None, reason)
 
     def _halted(self, verified: Verified) -> str:
@@ -181,33 +215,14 @@ class Automator:
         if reason:
             raise Denied(reason)
 
-    def _granted(self, proofs: Sequence[Proof]) -> dict[str, Cid]:
-        """The grants that let in what the steps here that are proven beside an order were given."""
-        granted: dict[str, Cid] = {}
-        for proof in proofs:
-            if proof.order.site == self._site:
-                attempt = self._book.ledger.attempt(cid_of(proof.order))
-                if attempt is None:
-                    raise Denied("this site has no account any more of a step that it shall go on from; submit again")
-                granted |= attempt.access.granted
-        return granted
-
     def _check_instance(self, verified: Verified) -> None:
         order = verified.order
         if order.instance in self._book.halts.delivered:
             raise Conflict(f"{order.instance} was delivered here before this site was restored; its receipt stands")
-        for earlier in self._book.ledger.attempts(order.instance):
-            if earlier.asked is not None:
-                continue  # nothing has run: the same attempt may come signed anew for a later epoch
-            if earlier.access.order == verified.order_cid:
-                raise Unreachable(f"the order for {order.instance} is just being written down; ask again")
-            status = None if earlier.result is None else earlier.result.status
-            if status in (Status.DONE, Status.HELD):
-                raise Conflict(f"{order.instance} was delivered here before; its receipt stands")
-            if status is None and not earlier.denied:
-                raise Conflict(f"an earlier attempt at {order.instance} is still under way here")
-            if earlier.access.attempt >= order.attempt:
-                raise Conflict(f"attempt {order.attempt} at {order.instance} was made before")
+        earlier = self._book.ledger.attempts(order.instance)
+        if any(each.access.order == verified.order_cid and each.life.stage is not Stage.ASKED for each in earlier):
+            raise Unreachable(f"the order for {order.instance} is just being written down; ask again")
+        check_attempt(order.instance, order.attempt, [(each.access.attempt, each.life) for each in earlier])
 
     def asks(self, order: Cid) -> float | None:
         """Seconds for which stewards may answer before an order begins; none if they are not asked."""
@@ -266,7 +281,7 @@ class Automator:
                 decision=verdict.decision,
                 shown=verdict.shown,
                 max_cost=order.max_cost,
-                submission=verified.submission,
+                submission=signed_request(verified.submission),
                 chain=chain,
                 copies=copies,
                 granted=dict(verdict.granted) if verdict.allowed else {},
@@ -281,23 +296,43 @@ class Automator:
         if seconds <= 0:
             return Finished({}, None, "its time was over before it began")
         try:
-            return await self._steps.run(order.block, order.inputs, seconds, verified.order_cid)
+            return await self._steps.run(order.block, order.inputs, seconds, verified.order_cid, verified.case.ref)
         except ComityError as error:
             # What a step fails of is told by class alone: the text may quote what the asker may not read.
             return Finished({}, None, f"it could not be run: {type(error).__name__}")
 
-    async def _close(self, verified: Verified, attempt: Attempt, finished: Finished) -> Attempt:
+    async def _close(self, message: Place, verified: Verified, attempt: Attempt, finished: Finished) -> Attempt:
         """Decide what leaves and write releases and result in one commit."""
+        if finished.failure:
+            await self._fail(attempt, finished.usage, finished.failure)
+            return self._book.attempt(verified.order_cid)
+        async with self._disclosing.turn:
+            over = self._over(verified, attempt, finished)
+            try:
+                rulings = [] if over else await self._ruled(message, verified, attempt, finished)
+            except ComityError as error:
+                over = finished.usage, f"what it made could not be examined: {type(error).__name__}"
+            over = over or self._over(verified, attempt, finished)  # to examine takes its time
+            if over:
+                await self._fail(attempt, *over)
+                return self._book.attempt(verified.order_cid)
+            return await self._let_out(verified, attempt, rulings, finished)
+
+    def _over(self, verified: Verified, attempt: Attempt, finished: Finished) -> tuple[Usage | None, str] | None:
+        """Why nothing of a step that ended well may leave now, with the use that is told of; none if it may."""
         now = self._clock.now()
-        failure = finished.failure or _shortcoming(verified.order, finished, now)
-        if failure:
-            await self._fail(attempt, finished.usage, failure)
-            return self._book.attempt(verified.order_cid)
+        if lacking := _shortcoming(verified.order, finished, now):
+            return finished.usage, lacking
         over = self._halted(verified) or self._verifier.over(attempt.access, verified.owners, now)
-        if over:
-            await self._fail(attempt, None, over)
-            return self._book.attempt(verified.order_cid)
-        rulings = self._rulings.on(verified, attempt, finished.products, now)
+        return (None, over) if over else None
+
+    async def _ruled(self, message: Place, verified: Verified, attempt: Attempt, finished: Finished) -> list[Ruling]:
+        rulings = await self._rulings.on(verified, attempt, finished.products, self._clock.now())
+        return await self._owners.expect(message, verified, rulings)
+
+    async def _let_out(
+        self, verified: Verified, attempt: Attempt, rulings: Sequence[Ruling], finished: Finished
+    ) -> Attempt:
         statements: dict[str, Release] = {}
         lines = self._rulings.lines(rulings, verified, attempt, statements)
 
@@ -305,9 +340,11 @@ class Automator:
             return {r.candidate.name: keep(r, statements.get(r.candidate.name), verified.bus_site) for r in rulings}
 
         status = Status.HELD if any(ruling.held for ruling in rulings) else Status.DONE
-        waits = tuple(ruling.candidate.name for ruling in rulings if ruling.asks)
-        result = _result_line(attempt, status, kept, finished.usage, verified.price, waits=waits)
-        if lines:
+        waits = tuple(ruling.candidate.name for ruling in rulings if ruling.waits)
+        # What was run for another order is charged to that alone.
+        price = 0 if finished.memo is not None else verified.price
+        result = _result_line(attempt, status, kept, finished.usage, price, waits=waits, memo=finished.memo)
+        if lines or waits:
             await self._waiting.expect(verified.order_cid)
         try:
             await self._book.write([*lines, result])
@@ -372,6 +409,7 @@ def _result_line(
     reason: str = "",
     detail: str = "",
     waits: tuple[str, ...] = (),
+    memo: Cid | None = None,
 ) -> Line:
     """The result's line. ``kept`` is asked when it is written, after the releases before it have their places."""
     access = attempt.access
@@ -389,6 +427,7 @@ def _result_line(
             detail=detail[:MAX_DETAIL],
             chain=chain,
             waits=waits,
+            memo=memo,
         )
 
     return Line("result", datasets_of(access.chain), fields, (access.person,))

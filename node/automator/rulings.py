@@ -11,6 +11,7 @@ from catalog.key import Signer
 from node.automator.asking import Asking, inquiry_of
 from node.automator.book import Line
 from node.automator.decide import Judge
+from node.automator.disclosing import Disclosing
 from node.automator.ledger import Attempt
 from node.automator.release import FURTHER, Candidate, Ruling, answered, rule
 from node.automator.verify import Verified
@@ -24,15 +25,24 @@ from workflow.receipt import Release
 class Rulings:
     """Rules at the site ``site``."""
 
-    def __init__(self, site: str, signer: Signer, judge: Judge, asking: Asking, random: Random) -> None:
+    def __init__(
+        self, site: str, signer: Signer, judge: Judge, asking: Asking, disclosing: Disclosing, random: Random
+    ) -> None:
         self._site = site
         self._signer = signer
         self._judge = judge
         self._asking = asking
+        self._disclosing = disclosing
         self._random = random
 
-    def on(self, verified: Verified, attempt: Attempt, products: Mapping[str, Product], now: int) -> list[Ruling]:
-        """What becomes of each of ``products``, by policy and by what stewards said before."""
+    async def on(self, verified: Verified, attempt: Attempt, products: Mapping[str, Product], now: int) -> list[Ruling]:
+        """What becomes of each of ``products``: by policy, disclosure control, and what stewards said before.
+
+        Within a turn of the latter, which lasts until the rows are written.
+
+        Raises:
+            ComityError: what leaves cannot be stored.
+        """
         case = replace(verified.case, granted=attempt.access.granted)
         rests = case.reliance
         lapses = {action: self._judge.lapse(rests, action, now) for action in FURTHER}
@@ -40,7 +50,15 @@ class Rulings:
             rule(self._judge, case, candidate, self._site, lapses, now)
             for candidate in self._candidates(verified, products)
         ]
-        return [self._by_consent(verified, each) if each.asks else each for each in ruled]
+        return [await self._examined(verified, each, now) for each in ruled]
+
+    async def _examined(self, verified: Verified, ruling: Ruling, now: int) -> Ruling:
+        ruling = await self._disclosing.rule(verified, ruling, now)
+        if ruling.asks:
+            ruling = self._by_consent(verified, ruling)
+        if ruling.leaves and ruling.examined is not None:
+            await self._disclosing.leaves(ruling.examined, verified.datasets, now)
+        return ruling
 
     def lines(
         self, rulings: Sequence[Ruling], verified: Verified, attempt: Attempt, statements: dict[str, Release]
@@ -85,4 +103,4 @@ class Rulings:
         def access(chain: Chain, _index: int) -> AccessFields:
             return structs.replace(attempt.access, chain=chain)
 
-        return self._asking.line(verified, access, verdict, inquiry, ruling.asks)
+        return self._asking.line(verified, access, verdict, inquiry, ruling.asks, ruling.examined)

@@ -25,7 +25,7 @@ from node.step import Ending, Exit, Job, Limits, Usage
 _Given = TypeVarTuple("_Given")
 _Result = TypeVar("_Result")
 
-_READY_SECONDS: Final = 0.001
+_READY_SECONDS: Final = 0.004
 _SAMPLE_SECONDS: Final = 0.02
 _WEIGH_SECONDS: Final = 0.25
 _NOT_FOUND: Final = 127

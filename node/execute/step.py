@@ -20,11 +20,12 @@ import trio
 
 from catalog.cid import Cid
 from catalog.error import BadInput, ComityError, Denied, NotFound, VerificationFailed
+from catalog.project import ProjectRef
 from node.execute.account import is_open_to_nobody, is_separate, make_readable
 from node.execute.collect import Collected, Entry, collect, listing_command, read_listing
 from node.execute.quota import discard
 from node.ports import Blobs
-from node.step import Ending, Exit, Finished, Job, Limits, Mount, Product, Runner, Usage
+from node.step import Ending, Exit, Finished, Job, Limits, Made, Memo, Mount, Product, Runner, Usage
 from workflow.argument import Argument, Data, Literal, Many
 from workflow.command import BLOCK, Command, command_line, stage_path
 from workflow.name import is_data_name
@@ -73,7 +74,10 @@ class Materials(Protocol):
 class StepExecutor:
     """The ``Steps`` port: runs blocks with ``runner`` in folders below ``work``."""
 
-    def __init__(self, runner: Runner, materials: Materials, blobs: Blobs, work: Path, limits: Limits) -> None:
+    def __init__(
+        self, runner: Runner, materials: Materials, blobs: Blobs, work: Path, limits: Limits, memo: Memo | None = None
+    ) -> None:
+        """Without a ``memo`` every step is run."""
         self.runner = runner.name
         self.fault = ""
         self.leftovers = 0
@@ -82,6 +86,7 @@ class StepExecutor:
         self._blobs = blobs
         self._work = work
         self._limits = limits
+        self._memo = memo
         self._tools: dict[Cid, Tool] = {}
         self._turns = trio.CapacityLimiter(os.cpu_count() or 1)
 
@@ -134,8 +139,10 @@ class StepExecutor:
             self._tools[block] = known
         return known
 
-    async def run(self, block: Cid, inputs: Mapping[str, Argument], seconds: float, order: Cid) -> Finished:
-        """Run the block's tool on ``inputs`` for at most ``seconds``, to carry out ``order``.
+    async def run(
+        self, block: Cid, inputs: Mapping[str, Argument], seconds: float, order: Cid, project: ProjectRef
+    ) -> Finished:
+        """Run the block's tool on ``inputs`` for at most ``seconds``, to carry out ``order`` for ``project``.
 
         Raises:
             Denied: the runner cannot isolate here.
@@ -147,24 +154,15 @@ class StepExecutor:
         folder = self._work / secrets.token_hex(8)
         work = folder / "work"
         work.mkdir(parents=True, mode=0o700)
+        stage = _Stage(self._materials, self._blobs, folder, order, self._limits.input_bytes)
         try:
-            stage = _Stage(self._materials, self._blobs, folder, order, self._limits.input_bytes)
             values = {name: await stage.place(name, argument) for name, argument in inputs.items()}
             command = command_line(tool, values)
-            await self._prepare(tool, block, work)
-            mounts = (Mount(await self._checkout(block), BLOCK), *stage.mounts)
-            job = Job(
-                argv=command.argv,
-                work=work,
-                mounts=mounts,
-                environment=dict(command.environment),
-                stdin=command.stdin,
-                stdout=command.stdout,
-                stderr=command.stderr,
-                limits=_limits(self._limits, seconds),
-            )
-            ended = await self._in_turn(job)
-            return await self._after(ended, tool, command, stage, work)
+            made = await self._recalled(tool, block, inputs, project)
+            if made is not None:
+                return Finished(made.products, None, memo=made.order)
+            ended = await self._in_turn(await self._job(tool, block, command, stage, work, seconds))
+            finished = await self._after(ended, tool, command, stage, work, project)
         except (BadInput, VerificationFailed) as error:
             log.warning("a step of the block %s came to nothing before its command ran: %s", block, error)
             return Finished({}, None, str(error))
@@ -176,9 +174,55 @@ class StepExecutor:
             # this machine's, and never the end of the node.
             log.warning("a step of the block %s could not be run: %s", block, error)
             return Finished({}, None, f"it could not be run: {type(error).__name__}")
+        else:
+            if not finished.failure:
+                await self._remember(tool, block, inputs, project, Made(order, finished.products))
+            return finished
         finally:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(discard, folder)
+
+    async def _job(self, tool: Tool, block: Cid, command: Command, stage: _Stage, work: Path, seconds: float) -> Job:
+        """The command for the runner, with what it needs beside it in ``work``."""
+        await self._prepare(tool, block, work)
+        return Job(
+            argv=command.argv,
+            work=work,
+            mounts=(Mount(await self._checkout(block), BLOCK), *stage.mounts),
+            environment=dict(command.environment),
+            stdin=command.stdin,
+            stdout=command.stdout,
+            stderr=command.stderr,
+            limits=_limits(self._limits, seconds),
+        )
+
+    async def _recalled(
+        self, tool: Tool, block: Cid, inputs: Mapping[str, Argument], project: ProjectRef
+    ) -> Made | None:
+        """What the tool made of the same before; none if it is to be run.
+
+        By now all is staged, as for any run: what the data's owners say, and whether the data are still what was
+        published, is asked anew. A memo spares the command and nothing else.
+        """
+        if self._memo is None or not tool.reuse:
+            return None
+        try:
+            return await self._memo.recall(project, block, inputs)
+        except ComityError as error:
+            log.warning(
+                "a step of the block %s is run again, for what it made before is not to be read: %s", block, error
+            )
+            return None
+
+    async def _remember(
+        self, tool: Tool, block: Cid, inputs: Mapping[str, Argument], project: ProjectRef, made: Made
+    ) -> None:
+        if self._memo is None or not tool.reuse:
+            return
+        try:
+            await self._memo.keep(project, block, inputs, made)
+        except (ComityError, OSError) as error:
+            log.warning("what a step of the block %s made is not remembered: %s", block, error)
 
     async def _in_turn(self, job: Job) -> Exit:
         """Run a command when a processor is free.
@@ -195,7 +239,9 @@ class StepExecutor:
                     "this site's runner does not take the step; its steward can see why"
                 ) from error
 
-    async def _after(self, ended: Exit, tool: Tool, command: Command, stage: _Stage, work: Path) -> Finished:
+    async def _after(
+        self, ended: Exit, tool: Tool, command: Command, stage: _Stage, work: Path, project: ProjectRef
+    ) -> Finished:
         """What a command that ended delivered, or what it failed of, in words that are none of the command's own."""
         if ended.ending is not Ending.EXITED:
             return Finished({}, ended.usage, f"its command was ended: {ended.reason or ended.ending}")
@@ -203,7 +249,7 @@ class StepExecutor:
             return Finished({}, ended.usage, f"its command ended with code {ended.code}")
         try:
             await stage.check_unchanged()
-            return await self._collect(command, work, ended.usage)
+            return await self._collect(command, work, ended.usage, project)
         except (BadInput, NotFound, VerificationFailed) as error:
             return Finished({}, ended.usage, f"its outputs are not to be taken: {type(error).__name__}")
 
@@ -232,7 +278,7 @@ class StepExecutor:
             if file.writable:
                 place.chmod(0o644)
 
-    async def _collect(self, command: Command, work: Path, usage: Usage) -> Finished:
+    async def _collect(self, command: Command, work: Path, usage: Usage, project: ProjectRef) -> Finished:
         products: dict[str, Product] = {}
         top = await self._look_through(work) if command.outputs else None
         for output in command.outputs if top is not None else ():
@@ -243,7 +289,7 @@ class StepExecutor:
                 return Finished({}, usage, f"output «{output.name}» is not one {output.type}: {len(found)} found")
             if not is_data_name(found[0].path.name):
                 return Finished({}, usage, f"the name of output «{output.name}» is too long, or not plain")
-            products[output.name] = await self._store(found[0])
+            products[output.name] = await self._store(found[0], project)
         return Finished(products, usage)
 
     async def _look_through(self, work: Path) -> Entry:
@@ -262,8 +308,8 @@ class StepExecutor:
             raise VerificationFailed(f"its outputs could not be looked through: {ended.reason or ended.code}")
         return await trio.to_thread.run_sync(lambda: read_listing((place / "found").read_bytes()))
 
-    async def _store(self, found: Collected) -> Product:
-        cid = await self._blobs.add_path(found.path)
+    async def _store(self, found: Collected, project: ProjectRef) -> Product:
+        cid = await self._blobs.hold_path(found.path, project)
         return Product(found.path.name, cid, found.size)
 
 

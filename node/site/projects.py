@@ -32,7 +32,8 @@ from node.message import Place
 from node.ports import Clock
 from node.site.orders import Orders
 from node.storage.brought import Brought
-from node.storage.disk import FRESH_SECONDS, DiskBlobs
+from node.storage.disk import DiskBlobs
+from node.storage.fresh import FRESH_SECONDS
 from node.storage.journal import SubmissionJournal
 from node.storage.sweep import Swept
 from workflow.account import Chain, DestroyFields
@@ -200,6 +201,7 @@ class Projects:
         if swept.spared is not None and swept.spared <= stopped:
             rest = max(0.0, swept.spared + FRESH_SECONDS - trio.current_time())
             return f"something that was stored before it ended and has no name yet is kept for {rest:.0f} s more"
+        swept = swept.and_more(*await trio.to_thread.run_sync(self._ending.blobs.sealed.end, ref))
         await self._ending.brought.forget(values - set(self._kept(ref)()))
         await self._certify(ref, fields, len(values), swept, sorted(trace.datasets))
         return ""
@@ -260,6 +262,7 @@ class Projects:
             return [
                 *self._ending.holdings.roots(),
                 *self._published(),
+                *self._ending.book.ledger.examinations.records(),
                 *(root for ref in traces.projects() if ref not in gone for root in traces.of(ref).values),
             ]
 

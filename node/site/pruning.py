@@ -12,6 +12,7 @@ from typing import Final
 
 from catalog.body import fields_of, read_body
 from catalog.certificate import CertificateFields
+from catalog.cid import Cid
 from catalog.headmap import subject_hash
 from catalog.index import Index
 from catalog.project import ProjectFields, ProjectRef
@@ -100,8 +101,8 @@ class Carried:
         """Whether the row at ``place`` is needed still.
 
         Halts and their ends, which say what stands, which words were used, and what was delivered before a restore;
-        what was begun, made and received for a project that this site is not finished with; and up to which entry the
-        catalog was noted.
+        what was examined before it left, against which later releases are held; what was begun, made and received for a
+        project that this site is not finished with; and up to which entry the catalog was noted.
         """
         match fields:
             case HaltFields():
@@ -112,6 +113,8 @@ class Carried:
                 return place in self._intents
             case ResultFields(intent=intent):
                 return intent in self._intents
+            case ReleaseFields(examined=Cid()):
+                return True
             case ReleaseFields(side=Side.RECIPIENT, project=ProjectRef() as project):
                 return self._is_open(project)
             case EntryFields(entry=entry):

@@ -189,7 +189,9 @@ async def _is_here(site: Site, dataset: DatasetFields) -> bool:
         return await site.residents.find(dataset.cid) is not None
     if dataset.level is Level.SHARED and await site.datakeys.find(dataset.cid, site.root) is None:
         return False
-    return not dataset.cid.is_keyed and not await site.blobs.missing(dataset.cid)
+    if dataset.cid.is_keyed or await trio.to_thread.run_sync(site.blobs.size_in_clear, dataset.cid) is None:
+        return False  # what is held for a project goes with it
+    return not await site.blobs.missing(dataset.cid)
 
 
 async def import_dataset(site: Site, did: str, request: schema.ImportDataset) -> schema.Imported:

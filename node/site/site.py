@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from functools import partial
+from platform import python_version
 
 import trio
 
@@ -66,6 +67,7 @@ from node.storage.journal import SubmissionJournal
 from node.storage.kubo import in_thread
 from node.storage.kubostore import open_store
 from node.storage.log import DiskLog
+from node.storage.memo import Memos
 from node.storage.releases import WaitingReleases
 from node.storage.resident import Residents
 from node.storage.shared import SharedData
@@ -191,9 +193,9 @@ class Site:
         self.reading = Reading()
         self.documents = ParsedDocuments()
         self.swarm = swarm_of(self, state.facts, kubo)
-        self.steps = StepExecutor(
-            Sandbox(Environment(self.folder.environment)), self.materials, self.blobs, self.folder.work, Limits()
-        )
+        memos = Memos(self.blobs, f"{Sandbox.name} {python_version()}")
+        sandbox = Sandbox(Environment(self.folder.environment))
+        self.steps = StepExecutor(sandbox, self.materials, self.blobs, self.folder.work, Limits(), memos)
 
     @classmethod
     async def open(cls, folder: Folder, kubo: str | None = None) -> Site:
@@ -207,7 +209,9 @@ class Site:
         """
         clock = SystemClock()
         config = read_config(folder)
-        blobs = await in_thread(partial(open_store, folder.blobs, config.store, config.root, config.quota))
+        blobs = await in_thread(
+            partial(open_store, folder.blobs, config.store, config.root, config.quota, folder.project_keys)
+        )
         site = cls(await read_state(folder, clock), blobs, clock, kubo)
         await site.membership.load()
         if site.membership.epoch is not None:

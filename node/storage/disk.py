@@ -8,27 +8,30 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final, TypeVar
+from typing import IO, Final
 
 import trio
 
 from catalog.cid import RAW, Cid
 from catalog.error import BadInput, ComityError, NotFound, VerificationFailed
+from catalog.project import ProjectRef
 from node.storage.arriving import Arrival, arrival_folder, forget_arrivals
+from node.storage.cancelling import cancellable, tick
 from node.storage.car import header, prefix, read_header, read_nodes
 from node.storage.dagpb import MAX_NODE
 from node.storage.directory import entries_of, resolve
 from node.storage.durable import sync_folders
 from node.storage.exporter import Exporter
+from node.storage.fresh import Fresh
 from node.storage.importer import import_path
 from node.storage.nodes import links_of, node_path, read_node
 from node.storage.reachable import Reachable
 from node.storage.room import Room
+from node.storage.sealed import SealedNodes, Sealing
 from node.storage.staging import Staging, alone, clear, locked, refused
 from node.storage.sweep import Swept, collect, remove
 from node.storage.unixfs import Child, Get, Put, build_file, chunks_of, file_bytes, load
 
-T = TypeVar("T")
 Build = Callable[[Put, Get], Child]
 """Makes nodes, puts them, and gives the root; it may be called once."""
 
@@ -40,10 +43,6 @@ MAX_ENTRIES: Final = 1 << 20
 
 _FEW: Final = 4
 """Folders that are made durable one by one."""
-
-FRESH_SECONDS: Final = 600.0
-"""How long what was added is kept though nobody names it yet: an entry about it is being signed, a result written."""
-
 
 STALE_SECONDS: Final = 7 * 86_400.0
 """How long what began to arrive is kept without going on: a site that is away for a weekend goes on where it was."""
@@ -66,8 +65,8 @@ class DiskBlobs:
     or more.
     """
 
-    def __init__(self, folder: Path, quota: int = 0) -> None:
-        """``quota`` bounds the bytes that it holds; 0 leaves that to the disk."""
+    def __init__(self, folder: Path, quota: int = 0, keys: Path | None = None) -> None:
+        """``quota`` bounds the bytes that it holds; 0 leaves that to the disk. ``keys`` is where projects' keys lie."""
         self._nodes, self._staging, self._arriving = folder / "nodes", folder / "staging", folder / "arriving"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
@@ -75,8 +74,9 @@ class DiskBlobs:
             made.mkdir(mode=0o700, exist_ok=True)
         sync_folders((self._nodes, folder, folder.parent))
         clear(self._staging)
-        self._fresh: dict[Cid, float] = {}
-        self._room = Room(quota, (self._nodes, self._staging, self._arriving))
+        self._fresh = Fresh()
+        self.sealed = SealedNodes(folder / "held", keys or folder / "keys")
+        self._room = Room(quota, (self._nodes, self._staging, self._arriving, self.sealed.folder))
         self.quota = quota
 
     async def add(self, data: bytes) -> Cid:
@@ -98,11 +98,24 @@ class DiskBlobs:
                 too deep, or changed while it was read; the message names it.
             ComityError: the disk refuses.
         """
-        return await self.build(lambda put, _get: import_path(path, put, _tick(progress)))
+        return await self.build(lambda put, _get: import_path(path, put, tick(progress)))
+
+    async def hold_path(self, path: Path, project: ProjectRef) -> Cid:
+        """Import a file or folder as :meth:`add_path` does, sealed under the key of ``project``; raises the same."""
+
+        def store() -> Cid:
+            with Sealing(self._staging, self.sealed.key_of(project), self._room) as staging:
+                child = import_path(path, staging.put, tick(None))
+                staging.commit()
+                return child.cid
+
+        root = await trio.to_thread.run_sync(store)
+        self._fresh.add(root)
+        return root
 
     async def hash_path(self, path: Path, progress: Callable[[int], None] | None = None) -> Cid:
         """The CID that :meth:`add_path` would give, storing nothing: for data that stay in place; raises the same."""
-        child = await trio.to_thread.run_sync(lambda: import_path(path, _drop, _tick(progress)))
+        child = await trio.to_thread.run_sync(lambda: import_path(path, _drop, tick(progress)))
         return child.cid
 
     async def put_nodes(self, nodes: Sequence[tuple[Cid, bytes]]) -> None:
@@ -138,7 +151,7 @@ class DiskBlobs:
             node = load(cid, self.get)
             if node.size > limit:
                 raise BadInput(f"«{path or cid}» has {node.size:,} bytes, more than the {limit:,} asked for")
-            return b"".join(_cancellable(file_bytes(cid, self.get)))
+            return b"".join(cancellable(file_bytes(cid, self.get)))
 
         return await trio.to_thread.run_sync(read)
 
@@ -151,7 +164,7 @@ class DiskBlobs:
 
         def read() -> bytes:
             cid = resolve(root, path, self.get)
-            return b"".join(_cancellable(file_bytes(cid, self.get, first, last + 1)))
+            return b"".join(cancellable(file_bytes(cid, self.get, first, last + 1)))
 
         return await trio.to_thread.run_sync(read)
 
@@ -170,7 +183,7 @@ class DiskBlobs:
 
         def read() -> tuple[Entry, ...]:
             folder = load(resolve(root, path, self.get), self.get)
-            return tuple(look(name, cid) for name, cid in sorted(_cancellable(entries_of(folder, self.get))))
+            return tuple(look(name, cid) for name, cid in sorted(cancellable(entries_of(folder, self.get))))
 
         return await trio.to_thread.run_sync(read)
 
@@ -223,7 +236,7 @@ class DiskBlobs:
                     raise refused(error) from error
             arrival.discard()
 
-        self._fresh[root] = trio.current_time()
+        self._fresh.add(root)
         await trio.to_thread.run_sync(work)
 
     async def reachable(self, root: Cid) -> Reachable:
@@ -234,7 +247,7 @@ class DiskBlobs:
         """
 
         def work() -> Reachable:
-            walked = list(_cancellable(self._walk(root)))
+            walked = list(cancellable(self._walk(root)))
             whole = all(here for _, here in walked)
             named = [cid for cid, _ in walked] if whole or walked[0][1] else []
             return Reachable(named, complete=whole)
@@ -250,7 +263,7 @@ class DiskBlobs:
 
         def write() -> None:
             file.write(header(root))
-            for cid, _ in _cancellable(self._walk(root)):
+            for cid, _ in cancellable(self._walk(root)):
                 node = self.get(cid)
                 file.write(prefix(cid, node) + node)
 
@@ -267,13 +280,13 @@ class DiskBlobs:
         def read() -> tuple[Cid, ...]:
             roots = read_header(file)
             with self._adding() as staging:
-                for cid, data in _cancellable(read_nodes(file)):
+                for cid, data in cancellable(read_nodes(file)):
                     staging.put(cid, data)
                 staging.commit()
             return roots
 
         roots = await trio.to_thread.run_sync(read)
-        self._fresh.update(dict.fromkeys(roots, trio.current_time()))
+        self._fresh.add(*roots)
         return roots
 
     async def node(self, cid: Cid) -> bytes:
@@ -287,10 +300,8 @@ class DiskBlobs:
 
     def size(self, cid: Cid) -> int | None:
         """Bytes of the node ``cid``, damaged or not; none if it is not here. Blocking."""
-        try:
-            return self._place(cid).stat().st_size
-        except FileNotFoundError:
-            return None
+        size = self.size_in_clear(cid)
+        return self.sealed.size(cid) if size is None else size
 
     def get(self, cid: Cid) -> bytes:
         """The IPLD node ``cid``, verified. Blocking: call it in a worker thread.
@@ -301,14 +312,14 @@ class DiskBlobs:
             ComityError: the disk refuses.
         """
         try:
-            data = read_node(self._place(cid))
-        except FileNotFoundError as error:
-            raise NotFound(f"«{cid}» is not in this store, or not completely: fetch it again") from error
-        except OSError as error:
-            raise ComityError(f"«{cid}» could not be read: {error.strerror}; see to the site's disk") from error
-        if not cid.matches(data):
-            raise VerificationFailed(f"the stored bytes of «{cid}» are damaged: fetch or add it again")
-        return data
+            return self._get(cid)
+        except NotFound:
+            held = self.sealed.get(cid)
+            if held is None:
+                raise
+        if not cid.matches(held):
+            raise VerificationFailed(f"what is held as «{cid}» is other bytes: run the step again")
+        return held
 
     async def missing(self, root: Cid) -> Sequence[Cid]:
         """Nodes below ``root`` that are known by name and not here; empty when it is complete.
@@ -318,7 +329,7 @@ class DiskBlobs:
         Raises:
             VerificationFailed: a stored node is damaged or malformed.
         """
-        return await trio.to_thread.run_sync(lambda: [cid for cid, here in _cancellable(self._walk(root)) if not here])
+        return await trio.to_thread.run_sync(lambda: [cid for cid, here in cancellable(self._walk(root)) if not here])
 
     async def used(self) -> int:
         """Bytes that lie in its folder, those that are on their way into the store too."""
@@ -326,11 +337,11 @@ class DiskBlobs:
 
     def named(self, root: Cid) -> None:
         """Something that is kept names ``root`` now, so that it is fresh no more (:data:`FRESH_SECONDS`)."""
-        self._fresh.pop(root, None)
+        self._fresh.discard(root)
 
     def touch(self, root: Cid) -> None:
         """Somebody is reading ``root``, so that it is fresh again."""
-        self._fresh[root] = trio.current_time()
+        self._fresh.add(root)
 
     async def drop(self, kept: Callable[[], Iterable[Cid]]) -> Swept:
         """Remove every node that is reached neither from ``kept`` roots nor from fresh ones.
@@ -346,28 +357,24 @@ class DiskBlobs:
 
         def work() -> Swept:
             forget_arrivals(self._arriving, time.time() - STALE_SECONDS, self._room)
-            stored = self._stored()
+            stored, held = self._stored(), self.sealed.files()
             reached: set[bytes] = set()
             whole: set[Cid] = set()
             self._mark(trio.from_thread.run_sync(kept), reached, whole)
             with alone(self._staging):
-                fresh = trio.from_thread.run_sync(self._still_fresh)
+                fresh = trio.from_thread.run_sync(self._fresh.standing)
                 self._mark(trio.from_thread.run_sync(kept), reached, whole)
                 self._mark(fresh, reached, whole)
-                return self._remove(stored, reached, min(fresh.values(), default=None))
+                swept = self._remove(stored, reached, min(fresh.values(), default=None))
+                return swept.and_more(*self.sealed.remove(held, reached))
 
         return await trio.to_thread.run_sync(work)
-
-    def _still_fresh(self) -> dict[Cid, float]:
-        least = trio.current_time() - FRESH_SECONDS
-        self._fresh = {root: added for root, added in self._fresh.items() if added >= least}
-        return dict(self._fresh)
 
     def _mark(self, roots: Iterable[Cid], reached: set[bytes], whole: set[Cid]) -> None:
         """Add the digests of all nodes below ``roots``; a root that was ``whole`` before is not walked again."""
         for root in roots:
             if root not in whole:
-                walked = list(_cancellable(self._walk(root)))
+                walked = list(cancellable(self._walk(root)))
                 reached.update(cid.digest for cid, here in walked if here)
                 if all(here for _, here in walked):
                     whole.add(root)
@@ -386,10 +393,28 @@ class DiskBlobs:
                 return child.cid
 
         root = await trio.to_thread.run_sync(store)
-        self._fresh[root] = trio.current_time()
+        self._fresh.add(root)
         return root
 
     # Where nodes are kept; what lies elsewhere than in files overrides these, and nothing above.
+
+    def size_in_clear(self, cid: Cid) -> int | None:
+        """The same, but of a node that is held for a project alone none. Blocking."""
+        try:
+            return self._place(cid).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def _get(self, cid: Cid) -> bytes:
+        try:
+            data = read_node(self._place(cid))
+        except FileNotFoundError as error:
+            raise NotFound(f"«{cid}» is not in this store, or not completely: fetch it again") from error
+        except OSError as error:
+            raise ComityError(f"«{cid}» could not be read: {error.strerror}; see to the site's disk") from error
+        if not cid.matches(data):
+            raise VerificationFailed(f"the stored bytes of «{cid}» are damaged: fetch or add it again")
+        return data
 
     def _adding(self) -> Staging:
         return Staging(self._staging, self._place, self._room)
@@ -423,18 +448,3 @@ class DiskBlobs:
 
 def _drop(cid: Cid, data: bytes) -> None:
     """Store nothing."""
-
-
-def _tick(progress: Callable[[int], None] | None) -> Callable[[int], None]:
-    def tick(count: int) -> None:
-        trio.from_thread.check_cancelled()
-        if progress is not None:
-            progress(count)
-
-    return tick
-
-
-def _cancellable(items: Iterator[T]) -> Iterator[T]:
-    for item in items:
-        trio.from_thread.check_cancelled()
-        yield item

@@ -38,8 +38,8 @@ class KuboBlobs(DiskBlobs):
     What was added here is pinned, so that a collection of the Kubo's own spares it. Made by :func:`open_store`.
     """
 
-    def __init__(self, folder: Path, kubo: Kubo, name: str) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, kubo: Kubo, name: str, keys: Path | None = None) -> None:
+        super().__init__(folder, 0, keys)
         self._kubo, self._name = kubo, name
 
     async def build(self, work: Build) -> Cid:
@@ -67,19 +67,14 @@ class KuboBlobs(DiskBlobs):
                 self._kubo.pin(root, self._name)
             arrival.discard()
 
-        self._fresh[root] = trio.current_time()
+        self._fresh.add(root)
         await trio.to_thread.run_sync(work)
 
-    def size(self, cid: Cid) -> int | None:
-        """Bytes of the node ``cid``, damaged or not; none if it is not here. Blocking."""
+    def size_in_clear(self, cid: Cid) -> int | None:
+        """Bytes of the node ``cid`` in the Kubo, damaged or not; none if it is not there. Blocking."""
         return self._kubo.length(cid)
 
-    def get(self, cid: Cid) -> bytes:
-        """The IPLD node ``cid``, hashed here. Blocking: call it in a worker thread.
-
-        Raises:
-            NotFound: not here. VerificationFailed: the Kubo gave other bytes. Unreachable: it does not answer.
-        """
+    def _get(self, cid: Cid) -> bytes:
         return self._kubo.node(cid)
 
     def _stored(self) -> dict[bytes, list[Cid]]:
@@ -140,10 +135,10 @@ class Sending(Staging):
             self._bytes = 0
 
 
-def open_store(folder: Path, api: str | None, site: str, quota: int = 0) -> DiskBlobs:
+def open_store(folder: Path, api: str | None, site: str, quota: int = 0, keys: Path | None = None) -> DiskBlobs:
     """The store of ``site``: in ``folder``, or in the Kubo at ``api`` with what is on its way in ``folder``. Blocking.
 
-    ``quota`` bounds the bytes in ``folder``; 0 bounds nothing.
+    ``quota`` bounds the bytes in ``folder``; 0 bounds nothing. ``keys`` is where the projects' keys lie.
 
     Raises:
         Unreachable: the Kubo does not answer.
@@ -156,14 +151,14 @@ def open_store(folder: Path, api: str | None, site: str, quota: int = 0) -> Disk
             raise Conflict(
                 "the data of this site lie in a Kubo, and do not move by themselves; name it in [storage] again"
             )
-        return DiskBlobs(folder, quota)
+        return DiskBlobs(folder, quota, keys)
     if quota:
         raise BadInput(
             "[storage] most_gib bounds what lies in the site's folder; a Kubo has its own Datastore.StorageMax"
         )
     kubo, name = Kubo(api), f"comity store {site}"
     _check_closed(kubo)
-    blobs = KuboBlobs(folder, kubo, name)
+    blobs = KuboBlobs(folder, kubo, name, keys)
     token = _token(name)
     if mark.exists():
         _check_mark(mark, name)

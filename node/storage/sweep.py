@@ -25,6 +25,10 @@ class Swept:
     bytes: int
     spared: float | None
 
+    def and_more(self, nodes: int, size: int) -> Swept:
+        """The same with so many nodes more, of so many bytes."""
+        return Swept(self.nodes + nodes, self.bytes + size, self.spared)
+
 
 def collect(folder: Path) -> dict[bytes, list[Cid]]:
     """Every node stored in the folders of ``folder``, by its digest."""

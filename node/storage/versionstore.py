@@ -102,7 +102,7 @@ class VersionStore:
         self._body = body
         self._connection = connect(path, _VERSION, _SETTINGS, _TABLES)
         self._recent: OrderedDict[tuple[int, str, str], Entry] = OrderedDict()
-        # A turn ends with its last row: an answer that another thread has half read would keep a checkpoint from ending.
+        # A turn ends with its last row: an answer that another thread has half read would keep a checkpoint waiting.
         self._turn = threading.RLock()
         self._discarded: set[int] = set()
         self._connection.execute("BEGIN")

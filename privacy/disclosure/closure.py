@@ -6,6 +6,7 @@ known too. It is a new box, from which others follow. Whatever is left over must
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -38,8 +39,11 @@ class Derived:
 class _Open:
     """What is still to be looked at: lines, and boxes that may be the sum of boxes like another one."""
 
-    lines: dict[Line, None]
+    lines: OrderedDict[Line, None]
     sums: list[tuple[Box, str, ValueSet]]
+
+
+_NOTHING: Final[Mapping[ValueSet, int]] = {}
 
 
 class Closure:
@@ -47,10 +51,12 @@ class Closure:
 
     def __init__(self, domains: Domains, base: Closure | None = None) -> None:
         self._domains = domains
+        self._short = frozenset(column for column, values in domains.items() if 0 < len(values) <= MOST_VALUES)
         self._base = base
         self._counts: dict[Box, int] = {}
         self._derived: dict[Box, Derived] = {}
-        self._lines: dict[Box, dict[str, dict[ValueSet, int]]] = {}
+        self._lines: dict[Line, dict[ValueSet, int]] = {}
+        self._across: dict[Box, list[str]] = {}
         self._by_count: dict[frozenset[str], dict[int, list[Box]]] = {}
         self._by_value: dict[tuple[str, str], list[Box]] = {}
         self._unions: dict[tuple[str, str], list[ValueSet]] = {}
@@ -65,17 +71,16 @@ class Closure:
         followed up. Such groups are told and not taken in.
         """
         small: dict[Box, Derived] = {}
-        left = _Open({}, [])
+        left = _Open(OrderedDict(), [])
         for box, count in facts.items():
             followed = self.get(box)
-            if followed is not None and 0 < abs(followed - count) < threshold:  # some have none of the declared values
+            if followed is None:
+                self._insert(box, count, left)
+            elif 0 < abs(followed - count) < threshold:  # some have none of the declared values
                 small[box] = Derived(box, abs(followed - count), ())
-            self._insert(box, count, left)
         most = len(self._derived) + MOST_DERIVED
         while left.lines or left.sums:
-            line = None if left.sums else next(iter(left.lines))
-            if line is not None:
-                del left.lines[line]
+            line = None if left.sums else left.lines.popitem(last=False)[0]
             for each in self._along(line) if line is not None else self._summed(*left.sums.pop()):
                 if 0 < each.count < threshold:
                     small.setdefault(each.group, each)
@@ -103,19 +108,28 @@ class Closure:
                 yield box
 
     def _insert(self, box: Box, count: int, left: _Open) -> None:
-        if self.get(box) is not None:
-            return
+        """Take in the count of a box of which none is known."""
         self._counts[box] = count
         columns = frozenset([column for column, _ in box])
         self._by_count.setdefault(columns, {}).setdefault(count, []).append(box)
         for at, (column, values) in enumerate(box):
-            common = box[:at] + box[at + 1 :]
-            self._lines.setdefault(common, {}).setdefault(column, {})[values] = count
-            left.lines[(common, column)] = None
-            if not values.but and self._is_short(column):
+            line = common, _ = (box[:at] + box[at + 1 :], column)
+            known = self._lines.get(line)
+            if known is None:
+                known = self._lines[line] = {}
+                self._across.setdefault(common, []).append(column)
+            known[values] = count
+            if len(known) > 1 or self._is_beside(line):
+                left.lines[line] = None
+            if column in self._short and not values.but:
                 self._sum_up(box, column, values, left)
-        for column in self._across(box):
+        for column in self._each(lambda of: of._across.get(box, ())):
             left.lines[(box, column)] = None
+
+    def _is_beside(self, line: Line) -> bool:
+        """Whether something was known of a line, or of all rows of it, before the one box that this has there."""
+        base = self._base
+        return self.get(line[0]) is not None or (base is not None and bool(base._line(line)))
 
     def _sum_up(self, box: Box, column: str, values: ValueSet, left: _Open) -> None:
         """Have the sums looked at that ``box`` is a part of, or whose set of values is new with it."""
@@ -130,23 +144,16 @@ class Closure:
             for value in values.listed:
                 self._unions.setdefault((column, value), []).append(values)
 
-    def _is_short(self, column: str) -> bool:
-        return 0 < len(self._domains.get(column, ())) <= MOST_VALUES
-
     def _each(self, of: Callable[[Closure], Iterable[T]]) -> Iterator[T]:
         """What this has of something, and its base."""
         yield from of(self)
         if self._base is not None:
             yield from self._base._each(of)
 
-    def _across(self, box: Box) -> Iterator[str]:
-        """The columns along which something inside ``box`` is known."""
-        return self._each(lambda of: of._lines.get(box, ()))
-
-    def _line(self, line: Line) -> dict[ValueSet, int]:
-        common, column = line
-        own = self._lines.get(common, {}).get(column, {})
-        return {**self._base._line(line), **own} if self._base else own
+    def _line(self, line: Line) -> Mapping[ValueSet, int]:
+        own = self._lines.get(line, _NOTHING)
+        before = self._base._line(line) if self._base is not None else None
+        return {**before, **own} if before else own
 
     def _summed(self, box: Box, column: str, union: ValueSet) -> Iterator[Derived]:
         """The box with ``union`` in a column, if those with each of its values are known."""
@@ -177,7 +184,7 @@ class Closure:
         finite = [each for each in top if not each.but]
         domain = self._domains.get(column, frozenset())
         covered = sum([len(each.listed) for each in finite]) == len(domain)
-        if whole is None and len(finite) > 1 and (covered or self._is_short(column)):
+        if whole is None and len(finite) > 1 and (covered or column in self._short):
             union = listed(column, ValueSet(frozenset[str]().union(*(each.listed for each in finite))), self._domains)
             yield Derived(
                 replaced(common, column, union), sum([known[each] for each in finite]), _members(line, finite)

@@ -25,13 +25,14 @@ class Examined:
     """``text`` is what may leave, written anew; none if nothing may, and ``line`` says why or by which rules.
 
     ``line`` is for the release statement, ``rows`` are for the steward alone. ``release`` is what the ledger is to
-    :meth:`~privacy.disclosure.ledger.Ledger.record` once the release is decided.
+    :meth:`~privacy.disclosure.ledger.Ledger.record` once it has left: of ``text``, or, if that is none, of the whole
+    value, which a steward may let out.
     """
 
     text: bytes | None
     line: str
     rows: tuple[Row, ...]
-    release: Release | None
+    release: Release
 
 
 def examine(
@@ -54,7 +55,7 @@ def examine_table(
     """What of ``table`` may leave, as the release ``id``."""
     outcome = protect(table, rules, treatment, past)
     if outcome.released is None:
-        return Examined(None, outcome.line, outcome.rows(), None)
+        return Examined(None, outcome.line, outcome.rows(), Release.of(id, past.datasets, table, ()))
     release = Release.of(id, past.datasets, table, outcome.withheld)
     return Examined(write_table(outcome.released), outcome.line, outcome.rows(), release)
 
@@ -65,12 +66,12 @@ def _examine_estimate(estimate: Statistics | Model, id: str, rules: Rules, past:
     found: tuple[Row, ...] = tuple(("", "too few people", words) for words in faults(estimate, rules))
     differing = past.check(table, (), rules)
     found += tuple((" · ".join(each.key or ()), each.reason, each.words) for each in differing)
+    release = Release.of(id, past.datasets, table, ())
     if found:
         few = "it differs a little from what was released" if differing else "too few people stand behind it"
-        return Examined(None, f"not released: {few}", found, None)
+        return Examined(None, f"not released: {few}", found, release)
     kind = "statistics" if isinstance(estimate, Statistics) else "model"
     line = f"{kind}, as its block counted: groups of {rules.group} or more, {rules.freedom} degrees of freedom or more,"
-    release = Release.of(id, past.datasets, table, ())
     return Examined(write_estimate(estimate, rules), f"{line} {rules.digits} digits", (), release)
 
 

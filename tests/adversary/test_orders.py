@@ -25,6 +25,7 @@ from catalog.project import ProjectFields, ProjectRef
 from catalog.revoke import RevokeFields
 from node.automator import verify
 from node.automator.automator import Automator
+from node.automator.book import AuditBook
 from node.automator.decide import Judge
 from node.automator.verify import Verifier
 from node.message import Place, question_bytes
@@ -449,6 +450,9 @@ def test_a_second_delivery_of_an_instance(attempt: int, monkeypatch: pytest.Monk
     assert stage.place(stage.message(submission, stage.order(submission))) == first
     assert stage.watch.seen["intent"] == stage.watch.seen["release"] == 1
     monkeypatch.setattr(Automator, "_check_instance", _nothing)
+    with pytest.raises(Conflict, match="delivered here before"):
+        stage.place(again)  # the book writes no second life of an instance, whoever asks it to
+    monkeypatch.setattr(AuditBook, "_check_lives", _nothing)
     with pytest.raises(Violation, match="ONCE"):
         stage.place(again)
 

@@ -22,7 +22,7 @@ from node.bus.journal import Record, State
 from node.message import Outcome, Place, Reply, read_question, reply_bytes
 from privacy.label import resident
 from tests.adversary.stage import HOUR, TEXT, Stage, forged, output
-from tests.simulation.consortium import EPOCH_BEGAN, PRICE, PURPOSE
+from tests.simulation.consortium import EPOCH_BEGAN, PRICE, PURPOSE, statistics
 from tests.simulation.scheduler import Process
 from workflow.argument import Data, Many
 from workflow.order import Order
@@ -30,7 +30,8 @@ from workflow.receipt import Receipt, Release, Status
 
 Answer = Callable[[Stage, Order], bytes]
 HERS = Cid.of(b"mallory's").keyed(b"k" * 32)
-COUNT = Cid.of(b'{"n": 1, "sum": 1000000}')
+COUNTED = statistics(1, 1000000)
+COUNT = Cid.of(COUNTED)
 
 
 def _publish(stage: Stage) -> None:
@@ -49,7 +50,7 @@ def played(answer: Answer, **changes: object) -> tuple[Stage, Record]:
 
     async def serve(channel: str, asker: str, data: bytes) -> bytes:
         if channel == "bulk":
-            return b"+" + b'{"n": 1, "sum": 1000000}'
+            return b"+" + COUNTED
         match read_question(data):
             case Place(order=order):
                 orders[cid_of(order)] = order

@@ -14,6 +14,7 @@ import trio
 from catalog.cid import Cid
 from catalog.dagcbor import encode
 from catalog.error import BadInput, Denied, VerificationFailed
+from catalog.project import ProjectRef
 from node.automator.automator import RAN_AND_FAILED
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
@@ -26,6 +27,7 @@ from workflow.receipt import Status
 
 SITE = "did:key:z6MkehRgf7yJbgaGfYsdoAsKdBPE3dj2CYhowQdcjqSJgvVd"
 SECRET = "SECRET-of-patient-17"
+PROJECT = ProjectRef(site=SITE, name="trial")
 TOOL = """\
 cwlVersion: v1.2
 class: CommandLineTool
@@ -112,7 +114,7 @@ def ran(
         cid = await blobs.add_path(block)
         executor = StepExecutor(runner, materials or Shelf(), blobs, folder / "work", Limits(output_bytes=1 << 16))
         await executor.start()
-        return await executor.run(cid, inputs or {}, 30.0, Cid.of(b"order"))
+        return await executor.run(cid, inputs or {}, 30.0, Cid.of(b"order"), PROJECT)
 
     finished = trio.run(play)
     assert [each for each in (folder / "work").iterdir() if not each.name.startswith("block-")] == []

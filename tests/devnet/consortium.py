@@ -43,7 +43,8 @@ if len(rows) > LONG:
     signal.signal(signal.SIGUSR1, lambda *_: None)
     signal.pause()
 with open("sums.json", "w") as file:
-    json.dump({"count": len(rows), "sum": math.fsum(rows)}, file)
+    group = {"count": len(rows), "sum": math.fsum(rows)}
+    json.dump({"disclosure": 1, "type": "statistics", "measures": ["mean_radius"], "groups": {"all": group}}, file)
 """
 POOL_TOOL = """\
 cwlVersion: v1.2
@@ -60,7 +61,7 @@ outputs:
 """
 POOL_CODE = """\
 import json, sys
-parts = [json.load(open(path)) for path in sys.argv[1:]]
+parts = [json.load(open(path))["groups"]["all"] for path in sys.argv[1:]]
 count = sum(part["count"] for part in parts)
 with open("pooled.json", "w") as file:
     json.dump({"count": count, "mean": sum(part["sum"] for part in parts) / count}, file)

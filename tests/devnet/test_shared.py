@@ -183,7 +183,8 @@ import json, sys
 heads = [open(path).readline() for path in sys.argv[1:]]
 assert heads[0] == heads[1], "one of them is no table"
 with open("rows.json", "w") as file:
-    json.dump([sum(1 for _ in open(path)) for path in sys.argv[1:]], file)
+    counts = {name: {"count": sum(1 for _ in open(path))} for name, path in zip(("here", "there"), sys.argv[1:])}
+    json.dump({"disclosure": 1, "type": "statistics", "by": ["place"], "groups": counts}, file)
 """
 BOTH = """\
 cwlVersion: v1.2

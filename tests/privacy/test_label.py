@@ -23,6 +23,7 @@ from privacy.label import (
     resident,
     shared,
     site_of,
+    withheld,
 )
 
 DIDS = [PrivateKey(bytes([number]) * 32).did for number in range(1, 6)]
@@ -89,6 +90,63 @@ def test_a_release_takes_from_nobody_and_gives_only_what_was_named(label: Label,
     assert {**after.owners, owner: ()} == {**label.owners, owner: ()}
 
 
+@given(labels, labels)
+def test_who_reads_a_join_reads_both_and_nobody_else(a: Label, b: Label) -> None:
+    """The effective readers of a join are the intersection; an open label takes nobody away."""
+    both = [readers for readers in (effective_readers(a), effective_readers(b)) if readers is not None]
+    assert effective_readers(join(a, b)) == (frozenset.intersection(*both) if both else None)
+
+
+@given(labels, labels, st.sampled_from(SITES))
+def test_a_site_holds_a_join_only_if_it_may_hold_both(a: Label, b: Label, site: str) -> None:
+    assert may_hold(join(a, b), site) <= (may_hold(a, site) and may_hold(b, site))
+    assert may_hold(a, site) is any(reads(a, reader) for reader in READERS if site_of(reader) == site)
+
+
+@given(labels, labels)
+def test_what_is_withheld_is_for_a_sole_owner_or_for_nobody(a: Label, b: Label) -> None:
+    """It takes nothing but readers: it is the greatest label of the same owners."""
+    kept = withheld(a)
+    assert kept.owners.keys() == a.owners.keys()
+    assert flows_to(a, kept)
+    assert withheld(kept) == kept
+    assert effective_readers(kept) == (
+        None if not a.owners else frozenset(a.owners) if len(a.owners) == 1 else frozenset()
+    )
+    if flows_to(a, b) and a.owners.keys() == b.owners.keys():
+        assert flows_to(b, kept)
+    assert withheld(join(a, b)) == join(withheld(a), withheld(b))
+
+
+@given(labels, st.data())
+def test_releases_come_in_any_order_and_twice_is_once(label: Label, data: st.DataObject) -> None:
+    """Owners need not wait for each other, and a statement that comes again adds nothing."""
+    if not label.owners:
+        return
+    owners, some = st.sampled_from(sorted(label.owners)), st.sets(st.sampled_from(READERS))
+    one, other, first, second = data.draw(owners), data.draw(owners), data.draw(some), data.draw(some)
+    both = released(released(label, one, first), other, second)
+    assert both == released(released(label, other, second), one, first)
+    assert released(both, one, first) == both
+    assert flows_to(both, label)
+
+
+@given(labels, labels, st.data())
+def test_no_owner_releases_for_another(a: Label, b: Label, data: st.DataObject) -> None:
+    """After releases by some owners nobody reads whom an owner that released nothing did not allow."""
+    whole = join(a, b)
+    if not whole.owners:
+        return
+    silent = data.draw(st.sampled_from(sorted(whole.owners)))
+    after = whole
+    for owner in whole.owners.keys() - {silent}:
+        after = released(after, owner, READERS)
+    readers = effective_readers(after)
+    assert readers is not None
+    assert readers <= set(whole.owners[silent])
+    assert released(after, silent, READERS) == label_of(dict.fromkeys(whole.owners, READERS))
+
+
 @given(labels)
 def test_the_wire_form_is_one_and_comes_back(label: Label) -> None:
     again = decode(Label, encode(label))
@@ -140,6 +198,19 @@ def test_more_owners_than_the_bound_are_refused_at_decoding_and_at_joining() -> 
         joined(resident(did) for did in dids)
     with pytest.raises(VerificationFailed):
         decode(Label, encode({"owners": {did: [did] for did in dids}}))
+
+
+def test_more_readers_than_the_bound_are_refused_wherever_they_come_from() -> None:
+    """A release in small parts gives no label that no other site would read."""
+    many = [person_at(PERSON, PrivateKey(number.to_bytes(32, "big")).did) for number in range(1, MAX_READERS + 1)]
+    with pytest.raises(BadInput, match="names at most 1,024"):
+        shared(A, many)
+    label = shared(A, many[:-1])
+    assert len(label.owners[A]) == MAX_READERS
+    with pytest.raises(BadInput, match="names at most 1,024"):
+        released(label, A, many[-1:])
+    assert released(label, A, many[:1]) == label
+    assert join(label, resident(A)) == resident(A)
 
 
 def test_label_of_refuses_what_is_no_reader() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from privacy import nearest as searching
-from privacy.nearest import MOST_ASKED, Nearest, changes_of, nearest
+from privacy.nearest import MOST_ASKED, Nearest, changes_of, hint, nearest
 from privacy.policy import Answer, Policy, answer
 from privacy.request import DatasetRef, PersonAsker, Request, ValueRef
 from privacy.schema import CedarRequest, in_cedar
@@ -154,3 +154,21 @@ def test_how_often_a_policy_is_asked_is_bounded(monkeypatch: pytest.MonkeyPatch)
     few, asked = asked, 0
     assert found(policy("\n".join(rules)), request_) is None
     assert asked < few / 2
+
+
+SEEN = '@id("seen") permit (principal, action == Action::"see", resource is Rule);\n'
+
+
+def test_who_asks_is_told_one_change_by_rules_that_may_be_named_to_them_alone() -> None:
+    """Lost: whoever is denied reads in the hint what a rule says that is kept from them."""
+    asked = replace(COMPUTE, granted=False)
+    granted = PERMIT.replace("resource);", "resource) when { context.granted && context.fresh };")
+
+    def name(site: str) -> str:
+        return NAMES.get(site, site)
+
+    assert hint(policy(granted + SEEN), asked, name) == "a grant for compute by St. Anna would allow it"
+    assert hint(policy(granted), asked, name) == ""
+    assert hint(policy(granted + SEEN), replace(asked, fresh=False), name) == "", "two are needed"
+    assert hint(policy(HOSPITAL + SEEN), replace(COMPUTE, purpose="DUO:0000011"), name) == "", "which purpose to claim"
+    assert hint(policy(granted + SEEN), COMPUTE, name) == "", "the policy allows it: it was denied for something else"

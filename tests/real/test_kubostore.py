@@ -14,7 +14,8 @@ import trio
 
 from catalog.cid import Cid
 from catalog.error import BadInput, Conflict, NotFound, Unreachable, VerificationFailed
-from node.storage.disk import FRESH_SECONDS, DiskBlobs
+from node.storage.disk import DiskBlobs
+from node.storage.fresh import FRESH_SECONDS
 from node.storage.kubo import Kubo as Rpc
 from node.storage.kubostore import open_store
 from tests.infra.kubo.build import ipfs

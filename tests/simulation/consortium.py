@@ -110,12 +110,16 @@ def compute(command: str, files: list[bytes]) -> bytes:
         return files[0]
     values = [json.loads(each) for each in files]
     if command == "count":
-        return _result(len(values[0]), sum(values[0]))
-    return _result(sum(each["n"] for each in values), sum(each["sum"] for each in values))
+        return statistics(len(values[0]), sum(values[0]))
+    told = [each["groups"]["all"] for each in values]
+    return statistics(sum(each["count"] for each in told), sum(each["sum"] for each in told))
 
 
-def _result(count: int, total: int) -> bytes:
-    return json.dumps({"n": count, "sum": total}).encode()
+def statistics(count: int, total: int) -> bytes:
+    """The form that disclosure control reads; what leaves of it is written anew."""
+    group = {"sum": total, "count": count}
+    form = {"disclosure": 1, "type": "statistics", "measures": ["value"], "where": {}, "groups": {"all": group}}
+    return json.dumps(form).encode()
 
 
 @dataclass(eq=False)
@@ -254,7 +258,7 @@ class Consortium:
     def _found_hospital(self, site: Site) -> None:
         for number in range(self.random.choice([1, 1, 2])):
             self._made += 1
-            rows = [self._made * 1000, *(self.random.randrange(100) for _ in range(7))]
+            rows = [self._made * 1000, *(self.random.randrange(100) for _ in range(15))]
             data = json.dumps(rows).encode()
             cid = Cid.of(data).keyed(self.random.randbytes(32))
             site.disk.blobs[cid] = data

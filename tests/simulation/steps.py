@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Collection, Mapping
 
 from catalog.cid import Cid
 from catalog.error import NotFound, VerificationFailed
 from catalog.index import Index
+from catalog.project import ProjectRef
 from node.ports import Bulk
 from node.step import Finished, Product, Usage
 from tests.simulation.consortium import EPOCH_BEGAN, Site, compute, read_tool, read_workflow
 from tests.simulation.disk import Change, Write
-from tests.simulation.scheduler import Nap, Scheduler, Turn
+from tests.simulation.scheduler import Event, Nap, Scheduler, Turn
 from tests.simulation.watch import Watch
 from workflow.argument import Argument, data_in
 from workflow.graph import Workflow
@@ -53,6 +55,48 @@ class SimulatedReceiving:
         await Turn("received")
 
 
+class SimulatedVault:
+    """What disclosure control reads and writes: the site's blobs."""
+
+    def __init__(self, site: Site, index: Index, watch: Watch) -> None:
+        self._site = site
+        self._index = index
+        self._watch = watch
+
+    async def add(self, data: bytes) -> Cid:
+        cid = Cid.of(data)
+        async with Change(Write.STORE):
+            self._site.disk.blobs[cid] = data
+            self._watch.made(self._site, cid, self._index)
+        return cid
+
+    async def read(self, root: Cid, path: str = "", limit: int = MAX_BLOB) -> bytes:
+        await Turn("blobs.read")
+        if root not in self._site.disk.blobs:
+            raise NotFound(f"{root} is not stored here")
+        return self._site.disk.blobs[root]
+
+
+class SimulatedTurn:
+    """A lock."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._taken = False
+        self._waiting: deque[Event[None]] = deque()
+
+    async def __aenter__(self) -> None:
+        while self._taken:
+            self._waiting.append(Event(self._scheduler))
+            await self._waiting[-1]
+        self._taken = True
+
+    async def __aexit__(self, *_: object) -> None:
+        self._taken = False
+        if self._waiting:
+            self._waiting.popleft().set(None)
+
+
 class SimulatedDocuments:
     """CWL texts, really parsed."""
 
@@ -82,7 +126,9 @@ class SimulatedSteps:
             raise NotFound(f"no block {block}")
         return read_tool((await self._bring(entry.site, block)).decode())
 
-    async def run(self, block: Cid, inputs: Mapping[str, Argument], seconds: float, _order: Cid) -> Finished:
+    async def run(
+        self, block: Cid, inputs: Mapping[str, Argument], seconds: float, _order: Cid, _project: ProjectRef
+    ) -> Finished:
         await Turn("steps.run")
         data = list(data_in(dict(inputs)))
         self._watch.opens(self._site, block, data)

@@ -19,8 +19,10 @@ from catalog.label import Label
 from catalog.member import KeyFields, Role
 from catalog.origin import LogName, origin_of
 from node.automator.book import AuditBook
+from node.automator.disclosing import Disclosing
 from node.automator.hold import Holdings
 from node.automator.ledger import Ledger
+from node.site.together import aside
 from node.site.withholding import Withholding
 from node.storage.disk import DiskBlobs
 from node.storage.log import DiskLog
@@ -95,6 +97,11 @@ class House:
         self.holdings = Holdings()
         self.ledger = Ledger()
         self.book = AuditBook(ANNA.did, NODES[ANNA.did], audit, self.ledger, self.clock)
+
+    def disclosing(self) -> Disclosing:
+        """Disclosure control, as a run of the node begins with it."""
+        here = self.index.site(ANNA.did)
+        return Disclosing(here, self.book, self.blobs, aside, trio.Lock(), SystemRandom())
 
     def enrol(self) -> None:
         """Stewards of all three, an auditor at Bruno's and a researcher at Clara's."""

@@ -284,6 +284,30 @@ def test_when_a_project_ends_what_it_left_is_gone_and_what_others_need_stays(tmp
     play(tmp_path, story)
 
 
+def test_with_a_project_goes_the_key_that_sealed_what_it_made(tmp_path: Path) -> None:
+    """Lost: a certificate of destruction, and a key by which what is left on the disk can be read."""
+
+    async def story(site: Bruno) -> None:
+        made = tmp_path / "made.csv"
+        made.write_bytes(LARGE)
+        gone, stays = [await site.blobs.hold_path(made, ref) for ref in (TRIAL, OTHER)]
+        assert gone == stays
+        await site.step(TRIAL, LARGE)
+        site.holdings.hold(stays, resident(ANNA.did), [DATA], OTHER)
+        keys = tmp_path / "blobs" / "keys"
+        before = {path.name: path.read_bytes() for path in keys.iterdir()}
+        site.publish(TRIAL, ended=True)
+        await site.projects.settle()
+        assert site.certificate() is not None
+        [left] = keys.iterdir()
+        assert left.read_bytes() == before.pop(left.name)
+        assert await site.blobs.missing(stays) == []
+        [row] = await site.destroyed()
+        assert row.bytes > 1 << 18
+
+    play(tmp_path, story)
+
+
 @pytest.mark.parametrize("row", ["none", "another", "of another project"])
 def test_what_a_backup_brings_back_is_destroyed_again_although_its_certificate_came_back_too(
     tmp_path: Path, row: str

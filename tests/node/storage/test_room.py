@@ -32,7 +32,7 @@ def test_what_is_beyond_the_quota_is_refused_and_leaves_nothing(tmp_path: Path) 
         with pytest.raises(ComityError, match="GiB"):
             await DiskBlobs(tmp_path / "store", quota=3 * MIB).add(os.urandom(MIB))
         store.named(kept)
-        store._fresh.clear()
+        store._fresh._added.clear()
         assert (await store.drop(list)).bytes > 2 * MIB
         await store.add(os.urandom(2 * MIB))
 
@@ -45,7 +45,7 @@ def test_what_somebody_reads_stays_while_they_do(tmp_path: Path) -> None:
     async def main() -> None:
         store = DiskBlobs(tmp_path / "store")
         read, other = await store.add(os.urandom(MIB)), await store.add(os.urandom(MIB))
-        store._fresh.clear()
+        store._fresh._added.clear()
         store.touch(read)
         await store.drop(list)
         assert await store.missing(read) == []

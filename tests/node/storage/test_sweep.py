@@ -7,7 +7,8 @@ import trio
 from trio.testing import MockClock
 
 from catalog.error import Conflict, NotFound, VerificationFailed
-from node.storage.disk import FRESH_SECONDS, DiskBlobs
+from node.storage.disk import DiskBlobs
+from node.storage.fresh import FRESH_SECONDS
 from tests.node.storage.walk import names
 
 LARGE = bytes(range(256)) * 3000

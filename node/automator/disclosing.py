@@ -1,0 +1,242 @@
+"""Disclosure control of this site: every value that policy lets out is examined before it leaves.
+
+What passes leaves as a value that is written anew. What does not, or cannot be checked, waits for a steward, who sees
+what was found. The ledger of what left is read from the records that the audit log names; where one of them is lost,
+or the log itself has lost releases, nothing leaves automatically that is about the same people.
+
+One value is examined at a time, until its row stands (:attr:`Disclosing.turn`): two at once would pass against the
+same past.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from catalog.cid import Cid
+from catalog.dataset import DatasetFields
+from catalog.error import BadInput, ComityError
+from catalog.index import SiteIndex
+from node.automator.book import AuditBook
+from node.automator.release import ASKED, Candidate, Ruling
+from node.automator.verify import Verified
+from node.ports import Aside, Random
+from node.step import Product
+from privacy.disclosure.examine import Examined, Row, examine
+from privacy.disclosure.ledger import Ledger, Past
+from privacy.disclosure.population import Declared, Populations
+from privacy.disclosure.reading import MAX_BYTES
+from privacy.disclosure.record import MAX_RECORD, Record, read_record, record_of, write_record
+from privacy.disclosure.rules import Rules
+from privacy.duty import DAY_MILLIS, Duties
+from workflow.account import datasets_of
+
+LOST: Final[Row] = ("", "the ledger", "what was released before about the same people is lost: nobody can compare")
+
+
+class Vault(Protocol):
+    """Where values and records lie (:class:`node.ports.Blobs`)."""
+
+    async def add(self, data: bytes) -> Cid:
+        """Store a file; durable when it returns."""
+
+    async def read(self, root: Cid, path: str = "", limit: int = 1 << 20) -> bytes:
+        """The whole file ``root``, at most ``limit`` bytes.
+
+        Raises:
+            NotFound: not here. BadInput: a folder, or larger. VerificationFailed: damaged.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What left at ``at`` (Unix milliseconds), by its record."""
+
+    at: int
+    record: Record
+
+
+class Disclosing:
+    """Disclosure control at the site whose catalog is ``here``; ``turn`` is a lock."""
+
+    def __init__(
+        self,
+        here: SiteIndex,
+        book: AuditBook,
+        vault: Vault,
+        aside: Aside,
+        turn: AbstractAsyncContextManager[object],
+        random: Random,
+    ) -> None:
+        self.turn = turn
+        self._here = here
+        self._book = book
+        self._vault = vault
+        self._aside = aside
+        self._random = random
+        self._left: dict[Cid, _Left] | None = None
+        self._lost: set[str] = set()
+        self._blind = False
+        self._populations = Populations({})
+        self._ledger: Ledger | None = None
+
+    async def rule(self, verified: Verified, ruling: Ruling, now: int) -> Ruling:
+        """The ruling on an output that policy lets out, now that its value was examined; within a turn.
+
+        Raises:
+            ComityError: the record of it cannot be stored.
+        """
+        if ruling.verdict is None:
+            return ruling
+        duties, candidate = ruling.verdict.decision.duties, ruling.candidate
+        found = await self._examine(candidate, self._behind(verified), duties.min_cell)
+        record = self._record(candidate, verified, found)
+        unfulfilled = await self._unfulfilled(duties, record, found, now)
+        if unfulfilled:
+            return replace(ruling, label=candidate.label, held=unfulfilled, verdict=None, asks=0, others=(), report="")
+        ruling = replace(ruling, examined=await self._vault.add(write_record(record)))
+        if found.text is None:
+            return replace(ruling, label=candidate.label, held=ASKED, asks=max(1, ruling.asks), report="")
+        product = Product(candidate.product.name, await self._vault.add(found.text), len(found.text))
+        report = f"{ruling.report}; {found.line}" if ruling.report else ""
+        return replace(ruling, candidate=replace(candidate, product=product), report=report)
+
+    async def leaves(self, record: Cid, datasets: Iterable[Cid], now: int) -> None:
+        """What ``record`` says is about to leave, and counts from now on; within a turn, before the row is written."""
+        left = await self._load()
+        await self._take(left, record, {str(each) for each in datasets}, now)
+
+    async def beyond(self, duties: Duties, record: Cid, now: int) -> str:
+        """Why the value of ``record`` may not leave under these duties after all; empty if it may."""
+        if not duties.quotas:
+            return ""
+        try:
+            found = await self._read(record)
+        except ComityError:
+            return "the record of what it tells is lost"
+        return await self._over(duties, found, now)
+
+    # --- one value ---------------------------------------------------------------------------------------------------
+
+    def _behind(self, verified: Verified) -> frozenset[str]:
+        """The datasets of this site that the value was made from."""
+        case = verified.case
+        return frozenset(str(cid) for data in case.data for cid in case.evidence.owned(data, self._here.root))
+
+    async def _examine(self, candidate: Candidate, datasets: frozenset[str], min_cell: int) -> Examined | _Unread:
+        """What of a value may leave; what nobody can read is for a steward."""
+        rules = Rules().with_min_cell(min_cell) if min_cell else Rules()
+        past = await self._past(datasets)
+        try:
+            data = await self._vault.read(candidate.product.cid, limit=MAX_BYTES)
+            found = await self._aside(lambda: examine(candidate.wanted.type, data, candidate.handle, rules, past))
+        except BadInput as error:
+            return _Unread("not released: it is not of a form that is checked", (("", "form", str(error)),))
+        if self._is_lost(datasets):
+            return replace(found, text=None, line="not released: nobody can compare", rows=(LOST, *found.rows))
+        return found
+
+    def _record(self, candidate: Candidate, verified: Verified, found: Examined | _Unread) -> Record:
+        salt, datasets = self._random.token(16), self._behind(verified)
+        ref = verified.case.ref
+        return record_of(candidate.handle, datasets, ref, found.line, found.rows, found.release, salt)
+
+    async def _unfulfilled(self, duties: Duties, record: Record, found: Examined | _Unread, now: int) -> str:
+        """Which duty of policy the value does not keep; empty if it keeps all."""
+        if duties.min_cell and found.text is None:
+            return f"policy asks that no cell stands for fewer than {duties.min_cell:,}: that is not so, or not known"
+        return await self._over(duties, record, now) if duties.quotas else ""
+
+    async def _over(self, duties: Duties, record: Record, now: int) -> str:
+        left, people = (await self._load()).values(), record.people
+        for quota in duties.quotas:
+            limit = f"policy lets {quota.rows:,} rows leave for a project in {quota.days} days"
+            if people is None:
+                return f"{limit}, and nobody can count those of this output"
+            since = now - quota.days * DAY_MILLIS
+            spent = _people(each.record for each in left if each.at >= since and each.record.project == record.project)
+            if spent + people > quota.rows:
+                return f"{limit}; {spent:,} left, and {people:,} more are too many"
+        return ""
+
+    # --- the ledger --------------------------------------------------------------------------------------------------
+
+    async def _past(self, datasets: Collection[str]) -> Past:
+        left = await self._load()
+        populations = Populations.of(declared(self._here))
+        if self._ledger is None or populations != self._populations:
+            releases = [each.record.release for each in left.values()]
+
+            def build() -> Ledger:
+                ledger = Ledger(populations)
+                for release in releases:
+                    if release is not None:
+                        ledger.record(release)
+                return ledger
+
+            self._ledger, self._populations = await self._aside(build), populations
+        return self._ledger.past(datasets)
+
+    def _is_lost(self, datasets: Collection[str]) -> bool:
+        """Whether something that left about the same people is not known any more."""
+        if self._blind or self._book.halts.delivered:
+            return bool(datasets)
+        names = {self._populations.name(each) for each in datasets}
+        return any(self._populations.name(each) in names for each in self._lost)
+
+    async def _load(self) -> dict[Cid, _Left]:
+        """What left, by the audit log."""
+        if self._left is None:
+            left: dict[Cid, _Left] = {}
+            for each in self._book.ledger.examinations.all():
+                if each.released and each.fields is None:
+                    self._blind = True
+                elif each.released and each.fields is not None:
+                    about = {str(cid) for cid in datasets_of(each.fields.chain)}
+                    await self._take(left, each.record, about, each.at)
+            self._left = left
+        return self._left
+
+    async def _take(self, left: dict[Cid, _Left], record: Cid, about: set[str], at: int) -> None:
+        try:
+            found = await self._read(record)
+        except ComityError:
+            self._lost |= about
+            return
+        left[record] = _Left(at, found)
+        ledger, release = self._ledger, found.release
+        if ledger is not None and release is not None:
+            await self._aside(lambda: ledger.record(release))
+
+    async def _read(self, record: Cid) -> Record:
+        data = await self._vault.read(record, limit=MAX_RECORD)
+        return await self._aside(lambda: read_record(data))
+
+
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    """What was found of a value that nobody can read."""
+
+    line: str
+    rows: tuple[Row, ...]
+    text: None = None
+    release: None = None
+
+
+def _people(records: Iterable[Record]) -> int:
+    return sum(record.people or 0 for record in records)
+
+
+def declared(here: SiteIndex) -> list[Declared]:
+    """What a site's catalog says of the people behind its datasets: the versions of one name share them."""
+    named: dict[str, list[DatasetFields]] = {}
+    for entry in here.entries("dataset"):
+        if isinstance(entry.fields, DatasetFields):
+            named.setdefault(entry.fields.name, []).append(entry.fields)
+    return [
+        Declared(dataset=str(each.cid), population=each.population, shares=(str(versions[0].cid),))
+        for versions in named.values()
+        for each in versions
+    ]

@@ -1,0 +1,50 @@
+"""Where records of disclosure control are named, in the ledger's file: places alone, whose bodies are in the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from catalog.body import fields_of, read_body
+from catalog.cid import Cid
+from node.automator.examinations import Examination
+from workflow.account import AccountFields, InquiryFields, ReleaseFields
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS examined (leaf INTEGER PRIMARY KEY, record BLOB NOT NULL, released INTEGER NOT NULL);
+"""
+
+
+class DiskExaminations:
+    """The :class:`node.automator.examinations.Examinations` of a site: ``peek`` gives the body of a leaf."""
+
+    def __init__(
+        self,
+        read: Callable[..., list[tuple[Any, ...]]],
+        write: Callable[[str, tuple[object, ...]], None],
+        peek: Callable[[int], bytes | None],
+    ) -> None:
+        self._read, self._write, self._peek = read, write, peek
+
+    def take(self, leaf: int, fields: AccountFields) -> None:
+        """Take the row at ``leaf``, if it names a record."""
+        if isinstance(fields, InquiryFields | ReleaseFields) and fields.examined is not None:
+            released = int(isinstance(fields, ReleaseFields))
+            self._write("INSERT OR IGNORE INTO examined VALUES (?, ?, ?)", (leaf, bytes(fields.examined), released))
+
+    def all(self) -> Iterator[Examination]:
+        """Each, oldest first."""
+        for leaf, record, released in self._read("SELECT leaf, record, released FROM examined ORDER BY leaf"):
+            yield self._examination(leaf, Cid.from_bytes(record), bool(released))
+
+    def records(self) -> Iterator[Cid]:
+        """The records that they name."""
+        return (Cid.from_bytes(record) for (record,) in self._read("SELECT record FROM examined"))
+
+    def _examination(self, leaf: int, record: Cid, released: bool) -> Examination:
+        data = self._peek(leaf)
+        if data is None:
+            return Examination(leaf, 0, record, released, None)
+        body = read_body(data)
+        kind: type[InquiryFields | ReleaseFields] = ReleaseFields if released else InquiryFields
+        return Examination(leaf, body.at, record, released, fields_of(body, kind))
