@@ -58,7 +58,7 @@ class Environment:
         """The bubblewrap options that show it, read-only. Blocking, the first time for half a second.
 
         Raises:
-            Denied: this machine does not tell which libraries its Python needs.
+            Denied: this machine does not tell which libraries its Python needs, or lacks «find».
         """
         with self._made:
             if not self._options:
@@ -80,6 +80,8 @@ def _make(folder: Path) -> list[str]:
     interpreter = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
     library, modules = _standard_library()
     programs = {name: Path(found) for name in _PROGRAMS if (found := shutil.which(name, path=_SEARCHED))}
+    if "find" not in programs:
+        raise Denied("what a step leaves is looked through with «find»: install it (package findutils); no step runs")
     for below in ("bin", "lib", "python/bin", *(str(_beside(each)) for each in {library, modules})):
         (folder / below).mkdir(parents=True, exist_ok=True)
     extensions = [each for each in modules.glob("lib-dynload/*.so") if not each.name.startswith(_UNNEEDED)]
