@@ -36,6 +36,10 @@ from workflow.account import datasets_of
 LOST: Final[Row] = ("", "the ledger", "what was released before about the same people is lost: nobody can compare")
 
 
+UNCHECKED: Final = "it did not pass disclosure control, and belongs to others alone"
+"""Why nobody is asked about an output."""
+
+
 class Vault(Protocol):
     """Where values and records lie (:class:`node.ports.Blobs`)."""
 
@@ -89,7 +93,7 @@ class Disclosing:
             ComityError: the record of it cannot be stored.
         """
         if ruling.verdict is None:
-            return ruling
+            return await self._for_others(ruling) if ruling.others else ruling
         duties, candidate = ruling.verdict.decision.duties, ruling.candidate
         found = await self._examine(candidate, self._behind(verified), duties.min_cell)
         record = self._record(candidate, verified, found)
@@ -102,6 +106,18 @@ class Disclosing:
         product = Product(candidate.product.name, await self._vault.add(found.text), len(found.text))
         report = f"{ruling.report}; {found.line}" if ruling.report else ""
         return replace(ruling, candidate=replace(candidate, product=product), report=report)
+
+    async def _for_others(self, ruling: Ruling) -> Ruling:
+        """The ruling on what belongs to other sites alone: checked by itself, for what left before is in their ledgers.
+
+        What does not pass is held: no steward here has a word in it, and those who have cannot look at it.
+        """
+        candidate = ruling.candidate
+        found = await self._examine(candidate, frozenset(), 0)
+        if found.text is None:
+            return replace(ruling, held=UNCHECKED, others=())
+        product = Product(candidate.product.name, await self._vault.add(found.text), len(found.text))
+        return replace(ruling, candidate=replace(candidate, product=product), report=found.line)
 
     async def leaves(self, record: Cid, datasets: Iterable[Cid], now: int) -> None:
         """What ``record`` says is about to leave, and counts from now on; within a turn, before the row is written."""
