@@ -169,7 +169,7 @@ def test_with_one_owner_whose_policy_takes_no_reports_it_stays_held() -> None:
 
 
 def test_the_receipt_of_what_stays_held_tells_nothing_but_its_class() -> None:
-    """Lost: whoever reads nothing of a value learns from its receipt what is in it, how large it is, or what it took."""
+    """Lost: whoever reads nothing of a value learns from its receipt what is in it, how large it is, what it took."""
     pool = Pool(takes=lambda s: (s.anna,))
     receipt = pool.stage.place(pool.message)
     output, spent = receipt.outputs["pooled"], receipt.spent
