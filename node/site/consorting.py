@@ -164,7 +164,7 @@ def _automator(site: Site, verifier: Verifier, judge: Judge, witnessing: Witness
 def disclosing(site: Site) -> Disclosing:
     """Disclosure control of ``site``."""
     here = site.index.site(site.root)
-    return Disclosing(here, site.book, site.blobs, aside, trio.Lock(), site.random)
+    return Disclosing(here, site.book, site.blobs, site.records, aside, trio.Lock(), site.random)
 
 
 def _projects(site: Site, orders: Orders) -> Projects:
