@@ -24,6 +24,8 @@ from node.automator.hold import Holdings
 from node.automator.ledger import Ledger
 from node.site.together import aside
 from node.site.withholding import Withholding
+from node.storage.database import Database
+from node.storage.disclosures import Records
 from node.storage.disk import DiskBlobs
 from node.storage.log import DiskLog
 from node.system import SystemRandom
@@ -90,18 +92,19 @@ class Members:
 class House:
     """The site of Anna."""
 
-    def __init__(self, catalog: DiskLog, audit: DiskLog, blobs: DiskBlobs) -> None:
+    def __init__(self, catalog: DiskLog, audit: DiskLog, blobs: DiskBlobs, database: Database) -> None:
         self.catalog, self.audit, self.blobs = catalog, audit, blobs
         self.clock, self.members = Clock(), Members()
         self.index = Index(NODES)
         self.holdings = Holdings()
+        self.database, self.records = database, Records(database)
         self.ledger = Ledger()
         self.book = AuditBook(ANNA.did, NODES[ANNA.did], audit, self.ledger, self.clock)
 
     def disclosing(self) -> Disclosing:
         """Disclosure control, as a run of the node begins with it."""
         here = self.index.site(ANNA.did)
-        return Disclosing(here, self.book, self.blobs, aside, trio.Lock(), SystemRandom())
+        return Disclosing(here, self.book, self.blobs, self.records, aside, trio.Lock(), SystemRandom())
 
     def enrol(self) -> None:
         """Stewards of all three, an auditor at Bruno's and a researcher at Clara's."""
@@ -139,9 +142,11 @@ async def house(path: Path) -> AsyncIterator[House]:
     ]
     async with logs[0], logs[1]:
         (path / "blobs").mkdir()
-        made = House(*logs, DiskBlobs(path / "blobs"))
+        database = Database.open(path / "house.db")
+        made = House(*logs, DiskBlobs(path / "blobs"), database)
         made.enrol()
         yield made
+        database.close()
 
 
 def play(path: Path, story: Callable[[House], Awaitable[None]]) -> None:
