@@ -110,7 +110,7 @@ class Disclosing:
             ComityError: the record of it cannot be stored.
         """
         if ruling.verdict is None:
-            return await self._for_others(ruling) if ruling.others else ruling
+            return await self._for_others(verified, ruling) if ruling.others else ruling
         duties, candidate = ruling.verdict.decision.duties, ruling.candidate
         found = await self._examine(candidate, self._behind(verified), duties.min_cell)
         record = self._record(candidate, verified, found)
@@ -125,7 +125,7 @@ class Disclosing:
         report = f"{ruling.report}; {found.line}" if ruling.report else ""
         return replace(ruling, candidate=replace(candidate, product=product), report=report)
 
-    async def _for_others(self, ruling: Ruling) -> Ruling:
+    async def _for_others(self, verified: Verified, ruling: Ruling) -> Ruling:
         """The ruling on what belongs to other sites alone: checked by itself, for what left before is in their ledgers.
 
         What does not pass is held: no steward here has a word in it, and those who have cannot look at it.
@@ -134,7 +134,8 @@ class Disclosing:
         found = await self._examine(candidate, frozenset(), 0)
         if found.text is None:
             return replace(ruling, held=UNCHECKED, others=())
-        product = Product(candidate.product.name, await self._vault.add(found.text), len(found.text))
+        value = await self._values.hold(found.text, verified.case.ref)
+        product = Product(candidate.product.name, value, len(found.text))
         return replace(ruling, candidate=replace(candidate, product=product), report=found.line)
 
     async def leaves(self, record: Cid, datasets: Iterable[Cid], now: int) -> None:
