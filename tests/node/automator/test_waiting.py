@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from catalog.cid import Cid
-from catalog.dagcbor import cid_of, encode
+from catalog.dagcbor import encode
 from catalog.error import ComityError
 from catalog.key import UNSIGNED, signed
 from catalog.project import ProjectRef
