@@ -30,7 +30,8 @@ from catalog.key import Did, Signed
 from catalog.project import ProjectRef
 from catalog.reopening import MAX_REOPENINGS, Reopening
 from workflow.order import Order
-from workflow.receipt import Receipt
+from workflow.receipt import Receipt, Release
+from workflow.report import Report
 from workflow.submission import Submission
 
 MAX_MESSAGE: Final = 1 << 20
@@ -103,6 +104,16 @@ class Place(Value, frozen=True, kw_only=True, tag="order"):
     seconds: Annotated[int, msgspec.Meta(ge=0, le=25)]
 
 
+class Reporting(Value, frozen=True, kw_only=True, tag="report"):
+    """Asks another owner to release an output of ``place.order``, which the asking site carried out, on its report.
+
+    Asking again tells how it stands, and gives the statement once it has taken effect.
+    """
+
+    report: Report
+    place: Place
+
+
 class Outcome(Value, frozen=True, kw_only=True, tag="outcome"):
     """Asks for the receipt of an order, waiting at most ``seconds`` for a final one."""
 
@@ -173,13 +184,20 @@ class ReceiptsAnswer(Value, frozen=True, kw_only=True):
     more: bool
 
 
-Question = Heads | Consistency | AddCheckpoint | Place | Outcome | Rows
+Question = Heads | Consistency | AddCheckpoint | Place | Reporting | Outcome | Rows
 
 
 class Envelope(Value, frozen=True, kw_only=True):
     """One question on its way."""
 
     question: Question
+
+
+class Reported(Value, frozen=True, kw_only=True):
+    """The owner's statement; or none yet, and what it ``waits`` for."""
+
+    release: Release | None
+    waits: Annotated[str, msgspec.Meta(max_length=1000)]
 
 
 class HeadsAnswer(Value, frozen=True, kw_only=True):

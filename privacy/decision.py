@@ -10,10 +10,10 @@ import msgspec
 from catalog.dagcbor import Value
 from privacy.duty import NO_DUTIES, Duties
 
-Action = Literal["see", "fetch", "compute", "release"]
+Action = Literal["see", "fetch", "compute", "release", "report"]
 """What can be asked of a policy."""
 
-ACTIONS: Final[tuple[Action, ...]] = ("see", "fetch", "compute", "release")
+ACTIONS: Final[tuple[Action, ...]] = ("see", "fetch", "compute", "release", "report")
 
 Text = Annotated[str, msgspec.Meta(max_length=4096)]
 

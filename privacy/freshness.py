@@ -14,7 +14,13 @@ from privacy.decision import Action
 HOUR: Final = 60 * 60 * 1000
 DAY: Final = 24 * HOUR
 
-BOUNDS: Final[Mapping[Action, int]] = {"see": 7 * DAY, "fetch": DAY, "compute": DAY, "release": 2 * HOUR}
+BOUNDS: Final[Mapping[Action, int]] = {
+    "see": 7 * DAY,
+    "fetch": DAY,
+    "compute": DAY,
+    "release": 2 * HOUR,
+    "report": 2 * HOUR,
+}
 """Milliseconds for each action."""
 
 

@@ -166,5 +166,17 @@ class Release(StepQuestion):
     resource: ValueRef
 
 
-Request = See | Fetch | Compute | Release
-"""The four questions, one for each action."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report(StepQuestion):
+    """May this site go by what the asker, a site, reports of an output that it made, and that is this one's in part?
+
+    It says nothing of whether the output may leave: that is asked as :class:`Release`.
+    """
+
+    action: ClassVar[Action] = "report"
+
+    resource: ValueRef
+
+
+Request = See | Fetch | Compute | Release | Report
+"""The five questions, one for each action."""

@@ -78,6 +78,17 @@ action release appliesTo {
     readers: Set<String>, destinations: Set<Site>, runner: String
   }
 };
+
+action report appliesTo {
+  principal: [Site],
+  resource: [Value],
+  context: {
+    here: Site, granted: Bool, fresh: Bool,
+    project: String, purpose: String, purposeMatches: Bool,
+    block: String, blockSigner: Site, endorsed: Bool, endorsements: Long,
+    readers: Set<String>, destinations: Set<Site>, runner: String
+  }
+};
 """
 """What rules may speak of (Cedar schema syntax)."""
 

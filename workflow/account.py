@@ -167,7 +167,8 @@ class ResultFields(Value, frozen=True, kw_only=True):
     """The fields of a ``result``: how the intent at ``intent`` ended, and what is held of it.
 
     ``reason`` is what the receipt says; ``detail`` says more (an exit code) and stays in the body. Where stewards are
-    asked whether outputs may leave, those are in ``waits``, and a second result follows their answers.
+    asked whether outputs may leave, those are in ``waits``, and a second result follows their answers. Where nothing
+    ran, for the same was made before in the same project, ``memo`` is the order that it was made for.
     """
 
     order: Cid
@@ -181,6 +182,7 @@ class ResultFields(Value, frozen=True, kw_only=True):
     detail: Text
     chain: Chain
     waits: Annotated[tuple[OutputName, ...], msgspec.Meta(max_length=256)] = ()
+    memo: Cid | None = None
 
 
 class ReleaseFields(Value, frozen=True, kw_only=True):
@@ -190,6 +192,10 @@ class ReleaseFields(Value, frozen=True, kw_only=True):
     (``recipient``), with the owner's signed ``statement``, the ``place`` of the order in the owner's audit log and the
     ``project``, which at the owner's stands in the order's intent. ``site`` is the other of the two. ``consent`` is the
     inquiry that stewards of the owner answered before, ``examined`` a record as in an inquiry: of what the value tells.
+
+    Where another site made the value, the owner released it on that site's signed report: then both of them have the
+    bytes of that in ``reported``, both name the ``project``, and there is no ``place``, for the order was none to the
+    owner.
     """
 
     order: Cid
@@ -207,6 +213,7 @@ class ReleaseFields(Value, frozen=True, kw_only=True):
     place: Index | None = None
     project: ProjectRef | None = None
     consent: Cid | None = None
+    reported: Request | None = None
     examined: Cid | None = None
 
 

@@ -146,21 +146,37 @@ class Evidence:
         return label
 
     def _released(self, order: Order, name: str, output: Output, label: Label) -> Label:
-        release = output.release
-        if release is None:
-            return label
-        names = (release.order, release.output, release.handle, release.value)
-        if names != (cid_of(order), name, output.handle, output.cid):
-            raise VerificationFailed("a release statement belongs to another value")
-        self._check_released(release)
-        return released(label, release.owner, release.added) if release.owner in label.owners else label
+        for release, value in _statements(output):
+            names = (release.order, release.output, release.handle, release.value)
+            if names != (cid_of(order), name, output.handle, value):
+                raise VerificationFailed("a release statement belongs to another value")
+            check_released(self._index, release)
+            if release.owner in label.owners:
+                label = released(label, release.owner, release.added)
+        return label
 
-    def _check_released(self, release: Release) -> None:
-        """By the key that spoke for the owner at the place in its audit log that the statement names."""
-        owner = self._index.site(release.owner)
-        for node in owner.nodes():
-            if owner.signs(node, LogName.AUDIT, release.ledger):
-                with suppress(VerificationFailed):
-                    check(release, node)
-                    return
-        raise VerificationFailed("a release statement is not signed by its owner's node")
+
+def _statements(output: Output) -> list[tuple[Release, Cid | None]]:
+    """The release statements about an output, each with the name that it must have for the value."""
+    own = [] if output.release is None else [(output.release, output.cid)]
+    if not output.further:
+        return own
+    if output.cid is None or output.salt is None:
+        raise VerificationFailed("other owners' release statements come without what they are about")
+    told = output.cid.keyed(output.salt)
+    return [*own, *((release, told) for release in output.further)]
+
+
+def check_released(index: Index, release: Release) -> None:
+    """Check who signed a statement: the key that spoke for the owner at the place in its audit log that it names.
+
+    Raises:
+        VerificationFailed: none of them did.
+    """
+    owner = index.site(release.owner)
+    for node in owner.nodes():
+        if owner.signs(node, LogName.AUDIT, release.ledger):
+            with suppress(VerificationFailed):
+                check(release, node)
+                return
+    raise VerificationFailed("a release statement is not signed by its owner's node")

@@ -35,6 +35,15 @@ ASKED_TO_LET_OUT: Final = "done; its release waits for a steward's answer"
 """What an «accepted» receipt says of an order that waits for people."""
 
 
+WAITS_FOR_OWNERS: Final = "done; its release waits for the release of "
+"""How an «accepted» receipt begins that names the other owners of an output who have not answered."""
+
+MOST_FURTHER: Final = 32
+"""Statements of other owners about one output, and about all outputs of an order."""
+
+Salt = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+
+
 class Release(Signed, frozen=True, kw_only=True):
     """An owner's decision that ``output`` of ``order`` has more readers, signed by the owner's node.
 
@@ -56,7 +65,11 @@ class Release(Signed, frozen=True, kw_only=True):
 
 
 class Output(Value, frozen=True, kw_only=True):
-    """One output in a receipt: a handle, and the CID and size once it is released to whom the receipt is for."""
+    """One output in a receipt: a handle, and the CID and size once it is released to whom the receipt is for.
+
+    ``release`` is the statement of the site that made it, ``further`` are those of other owners, whom it told of the
+    value under the name that the key ``salt`` gives its CID (:class:`workflow.report.Report`).
+    """
 
     handle: Handle
     type: OutputType
@@ -65,6 +78,8 @@ class Output(Value, frozen=True, kw_only=True):
     size: Index | None
     release: Release | None
     reason: Text
+    further: Annotated[tuple[Release, ...], msgspec.Meta(max_length=MOST_FURTHER)] = ()
+    salt: Salt | None = None
 
 
 class Spent(Value, frozen=True, kw_only=True):
@@ -106,8 +121,12 @@ class Receipt(Signed, frozen=True, kw_only=True):
 
     @property
     def waits_for_people(self) -> bool:
-        """Whether it is accepted and a steward has not answered: that may take days, and the site be away meanwhile."""
-        return not self.final and self.reason in (ASKED_TO_RUN, ASKED_TO_LET_OUT)
+        """Whether it is accepted and a steward, here or at another owner, has not answered.
+
+        That may take days, and the site be away meanwhile.
+        """
+        asked = self.reason in (ASKED_TO_RUN, ASKED_TO_LET_OUT) or self.reason.startswith(WAITS_FOR_OWNERS)
+        return not self.final and asked
 
     @property
     def final(self) -> bool:

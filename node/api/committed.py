@@ -36,6 +36,7 @@ from workflow.account import (
 )
 from workflow.argument import pieces_in
 from workflow.inquiry import Answer
+from workflow.report import Report
 from workflow.submission import Submission
 
 Nodes = Callable[[str], Collection[str]]
@@ -61,8 +62,8 @@ def check_committed(body: Body, fields: AccountFields, nodes: Nodes) -> None:
             _check_key_release(body, fields, nodes)
         case WithheldFields():
             _check_withheld(body, fields, nodes)
-        case ReleaseFields(side=Side.RECIPIENT):
-            _check_received(fields, nodes)
+        case ReleaseFields():
+            _check_release(body.site, fields, nodes)
         case EntryFields(actor=person):
             _check_in_chain(fields, person)
         case HaltFields() | ApprovalFields():
@@ -224,9 +225,25 @@ def _kept(request: SignedRequest | None, actor: str) -> Asked:
     return asked
 
 
+def _check_release(site: str, fields: ReleaseFields, nodes: Nodes) -> None:
+    """What another site released, it signed; and what was released on a report, that was reported."""
+    if fields.side is Side.RECIPIENT:
+        _check_received(fields, nodes)
+    if fields.reported is None:
+        return
+    told = decode(Report, fields.reported, MAX_REQUEST)
+    holder = site if fields.side is Side.RECIPIENT else fields.site
+    said = (fields.order, fields.output, fields.handle, fields.value, holder)
+    if (told.order, told.output, told.handle, told.value, told.site) != said:
+        raise VerificationFailed("the report in it is of something else")
+    if told.node not in nodes(holder):
+        raise VerificationFailed("the report in it was signed by no node of the site that it names")
+    check(told, told.node)
+
+
 def _check_received(fields: ReleaseFields, nodes: Nodes) -> None:
     told = fields.statement
-    if told is None or fields.place is None:
+    if told is None or (fields.place is None) is (fields.reported is None):
         raise VerificationFailed("it has no statement of the owner who released")
     said = (fields.order, fields.output, fields.handle, fields.value, fields.added, fields.policy, fields.site)
     if (told.order, told.output, told.handle, told.value, told.added, told.policy, told.owner) != said:

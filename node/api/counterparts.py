@@ -46,7 +46,7 @@ class Counterparts:
             case KeyReleaseFields(root=root, site=other, side=side, reader=reader):
                 self._add(side, account, other, "key", f"{root}/{reader}")
             case ReleaseFields(order=order, output=output, site=other, side=side) as release:
-                if side is Side.RECIPIENT or other in release.added:
+                if side is Side.RECIPIENT or other in release.added or release.reported is not None:
                     self._add(side, account, other, "release", f"{order}/{output}")
                 if release.place is not None:
                     self._places.append((account.site, account.index, other, release.place, order))

@@ -16,21 +16,26 @@ from catalog.cid import Cid
 from catalog.dagcbor import cid_of
 from catalog.error import ComityError, Conflict, Denied, Unreachable, VerificationFailed
 from catalog.key import Signer, signed
+from node.automator.answering import Answering
 from node.automator.asking import UNANSWERED, Access, Asking, denial, inquiry_of
 from node.automator.book import AuditBook, Line
+from node.automator.case import let_in
 from node.automator.decide import Judge, Verdict
 from node.automator.disclosing import Disclosing
 from node.automator.hold import Holdings
 from node.automator.inquiries import Consent
 from node.automator.late import Releases
 from node.automator.ledger import Attempt
+from node.automator.life import Stage, check_attempt
+from node.automator.owners import Owners
 from node.automator.receipt import receipt_of
 from node.automator.refusal import Refusals
 from node.automator.release import Ruling, keep, refused
 from node.automator.rulings import Rulings
+from node.automator.steady import SteadyClock
 from node.automator.verify import Verified, Verifier, signed_request
 from node.automator.waiting import ReleaseMemory, Waiting
-from node.message import Place, Proof
+from node.message import Place, Reported, Reporting
 from node.ports import Clock, Random
 from node.replication import Covering
 from node.step import Finished, Steps, Usage
@@ -58,10 +63,12 @@ class Automator:
         holdings: Holdings,
         covering: Covering,
         memory: ReleaseMemory,
+        owners: Owners,
         disclosing: Disclosing,
         clock: Clock,
         random: Random,
     ) -> None:
+        clock = SteadyClock(clock, judge.recency)
         self._site = site
         self._signer = signer
         self._verifier = verifier
@@ -73,7 +80,11 @@ class Automator:
         self._asking = Asking(book, judge.is_steward, clock)
         self._disclosing = disclosing
         self._rulings = Rulings(site, signer, judge, self._asking, disclosing, random)
-        releases = Releases(site, signer, judge, book, self._asking, disclosing, clock)
+        self._owners = owners
+        self._answering = Answering(
+            site, signer, verifier, judge, book, self._asking, covering, self._refusals, clock.now
+        )
+        releases = Releases(site, signer, judge, book, self._asking, disclosing, owners, clock)
         self._waiting = Waiting(verifier, judge, book, covering, memory, releases, clock, self._hold)
         self._clock = clock
 
@@ -106,6 +117,19 @@ class Automator:
         """
         await self._waiting.look()
 
+    async def ask_owners(self) -> None:
+        """Ask the other owners of what was made here who have not answered yet; one call at a time.
+
+        Raises:
+            ComityError: the audit log or the memory cannot be written.
+        """
+        if await self._owners.ask():
+            self._waiting.answered()
+
+    async def report(self, message: Reporting, holder: str) -> Reported:
+        """Answer the node of the site ``holder``, which made something of this site's data (:class:`Answering`)."""
+        return await self._answering.answer(message, holder)
+
     async def carry(self, message: Place, asker: str) -> Receipt:
         """Carry one order out for the bus node ``asker``; its final receipt, or the one that stands already.
 
@@ -121,7 +145,7 @@ class Automator:
         if isinstance(begun, Receipt):
             return begun
         finished = await self._run(begun)
-        return self._told(await self._close(begun, self._book.attempt(begun.order_cid), finished))
+        return self._told(await self._close(message, begun, self._book.attempt(begun.order_cid), finished))
 
     async def _begin(self, message: Place, asker: str) -> Verified | Receipt:
         """An order whose intent stands now; or the receipt of one that does not run now.
@@ -142,7 +166,7 @@ class Automator:
                 return standing
             self._check_instance(verified)
             self._check_halted(verified)
-            granted = self._granted(message.proofs)
+            granted = let_in(self._book.ledger, self._site, message.proofs)
         except (Conflict, Unreachable):
             raise  # another attempt, or a moment's trouble: it is no refusal
         except ComityError as error:
@@ -169,6 +193,7 @@ class Automator:
             await self._fail(attempt, None, "the site's node stopped while it ran")
             lines.append(f"{attempt.access.instance} was running when the node stopped: recorded as failed")
         await self._waiting.load()
+        await self._owners.load(self._waiting.__contains__)
         for attempt in self._book.ledger.ended():
             self._hold(attempt)
         return lines
@@ -176,9 +201,9 @@ class Automator:
     async def abandon(self, order: Cid, reason: str) -> None:
         """Record that an order whose :meth:`carry` was cancelled came to nothing; if it had begun and not ended."""
         attempt = self._book.ledger.attempt(order)
-        if attempt is not None and attempt.asked is not None:
+        if attempt is not None and attempt.life.stage is Stage.ASKED:
             await self._deny(order, reason)
-        elif attempt is not None and attempt.result is None and not attempt.denied:
+        elif attempt is not None and attempt.life.under_way:
             await self._fail(attempt, None, reason)
 
     def _halted(self, verified: Verified) -> str:
@@ -190,33 +215,14 @@ class Automator:
         if reason:
             raise Denied(reason)
 
-    def _granted(self, proofs: Sequence[Proof]) -> dict[str, Cid]:
-        """The grants that let in what the steps here that are proven beside an order were given."""
-        granted: dict[str, Cid] = {}
-        for proof in proofs:
-            if proof.order.site == self._site:
-                attempt = self._book.ledger.attempt(cid_of(proof.order))
-                if attempt is None:
-                    raise Denied("this site has no account any more of a step that it shall go on from; submit again")
-                granted |= attempt.access.granted
-        return granted
-
     def _check_instance(self, verified: Verified) -> None:
         order = verified.order
         if order.instance in self._book.halts.delivered:
             raise Conflict(f"{order.instance} was delivered here before this site was restored; its receipt stands")
-        for earlier in self._book.ledger.attempts(order.instance):
-            if earlier.asked is not None:
-                continue  # nothing has run: the same attempt may come signed anew for a later epoch
-            if earlier.access.order == verified.order_cid:
-                raise Unreachable(f"the order for {order.instance} is just being written down; ask again")
-            status = None if earlier.result is None else earlier.result.status
-            if status in (Status.DONE, Status.HELD):
-                raise Conflict(f"{order.instance} was delivered here before; its receipt stands")
-            if status is None and not earlier.denied:
-                raise Conflict(f"an earlier attempt at {order.instance} is still under way here")
-            if earlier.access.attempt >= order.attempt:
-                raise Conflict(f"attempt {order.attempt} at {order.instance} was made before")
+        earlier = self._book.ledger.attempts(order.instance)
+        if any(each.access.order == verified.order_cid and each.life.stage is not Stage.ASKED for each in earlier):
+            raise Unreachable(f"the order for {order.instance} is just being written down; ask again")
+        check_attempt(order.instance, order.attempt, [(each.access.attempt, each.life) for each in earlier])
 
     def asks(self, order: Cid) -> float | None:
         """Seconds for which stewards may answer before an order begins; none if they are not asked."""
@@ -295,7 +301,7 @@ class Automator:
             # What a step fails of is told by class alone: the text may quote what the asker may not read.
             return Finished({}, None, f"it could not be run: {type(error).__name__}")
 
-    async def _close(self, verified: Verified, attempt: Attempt, finished: Finished) -> Attempt:
+    async def _close(self, message: Place, verified: Verified, attempt: Attempt, finished: Finished) -> Attempt:
         """Decide what leaves and write releases and result in one commit."""
         if finished.failure:
             await self._fail(attempt, finished.usage, finished.failure)
@@ -303,14 +309,14 @@ class Automator:
         async with self._disclosing.turn:
             over = self._over(verified, attempt, finished)
             try:
-                rulings = [] if over else await self._ruled(verified, attempt, finished)
+                rulings = [] if over else await self._ruled(message, verified, attempt, finished)
             except ComityError as error:
                 over = finished.usage, f"what it made could not be examined: {type(error).__name__}"
             over = over or self._over(verified, attempt, finished)  # to examine takes its time
             if over:
                 await self._fail(attempt, *over)
                 return self._book.attempt(verified.order_cid)
-            return await self._let_out(verified, attempt, rulings, finished.usage)
+            return await self._let_out(verified, attempt, rulings, finished)
 
     def _over(self, verified: Verified, attempt: Attempt, finished: Finished) -> tuple[Usage | None, str] | None:
         """Why nothing of a step that ended well may leave now, with the use that is told of; none if it may."""
@@ -320,11 +326,12 @@ class Automator:
         over = self._halted(verified) or self._verifier.over(attempt.access, verified.owners, now)
         return (None, over) if over else None
 
-    async def _ruled(self, verified: Verified, attempt: Attempt, finished: Finished) -> list[Ruling]:
-        return await self._rulings.on(verified, attempt, finished.products, self._clock.now())
+    async def _ruled(self, message: Place, verified: Verified, attempt: Attempt, finished: Finished) -> list[Ruling]:
+        rulings = await self._rulings.on(verified, attempt, finished.products, self._clock.now())
+        return await self._owners.expect(message, verified, rulings)
 
     async def _let_out(
-        self, verified: Verified, attempt: Attempt, rulings: Sequence[Ruling], usage: Usage | None
+        self, verified: Verified, attempt: Attempt, rulings: Sequence[Ruling], finished: Finished
     ) -> Attempt:
         statements: dict[str, Release] = {}
         lines = self._rulings.lines(rulings, verified, attempt, statements)
@@ -333,14 +340,16 @@ class Automator:
             return {r.candidate.name: keep(r, statements.get(r.candidate.name), verified.bus_site) for r in rulings}
 
         status = Status.HELD if any(ruling.held for ruling in rulings) else Status.DONE
-        waits = tuple(ruling.candidate.name for ruling in rulings if ruling.asks)
-        result = _result_line(attempt, status, kept, usage, verified.price, waits=waits)
-        if lines:
+        waits = tuple(ruling.candidate.name for ruling in rulings if ruling.waits)
+        # What was run for another order is charged to that alone.
+        price = 0 if finished.memo is not None else verified.price
+        result = _result_line(attempt, status, kept, finished.usage, price, waits=waits, memo=finished.memo)
+        if lines or waits:
             await self._waiting.expect(verified.order_cid)
         try:
             await self._book.write([*lines, result])
         except VerificationFailed:
-            await self._fail(attempt, usage, "the account of its outputs and their readers is too large")
+            await self._fail(attempt, finished.usage, "the account of its outputs and their readers is too large")
             return self._book.attempt(verified.order_cid)
         closed = self._book.attempt(verified.order_cid)
         self._hold(closed)
@@ -400,6 +409,7 @@ def _result_line(
     reason: str = "",
     detail: str = "",
     waits: tuple[str, ...] = (),
+    memo: Cid | None = None,
 ) -> Line:
     """The result's line. ``kept`` is asked when it is written, after the releases before it have their places."""
     access = attempt.access
@@ -417,6 +427,7 @@ def _result_line(
             detail=detail[:MAX_DETAIL],
             chain=chain,
             waits=waits,
+            memo=memo,
         )
 
     return Line("result", datasets_of(access.chain), fields, (access.person,))

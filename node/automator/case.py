@@ -9,10 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from catalog.cid import Cid
-from catalog.dagcbor import decode
+from catalog.dagcbor import cid_of, decode
 from catalog.dataset import DatasetFields
-from catalog.error import VerificationFailed
+from catalog.error import Denied, VerificationFailed
 from catalog.project import ProjectFields, ProjectRef
+from node.automator.ledger import Projection
+from node.message import Proof
+from privacy.grant import Chain
 from privacy.trust import Person
 from workflow.account import MAX_REQUEST, AccessFields
 from workflow.argument import Data
@@ -54,6 +57,29 @@ class Case:
             readers=self.readers,
             granted=self.granted,
         )
+
+
+def relied(case: Case, data: Iterable[Data], chains: Iterable[Chain | None]) -> set[str]:
+    """The sites on whose word a decision rests: those that speak for the person, the project, the data, the grants."""
+    owners = {owner for item in data for owner in (item.site, *case.evidence.label(item).owners)}
+    granting = {site for chain in chains if chain is not None for site in chain.logs}
+    return {case.person.site, case.ref.site, *owners, *granting}
+
+
+def let_in(ledger: Projection, site: str, proofs: Sequence[Proof]) -> dict[str, Cid]:
+    """The grants that let in what the steps at ``site`` that are proven beside an order were given.
+
+    Raises:
+        Denied: ``site`` has no account of such a step any more.
+    """
+    granted: dict[str, Cid] = {}
+    for proof in proofs:
+        if proof.order.site == site:
+            attempt = ledger.attempt(cid_of(proof.order))
+            if attempt is None:
+                raise Denied("this site has no account any more of a step that it shall go on from; submit again")
+            granted |= attempt.access.granted
+    return granted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Protocol
 
 from msgspec import structs
@@ -20,7 +20,7 @@ from catalog.label import Label
 from catalog.member import Role
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields, ProjectRef
-from node.automator.case import Case, Reliance, Sought
+from node.automator.case import Case, Reliance, Sought, relied
 from node.automator.fulfil import fulfilled
 from privacy import decision as deciding
 from privacy.claim import claim_facts
@@ -41,6 +41,7 @@ from privacy.request import (
     Fetch,
     PersonAsker,
     Release,
+    Report,
     Request,
     SiteAsker,
     ValueRef,
@@ -282,6 +283,16 @@ class Judge:
 
     def release(self, case: Case, label: Label, handle: str, output_type: str, now: int) -> Verdict:
         """May the output gain the readers that the order wants?"""
+        return self._verdict(*self._release(case, label, handle, output_type, now))
+
+    def report(self, case: Case, label: Label, handle: str, output_type: str, holder: str, now: int) -> Verdict:
+        """Does this site go by what ``holder`` reports of an output that it made? Whether that leaves is not asked."""
+        asked, overdue = self._release(case, label, handle, output_type, now)
+        told = {each.name: getattr(asked, each.name) for each in fields(asked)}
+        return self._verdict(Report(**told | {"asker": SiteAsker(holder)}), overdue)
+
+    def _release(self, case: Case, label: Label, handle: str, output_type: str, now: int) -> tuple[Release, str]:
+        """The question, and why what it relies on is too old; empty if it is not."""
         found = {
             cid: self._covering(case.reliance, self._here.root, cid, Action.RELEASE, now) for cid in self._own(case)
         }
@@ -289,7 +300,7 @@ class Judge:
         unfit = [
             self._mismatch(case, data, found[data.cid][0] if data.cid in found else None, now) for data in case.data
         ]
-        overdue = self.recency.refusal("release", _relied(case, case.data, [chain for chain, _ in found.values()]))
+        overdue = self.recency.refusal("release", relied(case, case.data, [chain for chain, _ in found.values()]))
         endorsed = self.endorsed(case.block, {output_type})
         request = Release(
             asker=self._asker(case.person, self._here.root, [chain for chain, _ in found.values()], now),
@@ -309,7 +320,7 @@ class Judge:
             readers=case.readers,
             runner=case.runner,
         )
-        return self._verdict(request, overdue)
+        return request, overdue
 
     def _verdict(self, request: Request, refusal: str) -> Verdict:
         """What policy says; and a denial, whatever it says, if what is relied on is too old or does not stand."""
@@ -349,7 +360,7 @@ class Judge:
     ) -> tuple[Compute, str]:
         """The question, and why what it relies on is too old; empty if it is not."""
         unfit = self._mismatch(case, data, chain, now) if data is not None else ""
-        overdue = self.recency.refusal("compute", _relied(case, [] if data is None else [data], [chain]))
+        overdue = self.recency.refusal("compute", relied(case, [] if data is None else [data], [chain]))
         request = Compute(
             asker=self._asker(case.person, data.site if data is not None else self._here.root, [chain], now),
             here=self._here.root,
@@ -432,10 +443,3 @@ class Judge:
     def _signer(self, block: Cid) -> str:
         entry = self._index.by_subject("block", str(block))
         return entry.site if entry is not None and isinstance(entry.fields, BlockFields) else ""
-
-
-def _relied(case: Case, data: Iterable[Data], chains: Iterable[Chain | None]) -> set[str]:
-    """The sites on whose word a decision rests: those that speak for the person, the project, the data, the grants."""
-    owners = {owner for item in data for owner in (item.site, *case.evidence.label(item).owners)}
-    granting = {site for chain in chains if chain is not None for site in chain.logs}
-    return {case.person.site, case.ref.site, *owners, *granting}

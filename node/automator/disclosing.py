@@ -37,6 +37,10 @@ from workflow.account import datasets_of
 LOST: Final[Row] = ("", "the ledger", "what was released before about the same people is lost: nobody can compare")
 
 
+UNCHECKED: Final = "it did not pass disclosure control, and belongs to others alone"
+"""Why nobody is asked about an output."""
+
+
 class Values(Protocol):
     """Where the outputs of steps lie (:class:`node.ports.Blobs`)."""
 
@@ -106,20 +110,34 @@ class Disclosing:
             ComityError: the record of it cannot be stored.
         """
         if ruling.verdict is None:
-            return ruling
+            return await self._for_others(verified, ruling) if ruling.others else ruling
         duties, candidate = ruling.verdict.decision.duties, ruling.candidate
         found = await self._examine(candidate, self._behind(verified), duties.min_cell)
         record = self._record(candidate, verified, found)
         unfulfilled = await self._unfulfilled(duties, record, found, now)
         if unfulfilled:
-            return replace(ruling, label=candidate.label, held=unfulfilled, verdict=None, asks=0, report="")
+            return replace(ruling, label=candidate.label, held=unfulfilled, verdict=None, asks=0, others=(), report="")
         ruling = replace(ruling, examined=await self._records.keep(write_record(record)))
         if found.text is None:
             return replace(ruling, label=candidate.label, held=ASKED, asks=max(1, ruling.asks), report="")
-        value = await self._values.hold(found.text, verified.case.ref)
-        product = Product(candidate.product.name, value, len(found.text))
         report = f"{ruling.report}; {found.line}" if ruling.report else ""
-        return replace(ruling, candidate=replace(candidate, product=product), report=report)
+        return replace(ruling, candidate=await self._anew(verified, candidate, found.text), report=report)
+
+    async def _for_others(self, verified: Verified, ruling: Ruling) -> Ruling:
+        """The ruling on what belongs to other sites alone: checked by itself, for what left before is in their ledgers.
+
+        What does not pass is held: no steward here has a word in it, and those who have cannot look at it.
+        """
+        candidate = ruling.candidate
+        found = await self._examine(candidate, frozenset(), 0)
+        if found.text is None:
+            return replace(ruling, held=UNCHECKED, others=())
+        return replace(ruling, candidate=await self._anew(verified, candidate, found.text), report=found.line)
+
+    async def _anew(self, verified: Verified, candidate: Candidate, text: bytes) -> Candidate:
+        """The candidate with what may leave of its value."""
+        value = await self._values.hold(text, verified.case.ref)
+        return replace(candidate, product=Product(candidate.product.name, value, len(text)))
 
     async def leaves(self, record: Cid, datasets: Iterable[Cid], now: int) -> None:
         """What ``record`` says is about to leave, and counts from now on; within a turn, before the row is written."""

@@ -16,6 +16,8 @@ from catalog.headmap import Head, HeadMap, subject_hash
 from catalog.project import ProjectRef
 from node.automator.examinations import Examinations, MemoryExaminations
 from node.automator.inquiries import Inquiries, MemoryInquiries
+from node.automator.life import Life, Stage, life_of
+from node.automator.reports import MemoryReports, Reports
 from node.automator.trace import Trace, Traces
 from workflow.account import (
     ACCOUNTS,
@@ -50,9 +52,14 @@ class Attempt:
     closed: int = 0
 
     @property
+    def life(self) -> Life:
+        """How far it has come."""
+        return life_of(self.access, self.result)
+
+    @property
     def denied(self) -> bool:
         """Whether it was refused before anything ran."""
-        return not self.access.decision.allowed
+        return self.life.stage is Stage.DENIED
 
     @property
     def asked(self) -> InquiryFields | None:
@@ -133,6 +140,10 @@ class Projection(Protocol):
         """What stewards of this site were asked."""
 
     @property
+    def reports(self) -> Reports:
+        """What this site released on other sites' reports."""
+
+    @property
     def examinations(self) -> Examinations:
         """What disclosure control found in what left, or waited for stewards."""
 
@@ -151,6 +162,7 @@ class Ledger:
         self._newest = 0
         self._traces = Traces()
         self._inquiries = MemoryInquiries()
+        self._reports = MemoryReports()
         self._examinations = MemoryExaminations()
 
     def take(self, index: int, body: Body) -> None:
@@ -175,8 +187,8 @@ class Ledger:
                 self._open(index, body.at, fields)
             case ResultFields():
                 self._close(index, body.at, fields)
-            case ReleaseFields(side=Side.RECIPIENT):
-                self._received.add(fields.order)
+            case ReleaseFields():
+                self._release(index, fields)
             case ReadFields():
                 self._questions.add(Cid.of(fields.question))
             case ApprovalFields():
@@ -193,6 +205,12 @@ class Ledger:
             self._instances.setdefault(fields.instance, []).append(fields.order)
         self._orders[fields.order] = Attempt(index, at, fields)
         self._traces.add(fields.project, fields.copies, map(str, datasets_of(fields.chain)))
+
+    def _release(self, index: int, fields: ReleaseFields) -> None:
+        if fields.reported is not None:
+            self._reports.take(index, fields)
+        elif fields.side is Side.RECIPIENT:
+            self._received.add(fields.order)
 
     def _close(self, index: int, at: int, fields: ResultFields) -> None:
         attempt = self._orders.get(fields.order)
@@ -211,7 +229,7 @@ class Ledger:
 
     def open_attempts(self) -> Iterator[Attempt]:
         """Attempts with an intent and no result: those that were running when the log ended."""
-        return (a for a in self._orders.values() if a.result is None and not a.denied and a.asked is None)
+        return (attempt for attempt in self._orders.values() if attempt.life.under_way)
 
     def ended(self) -> Iterator[Attempt]:
         """Every attempt with its result."""
@@ -273,6 +291,11 @@ class Ledger:
     def inquiries(self) -> Inquiries:
         """What stewards of this site were asked."""
         return self._inquiries
+
+    @property
+    def reports(self) -> Reports:
+        """What this site released on other sites' reports."""
+        return self._reports
 
     @property
     def examinations(self) -> Examinations:

@@ -15,8 +15,10 @@ from typing import Final
 from msgspec import structs
 
 from catalog.cid import Cid
+from catalog.dagcbor import encode
 from catalog.key import UNSIGNED, Signer, signed
 from catalog.label import Label
+from catalog.project import ProjectRef
 from node.automator.book import Line
 from node.automator.case import Case
 from node.automator.decide import Judge, Lapse, Verdict
@@ -27,6 +29,7 @@ from privacy.label import effective_readers, may_hold, released, withheld
 from workflow.account import Chain, Kept, ReleaseFields, Side
 from workflow.order import Wanted
 from workflow.receipt import Output, Release
+from workflow.report import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,9 @@ class Candidate:
 class Ruling:
     """What becomes of a candidate: its label now, why it stays held if it does, and the verdict on its release.
 
-    So many stewards are asked first (``asks``); ``report`` says what a release rests on, ``consent`` on whose answer.
-    ``examined`` is the record of what disclosure control found in it.
+    So many stewards are asked first (``asks``), and so are the ``others``, owners whose word is needed too; ``report``
+    says what a release rests on, ``consent`` on whose answer. ``examined`` is the record of what disclosure control
+    found in it.
     """
 
     candidate: Candidate
@@ -54,6 +58,7 @@ class Ruling:
     held: str
     verdict: Verdict | None
     asks: int = 0
+    others: tuple[str, ...] = ()
     report: str = ""
     consent: Cid | None = None
     examined: Cid | None = None
@@ -61,7 +66,12 @@ class Ruling:
     @property
     def leaves(self) -> bool:
         """Whether it is released here and now."""
-        return self.verdict is not None and not self.asks
+        return self.verdict is not None and not self.waits
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody is asked before."""
+        return bool(self.asks or self.others)
 
     def releasing(self, bus: str) -> Releasing:
         """The release that this ruling is, to the bus at the site ``bus``."""
@@ -84,7 +94,10 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Releasing:
-    """An output that leaves: what of which order, for whom, by which decision."""
+    """An output that leaves: what of which order, for whom, by which decision.
+
+    Of what another site made, that is for a ``project`` and was ``reported`` by the node of ``bus``.
+    """
 
     order: Cid
     output: str
@@ -96,6 +109,8 @@ class Releasing:
     consent: Cid | None
     examined: Cid | None
     bus: str
+    reported: Report | None = None
+    project: ProjectRef | None = None
 
     def line(self, signer: Signer, site: str, datasets: Sequence[Cid], person: str, into: dict[str, Release]) -> Line:
         """The audit line of it; writing it signs the statement, which names its own place, into ``into``."""
@@ -129,7 +144,9 @@ class Releasing:
                 chain=chain,
                 side=Side.SOURCE,
                 site=self.bus,
+                project=self.project,
                 consent=self.consent,
+                reported=encode(self.reported) if self.reported is not None else None,
                 examined=self.examined,
             )
 
@@ -137,8 +154,10 @@ class Releasing:
 
 
 ASKED: Final = "a steward is asked whether it may leave"
+TOLD: Final = "its other owners are asked whether it may leave"
 UNANSWERED: Final = "no steward said in time that it may leave"
 OTHERS: Final = "other owners of what went into it have not released it"
+SILENT: Final = "not all of its other owners said in time that it may leave"
 FURTHER: Final[tuple[Action, ...]] = ("compute", "release")
 """What an output goes on to: those who read its label already go on computing, others need its release."""
 
@@ -158,7 +177,7 @@ def rule(
     if read:
         return Ruling(candidate, candidate.label, "", None)
     if site not in candidate.label.owners:
-        return Ruling(candidate, candidate.label, "only the owners of what went into it can release it", None)
+        return Ruling(candidate, candidate.label, TOLD, None, others=lacking(candidate.label, wanted))
     endorsed = judge.endorsed(case.block, {candidate.wanted.type})
     verdict = judge.release(case, candidate.label, candidate.handle, candidate.wanted.type, now)
     if not verdict.allowed and not endorsed:
@@ -168,23 +187,25 @@ def rule(
         return Ruling(candidate, candidate.label, verdict.shown.reason, None)
     asks = max(verdict.stewards, 0 if endorsed else 1)
     if asks:
-        return Ruling(candidate, candidate.label, ASKED, verdict, asks)
+        others = lacking(released(candidate.label, site, wanted), wanted)
+        return Ruling(candidate, candidate.label, ASKED, verdict, asks, others)
     report = f"endorsed by this site's steward for the type «{candidate.wanted.type}»"
     return let_out(Ruling(candidate, candidate.label, "", verdict, report=report), site)
 
 
 def let_out(ruling: Ruling, site: str) -> Ruling:
-    """The ruling on an output that leaves ``site``: held still where other owners have a word in it."""
+    """The ruling on an output that ``site`` lets go: held still while other owners have a word in it."""
     wanted = ruling.candidate.wanted.readers
     label = released(ruling.label, site, wanted)
-    held = "" if reads(label, wanted) else OTHERS
-    return replace(ruling, label=label, held=held, asks=0)
+    if others := lacking(label, wanted):
+        return replace(ruling, held=TOLD, asks=0, others=others)
+    return replace(ruling, label=label, held="", asks=0)
 
 
 def answered(ruling: Ruling, consent: Consent, site: str) -> Ruling:
     """The ruling on an output that stewards are asked about, by what they answered before to the very same."""
     if consent.refusal:
-        return replace(ruling, held=refused(consent), verdict=None, asks=0)
+        return replace(ruling, held=refused(consent), verdict=None, asks=0, others=())
     if not consent.enough(ruling.asks):
         return ruling
     return let_out(replace(ruling, report=approved(consent), consent=consent.inquiry), site)
@@ -227,6 +248,11 @@ def withhold(kept: Mapping[str, Kept], reason: str) -> dict[str, Kept]:
         )
         for name, each in kept.items()
     }
+
+
+def lacking(label: Label, readers: Sequence[str]) -> tuple[str, ...]:
+    """The owners who do not allow all ``readers``, sorted."""
+    return tuple(sorted(owner for owner, allowed in label.owners.items() if not set(readers) <= set(allowed)))
 
 
 def reads(label: Label, readers: Sequence[str]) -> bool:

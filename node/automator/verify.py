@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of, encode
@@ -17,7 +18,7 @@ from catalog.key import check
 from catalog.offer import OfferFields
 from catalog.project import ProjectFields, ProjectRef
 from node.automator.case import Case
-from node.message import Place
+from node.message import Place, Reporting
 from node.step import Documents, Steps
 from privacy.label import may_hold
 from privacy.trust import OTHER_DATA, Person, approved, blocks_at, person_at, project_of
@@ -27,6 +28,8 @@ from workflow.evidence import Evidence
 from workflow.order import Order
 from workflow.submission import Submission
 from workflow.subset import check_subset
+
+NO_BUS: Final = "the order does not come from a bus node that its submission names"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +91,50 @@ class Verifier:
         """
         order, submission = message.order, message.submission
         signed_request(submission)
+        if order.site != self._site:
+            raise VerificationFailed("the order is for another site")
+        self._check_epoch(order, submission)
+        if self._index.site(asker).node() != order.bus:
+            raise VerificationFailed(NO_BUS)
         self._check_signatures(order, submission, asker)
         return person_at(self._index, submission.person, submission.site)
 
+    def reporter(self, message: Reporting, holder: str) -> tuple[Person, str]:
+        """Whose order the node of the site ``holder`` reports of, which carried it out; and the site that brought it.
+
+        It may be of an epoch that is over: what was made then is released now.
+
+        Raises:
+            VerificationFailed: a signature is not what it claims to be, or the order was for another site.
+            Denied: they are no member's person. NotFound: their site is no member.
+            Unreachable: the order is of an epoch that this site has not heard of yet.
+        """
+        report, order, submission = message.report, message.place.order, message.place.submission
+        signed_request(submission)
+        if (report.site, report.order, report.node) != (order.site, cid_of(order), self._index.site(holder).node()):
+            raise VerificationFailed("the report is not by the node of the site that it is about")
+        if report.site != holder:
+            raise VerificationFailed("the report is brought by another site than signed it")
+        check(report, report.node)
+        ours = self.consortium
+        if (order.consortium, submission.consortium) != (ours.cid, ours.cid) or submission.epoch > order.epoch:
+            raise VerificationFailed("the order is for another consortium or epoch")
+        if order.epoch > ours.epoch:
+            raise Unreachable(f"this site has not heard of epoch {order.epoch} yet; ask again")
+        bus = next((each.root for each in self._index.sites.values() if order.bus in each.nodes()), "")
+        if not bus:
+            raise VerificationFailed(NO_BUS)
+        self._check_signatures(order, submission, bus)
+        return person_at(self._index, submission.person, submission.site), bus
+
     async def verify(self, message: Place, asker: str, person: Person, now: int) -> Verified:
-        """Check an order of :meth:`person`, sent by the node of the site ``asker``.
+        """Check an order of :meth:`person` or of a :meth:`reporter`, brought by the node of the site ``asker``.
+
+        Of another site's order it is checked, as of this one's own, that the site reads all that it was given.
 
         Raises:
             VerificationFailed: something is not what it claims to be. BadInput: its workflow cannot be read.
-            Denied: somebody has no standing, or this site may not hold an input.
+            Denied: somebody has no standing, the site of the order may not hold an input, or isolates no steps now.
             NotFound, Unreachable: the block is not shared with this site, or cannot be fetched now.
         """
         order, submission = message.order, message.submission
@@ -111,13 +149,16 @@ class Verifier:
             raise VerificationFailed("a proof beside the order is of an order by no bus node of the submission")
         evidence = Evidence(self._index, order.submission, [(p.order, p.receipt) for p in message.proofs])
         self._check_block(order)
+        if self._steps.fault:
+            raise Denied(self._steps.fault)
         tool = await self._steps.tool(order.block)
         workflow = await self._documents.workflow(message.workflow)
         check_subset(order, submission, workflow, tool, evidence)
         data = pieces_in(order.inputs)
         for item in data:
-            if not may_hold(evidence.label(item), self._site):
-                raise Denied(f"this site is no reader of «{item.name}», so it may not hold it")
+            if not may_hold(evidence.label(item), order.site):
+                which = "this site" if order.site == self._site else "the site of the order"
+                raise Denied(f"{which} is no reader of «{item.name}», so it may not hold it")
         owners = frozenset(owner for item in data for owner in evidence.label(item).owners)
         self._check_approved(submission.project, owners)
         datasets = sorted({cid for item in data for cid in evidence.datasets(item)})
@@ -141,7 +182,7 @@ class Verifier:
             ),
             bus_site=asker,
             datasets=datasets,
-            price=self._price(order),
+            price=self._price(order) if order.site == self._site else 0,
             submission=submission,
             owners=owners,
         )
@@ -211,11 +252,8 @@ class Verifier:
                 raise Denied(reason)
 
     def _check_signatures(self, order: Order, submission: Submission, asker: str) -> None:
-        if order.site != self._site:
-            raise VerificationFailed("the order is for another site")
-        self._check_epoch(order, submission)
-        if self._index.site(asker).node() != order.bus or order.bus not in self._buses(submission, asker):
-            raise VerificationFailed("the order does not come from a bus node that its submission names")
+        if order.bus not in self._buses(submission, asker):
+            raise VerificationFailed(NO_BUS)
         if order.submission != cid_of(submission):
             raise VerificationFailed("the order belongs to another submission")
         check(submission, submission.person)

@@ -27,7 +27,7 @@ from node.automator.verify import Verifier
 from node.ports import Clock
 from node.replication import Covering
 from workflow.account import Chain, ResultFields, datasets_of
-from workflow.receipt import ASKED_TO_LET_OUT, Status
+from workflow.receipt import ASKED_TO_LET_OUT, WAITS_FOR_OWNERS, Status
 
 PATIENT_MILLIS: Final = 30_000
 """How often it is asked whether what stewards have not answered still stands, and whether its time is over."""
@@ -94,7 +94,8 @@ class Waiting:
     def words(self, attempt: Attempt) -> str:
         """What the release of ``attempt`` waits for, for people."""
         if attempt.result is not None and attempt.result.waits:
-            return ASKED_TO_LET_OUT
+            names = ", ".join(self._book.halts.name(owner) for owner in self._releases.silent(attempt))
+            return f"{WAITS_FOR_OWNERS}{names}" if names else ASKED_TO_LET_OUT
         names = ", ".join(self._covering.lacking(attempt.closed + 1))
         lapse = self._waiting.get(attempt.access.order)
         return (
@@ -127,7 +128,7 @@ class Waiting:
         await self._end(ended)
 
     def answered(self) -> None:
-        """A steward has answered something."""
+        """A steward, or another owner, has answered something."""
         self._patient.clear()
 
     async def _settle(self, attempt: Attempt, result: ResultFields) -> None:
@@ -140,9 +141,8 @@ class Waiting:
     def _readers(self, attempt: Attempt, result: ResultFields) -> frozenset[str]:
         """Whom outputs were released to, or would be if stewards said so."""
         released = [each for kept in result.kept.values() if (each := kept.output.release) is not None]
-        asked = self._releases.asked(attempt).values() if result.waits else ()
-        wanted = [wanted.readers for each in asked for wanted in each.inquiry.outputs.values()]
-        return frozenset().union(*(each.added for each in released), *wanted)
+        wanted = self._releases.wanted(attempt) if result.waits else ()
+        return frozenset().union(*(each.added for each in released), wanted)
 
     def _lapse(self, attempt: Attempt, readers: frozenset[str]) -> Lapse | None:
         """Why what was released may take effect no more, or not yet; none if all that it rests on stands."""
@@ -167,6 +167,7 @@ class Waiting:
     async def _end(self, attempts: Sequence[Attempt]) -> None:
         if attempts:
             await self._memory.drop_waiting([attempt.access.order for attempt in attempts])
+            await self._releases.forget(attempts)
         for attempt in attempts:
             del self._waiting[attempt.access.order]
             self._patient.pop(attempt.access.order, None)

@@ -11,9 +11,11 @@ from catalog.error import ComityError
 from node.automator.automator import Automator
 from node.automator.decide import Judge
 from node.automator.disclosing import Disclosing
+from node.automator.owners import Owners
 from node.automator.verify import Consortium, Verifier
 from node.bus.bus import Bus
 from node.bus.dispatch import Dispatcher
+from node.ports import Control
 from node.replicate.cosign import Witness
 from node.replicate.indexing import Feeding, index_anew, index_log
 from node.replicate.replicator import Means, Replicator
@@ -73,7 +75,8 @@ async def consort(site: Site) -> None:
     judge.govern(membership.epoch.floor)
     consortium = Consortium(membership.consortium, membership.epoch.number)
     verifier = Verifier(site.root, consortium, site.index, site.documents, site.steps)
-    automator = _automator(site, verifier, judge, attests.witnessing)
+    control = LocalFirst(site.root, lambda asker, data: questions.answer(asker, data), site.reach)
+    automator = _automator(site, verifier, judge, attests.witnessing, control)
     site.recovered.extend(await automator.recover())
     orders = Orders(automator, site.nursery, attests.witnessing.reach)
     projects = _projects(site, orders)
@@ -83,7 +86,6 @@ async def consort(site: Site) -> None:
     replicator = _replicator(site, attests.witness)
     follower = Follower(site.root, membership, replicator)
     questions = _questions(site, orders, judge, attests, follower)
-    control = LocalFirst(site.root, questions.answer, site.reach)
     dispatcher = Dispatcher(
         site.node.key, site.index, site.journal, control, site.received, site.book.halts, site.clock
     )
@@ -121,6 +123,7 @@ async def consort(site: Site) -> None:
         attests.witnessing.run,
         attests.statements.run,
         orders.watch,
+        orders.ask_owners,
         projects.run,
         erasure.run,
         site.custody.run,
@@ -144,7 +147,7 @@ async def open_replicas(site: Site) -> None:
             await site.finding.renew(root)
 
 
-def _automator(site: Site, verifier: Verifier, judge: Judge, witnessing: Witnessing) -> Automator:
+def _automator(site: Site, verifier: Verifier, judge: Judge, witnessing: Witnessing, control: Control) -> Automator:
     return Automator(
         site.root,
         site.node.key,
@@ -155,7 +158,23 @@ def _automator(site: Site, verifier: Verifier, judge: Judge, witnessing: Witness
         site.holdings,
         witnessing,
         site.releases,
+        owners(site, control),
         disclosing(site),
+        site.clock,
+        site.random,
+    )
+
+
+def owners(site: Site, control: Control) -> Owners:
+    """What asks the other owners of what ``site`` makes."""
+    return Owners(
+        site.root,
+        site.node.key,
+        site.index,
+        site.book,
+        control,
+        side_by_side,
+        site.releases,
         site.clock,
         site.random,
     )

@@ -13,7 +13,7 @@ from catalog.cid import Cid
 from catalog.dagcbor import cid_of
 from catalog.error import ComityError, Denied, NotFound, Unreachable
 from node.automator.automator import Automator
-from node.message import Outcome, Place
+from node.message import Outcome, Place, Reported, Reporting
 from workflow.receipt import Receipt
 
 MAX_UNDER_WAY = 10_000
@@ -41,6 +41,7 @@ class Orders:
         self._woken = trio.Event()
         self._answered = trio.Event()
         self._looked = trio.Event()
+        self._reported = trio.Lock()
         self._reach = reach
         self._nursery = nursery
         self._under_way: dict[Cid, _UnderWay] = {}
@@ -88,6 +89,20 @@ class Orders:
         answered, self._answered = self._answered, trio.Event()
         answered.set()
         self.wake()
+
+    async def report(self, question: Reporting, holder: str) -> Reported:
+        """Answer what ``holder`` reports of this site's data; one report at a time."""
+        async with self._reported:
+            return await self._automator.report(question, holder)
+
+    async def ask_owners(self) -> None:
+        """Ask the other owners of what was made here, again and again, until cancelled."""
+        while True:
+            await trio.sleep(LOOK_SECONDS)
+            try:
+                await self._automator.ask_owners()
+            except ComityError as error:
+                log.warning("releases wait on: %s", error)
 
     async def watch(self) -> None:
         """Look after the releases that wait for the quorum, again and again, until cancelled."""

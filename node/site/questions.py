@@ -18,6 +18,7 @@ from node.message import (
     Place,
     ProofAnswer,
     Question,
+    Reporting,
     Rows,
     read_question,
     reply_bytes,
@@ -80,6 +81,8 @@ class Questions:
             case Place():
                 self._check_bus(asker, question)
                 return await self._orders.place(question, asker)
+            case Reporting():
+                return await self._orders.report(question, asker)
             case Outcome():
                 return await self._orders.outcome(question, asker)
             case Rows():

@@ -25,7 +25,7 @@ class Fact(StrEnum):
 class Kept(StrEnum):
     """What there are several of: epochs by their padded number, candidates and members' nodes by their root keys.
 
-    Releases that wait stand there by their orders.
+    Releases that wait, and what other owners are asked about them, stand there by their orders.
     """
 
     EPOCH = "epoch"
@@ -33,6 +33,7 @@ class Kept(StrEnum):
     PLACE = "place"
     REOPENING = "reopening"
     RELEASE = "release"
+    PENDING = "pending"
 
 
 class Facts:

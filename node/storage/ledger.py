@@ -13,7 +13,7 @@ import hashlib
 import os
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,17 +23,19 @@ import trio
 
 from catalog.body import Body, fields_of, read_body
 from catalog.cid import Cid
-from catalog.dagcbor import decode, encode
+from catalog.dagcbor import encode
 from catalog.error import ComityError, Conflict, Damaged
 from catalog.headmap import Head, HeadMap, subject_hash
 from catalog.project import ProjectRef
 from node.automator.ledger import Attempt
-from node.automator.trace import Trace
 from node.storage.examinations import SCHEMA as EXAMINATIONS
 from node.storage.examinations import DiskExaminations
 from node.storage.inquiries import SCHEMA as INQUIRIES
 from node.storage.inquiries import DiskInquiries
+from node.storage.reports import SCHEMA as REPORTS
+from node.storage.reports import DiskReports
 from node.storage.stored import StoredLog
+from node.storage.traces import DiskTraces
 from workflow.account import (
     ACCOUNTS,
     NOTED,
@@ -80,24 +82,6 @@ INSERT INTO head VALUES (?, ?, 1) ON CONFLICT (subject) DO UPDATE SET leaf = exc
 """
 
 
-class DiskTraces:
-    """What the projects have left at a site, read from the ledger's file."""
-
-    def __init__(self, read: Callable[..., list[tuple[Any, ...]]]) -> None:
-        self._read = read
-
-    def of(self, project: ProjectRef) -> Trace:
-        """What there is of ``project``; empty if no step of it came here."""
-        trace = Trace()
-        for cid, dataset in self._read("SELECT cid, dataset FROM trace WHERE project = ?", encode(project)):
-            (trace.datasets if dataset else trace.values).add(Cid.from_bytes(cid))
-        return trace
-
-    def projects(self) -> Iterator[ProjectRef]:
-        """Every project of which a step came here."""
-        return (decode(ProjectRef, row[0]) for row in self._read("SELECT DISTINCT project FROM trace"))
-
-
 class DiskLedger:
     """The ledger of ``log`` in the file ``path``. Made by :meth:`open`."""
 
@@ -106,6 +90,7 @@ class DiskLedger:
         self._sql = connection
         self._recent: OrderedDict[Cid, Attempt] = OrderedDict()
         self.inquiries = DiskInquiries(self._all, self._write, log.peek)
+        self.reports = DiskReports(self._all, self._write, log.peek)
         self.examinations = DiskExaminations(self._all, self._write, log.peek)
         self._pending = 0
         self._upto = 0
@@ -229,8 +214,8 @@ class DiskLedger:
                     made = [kept.cid for kept in fields.kept.values()]
                     self._trace(opened.access.project, made, datasets_of(fields.chain))
                     self._keep(replace(opened, result=fields, ended=body.at, closed=index))
-            case ReleaseFields(side=Side.RECIPIENT):
-                self._write("INSERT OR IGNORE INTO received VALUES (?)", (bytes(fields.order),))
+            case ReleaseFields():
+                self._release(index, fields)
             case ReadFields():
                 self._write("INSERT OR IGNORE INTO question VALUES (?)", (bytes(Cid.of(fields.question)),))
             case ApprovalFields():
@@ -239,6 +224,12 @@ class DiskLedger:
                 self._set("noted", max(self.noted, fields.entry))
             case _:
                 pass
+
+    def _release(self, index: int, fields: ReleaseFields) -> None:
+        if fields.reported is not None:
+            self.reports.take(index, fields)
+        elif fields.side is Side.RECIPIENT:
+            self._write("INSERT OR IGNORE INTO received VALUES (?)", (bytes(fields.order),))
 
     def _opened(self, result: ResultFields) -> Attempt | None:
         """The attempt that a result ends, unless its intent was erased."""
@@ -443,7 +434,7 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         # Without a flush at each commit, a crash of the machine loses the last ones and never damages the file.
         connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON;")
-        connection.executescript(_SCHEMA + INQUIRIES + EXAMINATIONS)
+        connection.executescript(_SCHEMA + INQUIRIES + REPORTS + EXAMINATIONS)
     except sqlite3.DatabaseError:
         connection.close()
         raise

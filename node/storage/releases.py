@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from catalog.cid import Cid
 from catalog.dagcbor import Value
+from node.automator.pending import Pending
 from node.storage.facts import Facts, Kept
 
 
@@ -14,7 +15,7 @@ class _Order(Value, frozen=True, kw_only=True):
 
 
 class WaitingReleases:
-    """The port ``ReleaseMemory``."""
+    """The ports ``ReleaseMemory`` and ``OwnersMemory``."""
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
@@ -30,3 +31,15 @@ class WaitingReleases:
     async def drop_waiting(self, orders: Iterable[Cid]) -> None:
         """Forget some; durable on return."""
         await self._facts.drop(Kept.RELEASE, *map(str, orders))
+
+    async def pending(self) -> list[Pending]:
+        """The orders whose other owners are asked."""
+        return await self._facts.all(Kept.PENDING, Pending)
+
+    async def keep_pending(self, pending: Pending) -> None:
+        """Remember one as it stands; durable on return."""
+        await self._facts.keep(Kept.PENDING, str(pending.order), pending)
+
+    async def drop_pending(self, orders: Iterable[Cid]) -> None:
+        """Forget some; durable on return."""
+        await self._facts.drop(Kept.PENDING, *map(str, orders))

@@ -50,12 +50,14 @@ PRINCIPALS: Final[dict[Action, tuple[str, ...]]] = {
     "fetch": ("Person", "Site"),
     "compute": ("Person",),
     "release": ("Person",),
+    "report": ("Site",),
 }
 RESOURCES: Final[dict[Action, tuple[str, ...]]] = {
     "see": ("Dataset", "Block", "Value", "AuditTrail", "Rule"),
     "fetch": ("Dataset", "Block", "Value"),
     "compute": ("Dataset", "Value"),
     "release": ("Value",),
+    "report": ("Value",),
 }
 
 

@@ -376,6 +376,29 @@ INSTITUTE = [
         noted(dict(later.INSTITUTE_LATER)["revoke"], 9, chain(mara=(3, 4)), T0 + HOUR + 100, "institute-node"),
     ),
     ("key-received", sharing.CAME),
+    (
+        "released-on-report",
+        account(
+            "release",
+            ReleaseFields(
+                order=cid_of(computed.ORDER),
+                output="result",
+                handle=computed.HANDLE,
+                value=computed.REPORTED.value,
+                added=computed.REPORTED.readers,
+                policy=4,
+                decision=computed.RELEASED,
+                report=computed.FURTHER.report,
+                chain=chain(mara=(5, 6)),
+                side=Side.SOURCE,
+                site=DID["anna-root"],
+                project=computed.SUBMISSION.project,
+                reported=encode(computed.REPORTED),
+            ),
+            T2 + HOUR,
+            "institute-node",
+        ),
+    ),
 ]
 """The institute's audit log, in order."""
 

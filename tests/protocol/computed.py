@@ -5,7 +5,7 @@ from msgspec import structs
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
 from catalog.key import UNSIGNED, signed
-from node.message import Consistency, Envelope, Heads, Outcome, Place, Refusal, Reply
+from node.message import Consistency, Envelope, Heads, Outcome, Place, Refusal, Reply, Reporting
 from privacy.decision import Decision
 from privacy.label import joined, released, resident
 from privacy.request import Compute, DatasetRef, PersonAsker, ValueRef
@@ -26,6 +26,7 @@ from workflow.argument import Data, Many, handle
 from workflow.order import Order, Wanted
 from workflow.receipt import Output, Receipt, Release, Spent, Status
 from workflow.receipt import Place as AuditPlace
+from workflow.report import Report
 from workflow.submission import Submission
 
 WORKFLOW = f"""cwlVersion: v1.2
@@ -168,6 +169,44 @@ OUTPUT = Output(
     release=RELEASE,
     reason="",
 )
+SALT = bytes([9]) * 32
+REPORTED = signed(
+    Report(
+        order=cid_of(ORDER),
+        instance=ORDER.instance,
+        output="result",
+        handle=HANDLE,
+        value=VALUE.keyed(SALT),
+        type="statistics",
+        owners=tuple(sorted((DID["anna-root"], DID["institute-root"]))),
+        readers=(DID["institute-root"],),
+        block=ORDER.block,
+        finding=REPORT,
+        site=DID["anna-root"],
+        node=DID["anna-node"],
+        sig=UNSIGNED,
+    ),
+    KEYS["anna-node"],
+)
+"""As St. Anna would tell the institute, whose block has a part in the result, if its label did not name it."""
+
+FURTHER = signed(
+    Release(
+        order=cid_of(ORDER),
+        output="result",
+        handle=HANDLE,
+        value=REPORTED.value,
+        owner=DID["institute-root"],
+        added=REPORTED.readers,
+        policy=4,
+        report="endorsed by this site's steward for the type «statistics»",
+        ledger=6,
+        sig=UNSIGNED,
+    ),
+    KEYS["institute-node"],
+)
+"""What the institute would answer."""
+
 HELD = Output(
     handle=HANDLE,
     type="statistics",
@@ -213,10 +252,12 @@ DONE = receipt(cid_of(ACCEPTED), Status.DONE, T0 + 20_100, {"result": OUTPUT}, 1
 HELD_RECEIPT = receipt(cid_of(ACCEPTED), Status.HELD, T0 + 20_100, {"result": HELD}, 100_000, SPENT)
 
 
+PLACE = Place(order=ORDER, submission=SUBMISSION, workflow=WORKFLOW, proofs=(), seconds=20)
 QUESTIONS = {
     "heads": Envelope(question=Heads()),
     "consistency": Envelope(question=Consistency(origin=f"{DID['anna-root']}/catalog/0", old=4, new=8)),
     "outcome": Envelope(question=Outcome(order=cid_of(ORDER), seconds=20)),
-    "order": Envelope(question=Place(order=ORDER, submission=SUBMISSION, workflow=WORKFLOW, proofs=(), seconds=20)),
+    "report": Envelope(question=Reporting(report=REPORTED, place=PLACE)),
+    "order": Envelope(question=PLACE),
 }
 REFUSED = Reply(answer=None, refusal=Refusal(kind="NotFound", message="no such order came to this site"))

@@ -13,7 +13,7 @@ from catalog.headmap import Head, HeadMap, subject_hash
 from catalog.key import public_bytes
 from catalog.origin import LogName
 from node.automator.recovery import RECEIPTS_PATH
-from node.message import AddCheckpoint, Added, Done, Envelope, HeadsAnswer, ProofAnswer, Reply, Row, Rows
+from node.message import AddCheckpoint, Added, Done, Envelope, HeadsAnswer, ProofAnswer, Reply, Reported, Row, Rows
 from node.network.peer import peer_id_of
 from node.network.tls import certificate
 from node.replicate.catchup import bodies_path, bundle_path, checkpoint_path
@@ -71,6 +71,8 @@ def values() -> dict[str, Told]:
         "receipt-done": value("receipt", run.DONE, "anna-node"),
         "receipt-held": value("receipt", run.HELD_RECEIPT, "anna-node"),
         "release": value("release", run.RELEASE, "anna-node"),
+        "report": value("report", run.REPORTED, "anna-node"),
+        "release-on-report": value("release", run.FURTHER, "institute-node"),
         "who": value("who", answered.WHO, "anna-auditor"),
         "who-about": value("who", answered.ABOUT, "institute-steward"),
         "halt": value("halt", answered.HALT, "anna-steward"),
@@ -140,6 +142,8 @@ def messages(told: dict[str, Told]) -> dict[str, Told]:
         "added-behind": _answer(Added(size=8, line=None)),
         "added": _answer(Added(size=19, line=line)),
         "receipt-answer": _answer(run.DONE),
+        "reported-waits": _answer(Reported(release=None, waits="a steward there is asked")),
+        "reported": _answer(Reported(release=run.FURTHER, waits="")),
         "who-answer": _answer(answered.who_answer(_asked_note())),
         "done": _answer(Done()),
         "refusal": run.REFUSED,

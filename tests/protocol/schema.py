@@ -33,6 +33,7 @@ from node.message import (
     Question,
     ReceiptsAnswer,
     Reply,
+    Reported,
     SeenAnswer,
     Who,
     WhoAnswer,
@@ -42,17 +43,18 @@ from workflow.account import ACCOUNTS
 from workflow.inquiry import Answer
 from workflow.order import Order
 from workflow.receipt import Receipt
+from workflow.report import Report
 from workflow.submission import Submission
 
 CATALOG = {kind: entry.fields for kind, entry in KINDS.items()}
 ROOTS: dict[str, tuple[type[Value], ...]] = {
     "Signed by a person, a root or a node": (
-        Body, Grant, Invite, Submission, Order, Receipt, Who, Halt, Answer, Reopening, Epoch
+        Body, Grant, Invite, Submission, Order, Receipt, Report, Who, Halt, Answer, Reopening, Epoch
     ),
     "The fields of entries of a catalog": tuple(dict.fromkeys(CATALOG.values())),
     "The fields of rows of an audit log": tuple(dict.fromkeys(ACCOUNTS.values())),
     "Questions and answers on a control connection": (
-        Envelope, Reply, HeadsAnswer, ProofAnswer, Added, WhoAnswer, HeadProof
+        Envelope, Reply, HeadsAnswer, ProofAnswer, Added, Reported, WhoAnswer, HeadProof
     ),
     "Bodies of requests and answers over HTTPS": (
         Knock, Founding, Standing, Announcement, Done, BodiesAnswer, SeenAnswer, ReceiptsAnswer,

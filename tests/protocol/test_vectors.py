@@ -48,6 +48,7 @@ from workflow.inquiry import Answer
 from workflow.order import Order
 from workflow.parse import parse_tool
 from workflow.receipt import Receipt, Release
+from workflow.report import Report
 from workflow.submission import Submission
 from workflow.subset import check_subset
 
@@ -62,6 +63,7 @@ TYPES: dict[str, type[Value]] = {
     "order": Order,
     "receipt": Receipt,
     "release": Release,
+    "report": Report,
     "who": Who,
     "label": Label,
     "envelope": Envelope,

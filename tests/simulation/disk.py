@@ -21,6 +21,7 @@ from catalog.leaf import decode_leaf, encode_leaf, opens, seal
 from catalog.merkle import EMPTY_ROOT, Frontier, leaf_hash, node_hash, prove_consistency, prove_inclusion
 from catalog.reopening import Reopening
 from catalog.tiles import ENTRIES, HEIGHT, WIDTH, Edge, Tile, encode_bundle
+from node.automator.pending import Pending
 from node.bus.journal import Record, Refusal, State
 from node.replication import Seen
 from tests.simulation.scheduler import Turn
@@ -334,10 +335,12 @@ class SimulatedMemory:
     """What a witness must not forget, and who was heard when: ``Memory``, ``HeardMemory`` of node/replication.py."""
 
     # It keeps the new epochs of others' logs too (:class:`node.replicate.reopened.ReopeningMemory`), and of which
-    # orders a release waits (:class:`node.automator.waiting.ReleaseMemory`).
+    # orders a release waits (:class:`node.automator.waiting.ReleaseMemory`), and what other owners are asked about them
+    # (:class:`node.automator.owners.OwnersMemory`).
 
     def __init__(self) -> None:
         self.releases: dict[Cid, None] = {}
+        self.asked: dict[Cid, Pending] = {}
         self.kept: dict[str, Seen] = {}
         self.accused: dict[str, Fork] = {}
         self.times: dict[str, int] = {}
@@ -383,6 +386,19 @@ class SimulatedMemory:
         async with Change(Write.SETTLE):
             for order in orders:
                 self.releases.pop(order, None)
+
+    async def pending(self) -> list[Pending]:
+        await Turn("memory.pending")
+        return list(self.asked.values())
+
+    async def keep_pending(self, pending: Pending) -> None:
+        async with Change(Write.WAIT):
+            self.asked[pending.order] = pending
+
+    async def drop_pending(self, orders: Iterable[Cid]) -> None:
+        async with Change(Write.SETTLE):
+            for order in orders:
+                self.asked.pop(order, None)
 
     async def heard(self) -> dict[str, int]:
         await Turn("memory.heard")

@@ -23,6 +23,7 @@ from node.automator.decide import Judge
 from node.automator.disclosing import Disclosing
 from node.automator.hold import Holdings
 from node.automator.ledger import Ledger
+from node.automator.owners import Owners
 from node.automator.recovery import RECEIPTS_PATH
 from node.automator.verify import Consortium as Epoch
 from node.automator.verify import Verifier
@@ -36,6 +37,7 @@ from node.message import (
     HeadsAnswer,
     Outcome,
     Place,
+    Reporting,
     read_question,
     reply_bytes,
 )
@@ -183,6 +185,7 @@ class Node:
         self.ready = True
         self._network.attach(self.site.did, self.process, self._serve, self.heard)
         self._scheduler.spawn(self.process, "releases", self._look_after_releases())
+        self._scheduler.spawn(self.process, "owners", self._ask_owners())
         for did in self._replicas.known:
             self._scheduler.spawn(self.process, f"follow-{self._consortium.names[did]}", self._follow(did))
         for record in await self.site.disk.journal.records():
@@ -242,6 +245,17 @@ class Node:
             self.holdings,
             self.vitals,
             memory,
+            Owners(
+                site.did,
+                key,
+                self.index,
+                self.book,
+                self.control,
+                self._together,
+                memory,
+                self.clock,
+                self.random,
+            ),
             self.disclosing,
             self.clock,
             self.random,
@@ -408,6 +422,8 @@ class Node:
             case Place() as place:
                 self._watch.placed(self.site, cid_of(place.order), self.index, self.clock.now())
                 return await self._place(place, asker)
+            case Reporting() as reporting:
+                return await self.automator.report(reporting, asker)
             case Outcome(order=order, seconds=seconds):
                 return await self._wait(order, seconds)
             case question:
@@ -466,6 +482,14 @@ class Node:
             looked.set(None)
             if self.site.disk.memory.releases or any(self.automator.asks(each) is not None for each in self._under_way):
                 self._scheduler.after(LOOK_MILLIS, partial(self._woken.set, None))
+
+    async def _ask_owners(self) -> None:
+        """As ``Orders.ask_owners``; only as long as something is asked."""
+        while True:
+            await self._looked
+            if self.site.disk.memory.asked:
+                await self.automator.ask_owners()
+                self._woken.set(None)
 
     async def _wait(self, order: Cid, seconds: float) -> Receipt:
         task = self._under_way.get(order)

@@ -43,7 +43,10 @@ class Pace:
 
 
 USUAL = Pace(1000 * BEAT_SECONDS, BOUNDS)
-TIGHT = Pace(60_000, {"see": 10 * 60_000, "fetch": 8 * 60_000, "compute": 8 * 60_000, "release": 6 * 60_000})
+TIGHT = Pace(
+    60_000,
+    {"see": 10 * 60_000, "fetch": 8 * 60_000, "compute": 8 * 60_000, "release": 6 * 60_000, "report": 6 * 60_000},
+)
 
 
 def quorum_of(consortium: Consortium, owner: str) -> Quorum:

@@ -26,10 +26,11 @@ from node.message import MAX_MESSAGE, AddCheckpoint, Added, Reply, read_question
 from privacy.decision import Action
 from tests.simulation.consortium import CIDS, Consortium, Site, Stance
 from tests.simulation.disk import StoredLog
-from workflow.account import ACCOUNTS, AccessFields, AccountFields, ApprovalFields, ReleaseFields, ResultFields
+from workflow.account import ACCOUNTS, AccessFields, AccountFields, ApprovalFields, ReleaseFields, ResultFields, Side
 from workflow.argument import Data
 from workflow.order import Instance
 from workflow.receipt import Receipt, Status
+from workflow.report import Report
 
 SETTLING_MILLIS = 5_000
 """Within this time what was decided has become durable."""
@@ -124,6 +125,7 @@ class Watch:
         self._shown: set[Cid] = set()
         self._delivered: Counter[Instance] = Counter()
         self._releases: Counter[tuple[Instance, str]] = Counter()
+        self._vouched: Counter[tuple[str, Instance, str]] = Counter()
         self._permits: dict[tuple[str, int], bool] = {}
         self._arrived: dict[tuple[str, Cid], int] = {}
         self._lapsed: dict[tuple[str, Cid], str] = {}
@@ -169,9 +171,8 @@ class Watch:
         elif isinstance(fields, AccessFields) and kind == "decision":
             account.denials.add(fields.order)
         elif isinstance(fields, ReleaseFields):
-            self._check_release(site, account, fields)
             self._check_consent(site, account, fields.consent)
-            self._check_heard(site, account.intents[fields.order], "release")
+            self._check_release(site, account, fields)
         elif isinstance(fields, ResultFields):
             if fields.order in account.results:
                 self._check_taken_back(site, account, fields)
@@ -239,6 +240,9 @@ class Watch:
         return liars + sum(seen is not None and seen.size > index for seen in signed) >= self._consortium.quorum
 
     def _check_release(self, site: Site, account: Account, release: ReleaseFields) -> None:
+        if release.reported is not None:
+            self._check_reported(site, release)
+            return
         if site.stance is Stance.UNENDORSED:
             raise Violation(Invariant.POLICY, f"{site.name} releases what its steward never endorsed")
         if release.order not in account.intents:
@@ -256,6 +260,16 @@ class Watch:
         over = [lapsed for lapsed in made if lapsed and not self._undone(site, lapsed)]
         if self._let[site.did, release.value] > len(made) - len(over):
             raise Violation(Invariant.AUTHORITY, f"{site.name} releases {instance} by {over[-1]}")
+        self._check_heard(site, account.intents[release.order], "release")
+
+    def _check_reported(self, site: Site, release: ReleaseFields) -> None:
+        """Of one output an owner releases its part once, on whatever reports; the holder writes down what it got."""
+        if release.side is Side.SOURCE:
+            report = decode(Report, release.reported or b"")
+            self.seen["release on a report"] += 1
+            self._vouched[site.did, report.instance, release.output] += 1
+            if self._vouched[site.did, report.instance, release.output] > 1:
+                raise Violation(Invariant.ONCE, f"{site.name} releases its part of {report.instance} again")
 
     def _check_result(self, site: Site, account: Account, result: ResultFields) -> None:
         if result.order not in account.intents:

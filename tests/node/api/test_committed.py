@@ -70,6 +70,13 @@ LIES = {
     "another person fetched": ("fetch-by-mara", {"person": DID["tomas"]}),
     "a release that no owner stated": ("release-received", {"statement": None}),
     "of more than was stated": ("release-received", {"added": (DID["nordstad-root"],)}),
+    "a release on a report of something else": ("released-on-report", {"value": computed.VALUE}),
+    "a release on another site's report": ("released-on-report", {"site": DID["nordstad-root"]}),
+    "a release on an altered report": (
+        "released-on-report",
+        {"reported": encode(structs.replace(computed.REPORTED, finding="all is well"))},
+    ),
+    "a release that came on no report": ("release-received", {"place": None}),
     "a key that nobody asked for": ("key-release", {"request": None}),
     "a key asked for by nobody's bytes": ("key-release", {"asked": None}),
     "a key for another site": ("key-release", {"site": DID["nordstad-root"]}),

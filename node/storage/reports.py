@@ -1,0 +1,60 @@
+"""What was released on other sites' reports, in the ledger's file: places alone, whose bodies are read from the log."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, Final
+
+from catalog.body import fields_of, read_body
+from catalog.dagcbor import encode
+from catalog.error import Conflict
+from node.automator.reports import Vouched, vouched_at
+from workflow.account import ReleaseFields
+from workflow.order import Instance
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS reported (instance BLOB, output TEXT, leaf INTEGER NOT NULL, PRIMARY KEY (instance, output))
+  WITHOUT ROWID;
+"""
+
+_RECENT: Final = 1024
+
+
+class DiskReports:
+    """The :class:`node.automator.reports.Reports` of a site: ``peek`` gives the body of a leaf, if it is there."""
+
+    def __init__(
+        self,
+        read: Callable[..., list[tuple[Any, ...]]],
+        write: Callable[[str, tuple[object, ...]], None],
+        peek: Callable[[int], bytes | None],
+    ) -> None:
+        self._read, self._write, self._peek = read, write, peek
+        self._taken: dict[tuple[Instance, str], Vouched] = {}
+
+    def take(self, leaf: int, fields: ReleaseFields) -> None:
+        """Take the release at ``leaf``, if it is one on a report; it may not be durable yet."""
+        vouched = vouched_at(leaf, fields)
+        if vouched is not None:
+            instance = vouched.report.instance
+            self._write("INSERT OR REPLACE INTO reported VALUES (?, ?, ?)", (_key(instance), fields.output, leaf))
+            self._taken[instance, fields.output] = vouched
+            while len(self._taken) > _RECENT:
+                del self._taken[next(iter(self._taken))]
+
+    def released(self, instance: Instance, output: str) -> Vouched | None:
+        """See the protocol."""
+        if (instance, output) in self._taken:
+            return self._taken[instance, output]
+        query = "SELECT leaf FROM reported WHERE instance = ? AND output = ?"
+        for (leaf,) in self._read(query, _key(instance), output):
+            data = self._peek(leaf)
+            if data is None:
+                raise Conflict(f"what was released of «{output}» stood in leaf {leaf} of the audit log: it was erased")
+            return vouched_at(leaf, fields_of(read_body(data), ReleaseFields))
+        return None
+
+
+def _key(instance: Instance) -> bytes:
+    return hashlib.sha256(encode(instance)).digest()
