@@ -272,7 +272,12 @@ def declared(here: SiteIndex) -> list[Declared]:
         if isinstance(entry.fields, DatasetFields):
             named.setdefault(entry.fields.name, []).append(entry.fields)
     return [
-        Declared(dataset=str(each.cid), population=each.population, shares=(str(versions[0].cid),))
+        Declared(
+            dataset=str(each.cid),
+            population=each.population,
+            shares=(str(versions[0].cid),),
+            columns={column: frozenset(values) for column, values in each.columns.items()},
+        )
         for versions in named.values()
         for each in versions
     ]
