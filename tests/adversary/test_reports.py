@@ -14,7 +14,7 @@ from msgspec import structs
 from catalog.block import EndorseFields
 from catalog.body import read_body
 from catalog.cid import Cid
-from catalog.dagcbor import cid_of
+from catalog.dagcbor import cid_of, encode
 from catalog.error import Denied, VerificationFailed
 from catalog.key import PrivateKey, signed
 from catalog.policy import PolicyFields
@@ -28,7 +28,7 @@ from node.automator.verify import Verifier
 from node.message import Place, Reported, Reporting, question_bytes, read_reply
 from privacy.label import effective_readers, person_at
 from privacy.starters import HOSPITAL
-from tests.adversary.stage import HOUR, Stage
+from tests.adversary.stage import HOUR, Stage, size_of
 from tests.simulation.consortium import CIDS, Site
 from tests.simulation.node import Node
 from tests.simulation.scheduler import Task
@@ -36,7 +36,7 @@ from tests.simulation.watch import Violation
 from workflow.argument import Data
 from workflow.evidence import Evidence
 from workflow.order import Wanted
-from workflow.receipt import WAITS_FOR_OWNERS, Receipt, Status
+from workflow.receipt import WAITS_FOR_OWNERS, Output, Receipt, Status
 from workflow.report import Report
 
 MINUTE = 60_000
@@ -166,6 +166,26 @@ def test_with_one_owner_whose_policy_takes_no_reports_it_stays_held() -> None:
     assert pool.vouched() == 1, "St. Anna's, which came to nothing"
     assert pool.stage.institute.disk.memory.asked == {}
     assert refusals(pool, pool.stage.bruno) == 1
+
+
+def test_the_receipt_of_what_stays_held_tells_nothing_but_its_class() -> None:
+    """Lost: whoever reads nothing of a value learns from its receipt what is in it, how large it is, what it took."""
+    pool = Pool(takes=lambda s: (s.anna,))
+    receipt = pool.stage.place(pool.message)
+    output, spent = receipt.outputs["pooled"], receipt.spent
+    assert output == Output(
+        handle=output.handle, type="statistics", name="", cid=None, size=None, release=None, reason=output.reason
+    )
+    assert spent is not None
+    assert all(amount & (amount - 1) == 0 for amount in (spent.wall_millis, spent.cpu_millis, spent.peak_bytes))
+    held = next(iter(pool.node(pool.stage.institute).ledger.ended()))
+    assert held.result is not None
+    value = held.result.kept["pooled"].cid
+    assert bytes(value) not in encode(receipt)
+    assert str(value) not in str(receipt)
+    assert receipt.decision is not None
+    assert receipt.decision.facts == {}
+    assert size_of(receipt) < 4096
 
 
 def test_an_owner_that_leaves_it_to_its_stewards_is_waited_for_and_asks_once() -> None:

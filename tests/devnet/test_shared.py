@@ -35,9 +35,15 @@ class Shared:
     source: Path
 
 
-def share(consortium: Consortium, source: Path, readers: tuple[str, ...], custodians: tuple[str, ...] = ()) -> Shared:
-    """Publish ``source`` as shared at the first hospital and let the researcher fetch and compute on it."""
-    owner, name = consortium.small, f"genomes-{secrets.token_hex(4)}"
+def share(
+    consortium: Consortium,
+    source: Path,
+    readers: tuple[str, ...],
+    custodians: tuple[str, ...] = (),
+    owner: Institution | None = None,
+) -> Shared:
+    """Publish ``source`` as shared at ``owner``, the first hospital, and let the researcher fetch and compute on it."""
+    owner, name = owner or consortium.small, f"genomes-{secrets.token_hex(4)}"
     words = [each for reader in readers for each in ("--reader", reader)]
     words += [each for keeper in custodians for each in ("--custodian", keeper)]
     done = consortium.command(
@@ -45,12 +51,12 @@ def share(consortium: Consortium, source: Path, readers: tuple[str, ...], custod
     )
     assert done.returncode == 0, done.stderr
     cid = Cid.parse(json.loads(done.stdout)["cid"])
-    return Shared(name, cid, allow(consortium, cid), source)
+    return Shared(name, cid, allow(consortium, cid, owner), source)
 
 
-def allow(consortium: Consortium, cid: Cid) -> Cid:
-    """Take a dataset of the first hospital into the project, and grant it to the researcher."""
-    owner = consortium.small
+def allow(consortium: Consortium, cid: Cid, owner: Institution | None = None) -> Cid:
+    """Take a dataset of ``owner``, the first hospital, into the project, and grant it to the researcher."""
+    owner = owner or consortium.small
     with consortium.steward(owner) as steward, consortium.steward(consortium.known.institute) as approver:
         eventually(lambda: approver.dataset(cid), "the dataset at the institute")
         offered = {each.fields.cid for each in approver.datasets()}

@@ -198,6 +198,7 @@ def test_with_a_rule_weakened_it_finds_a_way(weakness: str) -> None:
 NODES = {site: PrivateKey(bytes([number]) * 32) for number, site in enumerate(SITES, 11)}
 SUBMISSION, BLOCK = Cid.of(b"a submission"), Cid.of(b"a block")
 BUS = PrivateKey(b"5" * 32)
+SALT = bytes([6]) * 32
 
 
 def _index() -> Index:
@@ -248,7 +249,7 @@ class Chain:
         return cls(random.Random(seed), known, [])
 
     def step(self) -> None:
-        """One more step anywhere, of one to three values, released by the site that made it or not."""
+        """One more step anywhere, of one to three values, released by the site that made it and other owners or not."""
         number, site = len(self.proofs), self.random.choice(SITES)
         inputs = self.random.sample(self.known, self.random.randint(1, min(3, len(self.known))))
         named = dict.fromkeys(cid for _, _, proofs in inputs for cid in proofs)
@@ -275,9 +276,12 @@ class Chain:
         label = joined(value.label for _, value, _ in inputs)
         cid, reader = Cid.of(f"value {number}".encode()), self.random.choice(READERS)
         release = self._release(order, cid, site, reader) if self.random.random() < 0.7 else None
-        if release is not None and site in label.owners:
-            label = released(label, site, [reader])
-        receipt = _receipt(order, cid, release)
+        others = [owner for owner in label.owners if owner != site and self.random.random() < 0.5]
+        further = tuple(self._release(order, cid.keyed(SALT), owner, reader) for owner in others)
+        for each in (release, *further):
+            if each is not None and each.owner in label.owners:
+                label = released(label, each.owner, [reader])
+        receipt = _receipt(order, cid, release, further)
         self.proofs.append((order, receipt))
         self.known.append((Data(site=site, cid=cid, name="v"), Value(frozenset(), label), (cid_of(receipt),)))
 
@@ -299,9 +303,17 @@ class Chain:
         )
 
 
-def _receipt(order: Order, cid: Cid, release: Release | None) -> Receipt:
+def _receipt(order: Order, cid: Cid, release: Release | None, further: tuple[Release, ...]) -> Receipt:
     output = Output(
-        handle=handle(order.site, bytes(16)), type="table", name="v", cid=cid, size=1, release=release, reason=""
+        handle=handle(order.site, bytes(16)),
+        type="table",
+        name="v",
+        cid=cid,
+        size=1,
+        release=release,
+        reason="",
+        further=further,
+        salt=SALT,
     )
     return signed(
         Receipt(
