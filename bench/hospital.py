@@ -157,11 +157,11 @@ class Hospital:
     def order(self, name: str, inputs: dict[str, Argument]) -> Place:
         """An order for the block ``name``, of a submission of its own."""
         now, block = time.time_ns() // 1_000_000, self.blocks[name]
-        given = "".join(f"{each}: {each}" for each in inputs)
-        declared = "".join(f"{each}: File" for each in inputs)
+        wired = "".join(f"{each}: {each}" for each in inputs)
+        declared = "".join(f"{each}: {'File' if isinstance(given, Data) else 'int'}" for each, given in inputs.items())
         text = (
             f"cwlVersion: v1.2\nclass: Workflow\ninputs: {{{declared}}}\n"
-            f"steps: {{only: {{run: 'comity:{block}', in: {{{given}}}, out: [result]}}}}\n"
+            f"steps: {{only: {{run: 'comity:{block}', in: {{{wired}}}, out: [result]}}}}\n"
             "outputs: {result: {type: File, outputSource: only/result}}\n"
         )
         submission = signed(

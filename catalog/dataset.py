@@ -20,6 +20,10 @@ DuoTerm = Annotated[str, msgspec.Meta(pattern=r"^DUO:[0-9]{7}(/[0-9A-Za-z][0-9A-
 research (``DUO:0000012/DUO:0000038``)."""
 
 
+Population = Annotated[str, msgspec.Meta(max_length=120, pattern=r"^(\w[\w .:/-]*)?\Z")]
+"""Whom data are about, in their owner's words: letters, digits, ``_``, blanks and ``.:/-``."""
+
+
 class Level(StrEnum):
     """How data are shared (design section 6)."""
 
@@ -33,7 +37,8 @@ class DatasetFields(Value, frozen=True, kw_only=True):
 
     ``cid`` is plain for open data and keyed for resident data, and for shared data that of the encrypted folder;
     ``size`` counts bytes of plaintext; ``media_type`` is IANA's. ``custodians`` are sites that keep the data key of
-    shared data too, and give its header under the owner's policy while the owner is away.
+    shared data too, and give its header under the owner's policy while the owner is away. Datasets of one owner with
+    the same ``population``, or that had the same name, are about the same people: what leaves of one counts for all.
     """
 
     cid: Cid
@@ -46,3 +51,4 @@ class DatasetFields(Value, frozen=True, kw_only=True):
     size: Index
     withdrawn: bool = False
     custodians: Annotated[tuple[Did, ...], msgspec.Meta(max_length=16)] = ()
+    population: Population = ""

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LINES: Final = 40
 """Lines of a value that are shown."""
 
+FOUND: Final = 20
+"""Findings of disclosure control that are shown."""
+
 
 @click.group(cls=Verbs)
 def group() -> None:
@@ -148,6 +151,9 @@ def _tell(view: InquiryView) -> None:
             *([("value", f"{view.name}, {view.size:,} bytes")] if view.size is not None else []),
             *(("to", name) for name in view.readers.values()),
             ("asked because", view.reason),
+            *([("check", view.check)] if view.check else []),
+            *(("found", f"{each.words} ({each.reason})") for each in view.found[:FOUND]),
+            *([("", f"and {len(view.found) - FOUND:,} more")] if len(view.found) > FOUND else []),
             ("asked", clock_text(view.asked_at)),
             ("answer until", clock_text(view.not_after)),
             ("answers", f"{_state(view)}{': ' + ', '.join(view.granted) if view.granted else ''}"),

@@ -59,6 +59,9 @@ group.add_command(fetch)
     help="Of shared data: a member that keeps the key too, for when this site is away; may be repeated.",
 )
 @click.option("--purpose", "purposes", multiple=True, help="A DUO term that it may serve; health research otherwise.")
+@click.option(
+    "--population", default="", help="Whom it is about: data about the same people are held against each other."
+)
 @click.option("--description", default="", help="What is in it, for people.")
 @pass_session
 def add(
@@ -69,6 +72,7 @@ def add(
     readers: tuple[str, ...],
     custodians: tuple[str, ...],
     purposes: tuple[str, ...],
+    population: str,
     description: str,
 ) -> None:
     """Publish the file or folder at PATH, on the node's machine, as a dataset; for stewards."""
@@ -79,7 +83,7 @@ def add(
         raise BadInput("names of shared data are not published; say what all members may call it: --name NAME")
     with session.node() as node, working(f"reading {path} …"):
         made = node.publish_dataset(
-            path, name or path.absolute().name, level, purposes or (HMB,), description, readers, custodians
+            path, name or path.absolute().name, level, purposes or (HMB,), description, readers, custodians, population
         )
 
     def tell() -> None:
@@ -146,6 +150,7 @@ def show_(session: Session, dataset: str) -> None:
                 ("type", fields.media_type),
                 ("bytes", f"{fields.size:,}"),
                 ("description", fields.description or "–"),
+                ("population", fields.population or "its own"),
                 ("holders", holders_text(held) if offered else "–"),
                 *_sharing(fields, names),
                 *inside,
@@ -247,6 +252,7 @@ def mirror(session: Session, dataset: str, end: bool) -> None:
 @click.option("--reader", "readers", multiple=True, help="Who may read it, if shared; all that are not given go.")
 @_CUSTODIANS
 @_NO_CUSTODIAN
+@click.option("--population", help="Whom it is about: what left of data about the same people counts for it too.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_session
 def change(
@@ -258,6 +264,7 @@ def change(
     readers: tuple[str, ...],
     custodians: tuple[str, ...],
     no_custodian: bool,
+    population: str | None,
     yes: bool,
 ) -> None:
     """Say otherwise what DATASET, of this site, is called, may serve, or is; for stewards. The data stay the same.
@@ -268,7 +275,7 @@ def change(
     keepers = _keepers(custodians, no_custodian)
     with session.node() as node:
         found = node.dataset(dataset)
-        given = (name, purposes or None, description, readers or None, keepers)
+        given = (name, purposes or None, description, readers or None, keepers, population)
         changes = node.differences(node.changed_dataset(found, *given), found.fields)
         if not session.json:
             for line in changes:
@@ -281,6 +288,7 @@ def change(
             description=description,
             readers=readers or None,
             custodians=keepers,
+            population=population,
         )
     show(
         session,

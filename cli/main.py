@@ -29,6 +29,7 @@ GROUPS: Final[dict[str, str]] = {
     "grant": "Grant people access to data.",
     "policy": "The rules by which this site decides.",
     "approval": "What stewards are asked; their answers.",
+    "disclosure": "What left this site about which people, and what was held back.",
     "offer": "What this site runs, at what price.",
     "workflow": "Check, plan and submit workflows.",
     "submission": "Follow submissions, fetch their results.",

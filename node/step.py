@@ -117,11 +117,41 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a step ended. ``failure`` is empty when it delivered its outputs; ``usage`` is there once its command ran."""
+    """How a step ended. ``failure`` is empty when it delivered its outputs; ``usage`` is there once its command ran.
+
+    ``memo`` is the order whose command made the outputs, if that was an earlier one and nothing ran for this.
+    """
 
     products: Mapping[str, Product]
     usage: Usage | None
     failure: str = ""
+    memo: Cid | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What the command of ``order`` made."""
+
+    order: Cid
+    products: Mapping[str, Product]
+
+
+class Memo(Protocol):
+    """What steps made before, for the same project alone."""
+
+    async def recall(self, project: ProjectRef, block: Cid, inputs: Mapping[str, Argument]) -> Made | None:
+        """What ``block`` made of ``inputs`` for ``project`` before, if all of it is held for that still.
+
+        Raises:
+            ComityError: it is damaged, or the disk refuses.
+        """
+
+    async def keep(self, project: ProjectRef, block: Cid, inputs: Mapping[str, Argument], made: Made) -> None:
+        """Remember what ``block`` has made of ``inputs`` for ``project``.
+
+        Raises:
+            ComityError, OSError: the disk refuses.
+        """
 
 
 class Documents(Protocol):
@@ -139,6 +169,8 @@ class Steps(Protocol):
     """Stages, runs and collects: the data of a step are opened here and nowhere else."""
 
     runner: str
+    fault: str
+    """Why no step runs here now, naming the guarantee that fails; empty if one may."""
 
     async def tool(self, block: Cid) -> Tool:
         """The block's tool, fetched from a site that shares it and verified.

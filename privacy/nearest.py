@@ -105,12 +105,17 @@ def nearest(policy: Policy, question: CedarRequest, names: Callable[[str], str] 
 
 
 def hint(policy: Policy, request: Request, names: Callable[[str], str]) -> str:
-    """The one change that would allow it, for its asker; empty if there is none, or by a rule not named to them."""
+    """The one change that would allow it, for its asker; empty if there is none, or by a rule not named to them.
+
+    Another purpose is not one: nobody is told which to claim.
+    """
     question = in_cedar(request)
     if answer(policy, question).allowed:
         return ""  # it was denied for something else
     found = nearest(policy, question, names, most=1)
-    return found.told if found is not None and may_be_named(policy, found.rules, request) else ""
+    if found is None or "context.purpose" in found.changes[0].reads:
+        return ""
+    return found.told if may_be_named(policy, found.rules, request) else ""
 
 
 def _times(policy: Policy, question: CedarRequest) -> int:

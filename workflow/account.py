@@ -167,7 +167,8 @@ class ResultFields(Value, frozen=True, kw_only=True):
     """The fields of a ``result``: how the intent at ``intent`` ended, and what is held of it.
 
     ``reason`` is what the receipt says; ``detail`` says more (an exit code) and stays in the body. Where stewards are
-    asked whether outputs may leave, those are in ``waits``, and a second result follows their answers.
+    asked whether outputs may leave, those are in ``waits``, and a second result follows their answers. Where nothing
+    ran, for the same was made before in the same project, ``memo`` is the order that it was made for.
     """
 
     order: Cid
@@ -181,6 +182,7 @@ class ResultFields(Value, frozen=True, kw_only=True):
     detail: Text
     chain: Chain
     waits: Annotated[tuple[OutputName, ...], msgspec.Meta(max_length=256)] = ()
+    memo: Cid | None = None
 
 
 class ReleaseFields(Value, frozen=True, kw_only=True):

@@ -65,6 +65,7 @@ def parse_tool(text: str | bytes, file: str) -> Tool:
         work_files=requirements.work_files,
         files=tuple(sorted(sources)),
         resources=requirements.resources,
+        reuse=requirements.reuse,
         success_codes=_read_codes(fields.get("successCodes")),
         temporary_fail_codes=_read_codes(fields.get("temporaryFailCodes")),
         permanent_fail_codes=_read_codes(fields.get("permanentFailCodes")),

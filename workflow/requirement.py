@@ -35,6 +35,7 @@ class Requirements:
     work_files: tuple[WorkFile, ...] = ()
     resources: Resources = field(default_factory=Resources)
     disclosures: Mapping[str, tuple[Disclosure, Part]] = field(default_factory=dict)
+    reuse: bool = True
     ignored_hints: tuple[str, ...] = ()
 
 
@@ -107,6 +108,15 @@ def _read_resources(found: Requirements, body: Part, _inputs: Mapping[str, Type]
     return replace(found, resources=Resources(**amounts))
 
 
+def _read_reuse(found: Requirements, body: Part, _inputs: Mapping[str, Type]) -> Requirements:
+    enabled = body.record("WorkReuse", ("class", "enableReuse")).get("enableReuse")
+    if enabled is None:
+        raise body.error("the field «enableReuse» is missing here")
+    if isinstance(enabled.value, str) and "$" in enabled.value:
+        raise enabled.unsupported("an expression in «enableReuse»")
+    return replace(found, reuse=enabled.boolean())
+
+
 def _read_work_files(found: Requirements, body: Part, _inputs: Mapping[str, Type]) -> Requirements:
     listing = body.record("InitialWorkDirRequirement", ("class", "listing")).get("listing")
     if listing is None:
@@ -168,4 +178,5 @@ _READERS: Final = {
     "EnvVarRequirement": _read_environment,
     "ResourceRequirement": _read_resources,
     "InitialWorkDirRequirement": _read_work_files,
+    "WorkReuse": _read_reuse,
 }

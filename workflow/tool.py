@@ -106,7 +106,8 @@ class Tool:
     """A CommandLineTool.
 
     ``files`` are the paths, inside the tool's own folder, of everything that it carries. ``environment`` and
-    ``work_files`` are in the order of the text. ``ignored_hints`` names the hints that nothing here acts on.
+    ``work_files`` are in the order of the text. ``reuse`` says that it makes the same of the same (WorkReuse): one that
+    draws lots or reads the clock denies it. ``ignored_hints`` names the hints that nothing here acts on.
     """
 
     id: str
@@ -121,6 +122,7 @@ class Tool:
     work_files: tuple[WorkFile, ...] = ()
     files: tuple[str, ...] = ()
     resources: Resources = field(default_factory=Resources)
+    reuse: bool = True
     success_codes: tuple[int, ...] = ()
     temporary_fail_codes: tuple[int, ...] = ()
     permanent_fail_codes: tuple[int, ...] = ()

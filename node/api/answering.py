@@ -9,6 +9,7 @@ from catalog.dagcbor import encode
 from catalog.error import BadInput, NotFound
 from catalog.key import UNSIGNED, signed
 from node.api import operation
+from node.api.disclosed import ExaminationView
 from node.api.inquiries import AnswerRequest, InquiryView
 from node.api.publish import Publisher, now
 from node.api.quantity import Moment, moment
@@ -28,6 +29,14 @@ class Answerer(Publisher):
             Denied: this person is no steward here.
         """
         return self._connection.ask(operation.INQUIRIES)
+
+    def examinations(self) -> tuple[ExaminationView, ...]:
+        """What left this site about which people, what waited for stewards, and why; the newest thousand, oldest first.
+
+        Raises:
+            Denied: not a steward of this site.
+        """
+        return self._connection.ask(operation.EXAMINATIONS)
 
     def inquiry(self, name: Cid | str) -> InquiryView:
         """One of them by its CID, or by the end of it.

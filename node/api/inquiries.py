@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from catalog.cid import Cid
 from catalog.dagcbor import Value
+from node.api.disclosed import FoundView
 from workflow.inquiry import Inquiry
 
 MAX_PREVIEW = 16 << 10
@@ -15,7 +16,8 @@ class InquiryView(Value, frozen=True, kw_only=True):
 
     Times are Unix milliseconds. ``reason`` is why policy leaves it to them. ``granted`` names those who said yes, of
     ``stewards`` that are needed, ``refused`` why one said no. ``datasets`` are those that it is accounted to, by CID
-    with their names; ``size`` the bytes of a value that would leave, of a file that is called ``name``.
+    with their names; ``size`` the bytes of a value that would leave, of a file that is called ``name``. ``check`` and
+    ``found`` are what disclosure control says of it (:class:`node.api.disclosed.ExaminationView`).
     """
 
     cid: Cid
@@ -35,6 +37,8 @@ class InquiryView(Value, frozen=True, kw_only=True):
     name: str = ""
     size: int | None = None
     before: Cid | None = None
+    check: str = ""
+    found: tuple[FoundView, ...] = ()
 
 
 class AnswerRequest(Value, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from catalog.cid import Cid
 from catalog.dagcbor import Value
 from node.api import schema
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
+from node.api.disclosed import ExaminationView
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
@@ -108,6 +109,7 @@ MENTIONS: Final = Operation(
 )
 HALT: Final = Operation("halt", "POST", "/v1/halts", schema.Written, schema.HaltRequest, person=True)
 INQUIRIES: Final = Operation("inquiries", "GET", "/v1/inquiries", tuple[InquiryView, ...], person=True)
+EXAMINATIONS: Final = Operation("examinations", "GET", "/v1/examinations", tuple[ExaminationView, ...], person=True)
 ANSWER: Final = Operation("answer", "POST", "/v1/inquiries", schema.Written, AnswerRequest, person=True)
 PREVIEW: Final = Operation(
     "preview", "GET", "/v1/inquiries/{cid}/value", bytes, parameters=(_CID,), person=True, keeps=True
@@ -207,6 +209,7 @@ OPERATIONS: Final[tuple[Operation[object], ...]] = (
     SEARCH,
     HALT,
     INQUIRIES,
+    EXAMINATIONS,
     ANSWER,
     PREVIEW,
     MENTIONS,

@@ -59,13 +59,15 @@ class Publisher(Fetcher):
         description: str = "",
         readers: Sequence[str] = (),
         custodians: Sequence[str] = (),
+        population: str = "",
     ) -> Published:
         """Make a dataset of a file or folder on the node's machine and put it into the catalog; for stewards.
 
         ``level`` is ``open``, ``shared`` or ``resident``; ``purposes`` are DUO terms: permissions, and the conditions
         on them. What is published already in just this way stays as it is; shared data are encrypted anew each time.
         Of shared data, ``readers`` are members and people (:meth:`reader`) who may have it, as far as grants and policy
-        let them, and ``custodians`` members who keep its key too.
+        let them, and ``custodians`` members who keep its key too. Data with the same ``population`` are about the same
+        people: what leaves of one is held against what left of the other.
 
         Raises:
             BadInput: an unknown purpose or level, readers of what is not shared, or what the node cannot read.
@@ -96,6 +98,7 @@ class Publisher(Fetcher):
             media_type=made.media_type,
             size=made.size,
             custodians=keepers,
+            population=population,
         )
         there = (each for each in self._published() if (each.site, each.fields.cid) == (self.site, made.cid))
         standing = next(there, None)
@@ -130,9 +133,10 @@ class Publisher(Fetcher):
         description: str | None = None,
         readers: Sequence[str] | None = None,
         custodians: Sequence[str] | None = None,
+        population: str | None = None,
     ) -> int:
         """Say otherwise what a dataset of this site is called, may serve, or is; if it is shared, who reads it too, and
-        who keeps its key.
+        who keeps its key, or whom it is about.
 
         What is none stays. A reader who is not named any more gets no key from now on; a custodian who is not named
         any more destroys the key. The entry's index.
@@ -142,7 +146,7 @@ class Publisher(Fetcher):
             BadInput: an unknown purpose, or nothing would change. Conflict: the name is another dataset's here.
         """
         found = self.dataset(dataset)
-        after = self.changed_dataset(found, name, purposes, description, readers, custodians)
+        after = self.changed_dataset(found, name, purposes, description, readers, custodians, population)
         self._show_policy(after.custodians)
         return self._write("dataset", after)
 
@@ -154,6 +158,7 @@ class Publisher(Fetcher):
         description: str | None = None,
         readers: Sequence[str] | None = None,
         custodians: Sequence[str] | None = None,
+        population: str | None = None,
     ) -> DatasetFields:
         """The fields that :meth:`change_dataset` would write; raises as it does."""
         if found.site != self.site:
@@ -171,11 +176,12 @@ class Publisher(Fetcher):
             purposes=now.purposes if purposes is None else tuple(checked_use(term) for term in purposes),
             description=now.description if description is None else description,
             custodians=now.custodians if custodians is None else self._keepers(custodians),
+            population=now.population if population is None else population,
         )
         if after == now:
             raise BadInput(
                 f"nothing of «{now.name}» would change; give another --name, --purpose, --description,"
-                " --reader or --custodian"
+                " --reader, --custodian or --population"
             )
         return readable(after)
 
@@ -193,6 +199,7 @@ class Publisher(Fetcher):
             "description": (before.description, after.description),
             "readers": (named(_readers(before)), named(_readers(after))),
             "custodians": (named(before.custodians), named(after.custodians)),
+            "population": (before.population, after.population),
         }
         return tuple(f"{what}: «{old}», not «{new}»" for what, (old, new) in said.items() if old != new)
 

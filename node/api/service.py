@@ -13,6 +13,7 @@ from catalog.cid import Cid
 from catalog.httpsig import SignedRequest
 from node.api import schema
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
+from node.api.disclosed import ExaminationView
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
@@ -103,6 +104,13 @@ class Service(Protocol):
 
     async def inquiries(self, person: str) -> tuple[InquiryView, ...]:
         """What stewards of this site are asked; for them.
+
+        Raises:
+            Denied: no steward.
+        """
+
+    async def examinations(self, person: str) -> tuple[ExaminationView, ...]:
+        """What left this site, or waited for stewards, and what disclosure control found in it; for stewards.
 
         Raises:
             Denied: no steward.

@@ -60,10 +60,11 @@ def _said(kind: str, fields: AccountFields, name: Name) -> str:
     match fields:
         case ReleaseFields(site=other, output=output):
             return f"«{output}» came from {name(other)}"
-        case ResultFields(status=status, kept=kept):
+        case ResultFields(status=status, kept=kept, memo=memo):
             held = dict.fromkeys(each.output.reason for each in kept.values() if each.output.reason)
             reason = fields.reason or "; ".join(held)
-            return f"{status}: {reason}" if reason else str(status)
+            before = f"; nothing ran, for it was made before, for the order {memo}" if memo is not None else ""
+            return f"{status}: {reason}{before}" if reason else f"{status}{before}"
         case FetchFields(side=side, site=other):
             return f"bytes came from {name(other)}" if side is Side.RECIPIENT else "bytes were given"
         case ReadFields(rows=rows):

@@ -26,11 +26,13 @@ from node.automator.hold import Holdings
 from node.automator.inquiries import Consent
 from node.automator.late import Releases
 from node.automator.ledger import Attempt
+from node.automator.life import Stage, check_attempt
 from node.automator.owners import Owners
 from node.automator.receipt import receipt_of
 from node.automator.refusal import Refusals
 from node.automator.release import Ruling, keep, refused
 from node.automator.rulings import Rulings
+from node.automator.steady import SteadyClock
 from node.automator.verify import Verified, Verifier, signed_request
 from node.automator.waiting import ReleaseMemory, Waiting
 from node.message import Place, Reported, Reporting
@@ -66,6 +68,7 @@ class Automator:
         clock: Clock,
         random: Random,
     ) -> None:
+        clock = SteadyClock(clock, judge.recency)
         self._site = site
         self._signer = signer
         self._verifier = verifier
@@ -198,9 +201,9 @@ class Automator:
     async def abandon(self, order: Cid, reason: str) -> None:
         """Record that an order whose :meth:`carry` was cancelled came to nothing; if it had begun and not ended."""
         attempt = self._book.ledger.attempt(order)
-        if attempt is not None and attempt.asked is not None:
+        if attempt is not None and attempt.life.stage is Stage.ASKED:
             await self._deny(order, reason)
-        elif attempt is not None and attempt.result is None and not attempt.denied:
+        elif attempt is not None and attempt.life.under_way:
             await self._fail(attempt, None, reason)
 
     def _halted(self, verified: Verified) -> str:
@@ -216,18 +219,10 @@ class Automator:
         order = verified.order
         if order.instance in self._book.halts.delivered:
             raise Conflict(f"{order.instance} was delivered here before this site was restored; its receipt stands")
-        for earlier in self._book.ledger.attempts(order.instance):
-            if earlier.asked is not None:
-                continue  # nothing has run: the same attempt may come signed anew for a later epoch
-            if earlier.access.order == verified.order_cid:
-                raise Unreachable(f"the order for {order.instance} is just being written down; ask again")
-            status = None if earlier.result is None else earlier.result.status
-            if status in (Status.DONE, Status.HELD):
-                raise Conflict(f"{order.instance} was delivered here before; its receipt stands")
-            if status is None and not earlier.denied:
-                raise Conflict(f"an earlier attempt at {order.instance} is still under way here")
-            if earlier.access.attempt >= order.attempt:
-                raise Conflict(f"attempt {order.attempt} at {order.instance} was made before")
+        earlier = self._book.ledger.attempts(order.instance)
+        if any(each.access.order == verified.order_cid and each.life.stage is not Stage.ASKED for each in earlier):
+            raise Unreachable(f"the order for {order.instance} is just being written down; ask again")
+        check_attempt(order.instance, order.attempt, [(each.access.attempt, each.life) for each in earlier])
 
     def asks(self, order: Cid) -> float | None:
         """Seconds for which stewards may answer before an order begins; none if they are not asked."""
@@ -321,7 +316,7 @@ class Automator:
             if over:
                 await self._fail(attempt, *over)
                 return self._book.attempt(verified.order_cid)
-            return await self._let_out(verified, attempt, rulings, finished.usage)
+            return await self._let_out(verified, attempt, rulings, finished)
 
     def _over(self, verified: Verified, attempt: Attempt, finished: Finished) -> tuple[Usage | None, str] | None:
         """Why nothing of a step that ended well may leave now, with the use that is told of; none if it may."""
@@ -336,7 +331,7 @@ class Automator:
         return await self._owners.expect(message, verified, rulings)
 
     async def _let_out(
-        self, verified: Verified, attempt: Attempt, rulings: Sequence[Ruling], usage: Usage | None
+        self, verified: Verified, attempt: Attempt, rulings: Sequence[Ruling], finished: Finished
     ) -> Attempt:
         statements: dict[str, Release] = {}
         lines = self._rulings.lines(rulings, verified, attempt, statements)
@@ -346,13 +341,15 @@ class Automator:
 
         status = Status.HELD if any(ruling.held for ruling in rulings) else Status.DONE
         waits = tuple(ruling.candidate.name for ruling in rulings if ruling.waits)
-        result = _result_line(attempt, status, kept, usage, verified.price, waits=waits)
+        # What was run for another order is charged to that alone.
+        price = 0 if finished.memo is not None else verified.price
+        result = _result_line(attempt, status, kept, finished.usage, price, waits=waits, memo=finished.memo)
         if lines or waits:
             await self._waiting.expect(verified.order_cid)
         try:
             await self._book.write([*lines, result])
         except VerificationFailed:
-            await self._fail(attempt, usage, "the account of its outputs and their readers is too large")
+            await self._fail(attempt, finished.usage, "the account of its outputs and their readers is too large")
             return self._book.attempt(verified.order_cid)
         closed = self._book.attempt(verified.order_cid)
         self._hold(closed)
@@ -412,6 +409,7 @@ def _result_line(
     reason: str = "",
     detail: str = "",
     waits: tuple[str, ...] = (),
+    memo: Cid | None = None,
 ) -> Line:
     """The result's line. ``kept`` is asked when it is written, after the releases before it have their places."""
     access = attempt.access
@@ -429,6 +427,7 @@ def _result_line(
             detail=detail[:MAX_DETAIL],
             chain=chain,
             waits=waits,
+            memo=memo,
         )
 
     return Line("result", datasets_of(access.chain), fields, (access.person,))

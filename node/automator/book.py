@@ -22,9 +22,10 @@ from catalog.leaf import decode_leaf
 from catalog.origin import number_of
 from node.automator.halt import Halts
 from node.automator.ledger import Attempt, Projection
+from node.automator.life import Begun, Life, after, check_attempt, event_of
 from node.log import OwnLog
 from node.ports import Clock
-from workflow.account import ACCOUNTS, AccountFields, Chain, Link
+from workflow.account import ACCOUNTS, AccessFields, AccountFields, Chain, Link, ResultFields
 
 Write = Callable[[Chain, int], AccountFields]
 """Makes a body's fields from its chain and its own index."""
@@ -95,11 +96,13 @@ class AuditBook:
 
         Raises:
             VerificationFailed: a body would be too large or not of its kind's shape; nothing was written.
+            Conflict: it may not follow what stands of its order or its instance; nothing was written.
             ComityError: the log cannot be written, now or since an earlier failure; nothing may run.
         """
         if self._closed:
             raise ComityError(f"the audit log is closed since a write failed ({self._closed}); mend it and start again")
         first, bodies = self._next, self._bodies(lines)
+        self._check_lives(bodies)
         for body in bodies:
             self.ledger.take(self._next, body)
             self.halts.take(self._next, body)
@@ -131,3 +134,23 @@ class AuditBook:
             fields_of(bodies[-1], ACCOUNTS[line.kind])
             last.update({subject: Link(before=index, count=link.count) for subject, link in chain.items()})
         return bodies
+
+    def _check_lives(self, bodies: Sequence[Body]) -> None:
+        """Check every row about an order against what stands of it, and of the other attempts at its instance."""
+        lives: dict[Cid, Life] = {}
+        for body in bodies:
+            kind = ACCOUNTS.get(body.kind)
+            fields = fields_of(body, kind) if kind is not None else None
+            if not isinstance(fields, AccessFields | ResultFields):
+                continue
+            event = event_of(fields)
+            if event is None:
+                continue
+            if isinstance(fields, AccessFields) and isinstance(event, Begun):
+                others = [each for each in self.ledger.attempts(fields.instance) if each.access.order != fields.order]
+                check_attempt(fields.instance, fields.attempt, [(each.access.attempt, each.life) for each in others])
+            life = lives.get(fields.order)
+            if life is None:
+                attempt = self.ledger.attempt(fields.order)
+                life = attempt.life if attempt is not None else Life()
+            lives[fields.order] = after(life, event)

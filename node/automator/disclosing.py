@@ -181,7 +181,7 @@ class Disclosing:
 
     async def _past(self, datasets: Collection[str]) -> Past:
         left = await self._load()
-        populations = Populations.of(_declared(self._here))
+        populations = Populations.of(declared(self._here))
         if self._ledger is None or populations != self._populations:
             releases = [each.record.release for each in left.values()]
 
@@ -245,14 +245,14 @@ def _people(records: Iterable[Record]) -> int:
     return sum(record.people or 0 for record in records)
 
 
-def _declared(here: SiteIndex) -> list[Declared]:
-    """What this site's catalog says of the people behind its datasets: the versions of one name share them."""
+def declared(here: SiteIndex) -> list[Declared]:
+    """What a site's catalog says of the people behind its datasets: the versions of one name share them."""
     named: dict[str, list[DatasetFields]] = {}
     for entry in here.entries("dataset"):
         if isinstance(entry.fields, DatasetFields):
             named.setdefault(entry.fields.name, []).append(entry.fields)
     return [
-        Declared(dataset=str(each.cid), shares=(str(versions[0].cid),))
+        Declared(dataset=str(each.cid), population=each.population, shares=(str(versions[0].cid),))
         for versions in named.values()
         for each in versions
     ]

@@ -242,4 +242,7 @@ def _needed(policy: Policy, decision: Decision, stewards: int) -> int | None:
     except NotReplayable:
         ended = any(rule.past(policy.day) for rule in policy.rules if rule.id in decision.rules)
         return None if ended or decision.policy != policy.version else stewards
-    return max(stewards, now.duties.approvals) if now.allowed else None
+    kept = structs.replace(now.duties, approvals=0, endorsed=0)
+    if not now.allowed or not decision.duties.covers(kept):
+        return None  # what was examined was examined under milder duties
+    return max(stewards, now.duties.approvals)

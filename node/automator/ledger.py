@@ -16,6 +16,7 @@ from catalog.headmap import Head, HeadMap, subject_hash
 from catalog.project import ProjectRef
 from node.automator.examinations import Examinations, MemoryExaminations
 from node.automator.inquiries import Inquiries, MemoryInquiries
+from node.automator.life import Life, Stage, life_of
 from node.automator.reports import MemoryReports, Reports
 from node.automator.trace import Trace, Traces
 from workflow.account import (
@@ -51,9 +52,14 @@ class Attempt:
     closed: int = 0
 
     @property
+    def life(self) -> Life:
+        """How far it has come."""
+        return life_of(self.access, self.result)
+
+    @property
     def denied(self) -> bool:
         """Whether it was refused before anything ran."""
-        return not self.access.decision.allowed
+        return self.life.stage is Stage.DENIED
 
     @property
     def asked(self) -> InquiryFields | None:
@@ -223,7 +229,7 @@ class Ledger:
 
     def open_attempts(self) -> Iterator[Attempt]:
         """Attempts with an intent and no result: those that were running when the log ended."""
-        return (a for a in self._orders.values() if a.result is None and not a.denied and a.asked is None)
+        return (attempt for attempt in self._orders.values() if attempt.life.under_way)
 
     def ended(self) -> Iterator[Attempt]:
         """Every attempt with its result."""

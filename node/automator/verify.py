@@ -134,7 +134,7 @@ class Verifier:
 
         Raises:
             VerificationFailed: something is not what it claims to be. BadInput: its workflow cannot be read.
-            Denied: somebody has no standing, or the site of the order may not hold an input.
+            Denied: somebody has no standing, the site of the order may not hold an input, or isolates no steps now.
             NotFound, Unreachable: the block is not shared with this site, or cannot be fetched now.
         """
         order, submission = message.order, message.submission
@@ -149,6 +149,8 @@ class Verifier:
             raise VerificationFailed("a proof beside the order is of an order by no bus node of the submission")
         evidence = Evidence(self._index, order.submission, [(p.order, p.receipt) for p in message.proofs])
         self._check_block(order)
+        if self._steps.fault:
+            raise Denied(self._steps.fault)
         tool = await self._steps.tool(order.block)
         workflow = await self._documents.workflow(message.workflow)
         check_subset(order, submission, workflow, tool, evidence)

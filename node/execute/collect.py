@@ -1,8 +1,7 @@
 """Collection: the outputs of a step out of its work folder, without ever following a link.
 
-A work folder is whatever a stranger's program left. Everything is reached from the folder's own descriptor, name by
-name, with O_NOFOLLOW; what is not a plain file or folder is refused by name. A pure function of a folder, so that it
-can run in a sandbox of its own.
+A work folder is whatever a stranger's program left. It is looked through by find(1) in a sandbox of its own, which has
+nothing but that folder, read-only; here its listing is read, and what is not a plain file or folder is refused by name.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import re
 import stat
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -25,13 +24,8 @@ _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MOST_DEPTH: Final = 64
 _MOST_GLOBS: Final = 256
 _MOST_CHARACTERS: Final = 1024
-_KINDS: Final = {
-    stat.S_IFLNK: "a link",
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
+_KINDS: Final = {b"l": "a link", b"p": "a FIFO", b"s": "a socket", b"c": "a device", b"b": "a device"}
+_FORMAT: Final = "%y\\t%s\\t%n\\t%P\\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +42,49 @@ class Collected:
     is_dir: bool
 
 
-def collect(work: Path, globs: Sequence[str], limits: Limits) -> tuple[Collected, ...]:
-    """What in ``work`` matches ``globs``, in their order, then by name; each entry once.
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What lies at one name: its kind as find(1) has it, its bytes, how many names it has, and what lies below it."""
+
+    kind: bytes
+    size: int
+    links: int
+    below: dict[str, Entry] = field(default_factory=dict)
+
+
+def listing_command(folder: str) -> tuple[str, ...]:
+    """The command whose output :func:`read_listing` reads; it follows no link."""
+    return ("find", "-P", folder, "-mindepth", "1", "-printf", _FORMAT)
+
+
+def read_listing(listing: bytes) -> Entry:
+    """The folder that was looked through.
+
+    Raises:
+        VerificationFailed: it is no such listing, or breaks off.
+    """
+    top = Entry(b"d", 0, 1)
+    *rows, rest = listing.split(b"\0")
+    if rest:
+        raise VerificationFailed("the listing of the outputs breaks off")
+    for row in rows:
+        try:
+            kind, size, links, path = row.split(b"\t", 3)
+            *parents, name = os.fsdecode(path).split("/")
+            folder = top
+            for parent in parents:
+                folder = folder.below[parent]
+            folder.below[name] = Entry(kind, int(size), int(links))
+        except (ValueError, KeyError) as error:
+            raise VerificationFailed("the listing of the outputs is not one of a folder") from error
+    return top
+
+
+def collect(top: Entry, work: Path, globs: Sequence[str], limits: Limits) -> tuple[Collected, ...]:
+    """What in ``top``, which was found in ``work``, matches ``globs``, in their order, then by name; each entry once.
 
     Globs are those of glob(3), as CWL has them: «*», «?» and «[…]» within one name, never a leading dot unless it is
-    written; «.» is the whole folder. The step must have ended. Blocking.
+    written; «.» is the whole folder. The step must have ended.
 
     Raises:
         BadInput: a glob that is absolute, climbs by «..», is too long, or holds control characters.
@@ -64,15 +96,11 @@ def collect(work: Path, globs: Sequence[str], limits: Limits) -> tuple[Collected
         raise BadInput(f"{len(globs)} output patterns are more than the {_MOST_GLOBS} that a step may have")
     patterns = [_parts(glob) for glob in globs]
     found: dict[str, Collected] = {}
-    top = os.open(work, _FOLDER)
-    try:
-        bounds = _Bounds(limits)
-        for parts in patterns:
-            for name, is_dir, size in sorted(_match(top, "", parts, bounds)):
-                if name not in found:
-                    found[name] = Collected(name, work if name == "." else work / name, size, is_dir)
-    finally:
-        os.close(top)
+    bounds = _Bounds(limits)
+    for parts in patterns:
+        for name, is_dir, size in sorted(_match(top, "", parts, bounds)):
+            if name not in found:
+                found[name] = Collected(name, work if name == "." else work / name, size, is_dir)
     return tuple(found.values())
 
 
@@ -133,64 +161,52 @@ class _Bounds:
             raise VerificationFailed(f"the outputs are more than {self._limits.output_bytes} bytes")
 
 
-def _match(fd: int, prefix: str, parts: Sequence[str], bounds: _Bounds) -> Iterator[tuple[str, bool, int]]:
-    """Matches of ``parts`` in the folder ``fd``: (name, whether a folder, bytes)."""
+def _match(folder: Entry, prefix: str, parts: Sequence[str], bounds: _Bounds) -> Iterator[tuple[str, bool, int]]:
+    """Matches of ``parts`` in ``folder``: (name, whether a folder, bytes)."""
     if not parts:
-        yield ".", True, _weigh(fd, "", 0, bounds)
+        yield ".", True, _weigh(folder, "", 0, bounds)
         return
     pattern, rest = re.compile(fnmatch.translate(parts[0])), parts[1:]
-    for name in os.listdir(fd):
+    for name, entry in folder.below.items():
         bounds.look()
         if not pattern.match(name) or (name.startswith(".") and not parts[0].startswith(".")):
             continue
         path = prefix + name
-        status = _plain(fd, name, path)
-        is_dir = stat.S_ISDIR(status.st_mode)
-        if is_dir:
-            below = _open(name, _FOLDER, fd, path)
-            try:
-                if rest:
-                    yield from _match(below, f"{path}/", rest, bounds)
-                else:
-                    yield path, True, _weigh(below, f"{path}/", 0, bounds)
-            finally:
-                os.close(below)
+        if _is_folder(entry, name, path):
+            if rest:
+                yield from _match(entry, f"{path}/", rest, bounds)
+            else:
+                yield path, True, _weigh(entry, f"{path}/", 0, bounds)
         elif not rest:
-            bounds.take(status.st_size)
-            yield path, False, status.st_size
+            bounds.take(entry.size)
+            yield path, False, entry.size
 
 
-def _weigh(fd: int, prefix: str, depth: int, bounds: _Bounds) -> int:
-    """The bytes of all files below the folder ``fd``, each of them plain."""
+def _weigh(folder: Entry, prefix: str, depth: int, bounds: _Bounds) -> int:
+    """The bytes of all files below ``folder``, each of them plain."""
     if depth > _MOST_DEPTH:
         raise VerificationFailed(f"the output «{prefix[:80]}…» has more than {_MOST_DEPTH} folders within each other")
     total = 0
-    for name in os.listdir(fd):
+    for name, entry in folder.below.items():
         bounds.look()
-        status = _plain(fd, name, prefix + name)
-        if stat.S_ISDIR(status.st_mode):
-            below = _open(name, _FOLDER, fd, prefix + name)
-            try:
-                total += _weigh(below, f"{prefix}{name}/", depth + 1, bounds)
-            finally:
-                os.close(below)
+        if _is_folder(entry, name, prefix + name):
+            total += _weigh(entry, f"{prefix}{name}/", depth + 1, bounds)
         else:
-            bounds.take(status.st_size)
-            total += status.st_size
+            bounds.take(entry.size)
+            total += entry.size
     return total
 
 
-def _plain(parent: int, name: str, path: str) -> os.stat_result:
-    """The status of an entry that is a folder or a file of one name, itself and not what it leads to."""
+def _is_folder(entry: Entry, name: str, path: str) -> bool:
+    """Whether an entry is a folder; it is that or a file of one name, itself and not what it leads to."""
     if not _is_text(name):
         raise VerificationFailed(f"the output {path!a} has a name that cannot be printed or is not UTF-8")
-    status = os.stat(name, dir_fd=parent, follow_symlinks=False)
-    kind = stat.S_IFMT(status.st_mode)
-    if kind not in {stat.S_IFREG, stat.S_IFDIR}:
-        raise VerificationFailed(f"the output «{path}» is {_KINDS.get(kind, 'of an unknown kind')}: write a plain file")
-    if kind == stat.S_IFREG and status.st_nlink != 1:
-        raise VerificationFailed(f"the output «{path}» is a file with {status.st_nlink} names: write a copy")
-    return status
+    if entry.kind not in {b"f", b"d"}:
+        kind = _KINDS.get(entry.kind, "of an unknown kind")
+        raise VerificationFailed(f"the output «{path}» is {kind}: write a plain file")
+    if entry.kind == b"f" and entry.links != 1:
+        raise VerificationFailed(f"the output «{path}» is a file with {entry.links} names: write a copy")
+    return entry.kind == b"d"
 
 
 def _open(name: str, flags: int, parent: int, path: str) -> int:

@@ -37,8 +37,11 @@ _PROGRAMS: Final = (
 )
 _SEARCHED: Final = "/usr/bin:/bin:/usr/sbin:/sbin"
 _UNNEEDED: Final = "_tkinter"  # a window; its libraries are half of all
-# Loaded by name when a thread is ended, so nobody lists it as needed.
-_BY_NAME: Final = "libgcc_s.so.1"
+# The first is loaded when a thread is ended. With the others they are what a wheel («manylinux») finds on every system.
+_EVERYWHERE: Final = (
+    *("libgcc_s.so.1", "libstdc++.so.6", "libm.so.6", "libdl.so.2", "librt.so.1", "libpthread.so.0", "libutil.so.1"),
+    *("libresolv.so.2", "libatomic.so.1", "libz.so.1"),
+)
 # A line of ldd(1): «libc.so.6 => /lib/… (0x…)», or the loader's own name alone.
 _LINE: Final = re.compile(r"^\s(?:(?P<name>\S+) => )?(?P<path>/\S+) \(0x", re.MULTILINE)
 
@@ -128,8 +131,8 @@ def _libraries(objects: Iterable[Path]) -> dict[str, Path]:
     }
     if not found:
         raise Denied("which libraries Python needs is not known here: install «ldd» (package libc-bin); no step runs")
-    beside = next(path for name, path in found.items() if name.startswith("libc.")).with_name(_BY_NAME)
-    return found | ({_BY_NAME: beside} if beside.exists() else {})
+    beside = next(path for name, path in found.items() if name.startswith("libc.")).parent
+    return found | {name: beside / name for name in _EVERYWHERE if (beside / name).exists()}
 
 
 def _copy(source: Path, target: Path) -> None:

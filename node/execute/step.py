@@ -21,11 +21,11 @@ import trio
 from catalog.cid import Cid
 from catalog.error import BadInput, ComityError, Denied, NotFound, VerificationFailed
 from catalog.project import ProjectRef
-from node.execute.account import is_open_to_nobody, is_separate
-from node.execute.collect import Collected, collect
+from node.execute.account import is_open_to_nobody, is_separate, make_readable
+from node.execute.collect import Collected, Entry, collect, listing_command, read_listing
 from node.execute.quota import discard
 from node.ports import Blobs
-from node.step import Ending, Exit, Finished, Job, Limits, Mount, Product, Runner, Usage
+from node.step import Ending, Exit, Finished, Job, Limits, Made, Memo, Mount, Product, Runner, Usage
 from workflow.argument import Argument, Data, Literal, Many
 from workflow.command import BLOCK, Command, command_line, stage_path
 from workflow.name import is_data_name
@@ -37,6 +37,10 @@ log = logging.getLogger("comity.steps")
 TOOL = "tool.cwl"
 MAX_TOOLS = 256
 PROBE_SECONDS = 60
+PROVEN_SECONDS = 3600.0
+PROVEN_AGAIN_SECONDS = 60.0
+_OUTPUTS = "/outputs"
+_LISTING = Limits(wall_seconds=60.0, cpu_seconds=60, processes=4, output_bytes=64 << 20)
 
 
 class Materials(Protocol):
@@ -70,7 +74,10 @@ class Materials(Protocol):
 class StepExecutor:
     """The ``Steps`` port: runs blocks with ``runner`` in folders below ``work``."""
 
-    def __init__(self, runner: Runner, materials: Materials, blobs: Blobs, work: Path, limits: Limits) -> None:
+    def __init__(
+        self, runner: Runner, materials: Materials, blobs: Blobs, work: Path, limits: Limits, memo: Memo | None = None
+    ) -> None:
+        """Without a ``memo`` every step is run."""
         self.runner = runner.name
         self.fault = ""
         self.leftovers = 0
@@ -79,6 +86,7 @@ class StepExecutor:
         self._blobs = blobs
         self._work = work
         self._limits = limits
+        self._memo = memo
         self._tools: dict[Cid, Tool] = {}
         self._turns = trio.CapacityLimiter(os.cpu_count() or 1)
 
@@ -91,13 +99,28 @@ class StepExecutor:
         if self._work.exists():
             await trio.to_thread.run_sync(discard, self._work)
         self._work.mkdir(mode=0o700)
-        self.fault = f"the runner did not show its isolation within {PROBE_SECONDS} s; restart the node, or see its log"
+        await self._prove()
+
+    async def keep_proving(self) -> None:
+        """Let the runner show its isolation again each hour, and each minute while it cannot; until cancelled."""
+        while True:
+            await trio.sleep(PROVEN_AGAIN_SECONDS if self.fault else PROVEN_SECONDS)
+            before = self.fault
+            await self._prove()
+            if self.fault != before:
+                log.error("no step runs here: %s", self.fault) if self.fault else log.warning("steps run here again")
+
+    async def _prove(self) -> None:
+        fault = f"the runner did not show its isolation within {PROBE_SECONDS} s; restart the node, or see its log"
         with trio.move_on_after(PROBE_SECONDS):
             try:
                 await self._runner.probe()
-                self.fault = ""
+                fault = ""
             except Denied as error:
-                self.fault = str(error)
+                fault = str(error)
+            except OSError as error:
+                fault = f"the probe of the runner's isolation could not be made: {error.strerror}; it is tried again"
+        self.fault = fault
 
     async def tool(self, block: Cid) -> Tool:
         """The block's tool.
@@ -131,24 +154,15 @@ class StepExecutor:
         folder = self._work / secrets.token_hex(8)
         work = folder / "work"
         work.mkdir(parents=True, mode=0o700)
+        stage = _Stage(self._materials, self._blobs, folder, order, self._limits.input_bytes)
         try:
-            stage = _Stage(self._materials, self._blobs, folder, order, self._limits.input_bytes)
             values = {name: await stage.place(name, argument) for name, argument in inputs.items()}
             command = command_line(tool, values)
-            await self._prepare(tool, block, work)
-            mounts = (Mount(await self._checkout(block), BLOCK), *stage.mounts)
-            job = Job(
-                argv=command.argv,
-                work=work,
-                mounts=mounts,
-                environment=dict(command.environment),
-                stdin=command.stdin,
-                stdout=command.stdout,
-                stderr=command.stderr,
-                limits=_limits(self._limits, seconds),
-            )
-            ended = await self._in_turn(job)
-            return await self._after(ended, tool, command, stage, work, project)
+            made = await self._recalled(tool, block, inputs, project)
+            if made is not None:
+                return Finished(made.products, None, memo=made.order)
+            ended = await self._in_turn(await self._job(tool, block, command, stage, work, seconds))
+            finished = await self._after(ended, tool, command, stage, work, project)
         except (BadInput, VerificationFailed) as error:
             log.warning("a step of the block %s came to nothing before its command ran: %s", block, error)
             return Finished({}, None, str(error))
@@ -160,9 +174,55 @@ class StepExecutor:
             # this machine's, and never the end of the node.
             log.warning("a step of the block %s could not be run: %s", block, error)
             return Finished({}, None, f"it could not be run: {type(error).__name__}")
+        else:
+            if not finished.failure:
+                await self._remember(tool, block, inputs, project, Made(order, finished.products))
+            return finished
         finally:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(discard, folder)
+
+    async def _job(self, tool: Tool, block: Cid, command: Command, stage: _Stage, work: Path, seconds: float) -> Job:
+        """The command for the runner, with what it needs beside it in ``work``."""
+        await self._prepare(tool, block, work)
+        return Job(
+            argv=command.argv,
+            work=work,
+            mounts=(Mount(await self._checkout(block), BLOCK), *stage.mounts),
+            environment=dict(command.environment),
+            stdin=command.stdin,
+            stdout=command.stdout,
+            stderr=command.stderr,
+            limits=_limits(self._limits, seconds),
+        )
+
+    async def _recalled(
+        self, tool: Tool, block: Cid, inputs: Mapping[str, Argument], project: ProjectRef
+    ) -> Made | None:
+        """What the tool made of the same before; none if it is to be run.
+
+        By now all is staged, as for any run: what the data's owners say, and whether the data are still what was
+        published, is asked anew. A memo spares the command and nothing else.
+        """
+        if self._memo is None or not tool.reuse:
+            return None
+        try:
+            return await self._memo.recall(project, block, inputs)
+        except ComityError as error:
+            log.warning(
+                "a step of the block %s is run again, for what it made before is not to be read: %s", block, error
+            )
+            return None
+
+    async def _remember(
+        self, tool: Tool, block: Cid, inputs: Mapping[str, Argument], project: ProjectRef, made: Made
+    ) -> None:
+        if self._memo is None or not tool.reuse:
+            return
+        try:
+            await self._memo.keep(project, block, inputs, made)
+        except (ComityError, OSError) as error:
+            log.warning("what a step of the block %s made is not remembered: %s", block, error)
 
     async def _in_turn(self, job: Job) -> Exit:
         """Run a command when a processor is free.
@@ -220,8 +280,9 @@ class StepExecutor:
 
     async def _collect(self, command: Command, work: Path, usage: Usage, project: ProjectRef) -> Finished:
         products: dict[str, Product] = {}
-        for output in command.outputs:
-            found = await trio.to_thread.run_sync(collect, work, output.patterns, self._limits)
+        top = await self._look_through(work) if command.outputs else None
+        for output in command.outputs if top is not None else ():
+            found = await trio.to_thread.run_sync(collect, top, work, output.patterns, self._limits)
             if not found and output.type.optional:
                 continue
             if len(found) != 1 or output.type.depth or found[0].is_dir != (output.type.kind is Kind.DIRECTORY):
@@ -230,6 +291,22 @@ class StepExecutor:
                 return Finished({}, usage, f"the name of output «{output.name}» is too long, or not plain")
             products[output.name] = await self._store(found[0], project)
         return Finished(products, usage)
+
+    async def _look_through(self, work: Path) -> Entry:
+        """What the command left, listed by a process in a sandbox of its own that sees nothing else.
+
+        Raises:
+            VerificationFailed: it could not be listed.
+        """
+        place = work.with_name("listing")
+        place.mkdir(mode=0o700)
+        await trio.to_thread.run_sync(make_readable, work)
+        argv = listing_command(_OUTPUTS)
+        job = Job(argv, place, (Mount(work, _OUTPUTS),), stdout="found", limits=_LISTING)
+        ended = await self._in_turn(job)
+        if ended.ending is not Ending.EXITED or ended.code != 0:
+            raise VerificationFailed(f"its outputs could not be looked through: {ended.reason or ended.code}")
+        return await trio.to_thread.run_sync(lambda: read_listing((place / "found").read_bytes()))
 
     async def _store(self, found: Collected, project: ProjectRef) -> Product:
         cid = await self._blobs.hold_path(found.path, project)

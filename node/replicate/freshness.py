@@ -50,11 +50,13 @@ class Freshness:
     async def load(self) -> None:
         """Read what was heard in earlier runs."""
         self._heard = dict(await self._memory.heard())
+        # Others' clocks said so, which were not further ahead of ours then: it was not earlier than this.
+        self._latest = max(self._heard.values(), default=0) - AHEAD_MILLIS
 
     def now(self) -> int:
         """Unix milliseconds, which never go back: a clock that is set back must not make anything fresh again.
 
-        Over a restart the newest beat of this site's own catalog holds the place.
+        Over a restart the newest beat of this site's own catalog holds the place, and what was heard of others.
         """
         beat = self._index.site(self._here).latest("beat", "")
         self._latest = max(self._latest, self._clock.now(), beat.body.at if beat is not None else 0)

@@ -5,13 +5,10 @@ An answer counts once it stands in the audit log, where whoever waits for it fin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
-from catalog.block import BlockFields
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of, decode
-from catalog.dataset import DatasetFields
 from catalog.error import BadInput, Conflict, Denied, NotFound, VerificationFailed
 from catalog.httpsig import SignedRequest
 from catalog.key import check
@@ -20,8 +17,10 @@ from node.api import schema
 from node.api.inquiries import MAX_PREVIEW, AnswerRequest, InquiryView
 from node.automator.book import Line
 from node.automator.inquiries import Inquired, consent
+from node.site.disclosures import found_in, record_of
 from node.site.publishing import check_halted, member_of
 from node.site.site import Site
+from node.site.titles import block_name, dataset_names, person_name
 from privacy.label import may_hold
 from workflow.account import MAX_REQUEST, ApprovalFields, Chain, FetchFields, InquiryFields, Kept, datasets_of
 from workflow.inquiry import Answer
@@ -31,14 +30,14 @@ LONGEST_MILLIS: Final = 365 * 86_400_000
 """For how long an answer may count."""
 
 
-def inquiries(site: Site, did: str) -> tuple[InquiryView, ...]:
+async def inquiries(site: Site, did: str) -> tuple[InquiryView, ...]:
     """What stewards of this site are asked and may answer still, oldest first; each once, however often it is asked.
 
     Raises:
         Denied: not a steward of this site.
     """
     member_of(site, did, Role.STEWARD)
-    return tuple(_view(site, cid, each) for cid, each in _open(site).items())
+    return tuple([await _view(site, cid, each) for cid, each in _open(site).items()])
 
 
 async def answer(site: Site, did: str, request: AnswerRequest) -> schema.Written:
@@ -129,59 +128,45 @@ def _kept(site: Site, asked: InquiryFields) -> Kept | None:
     return attempt.result.kept[asked.inquiry.output]
 
 
-def _view(site: Site, cid: Cid, each: Inquired) -> InquiryView:
+async def _view(site: Site, cid: Cid, each: Inquired) -> InquiryView:
     asked, inquiry = each.fields, each.fields.inquiry
     stands = consent(site.ledger.inquiries, cid, site.judge.is_steward, inquiry.person, site.clock.now())
     kept = _kept(site, asked)
+    record = await record_of(site, asked.examined) if asked.examined is not None else None
     names = site.membership.names | {site.root: site.config.name}
     readers = sorted({reader for wanted in inquiry.outputs.values() for reader in wanted.readers})
     return InquiryView(
         cid=cid,
         inquiry=inquiry,
-        person_name=_person(site, inquiry.home, inquiry.person),
+        person_name=person_name(site, inquiry.home, inquiry.person),
         home_name=names.get(inquiry.home, inquiry.home),
-        block_name=_block(site, inquiry.block),
+        block_name=block_name(site, inquiry.block),
         step=str(asked.instance),
-        datasets=dict(_datasets(site, datasets_of(asked.chain))),
+        datasets=dataset_names(site, datasets_of(asked.chain)),
         readers={reader: _reader(site, names, reader) for reader in readers},
         reason=asked.decision.reason,
         asked_at=each.at,
         not_after=asked.not_after,
         stewards=asked.stewards,
-        granted=tuple(sorted(_person(site, site.root, did) for did in stands.granted)),
+        granted=tuple(sorted(person_name(site, site.root, did) for did in stands.granted)),
         refused=stands.refusal,
         name=kept.name if kept else "",
         size=kept.size if kept else None,
         before=_before(site, inquiry.block),
+        check=record.line if record is not None else "",
+        found=found_in(record),
     )
 
 
 def _before(site: Site, block: Cid) -> Cid | None:
     """The version of a block's name that a steward here endorsed before, if it is another than ``block``."""
-    name = _block(site, block)
+    name = block_name(site, block)
     endorsed = [entry.subject for entry in site.index.site(site.root).entries("endorse")]
     versions = [Cid.parse(each) for each in endorsed if each != str(block)]
-    return next((each for each in reversed(versions) if name and _block(site, each) == name), None)
-
-
-def _person(site: Site, home: str, did: str) -> str:
-    known = site.index.sites.get(home)
-    enrolled = known.key(did) if known is not None else None
-    return enrolled.name if enrolled is not None else did
-
-
-def _block(site: Site, block: Cid) -> str:
-    entry = site.index.by_subject("block", str(block))
-    return entry.fields.name if entry is not None and isinstance(entry.fields, BlockFields) else ""
-
-
-def _datasets(site: Site, cids: list[Cid]) -> Iterator[tuple[str, str]]:
-    for cid in cids:
-        entry = site.index.by_subject("dataset", str(cid))
-        yield str(cid), entry.fields.name if entry is not None and isinstance(entry.fields, DatasetFields) else ""
+    return next((each for each in reversed(versions) if name and block_name(site, each) == name), None)
 
 
 def _reader(site: Site, names: dict[str, str], reader: str) -> str:
     person, _, home = reader.rpartition("@")
     where = names.get(home, home)
-    return f"{_person(site, home, person)} at {where}" if person else where
+    return f"{person_name(site, home, person)} at {where}" if person else where

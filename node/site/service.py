@@ -17,6 +17,7 @@ from catalog.member import epoch_message
 from catalog.offer import OfferFields
 from node.api import schema
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
+from node.api.disclosed import ExaminationView
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
@@ -26,6 +27,7 @@ from node.founding import Invite
 from node.site import (
     answering,
     asking,
+    disclosures,
     fetching,
     governing,
     halting,
@@ -237,7 +239,11 @@ class SiteService:
 
     async def inquiries(self, person: str) -> tuple[InquiryView, ...]:
         """What stewards are asked."""
-        return answering.inquiries(self._site, person)
+        return await answering.inquiries(self._site, person)
+
+    async def examinations(self, person: str) -> tuple[ExaminationView, ...]:
+        """What disclosure control examined."""
+        return await disclosures.examinations(self._site, person)
 
     async def answer(self, person: str, request: AnswerRequest) -> schema.Written:
         """A steward's answer."""

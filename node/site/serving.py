@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from catalog.error import ComityError
+from catalog.error import BadInput, ComityError
 from catalog.plural import counted
 from node.network.bulk_server import serve_bulk
 from node.site.consorting import consort, open_replicas
@@ -26,11 +26,14 @@ async def serve(site: Site, *, task_status: TaskStatus[None] = trio.TASK_STATUS_
 
     Raises:
         Conflict: a port is in use, or a member has seen more of this site than lies here.
+        BadInput: the policy that stands cannot be read; where in it.
     """
+    _check_policy(site)
     async with trio.open_nursery() as nursery:
         site.nursery = nursery
         nursery.start_soon(site.provers.run)
         await site.steps.start()
+        nursery.start_soon(site.steps.keep_proving)
         if site.steps.leftovers:
             left = counted(site.steps.leftovers, "process")
             site.recovered.append(f"ended what steps of an earlier node had left running: {left}")
@@ -48,6 +51,23 @@ async def serve(site: Site, *, task_status: TaskStatus[None] = trio.TASK_STATUS_
         if site.swarm is not None:
             await nursery.start(site.swarm.run)
         task_status.started()
+
+
+def _check_policy(site: Site) -> None:
+    """A node whose policy says nothing that can be read denies all; it had better say so before it is relied on.
+
+    Raises:
+        BadInput: it cannot be read; the message says where, and what to do.
+    """
+    try:
+        site.judge.policy()
+    except BadInput as error:
+        entry = site.index.site(site.root).latest("policy", "")
+        place = "" if entry is None else f" (entry {entry.index} of its catalog)"
+        raise BadInput(
+            f"{site.config.name} does not serve, since its policy{place} cannot be read: {error}; start the version of"
+            " Comity that wrote it, and there publish a policy that this one reads"
+        ) from error
 
 
 async def _serve_bytes(site: Site, *, task_status: TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:

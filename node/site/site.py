@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from functools import partial
+from platform import python_version
 
 import trio
 
@@ -23,6 +24,7 @@ from node.admission import Announcement
 from node.automator.counterpart import Received
 from node.automator.decide import Judge
 from node.automator.hold import Holdings
+from node.automator.steady import SteadyClock
 from node.config import Folder, read_config, site_diseases
 from node.execute.environment import Environment
 from node.execute.sandbox import Sandbox
@@ -65,6 +67,7 @@ from node.storage.journal import SubmissionJournal
 from node.storage.kubo import in_thread
 from node.storage.kubostore import open_store
 from node.storage.log import DiskLog
+from node.storage.memo import Memos
 from node.storage.releases import WaitingReleases
 from node.storage.resident import Residents
 from node.storage.shared import SharedData
@@ -140,7 +143,7 @@ class Site:
             self.judge_of,
             self.book,
             self.withholding,
-            self.clock,
+            SteadyClock(self.clock, self.freshness),
             self.random,
         )
         self.shelf = Shelf(
@@ -190,9 +193,9 @@ class Site:
         self.reading = Reading()
         self.documents = ParsedDocuments()
         self.swarm = swarm_of(self, state.facts, kubo)
-        self.steps = StepExecutor(
-            Sandbox(Environment(self.folder.environment)), self.materials, self.blobs, self.folder.work, Limits()
-        )
+        memos = Memos(self.blobs, f"{Sandbox.name} {python_version()}")
+        sandbox = Sandbox(Environment(self.folder.environment))
+        self.steps = StepExecutor(sandbox, self.materials, self.blobs, self.folder.work, Limits(), memos)
 
     @classmethod
     async def open(cls, folder: Folder, kubo: str | None = None) -> Site:

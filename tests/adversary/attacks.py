@@ -70,6 +70,38 @@ FROM_THE_REQUESTER = _all(
         _order(
             "widen a grant while passing it on", "each link ⊆ the one above", "grant_that_permits_more_than_its_parent"
         ),
+        _order(
+            "swap the purpose between plan and order", "the approved terms", "purpose_swapped_between_plan_and_order"
+        ),
+        _order("name an input of another owner", "labels are recomputed", "input_of_another_owner"),
+        _order("choose a scatter's width after signing", "order ⊆ submission", "shard_beyond_the_list"),
+        (
+            "tell a bit by an exit code",
+            "a failure has one wording",
+            "test_channels.py::test_an_exit_code_that_carries_a_bit[True]",
+            "test_channels.py::test_an_exit_code_that_carries_a_bit[False]",
+        ),
+        *(
+            (
+                f"tell a bit by the {channel} that a step takes",
+                "usage is rounded to powers of two",
+                f"test_channels.py::test_usage_that_carries_a_bit[{channel}-True]",
+                f"test_channels.py::test_usage_that_carries_a_bit[{channel}-False]",
+            )
+            for channel in ("time", "memory")
+        ),
+        (
+            "tell a bit by a branch of the workflow",
+            "it is refused by name",
+            "test_channels.py::test_a_branch_on_what_a_step_found",
+            "no code here would do it",
+        ),
+        (
+            "run a block that changed since it was endorsed",
+            "a block is its CID",
+            "test_channels.py::test_a_block_that_changed_since_it_was_endorsed[True]",
+            "test_channels.py::test_a_block_that_changed_since_it_was_endorsed[False]",
+        ),
         (
             "have one instance delivered or charged twice",
             "one delivery for each instance, from the log",
@@ -122,7 +154,42 @@ FROM_A_PEER = _all(
                 "false_signature": "answer an order with a false signature",
                 "done_and_not_released": "call an output delivered that nobody released",
                 "charges_for_a_failure": "charge for a step that failed",
+                "charges_more_than_was_allowed": "tell a number by the price",
+                "for_another_order": "answer with a receipt for another order",
+                "for_another_site": "answer as a site that is not in the plan",
+                "name_that_climbs": "name an output with «..» in a receipt",
             }.items()
+        ),
+        *(
+            (tries, refused_by, f"test_fetches.py::{test}[True]", f"test_fetches.py::{test}[False]")
+            for tries, refused_by, test in (
+                (
+                    "forward a signed fetch to another site",
+                    "the server's key is signed",
+                    "test_a_signed_fetch_forwarded_to_another_site",
+                ),
+                (
+                    "fetch held data as a non-reader",
+                    "label and policy are asked for each fetch",
+                    "test_held_data_asked_for_by_a_non_reader",
+                ),
+                (
+                    "tell «forbidden» from «unknown» by bytes and size",
+                    "one refusal",
+                    "test_forbidden_told_from_unknown_by_bytes_and_size",
+                ),
+                (
+                    "tell «forbidden» from «unknown» by time",
+                    "a least time for refusals",
+                    "test_forbidden_told_from_unknown_by_time",
+                ),
+            )
+        ),
+        (
+            "send an order in another member's name",
+            "the bus that the person named",
+            "test_orders.py::test_refused[order_by_a_bus_that_the_person_did_not_name]",
+            "test_orders.py::test_and_without_the_defence_it_succeeds[order_by_a_bus_that_the_person_did_not_name]",
         ),
         (
             "send questions without end",
@@ -132,4 +199,150 @@ FROM_A_PEER = _all(
     ],
 )
 
-ATTACKS = (*FROM_THE_REQUESTER, *FROM_A_PEER)
+
+def _step(tries: str, refused_by: str, case: str) -> tuple[str, str, str, str]:
+    at = f"test_inside.py::{{}}[{case}]"
+    return tries, refused_by, at.format("test_a_step_cannot"), at.format("test_and_without_the_wall_it_can")
+
+
+def _socket(tries: str, refused_by: str, case: str) -> tuple[str, str, str, str]:
+    at = f"test_inside.py::{{}}[{case}]"
+    return (
+        tries,
+        refused_by,
+        at.format("test_a_step_cannot_speak_over"),
+        at.format("test_and_without_the_wall_it_can_speak_over"),
+    )
+
+
+def _either(tries: str, refused_by: str, test: str, also: str = "") -> tuple[str, str, str, str]:
+    """A test that is run with the defence and without."""
+    return tries, refused_by, f"{test}[{also}True]", f"{test}[{also}False]"
+
+
+_NO_CODE = "no code here would do it"
+
+FROM_INSIDE_A_STEP = _all(
+    "step",
+    [
+        _step("read a host file by its path", "a root of listed mounts", "read_a_host_file_by_its_path"),
+        _step("read a host file by a link", "a root of listed mounts", "read_a_host_file_by_a_link"),
+        _step("read a host file by a linked folder", "a root of listed mounts", "read_a_host_file_by_a_linked_folder"),
+        _step("read a host file by /proc/1/root", "a root of listed mounts", "read_a_host_file_by_proc_1_root"),
+        _step("read a host file by /proc/self/fd", "no descriptor is handed in", "read_a_host_file_by_proc_self_fd"),
+        _step("list /usr, /etc, /home of the host", "a tree of named files", "list_the_hosts_system_folders"),
+        _step("open or make a device", "five devices, no capabilities", "open_a_device_of_the_host"),
+        _step("mount something", "no capabilities, the system call list", "mount_something"),
+        _step("become root, by setuid or a set-user-id file", "no capabilities, no such file", "become_root"),
+        _step("trace another process", "the system call list", "trace_another_process"),
+        _step("unshare further namespaces", "the system call list", "make_further_namespaces"),
+        _step("keep a key in the kernel's keyring", "the system call list", "keep_a_key_in_the_kernels_keyring"),
+        _step("alter its inputs", "read-only mounts", "alter_its_inputs"),
+        _step("fork without end", "a bound on all processes together", "fork_without_end"),
+        _step("fill the memory", "a bound on all processes together", "fill_the_memory"),
+        _step(
+            "fill the memory with files that lie nowhere",
+            "the system call list",
+            "fill_the_memory_with_files_that_lie_nowhere",
+        ),
+        _step("fill the disk", "the output quota, weighed while it runs", "fill_the_disk"),
+        _step("fill the disk by one file", "the file size limit", "fill_the_disk_by_one_file"),
+        _step(
+            "leave an output tree of millions of entries",
+            "the output quota, weighed while it runs",
+            "fill_the_disks_tables_with_empty_files",
+        ),
+        _step(
+            "fill the kernel's inodes in /tmp",
+            "a bound on files there, looked at while it runs",
+            "fill_the_kernels_tables_with_empty_files",
+        ),
+        _step("take all processor time", "a bound on all processes together", "take_all_processor_time"),
+        _step("read the next step's input", "a root of listed mounts", "see_or_read_the_next_steps_input"),
+        _socket("speak TCP", "a network namespace without a network", "tcp"),
+        _socket("ask a DNS server", "a network namespace without a network", "dns"),
+        _socket("reach an abstract socket", "a network namespace of its own", "abstract_socket"),
+        _socket("reach the Docker socket", "a root of listed mounts", "docker_socket"),
+        _either("outlive its step", "a process namespace", "test_inside.py::test_a_step_that_outlives_itself"),
+        _either("signal other processes", "a process namespace", "test_inside.py::test_a_step_that_signals_others"),
+        _either(
+            "leave a file for the next step",
+            "nothing but /work outlives a step",
+            "test_inside.py::test_a_file_left_for_the_next_step",
+        ),
+        _either("flood standard output", "the file size limit", "test_inside.py::test_a_flood_on_standard_output"),
+        *(
+            _either(tries, refused_by, "test_staging.py::test_what_is_left_behind", f"{case}-")
+            for case, tries, refused_by in (
+                ("a_link_to_a_host_file", "leave a link to a host file as its output", "no link is followed"),
+                ("a_linked_folder_on_the_way", "have outputs collected through a linked folder", "no link is followed"),
+                ("a_second_name_of_a_host_file", "leave a second name of a file", "a file has one name"),
+                ("a_name_of_two_lines", "give an output a name of two lines", "names are plain text"),
+                ("a_name_that_steers_a_terminal", "give an output a name with escapes", "names are plain text"),
+                ("a_pattern_that_climbs", "collect by a pattern with «..»", "patterns stay in the work folder"),
+            )
+        ),
+        _either(
+            "have a file beside its block copied in (InitialWorkDir)",
+            "paths of a text stay in the block's folder",
+            "test_staging.py::test_a_work_file_from_elsewhere",
+        ),
+        _either(
+            "unfold a few bytes to more than the disk has, at staging",
+            "what is written out is bounded",
+            "test_staging.py::test_an_input_that_unfolds_to_more_than_there_is_room_for",
+        ),
+        *(
+            (tries, "it is refused by name", f"test_staging.py::test_what_no_code_here_does[{case}]", _NO_CODE)
+            for case, tries in {
+                "load_contents_of_an_input": "read an input by loadContents",
+                "load_contents_of_an_output": "read a linked output by loadContents",
+                "list_a_directory": "list a Directory of the host",
+                "output_directory_with_its_listing": "return a Directory of links",
+                "default_file_of_the_host": "name a file:// as an input's default",
+                "work_file_of_the_host": "name a file:// in InitialWorkDir",
+                "script_in_a_pattern": "read a file by a script in the tool",
+            }.items()
+        ),
+    ],
+)
+
+FROM_THE_OPERATORS_SIDE = _all(
+    "operator",
+    [
+        _either(
+            "serve with a policy that cannot be read",
+            "it is read before anything is served",
+            "test_operators.py::test_a_policy_that_cannot_be_read_at_start_up",
+        ),
+        _either(
+            "set the clock back",
+            "a time that never goes back",
+            "test_operators.py::test_a_clock_that_is_set_back",
+            "False-",
+        ),
+        _either(
+            "set the clock back and start anew",
+            "what was heard of others holds the time",
+            "test_operators.py::test_a_clock_that_is_set_back",
+            "True-",
+        ),
+        _either(
+            "run with a full disk below the audit log",
+            "the intent is durable first",
+            "test_operators.py::test_a_full_disk_below_the_audit_log",
+        ),
+        _either(
+            "have an answer count of whose steward's key was revoked meanwhile",
+            "stewards are looked up when it counts",
+            "test_operators.py::test_a_stewards_key_that_is_revoked_while_an_approval_waits",
+        ),
+        _either(
+            "go on where isolation broke since the start",
+            "the probe, each hour",
+            "test_operators.py::test_an_isolation_that_broke_since_the_start",
+        ),
+    ],
+)
+
+ATTACKS = (*FROM_INSIDE_A_STEP, *FROM_THE_REQUESTER, *FROM_A_PEER, *FROM_THE_OPERATORS_SIDE)

@@ -25,6 +25,7 @@ from catalog.project import ProjectFields, ProjectRef
 from catalog.revoke import RevokeFields
 from node.automator import verify
 from node.automator.automator import Automator
+from node.automator.book import AuditBook
 from node.automator.decide import Judge
 from node.automator.verify import Verifier
 from node.message import Place, question_bytes
@@ -229,6 +230,17 @@ def _unapproved(stage: Stage) -> None:
     stage.publish(stage.institute, "project", "trial", terms)
 
 
+def _repurposed(stage: Stage) -> None:
+    """The plan was made for one purpose; the order goes out under another, which nobody approved."""
+    terms = structs.replace(stage.consortium.terms, purpose="DUO:0000007/MONDO:0005015")
+    stage.publish(stage.institute, "project", "trial", terms)
+
+
+def _of_another_owner(stage: Stage) -> Sent:
+    data = Data(site=stage.bruno.did, cid=stage.data(stage.bruno).cid, name=stage.data(stage.bruno).name)
+    return _order(stage, shard=1, inputs={"data": data})
+
+
 def _foreign_home(stage: Stage) -> Sent:
     """The researcher's own key, under the word of a site that never enrolled it."""
     return _submission(stage, site=stage.mallory.did)
@@ -279,6 +291,12 @@ CASES: Mapping[str, Case] = {
         lambda stage: _project(stage, people={STRANGER.did: bytes(32)}),
     ),
     "project_changed_after_its_approval": Case(lambda stage: _submission(stage), Denied, (APPROVED,), _unapproved),
+    "purpose_swapped_between_plan_and_order": Case(
+        lambda stage: _submission(stage), Denied, (APPROVED, GRANTED), _repurposed
+    ),
+    "input_of_another_owner": Case(
+        _of_another_owner, Denied, ((verify, "may_hold", lambda *_: True), APPROVED, GRANTED)
+    ),
     "project_that_ended": Case(
         lambda stage: _submission(stage), Denied, (PROJECTS,), lambda stage: _project(stage, ended=True), seen=True
     ),
@@ -432,6 +450,9 @@ def test_a_second_delivery_of_an_instance(attempt: int, monkeypatch: pytest.Monk
     assert stage.place(stage.message(submission, stage.order(submission))) == first
     assert stage.watch.seen["intent"] == stage.watch.seen["release"] == 1
     monkeypatch.setattr(Automator, "_check_instance", _nothing)
+    with pytest.raises(Conflict, match="delivered here before"):
+        stage.place(again)  # the book writes no second life of an instance, whoever asks it to
+    monkeypatch.setattr(AuditBook, "_check_lives", _nothing)
     with pytest.raises(Violation, match="ONCE"):
         stage.place(again)
 

@@ -158,7 +158,18 @@ def test_the_honest_answer_is_pooled() -> None:
     assert stage.watch.seen["release"] == 1, "St. Anna's; what Mallory says she released stands in no log here"
 
 
-@pytest.mark.parametrize("lie", ["false_signature", "done_and_not_released", "charges_for_a_failure"])
+CHECKED = [
+    "false_signature",
+    "done_and_not_released",
+    "charges_for_a_failure",
+    "for_another_order",
+    "for_another_site",
+    "charges_more_than_was_allowed",
+    "name_that_climbs",
+]
+
+
+@pytest.mark.parametrize("lie", CHECKED)
 def test_the_check_is_what_leaves_it_out(lie: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the lies above do no harm for another reason, and one told with more care would."""
     monkeypatch.setattr(Dispatcher, "_checked", lambda _s, _t, _o, receipt: receipt)

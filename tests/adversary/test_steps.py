@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -40,6 +41,15 @@ outputs:
 """
 
 
+def look_through(job: Job) -> Exit:
+    """The command that looks through outputs, which is the node's own, run outside."""
+    (mount,) = job.mounts
+    argv = [str(mount.source) if part == mount.target else part for part in job.argv]
+    with (job.work / "found").open("wb") as listing:
+        subprocess.run(argv, stdout=listing, check=True)
+    return Exit(Ending.EXITED, 0, Usage(0, 0, 1))
+
+
 class Hostile:
     """A runner whose command is a Python function of its work folder."""
 
@@ -57,6 +67,8 @@ class Hostile:
         return 0
 
     async def run(self, job: Job) -> Exit:
+        if job.argv[:1] == ("find",):
+            return look_through(job)
         self._act(job.work)
         errors = f"{SECRET} on standard error".encode()
         return Exit(Ending.EXITED, self._code, Usage(0.1, 0.1, 1), errors)

@@ -170,4 +170,5 @@ def test_who_asks_is_told_one_change_by_rules_that_may_be_named_to_them_alone() 
     assert hint(policy(granted + SEEN), asked, name) == "a grant for compute by St. Anna would allow it"
     assert hint(policy(granted), asked, name) == ""
     assert hint(policy(granted + SEEN), replace(asked, fresh=False), name) == "", "two are needed"
+    assert hint(policy(HOSPITAL + SEEN), replace(COMPUTE, purpose="DUO:0000011"), name) == "", "which purpose to claim"
     assert hint(policy(granted + SEEN), COMPUTE, name) == "", "the policy allows it: it was denied for something else"

@@ -109,6 +109,7 @@ class SimulatedSteps:
     """Blocks are real CWL; running one is a pure function. Opening data is told to the watch."""
 
     runner = "sandbox"
+    fault = ""
 
     def __init__(self, site: Site, index: Index, bulk: Bulk, scheduler: Scheduler, watch: Watch, broken: float) -> None:
         self._site = site

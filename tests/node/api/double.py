@@ -27,6 +27,7 @@ from catalog.origin import LogName, origin_of
 from catalog.project import ProjectRef
 from node.api import schema
 from node.api.copies import BringCopy, Copied, HoldersView, StorageView, TransferView
+from node.api.disclosed import ExaminationView
 from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
@@ -59,6 +60,7 @@ class MemorySite:
         self.bodies: list[Body] = []
         self.calls: list[str] = []
         self.asked: tuple[InquiryView, ...] = ()
+        self.examined: tuple[ExaminationView, ...] = ()
         self.submitted: list[Submission] = []
         self.researcher = researcher.key
         self.tamper: Callable[[WhoAnswer], WhoAnswer] = lambda answer: answer
@@ -233,6 +235,10 @@ class MemorySite:
     async def inquiries(self, person: str) -> tuple[InquiryView, ...]:
         self._known(person)
         return self.asked
+
+    async def examinations(self, person: str) -> tuple[ExaminationView, ...]:
+        self._known(person)
+        return self.examined
 
     async def answer(self, person: str, request: AnswerRequest) -> schema.Written:
         self._known(person)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+from msgspec import structs
 
 from catalog.body import write_body
 from catalog.index import Index
@@ -67,6 +68,14 @@ def test_a_duty_that_nobody_fulfils_denies_and_says_so(duties: Duties, words: st
     assert words in decision.reason
     assert "«r»" in decision.reason
     assert decision.duties == duties, "the record says what was asked"
+
+
+def test_cells_and_quotas_are_seen_to_where_an_output_leaves() -> None:
+    """Lost: a policy that asks for large cells lets nothing out, or lets out whatever comes."""
+    duties = Duties(min_cell=20, quotas=(Quota(rows=1000, days=30),))
+    release = Decision(allowed=True, action="release", rules=("r",), reason="ok", facts={}, policy="1", duties=duties)
+    assert fulfilled(release) is release
+    assert not fulfilled(structs.replace(release, action="compute")).allowed
 
 
 def test_endorsements_are_a_fact_and_leave_nothing_to_do() -> None:

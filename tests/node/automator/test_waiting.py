@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from catalog.cid import Cid
-from catalog.dagcbor import cid_of, encode
+from catalog.dagcbor import encode
 from catalog.error import ComityError
 from catalog.key import UNSIGNED, signed
 from catalog.project import ProjectRef
@@ -139,7 +139,7 @@ class Desk:
 def access(order: Cid) -> Callable[[Chain, int], AccessFields]:
     return lambda chain, _index: AccessFields(
         order=order,
-        instance=Instance(submission=cid_of(SUBMISSION), step="count", shard=0),
+        instance=Instance(submission=order, step="count", shard=0),
         attempt=1,
         person=RESEARCHER.did,
         home=BRUNO.did,
@@ -176,12 +176,12 @@ def result(order: Cid, status: Status = Status.DONE) -> Callable[[Chain, int], R
     kept = {"n": Kept(output=output, cid=VALUE, size=1, label=label, name="n.json")}
     return lambda chain, index: ResultFields(
         order=order,
-        instance=Instance(submission=cid_of(SUBMISSION), step="count", shard=0),
+        instance=Instance(submission=order, step="count", shard=0),
         intent=index - 1,
         status=status,
         kept=kept if status is Status.DONE else {},
         spent=Spent(wall_millis=1, cpu_millis=1, peak_bytes=1),
-        cost=7,
+        cost=7 if status is Status.DONE else 0,
         reason="",
         detail="",
         chain=chain,

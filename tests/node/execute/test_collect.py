@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.error import BadInput, ComityError, NotFound, VerificationFailed
-from node.execute.collect import Collected, collect, open_beneath, plain_name
+from node.execute.collect import Collected, Entry, collect, listing_command, open_beneath, plain_name, read_listing
 from node.step import Limits
 
 LIMITS = Limits(output_bytes=1000, output_files=50)
@@ -24,8 +25,13 @@ def work(tmp_path: Path) -> Path:
     return folder
 
 
+def looked(work: Path) -> Entry:
+    """What the command that looks through outputs says of ``work``."""
+    return read_listing(subprocess.run(listing_command(str(work)), check=True, capture_output=True).stdout)
+
+
 def names(work: Path, *globs: str) -> list[str]:
-    return [found.name for found in collect(work, globs, LIMITS)]
+    return [found.name for found in collect(looked(work), work, globs, LIMITS)]
 
 
 def test_matches_come_in_the_order_of_globs_then_by_name_and_once(work: Path) -> None:
@@ -36,8 +42,8 @@ def test_matches_come_in_the_order_of_globs_then_by_name_and_once(work: Path) ->
     (work / "d" / "e.csv").write_text("12345")
     assert names(work, "c.*", "*.csv", "[ab].csv", "*/*.csv") == ["c.txt", "a.csv", "b.csv", "d/e.csv"]
     assert names(work, ".*.csv", "none", "./a.csv") == [".hidden.csv", "a.csv"]
-    assert collect(work, ["d"], LIMITS) == (Collected("d", work / "d", 5, is_dir=True),)
-    assert [(found.name, found.path, found.size) for found in collect(work, ["."], LIMITS)] == [
+    assert collect(looked(work), work, ["d"], LIMITS) == (Collected("d", work / "d", 5, is_dir=True),)
+    assert [(found.name, found.path, found.size) for found in collect(looked(work), work, ["."], LIMITS)] == [
         (".", work, 5 + 5 + 5 + 5 + 11)
     ]
 
@@ -46,7 +52,7 @@ def test_matches_come_in_the_order_of_globs_then_by_name_and_once(work: Path) ->
 def test_a_pattern_that_leaves_the_folder_is_refused(work: Path, glob: str) -> None:
     """Lost: a block collects files of the host by their names."""
     with pytest.raises(BadInput):
-        collect(work, [glob], LIMITS)
+        collect(looked(work), work, [glob], LIMITS)
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "/etc", "real", "nowhere", "../secret", "."])
@@ -60,14 +66,14 @@ def test_a_link_is_never_followed_and_is_named(work: Path, tmp_path: Path, targe
     (work / "d").mkdir()
     (work / at).symlink_to(target)
     with pytest.raises(VerificationFailed, match=f"«{at}» is a link"):
-        collect(work, [glob], LIMITS)
+        collect(looked(work), work, [glob], LIMITS)
 
 
 def test_a_linked_folder_on_the_way_is_not_walked(work: Path) -> None:
     """Lost: `ln -s /etc d` with the pattern «d/passwd»."""
     (work / "d").symlink_to("/etc")
     with pytest.raises(VerificationFailed, match="«d» is a link"):
-        collect(work, ["d/passwd"], LIMITS)
+        collect(looked(work), work, ["d/passwd"], LIMITS)
 
 
 def test_a_link_that_no_pattern_names_is_left_alone(work: Path) -> None:
@@ -88,7 +94,7 @@ def test_devices_sockets_fifos_and_second_names_are_refused(work: Path) -> None:
         os.close(here)
     for name, kind in (("fifo", "a FIFO"), ("socket", "a socket"), ("one", "2 names"), ("two", "2 names")):
         with pytest.raises(VerificationFailed, match=f"«{name}» is.*{kind}"):
-            collect(work, [name], LIMITS)
+            collect(looked(work), work, [name], LIMITS)
 
 
 @pytest.mark.parametrize("name", [b"a\nb", b"a\x1b[31m", b"\xff\xfe", "a\u2028b".encode(), b"\x7f"])
@@ -98,7 +104,7 @@ def test_a_name_that_is_not_plain_text_is_refused_in_printable_words(work: Path,
     (work / "d").mkdir()
     Path(os.fsdecode(os.path.join(os.fsencode(work), folder, name))).write_text("x")
     with pytest.raises(VerificationFailed) as refused:
-        collect(work, ["*"], LIMITS)
+        collect(looked(work), work, ["*"], LIMITS)
     assert str(refused.value).isprintable()
 
 
@@ -106,19 +112,26 @@ def test_bytes_entries_and_depth_are_bounded(work: Path) -> None:
     """Lost: the node walks or reads without end."""
     (work / "big").write_bytes(bytes(1001))
     with pytest.raises(VerificationFailed, match="1000 bytes"):
-        collect(work, ["big"], LIMITS)
+        collect(looked(work), work, ["big"], LIMITS)
     (work / "many").mkdir()
     for number in range(500):
         (work / "many" / str(number)).touch()
     with pytest.raises(VerificationFailed, match="50 files"):
-        collect(work, ["many"], LIMITS)
+        collect(looked(work), work, ["many"], LIMITS)
     deep = work / "deep"
     deep.mkdir()
     deep.joinpath(*["d"] * 70).mkdir(parents=True)
     with pytest.raises(VerificationFailed, match="64 folders"):
-        collect(work, ["deep"], LIMITS)
+        collect(looked(work), work, ["deep"], LIMITS)
     with pytest.raises(BadInput):
-        collect(work, ["*"] * 300, LIMITS)
+        collect(looked(work), work, ["*"] * 300, LIMITS)
+
+
+@pytest.mark.parametrize("listing", [b"f\t1\t1\ta", b"f\t1\t1\0", b"f\tx\t1\ta\0", b"f\t1\t1\tnone/a\0", b"\0"])
+def test_a_listing_that_is_none_is_refused(listing: bytes) -> None:
+    """Lost: a listing that was cut off is taken for the whole of what a step left."""
+    with pytest.raises(VerificationFailed, match="listing"):
+        read_listing(listing)
 
 
 def test_open_beneath_reads_a_file_and_follows_nothing(work: Path) -> None:

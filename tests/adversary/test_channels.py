@@ -1,0 +1,96 @@
+"""Ways by which a step tells a bit of its data to whoever asked, without any release. Each is tried again with its
+defence taken away, where the bit arrives."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec import structs
+
+from catalog.block import EndorseFields
+from catalog.error import BadInput
+from catalog.policy import PolicyFields
+from node.automator import automator
+from node.automator.automator import Automator
+from node.automator.decide import Judge
+from node.step import Finished, Usage
+from privacy.starters import HOSPITAL
+from tests.adversary.stage import Stage
+from tests.simulation.consortium import CIDS, PRICE, workflow_text
+from tests.simulation.steps import SimulatedSteps
+from workflow.flow import parse_workflow
+from workflow.receipt import Receipt, Status
+
+
+def told(monkeypatch: pytest.MonkeyPatch, bit: int, finished: Finished) -> Receipt:
+    """What whoever asked is told of a step that ends like this, depending on a bit."""
+    del bit
+
+    async def ends(*_: object) -> Finished:
+        return finished
+
+    monkeypatch.setattr(SimulatedSteps, "run", ends)
+    stage = Stage()
+    receipt = stage.place(stage.honest())
+    # What differs between any two runs, and says nothing.
+    return structs.replace(receipt, place=None, at=0, sig=bytes(64), previous=None)
+
+
+@pytest.mark.parametrize("defended", [True, False])
+def test_an_exit_code_that_carries_a_bit(defended: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a step ends with the code 1 or 2 as a patient is ill or not."""
+    if not defended:
+        monkeypatch.setattr(automator, "RAN_AND_FAILED", "its command ended with code {}")
+        real = Automator._fail
+
+        async def says(self: Automator, attempt: object, usage: object, reason: str) -> None:
+            monkeypatch.setattr(automator, "RAN_AND_FAILED", reason)
+            await real(self, attempt, usage, reason)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Automator, "_fail", says)
+    usage = Usage(0.1, 0.1, 1)
+    receipts = [told(monkeypatch, bit, Finished({}, usage, f"its command ended with code {bit + 1}")) for bit in (0, 1)]
+    assert {each.status for each in receipts} == {Status.FAILED}
+    assert (receipts[0] == receipts[1]) is defended
+
+
+@pytest.mark.parametrize("defended", [True, False])
+@pytest.mark.parametrize("channel", ["time", "memory"])
+def test_usage_that_carries_a_bit(channel: str, defended: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a step takes 1.1 or 1.2 seconds, or megabytes, as a patient is ill or not."""
+    if not defended:
+        monkeypatch.setattr(automator, "rounded_up", int)
+    used = [Usage(1.1, 0.1, 1100), Usage(1.2, 0.1, 1100)]
+    if channel == "memory":
+        used = [Usage(1.1, 0.1, 1100), Usage(1.1, 0.1, 1200)]
+    receipts = [told(monkeypatch, bit, Finished({}, usage, "x")) for bit, usage in enumerate(used)]
+    assert (receipts[0] == receipts[1]) is defended
+
+
+def test_a_branch_on_what_a_step_found() -> None:
+    """Else the next step runs or does not, for everybody to see, as a patient is ill or not."""
+    branching = workflow_text(0).replace("in: {parts", "when: $(inputs.ill), in: {parts", 1)
+    assert branching != workflow_text(0)
+    parse_workflow(workflow_text(0), "w.cwl")
+    with pytest.raises(BadInput, match="when"):
+        parse_workflow(branching, "w.cwl")
+
+
+@pytest.mark.parametrize("defended", [True, False])
+def test_a_block_that_changed_since_it_was_endorsed(defended: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a block is endorsed, and then made to write rows."""
+
+    def prepare(stage: Stage) -> None:
+        stage.publish(stage.anna, "policy", "", PolicyFields(text=HOSPITAL))
+        # What was endorsed is another CID, which the block had before.
+        for block, withdrawn in ((CIDS["copy"], False), (CIDS["count"], True)):
+            fields = EndorseFields(block=block, output_types=("statistics",), withdrawn=withdrawn)
+            stage.publish(stage.anna, "endorse", str(block), fields)
+
+    stage = Stage(prepare)
+    if defended:
+        receipt = stage.place(stage.honest())
+        assert (receipt.status, receipt.outputs["result"].cid, receipt.cost) == (Status.HELD, None, PRICE)
+    else:
+        monkeypatch.setattr(Judge, "endorsed", lambda *_: True)
+        monkeypatch.setattr(Judge, "endorsements", lambda *_: 1)
+        assert stage.place(stage.honest()).status is Status.DONE
