@@ -19,7 +19,6 @@ from catalog.error import Denied, VerificationFailed
 from catalog.key import PrivateKey, signed
 from catalog.policy import PolicyFields
 from catalog.revoke import RevokeFields
-from node.automator.answering import Answering
 from node.automator.owners import Owners
 from node.automator.pending import Asked
 from node.automator.release import SILENT
@@ -400,12 +399,28 @@ def test_statements_that_a_holder_puts_beside_another_value(monkeypatch: pytest.
     Evidence(index, cid_of(pool.submission), proofs)
 
 
-WITHOUT: Mapping[str, tuple[type, str]] = {
-    "report_with_narrowed_owners": (Answering, "_check_report"),
-    "report_for_one_reader_more": (Answering, "_check_report"),
-    "report_of_another_block": (Answering, "_check_report"),
-    "report_with_the_values_own_name": (Answering, "_check_report"),
-    "report_that_is_stale": (Verifier, "_check_times"),
+_reporter = Verifier.reporter
+
+
+def _brought_by_anybody(verifier: Verifier, message: Reporting, _holder: str) -> object:
+    return _reporter(verifier, message, message.report.site)
+
+
+def _nothing(*_: object) -> None:
+    """A check that checks nothing."""
+
+
+_CHECK, _SIGNATURES = "node.automator.answering.Answering._check_report", "node.automator.verify.check"
+WITHOUT: Mapping[str, tuple[str, object]] = {
+    "report_in_the_holders_name": (_SIGNATURES, _nothing),
+    "report_altered_after_signing": (_SIGNATURES, _nothing),
+    "report_brought_by_another_site": ("node.automator.verify.Verifier.reporter", _brought_by_anybody),
+    "report_with_narrowed_owners": (_CHECK, _nothing),
+    "report_for_one_reader_more": (_CHECK, _nothing),
+    "report_and_order_for_one_reader_more": ("node.automator.verify.check_subset", _nothing),
+    "report_of_another_block": (_CHECK, _nothing),
+    "report_with_the_values_own_name": (_CHECK, _nothing),
+    "report_that_is_stale": ("node.automator.verify.Verifier._check_times", _nothing),
 }
 
 
@@ -413,7 +428,7 @@ WITHOUT: Mapping[str, tuple[type, str]] = {
 @pytest.mark.usefixtures("quiet")
 def test_and_without_the_defence_it_succeeds(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a forgery above fails for another reason, and one made with more care would pass."""
-    monkeypatch.setattr(*WITHOUT[name], lambda *_: None)
+    monkeypatch.setattr(*WITHOUT[name])
     pool = Pool()
     pool.begin()
     FORGERIES[name](pool)
