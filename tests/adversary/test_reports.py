@@ -39,6 +39,9 @@ from workflow.receipt import WAITS_FOR_OWNERS, Output, Receipt, Status
 from workflow.report import Report
 
 MINUTE = 60_000
+LONG = 10 * MINUTE
+"""Until an order's time is over."""
+
 TAKES = """
 @id("reports-of-the-institute")
 permit (principal == Site::"{holder}", action == Action::"report", resource)
@@ -66,6 +69,7 @@ class Pool:
         self,
         takes: Callable[[Stage], tuple[Site, ...]] = lambda s: (s.anna, s.bruno),
         endorsed: Callable[[Stage], tuple[Site, ...]] = lambda s: (s.anna, s.bruno, s.institute),
+        millis: int = LONG,
     ) -> None:
         self.cited: list[Cid] = []
 
@@ -75,7 +79,12 @@ class Pool:
 
         self.stage = stage = Stage(prepare)
         self.mara = person_at(stage.researcher.did, stage.institute.did)
-        self.submission = stage.submission(grants=tuple(self.cited), destinations=(stage.institute.did, self.mara))
+        self.submission = stage.submission(
+            grants=tuple(self.cited),
+            destinations=(stage.institute.did, self.mara),
+            not_after=stage.now + millis,
+            deadline=stage.now + millis,
+        )
         counted = [stage.counted(self.submission, site) for site in (stage.anna, stage.bruno)]
         wanted = {"pooled": Wanted(type="statistics", readers=(self.mara,))}
         self.message = stage.pool(
@@ -191,7 +200,7 @@ def test_an_owner_that_leaves_it_to_its_stewards_is_waited_for_and_asks_once() -
     """Lost: what nobody endorsed leaves by the holder's word; or each of the holder's questions asks a person again."""
     pool = Pool(endorsed=lambda s: (s.anna, s.institute))
     pool.begin()
-    pool.pass_time(10 * MINUTE)
+    pool.pass_time(3 * MINUTE)
     waiting = pool.told()
     assert waiting.status is Status.ACCEPTED
     assert waiting.reason.startswith(WAITS_FOR_OWNERS)
@@ -210,13 +219,16 @@ def test_an_owner_that_leaves_it_to_its_stewards_is_waited_for_and_asks_once() -
 @pytest.mark.parametrize("ending", ["silence", "away"])
 def test_what_an_owner_did_not_answer_in_time_stays_held(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost: an empty office, or a node that is switched off, is a yes."""
-    pool = Pool(endorsed=lambda s: (s.anna, s.institute) if ending == "silence" else (s.anna, s.bruno, s.institute))
+    pool = Pool(
+        endorsed=lambda s: (s.anna, s.institute) if ending == "silence" else (s.anna, s.bruno, s.institute),
+        millis=5 * MINUTE,
+    )
     with monkeypatch.context() as patched:
         patched.setattr(Owners, "ask", _nobody)
         pool.begin()
     if ending == "away":
         pool.stage.scheduler.kill(pool.node(pool.stage.bruno).process)
-    pool.pass_time(HOUR + MINUTE)
+    pool.pass_time(6 * MINUTE)
     receipt = pool.stage.place(pool.message)
     assert (receipt.status, receipt.outputs["pooled"].reason) == (Status.HELD, SILENT)
 
@@ -315,7 +327,7 @@ def _without_a_proof(pool: Pool) -> Reported:
 
 def _too_late(pool: Pool) -> Reported:
     report = pool.asked().report
-    pool.pass_time(HOUR + MINUTE)
+    pool.pass_time(LONG + MINUTE)
     return pool.bring(report)
 
 
