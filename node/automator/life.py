@@ -95,7 +95,8 @@ def event_of(fields: AccountFields) -> Event | None:
         case AccessFields():
             return Begun() if fields.decision.allowed else Denied()
         case ResultFields():
-            let_out = frozenset(name for name, kept in fields.kept.items() if kept.output.release is not None)
+            outputs = {name: kept.output for name, kept in fields.kept.items()}
+            let_out = frozenset(name for name, each in outputs.items() if each.release is not None or each.further)
             return Closed(fields.status, fields.cost, let_out, frozenset(fields.waits))
         case _:
             return None
