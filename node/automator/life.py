@@ -95,8 +95,7 @@ def event_of(fields: AccountFields) -> Event | None:
         case AccessFields():
             return Begun() if fields.decision.allowed else Denied()
         case ResultFields():
-            outputs = {name: kept.output for name, kept in fields.kept.items()}
-            let_out = frozenset(name for name, each in outputs.items() if each.release is not None or each.further)
+            let_out = frozenset(name for name, kept in fields.kept.items() if kept.output.releases)
             return Closed(fields.status, fields.cost, let_out, frozenset(fields.waits))
         case _:
             return None
