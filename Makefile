@@ -25,7 +25,7 @@ test-real: $(READY)  ## Beside software of others: our logs in Go's sumdb, torch
 soak: $(READY)  ## Simulated consortia, inputs to decoders and state machines, many more of them: make soak SEEDS=50.
 	@COMITY_SEEDS=$(SEEDS) $(BIN)/pytest -n auto tests/simulation
 	@COMITY_FUZZ=$$(( $(SEEDS) * 1000 )) $(BIN)/pytest -n auto tests/fuzz
-	@COMITY_MACHINES=$$(( $(SEEDS) / 10 + 1 )) $(BIN)/pytest -n auto -k Machine tests/catalog tests/privacy tests/node/storage
+	@COMITY_MACHINES=$$(( $(SEEDS) / 10 + 1 )) $(BIN)/pytest -n auto -k Machine tests/catalog tests/privacy tests/node/storage tests/node/automator
 
 lint: $(READY)  ## Style, format, types, and which room may import which.
 	@$(BIN)/ruff check .

@@ -144,6 +144,12 @@ class Who(Signed, frozen=True, kw_only=True):
         return str(self.dataset) if self.dataset is not None else self.about
 
 
+class Cancel(Value, frozen=True, kw_only=True, tag="cancel"):
+    """Asks to end an ``order`` that the asking site placed before: its step is ended, and its receipt says so."""
+
+    order: Cid
+
+
 class Rows(Value, frozen=True, kw_only=True, tag="rows"):
     """Asks for the audit rows that answer ``who``, oldest first, those behind the index ``after`` if given."""
 
@@ -184,7 +190,7 @@ class ReceiptsAnswer(Value, frozen=True, kw_only=True):
     more: bool
 
 
-Question = Heads | Consistency | AddCheckpoint | Place | Reporting | Outcome | Rows
+Question = Heads | Consistency | AddCheckpoint | Place | Reporting | Outcome | Cancel | Rows
 
 
 class Envelope(Value, frozen=True, kw_only=True):

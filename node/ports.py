@@ -83,6 +83,9 @@ class Blobs(Protocol):
             BadInput: unreadable, a link that loops or leaves the folder, a device, or changed while it was read.
         """
 
+    async def hold(self, data: bytes, project: ProjectRef) -> Cid:
+        """Store ``data`` as a UnixFS file sealed for ``project``, whose end destroys it; durable when it returns."""
+
     async def hold_path(self, path: Path, project: ProjectRef) -> Cid:
         """Import a file or a folder as :meth:`add_path` does, encrypted under the key of ``project``; raises the same.
 

@@ -66,6 +66,7 @@ def parse_tool(text: str | bytes, file: str) -> Tool:
         files=tuple(sorted(sources)),
         resources=requirements.resources,
         reuse=requirements.reuse,
+        time_limit=requirements.time_limit,
         success_codes=_read_codes(fields.get("successCodes")),
         temporary_fail_codes=_read_codes(fields.get("temporaryFailCodes")),
         permanent_fail_codes=_read_codes(fields.get("permanentFailCodes")),

@@ -36,6 +36,7 @@ class Requirements:
     resources: Resources = field(default_factory=Resources)
     disclosures: Mapping[str, tuple[Disclosure, Part]] = field(default_factory=dict)
     reuse: bool = True
+    time_limit: float | None = None
     ignored_hints: tuple[str, ...] = ()
 
 
@@ -117,6 +118,17 @@ def _read_reuse(found: Requirements, body: Part, _inputs: Mapping[str, Type]) ->
     return replace(found, reuse=enabled.boolean())
 
 
+def _read_time_limit(found: Requirements, body: Part, _inputs: Mapping[str, Type]) -> Requirements:
+    limit = body.record("ToolTimeLimit", ("class", "timelimit")).get("timelimit")
+    if limit is None:
+        raise body.error("the field «timelimit» is missing here")
+    if isinstance(limit.value, str) and "$" in limit.value:
+        raise limit.unsupported("an expression in «timelimit»")
+    if limit.number() < 0:
+        raise limit.unexpected("a number of at least 0")
+    return replace(found, time_limit=limit.number() or None)  # 0 is none (CWL v1.2, 5.11)
+
+
 def _read_work_files(found: Requirements, body: Part, _inputs: Mapping[str, Type]) -> Requirements:
     listing = body.record("InitialWorkDirRequirement", ("class", "listing")).get("listing")
     if listing is None:
@@ -179,4 +191,5 @@ _READERS: Final = {
     "ResourceRequirement": _read_resources,
     "InitialWorkDirRequirement": _read_work_files,
     "WorkReuse": _read_reuse,
+    "ToolTimeLimit": _read_time_limit,
 }

@@ -107,7 +107,8 @@ class Tool:
 
     ``files`` are the paths, inside the tool's own folder, of everything that it carries. ``environment`` and
     ``work_files`` are in the order of the text. ``reuse`` says that it makes the same of the same (WorkReuse): one that
-    draws lots or reads the clock denies it. ``ignored_hints`` names the hints that nothing here acts on.
+    draws lots or reads the clock denies it. ``time_limit`` is in seconds (ToolTimeLimit). ``ignored_hints`` names the
+    hints that nothing here acts on.
     """
 
     id: str
@@ -123,6 +124,7 @@ class Tool:
     files: tuple[str, ...] = ()
     resources: Resources = field(default_factory=Resources)
     reuse: bool = True
+    time_limit: float | None = None
     success_codes: tuple[int, ...] = ()
     temporary_fail_codes: tuple[int, ...] = ()
     permanent_fail_codes: tuple[int, ...] = ()

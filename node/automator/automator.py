@@ -204,7 +204,7 @@ class Automator:
         if attempt is not None and attempt.life.stage is Stage.ASKED:
             await self._deny(order, reason)
         elif attempt is not None and attempt.life.under_way:
-            await self._fail(attempt, None, reason)
+            await self._fail(attempt, None, reason, Status.CANCELLED)
 
     def _halted(self, verified: Verified) -> str:
         case = verified.case
@@ -223,6 +223,10 @@ class Automator:
         if any(each.access.order == verified.order_cid and each.life.stage is not Stage.ASKED for each in earlier):
             raise Unreachable(f"the order for {order.instance} is just being written down; ask again")
         check_attempt(order.instance, order.attempt, [(each.access.attempt, each.life) for each in earlier])
+
+    def seconds_left(self, order: Order) -> float:
+        """Seconds until an order's time is over; negative once it is."""
+        return (order.not_after - self._clock.now()) / 1000
 
     def asks(self, order: Cid) -> float | None:
         """Seconds for which stewards may answer before an order begins; none if they are not asked."""
@@ -292,7 +296,7 @@ class Automator:
 
     async def _run(self, verified: Verified) -> Finished:
         order = verified.order
-        seconds = min(MAX_STEP_SECONDS, (order.not_after - self._clock.now()) / 1000)
+        seconds = min(MAX_STEP_SECONDS, self.seconds_left(order))
         if seconds <= 0:
             return Finished({}, None, "its time was over before it began")
         try:
@@ -355,10 +359,10 @@ class Automator:
         self._hold(closed)
         return closed
 
-    async def _fail(self, attempt: Attempt, usage: Usage | None, reason: str) -> None:
+    async def _fail(self, attempt: Attempt, usage: Usage | None, reason: str, status: Status = Status.FAILED) -> None:
         """Record a failure. What a command that ran failed of may carry its data, so it is told to this site alone."""
         told = reason if usage is None else RAN_AND_FAILED
-        await self._book.write([_result_line(attempt, Status.FAILED, dict, usage, 0, told, reason)])
+        await self._book.write([_result_line(attempt, status, dict, usage, 0, told, reason)])
 
     def _waits(self, attempt: Attempt) -> bool:
         """Whether something was released that has not taken effect yet (PROTOCOL.md, Release)."""

@@ -19,6 +19,7 @@ from catalog.cid import Cid
 from catalog.dataset import DatasetFields
 from catalog.error import BadInput, ComityError
 from catalog.index import SiteIndex
+from catalog.project import ProjectRef
 from node.automator.book import AuditBook
 from node.automator.release import ASKED, Candidate, Ruling
 from node.automator.verify import Verified
@@ -28,7 +29,7 @@ from privacy.disclosure.examine import Examined, Row, examine
 from privacy.disclosure.ledger import Ledger, Past
 from privacy.disclosure.population import Declared, Populations
 from privacy.disclosure.reading import MAX_BYTES
-from privacy.disclosure.record import MAX_RECORD, Record, read_record, record_of, write_record
+from privacy.disclosure.record import Record, read_record, record_of, write_record
 from privacy.disclosure.rules import Rules
 from privacy.duty import DAY_MILLIS, Duties
 from workflow.account import datasets_of
@@ -40,17 +41,31 @@ UNCHECKED: Final = "it did not pass disclosure control, and belongs to others al
 """Why nobody is asked about an output."""
 
 
-class Vault(Protocol):
-    """Where values and records lie (:class:`node.ports.Blobs`)."""
+class Values(Protocol):
+    """Where the outputs of steps lie (:class:`node.ports.Blobs`)."""
 
-    async def add(self, data: bytes) -> Cid:
-        """Store a file; durable when it returns."""
+    async def hold(self, data: bytes, project: ProjectRef) -> Cid:
+        """Store a file for ``project``; durable when it returns."""
 
     async def read(self, root: Cid, path: str = "", limit: int = 1 << 20) -> bytes:
         """The whole file ``root``, at most ``limit`` bytes.
 
         Raises:
             NotFound: not here. BadInput: a folder, or larger. VerificationFailed: damaged.
+        """
+
+
+class Records(Protocol):
+    """Where records lie, over every restart."""
+
+    async def keep(self, data: bytes) -> Cid:
+        """Keep a record; durable when it returns."""
+
+    async def read(self, record: Cid) -> bytes:
+        """The bytes of a record.
+
+        Raises:
+            NotFound: it is lost. Damaged: it is not what its name says.
         """
 
 
@@ -69,7 +84,8 @@ class Disclosing:
         self,
         here: SiteIndex,
         book: AuditBook,
-        vault: Vault,
+        values: Values,
+        records: Records,
         aside: Aside,
         turn: AbstractAsyncContextManager[object],
         random: Random,
@@ -77,7 +93,8 @@ class Disclosing:
         self.turn = turn
         self._here = here
         self._book = book
-        self._vault = vault
+        self._values = values
+        self._records = records
         self._aside = aside
         self._random = random
         self._left: dict[Cid, _Left] | None = None
@@ -93,21 +110,22 @@ class Disclosing:
             ComityError: the record of it cannot be stored.
         """
         if ruling.verdict is None:
-            return await self._for_others(ruling) if ruling.others else ruling
+            return await self._for_others(verified, ruling) if ruling.others else ruling
         duties, candidate = ruling.verdict.decision.duties, ruling.candidate
         found = await self._examine(candidate, self._behind(verified), duties.min_cell)
         record = self._record(candidate, verified, found)
         unfulfilled = await self._unfulfilled(duties, record, found, now)
         if unfulfilled:
             return replace(ruling, label=candidate.label, held=unfulfilled, verdict=None, asks=0, others=(), report="")
-        ruling = replace(ruling, examined=await self._vault.add(write_record(record)))
+        ruling = replace(ruling, examined=await self._records.keep(write_record(record)))
         if found.text is None:
             return replace(ruling, label=candidate.label, held=ASKED, asks=max(1, ruling.asks), report="")
-        product = Product(candidate.product.name, await self._vault.add(found.text), len(found.text))
+        value = await self._values.hold(found.text, verified.case.ref)
+        product = Product(candidate.product.name, value, len(found.text))
         report = f"{ruling.report}; {found.line}" if ruling.report else ""
         return replace(ruling, candidate=replace(candidate, product=product), report=report)
 
-    async def _for_others(self, ruling: Ruling) -> Ruling:
+    async def _for_others(self, verified: Verified, ruling: Ruling) -> Ruling:
         """The ruling on what belongs to other sites alone: checked by itself, for what left before is in their ledgers.
 
         What does not pass is held: no steward here has a word in it, and those who have cannot look at it.
@@ -116,7 +134,8 @@ class Disclosing:
         found = await self._examine(candidate, frozenset(), 0)
         if found.text is None:
             return replace(ruling, held=UNCHECKED, others=())
-        product = Product(candidate.product.name, await self._vault.add(found.text), len(found.text))
+        value = await self._values.hold(found.text, verified.case.ref)
+        product = Product(candidate.product.name, value, len(found.text))
         return replace(ruling, candidate=replace(candidate, product=product), report=found.line)
 
     async def leaves(self, record: Cid, datasets: Iterable[Cid], now: int) -> None:
@@ -146,7 +165,7 @@ class Disclosing:
         rules = Rules().with_min_cell(min_cell) if min_cell else Rules()
         past = await self._past(datasets)
         try:
-            data = await self._vault.read(candidate.product.cid, limit=MAX_BYTES)
+            data = await self._values.read(candidate.product.cid, limit=MAX_BYTES)
             found = await self._aside(lambda: examine(candidate.wanted.type, data, candidate.handle, rules, past))
         except BadInput as error:
             return _Unread("not released: it is not of a form that is checked", (("", "form", str(error)),))
@@ -227,7 +246,7 @@ class Disclosing:
             await self._aside(lambda: ledger.record(release))
 
     async def _read(self, record: Cid) -> Record:
-        data = await self._vault.read(record, limit=MAX_RECORD)
+        data = await self._records.read(record)
         return await self._aside(lambda: read_record(data))
 
 

@@ -30,9 +30,6 @@ class Examinations(Protocol):
     def all(self) -> Iterator[Examination]:
         """Each, oldest first."""
 
-    def records(self) -> Iterator[Cid]:
-        """The records that they name: what the owner keeps for good."""
-
 
 class MemoryExaminations:
     """They in memory, fed by the ledger."""
@@ -48,7 +45,3 @@ class MemoryExaminations:
     def all(self) -> Iterator[Examination]:
         """See the protocol."""
         return iter(tuple(self._all))
-
-    def records(self) -> Iterator[Cid]:
-        """See the protocol."""
-        return (each.record for each in self.all())

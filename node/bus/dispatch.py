@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from msgspec import structs
 
@@ -69,6 +70,10 @@ class Reached:
         return self.receipt is not None and self.receipt.status is Status.DONE
 
 
+AGAIN: Final = frozenset({Status.FAILED, Status.CANCELLED})
+"""How an attempt ends after which there may be another one."""
+
+
 class Dispatcher:
     """Sends orders for the submissions of this site and waits for their receipts.
 
@@ -127,7 +132,7 @@ class Dispatcher:
                 await self._journal.refused(
                     task.instance.submission, Refusal(cid_of(order), reached.kind, reached.reason)
                 )
-            if reached.receipt is None or reached.receipt.status is not Status.FAILED:
+            if reached.receipt is None or reached.receipt.status not in AGAIN:
                 return reached
         return reached
 

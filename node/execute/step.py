@@ -41,6 +41,7 @@ PROVEN_SECONDS = 3600.0
 PROVEN_AGAIN_SECONDS = 60.0
 _OUTPUTS = "/outputs"
 _LISTING = Limits(wall_seconds=60.0, cpu_seconds=60, processes=4, output_bytes=64 << 20)
+_MIB = 1 << 20
 
 
 class Materials(Protocol):
@@ -193,7 +194,7 @@ class StepExecutor:
             stdin=command.stdin,
             stdout=command.stdout,
             stderr=command.stderr,
-            limits=_limits(self._limits, seconds),
+            limits=_limits(self._limits, tool, seconds),
         )
 
     async def _recalled(
@@ -385,5 +386,17 @@ def _literal(item: Literal) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _limits(limits: Limits, seconds: float) -> Limits:
-    return replace(limits, wall_seconds=min(limits.wall_seconds, seconds))
+def _limits(limits: Limits, tool: Tool, seconds: float) -> Limits:
+    """This site's ``limits``, within what the tool asks for (ToolTimeLimit, ``ramMax``) and the order's time.
+
+    Raises:
+        BadInput: it needs more memory than this site gives.
+    """
+    least, most = tool.resources.ram_min or 0.0, tool.resources.ram_max or float("inf")
+    if least * _MIB > limits.memory_bytes:
+        raise BadInput(f"it asks for {least:,.0f} MiB of memory, and this site gives {limits.memory_bytes // _MIB:,}")
+    return replace(
+        limits,
+        memory_bytes=int(min(limits.memory_bytes, most * _MIB)),
+        wall_seconds=min(limits.wall_seconds, seconds, tool.time_limit or float("inf")),
+    )

@@ -183,7 +183,7 @@ def owners(site: Site, control: Control) -> Owners:
 def disclosing(site: Site) -> Disclosing:
     """Disclosure control of ``site``."""
     here = site.index.site(site.root)
-    return Disclosing(here, site.book, site.blobs, aside, trio.Lock(), site.random)
+    return Disclosing(here, site.book, site.blobs, site.records, aside, trio.Lock(), site.random)
 
 
 def _projects(site: Site, orders: Orders) -> Projects:

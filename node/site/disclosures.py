@@ -15,7 +15,7 @@ from node.site.publishing import member_of
 from node.site.site import Site
 from node.site.titles import block_name, dataset_names, person_name
 from privacy.disclosure.population import Populations
-from privacy.disclosure.record import MAX_RECORD, Record, read_record
+from privacy.disclosure.record import Record, read_record
 from workflow.account import AccessFields, datasets_of
 
 MOST: Final = 1000
@@ -37,7 +37,7 @@ async def examinations(site: Site, did: str) -> tuple[ExaminationView, ...]:
 async def record_of(site: Site, record: Cid) -> Record | None:
     """A record; none if it is lost."""
     try:
-        return read_record(await site.blobs.read(record, limit=MAX_RECORD))
+        return read_record(await site.records.read(record))
     except ComityError:
         return None
 

@@ -13,12 +13,17 @@ from catalog.cid import Cid
 from catalog.dagcbor import cid_of
 from catalog.error import ComityError, Denied, NotFound, Unreachable
 from node.automator.automator import Automator
-from node.message import Outcome, Place, Reported, Reporting
+from node.message import Cancel, Outcome, Place, Reported, Reporting
 from workflow.receipt import Receipt
 
 MAX_UNDER_WAY = 10_000
 LOOK_SECONDS = 1.0
 """How often it is asked whether what a waiting release rests on still stands."""
+
+GRACE_SECONDS = 0.5
+"""How long after its time an order that is still being staged is ended: its command is ended at it, and says so."""
+
+LATE = "its time was over before it ended"
 
 log = logging.getLogger("comity.orders")
 
@@ -68,6 +73,22 @@ class Orders:
             self._under_way[cid] = _UnderWay(message)
             self._nursery.start_soon(partial(self._carry, cid, message, asker))
         return await self._wait(cid, message.seconds)
+
+    async def cancel(self, question: Cancel, asker: str) -> Receipt:
+        """End an order that ``asker`` placed, at once; the receipt that stands then.
+
+        What has delivered already stays delivered.
+
+        Raises:
+            Unreachable: it placed none of that CID since this node started. Denied: it was ended before it began.
+        """
+        if self._placed.get(question.order) != asker:
+            raise Unreachable("no such order came from there since this node started; place it again")
+        await self.gone(lambda message: cid_of(message.order) == question.order, "whoever placed it cancelled it")
+        standing = self._automator.standing(question.order)
+        if standing is None:
+            raise Denied("it was cancelled before it began")
+        return standing
 
     async def outcome(self, question: Outcome, asker: str) -> Receipt:
         """The receipt of an order that ``asker`` placed, waiting for a final one.
@@ -141,7 +162,11 @@ class Orders:
         task = self._under_way[cid]
         try:
             with task.scope:
-                await self._automator.carry(message, asker)
+                with trio.move_on_after(GRACE_SECONDS + max(0.0, self._automator.seconds_left(message.order))) as late:
+                    await self._automator.carry(message, asker)
+                if late.cancelled_caught:
+                    task.stopped = task.stopped or LATE
+                    task.scope.cancel()
                 while (seconds := self._automator.asks(cid)) is not None:
                     with trio.move_on_after(seconds):
                         await self._answered.wait()

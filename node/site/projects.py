@@ -262,7 +262,6 @@ class Projects:
             return [
                 *self._ending.holdings.roots(),
                 *self._published(),
-                *self._ending.book.ledger.examinations.records(),
                 *(root for ref in traces.projects() if ref not in gone for root in traces.of(ref).values),
             ]
 

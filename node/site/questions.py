@@ -11,6 +11,7 @@ from catalog.reopening import Reopening
 from node.message import (
     AddCheckpoint,
     Added,
+    Cancel,
     Consistency,
     Heads,
     HeadsAnswer,
@@ -85,6 +86,8 @@ class Questions:
                 return await self._orders.report(question, asker)
             case Outcome():
                 return await self._orders.outcome(question, asker)
+            case Cancel():
+                return await self._orders.cancel(question, asker)
             case Rows():
                 return await self._desk.answer(question, asker)
 

@@ -62,6 +62,7 @@ from node.site.writing import Writer
 from node.step import Limits
 from node.storage.brought import Brought
 from node.storage.datakeys import DataKeys
+from node.storage.disclosures import Records
 from node.storage.disk import DiskBlobs
 from node.storage.journal import SubmissionJournal
 from node.storage.kubo import in_thread
@@ -105,6 +106,7 @@ class Site:
         self.holdings = Holdings(self.blobs.named)
         self.residents = Residents(state.database)
         self.brought = Brought(state.database)
+        self.records = Records(state.database)
         self.journal = SubmissionJournal(state.database, self.notify)
         self.releases = WaitingReleases(state.facts)
         self.received = Received(self.root, self.book)

@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS submission (cid BLOB PRIMARY KEY, value BLOB NOT NULL
 CREATE TABLE IF NOT EXISTS orders (cid BLOB PRIMARY KEY, submission BLOB NOT NULL, value BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS receipt (orders BLOB PRIMARY KEY, submission BLOB NOT NULL, value BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS brought (site TEXT, root BLOB, PRIMARY KEY (site, root)) STRICT;
+CREATE TABLE IF NOT EXISTS record (cid BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS refusal (orders BLOB PRIMARY KEY, submission BLOB NOT NULL, kind TEXT NOT NULL,
   reason TEXT NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS refusals_of ON refusal (submission);
@@ -56,7 +57,7 @@ class Database:
         """
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
-            os.fchmod(file, 0o600)  # the keys of resident and shared data lie in it; its journal gets the same mode
+            os.fchmod(file, 0o600)  # keys of data and small counts of people lie in it; its journal gets the same mode
         finally:
             os.close(file)
         connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)

@@ -34,16 +34,12 @@ from node.storage.unixfs import Child, Get, Put, build_file, chunks_of, file_byt
 
 Build = Callable[[Put, Get], Child]
 """Makes nodes, puts them, and gives the root; it may be called once."""
-
 MAX_BYTES: Final = 1 << 40
 """Bytes that one checkout writes at most, unless told otherwise."""
 MAX_ENTRIES: Final = 1 << 20
 """Files and folders that one checkout makes at most, unless told otherwise."""
-
-
 _FEW: Final = 4
 """Folders that are made durable one by one."""
-
 STALE_SECONDS: Final = 7 * 86_400.0
 """How long what began to arrive is kept without going on: a site that is away for a weekend goes on where it was."""
 
@@ -102,16 +98,11 @@ class DiskBlobs:
 
     async def hold_path(self, path: Path, project: ProjectRef) -> Cid:
         """Import a file or folder as :meth:`add_path` does, sealed under the key of ``project``; raises the same."""
+        return await self._keep(lambda put: import_path(path, put, tick(None)), self._sealing(project))
 
-        def store() -> Cid:
-            with Sealing(self._staging, self.sealed.key_of(project), self._room) as staging:
-                child = import_path(path, staging.put, tick(None))
-                staging.commit()
-                return child.cid
-
-        root = await trio.to_thread.run_sync(store)
-        self._fresh.add(root)
-        return root
+    async def hold(self, data: bytes, project: ProjectRef) -> Cid:
+        """Store ``data`` as :meth:`add` does, sealed under the key of ``project``; raises the same."""
+        return await self._keep(lambda put: build_file(chunks_of(data), put), self._sealing(project))
 
     async def hash_path(self, path: Path, progress: Callable[[int], None] | None = None) -> Cid:
         """The CID that :meth:`add_path` would give, storing nothing: for data that stay in place; raises the same."""
@@ -385,16 +376,21 @@ class DiskBlobs:
         Raises:
             ComityError: the disk refuses; and what ``work`` raises.
         """
+        return await self._keep(lambda put: work(put, self.get), self._adding)
 
+    async def _keep(self, work: Callable[[Put], Child], adding: Callable[[], Staging]) -> Cid:
         def store() -> Cid:
-            with self._adding() as staging:
-                child = work(staging.put, self.get)
+            with adding() as staging:
+                child = work(staging.put)
                 staging.commit()
                 return child.cid
 
         root = await trio.to_thread.run_sync(store)
         self._fresh.add(root)
         return root
+
+    def _sealing(self, project: ProjectRef) -> Callable[[], Staging]:
+        return lambda: Sealing(self._staging, self.sealed.key_of(project), self._room)
 
     # Where nodes are kept; what lies elsewhere than in files overrides these, and nothing above.
 

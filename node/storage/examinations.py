@@ -37,10 +37,6 @@ class DiskExaminations:
         for leaf, record, released in self._read("SELECT leaf, record, released FROM examined ORDER BY leaf"):
             yield self._examination(leaf, Cid.from_bytes(record), bool(released))
 
-    def records(self) -> Iterator[Cid]:
-        """The records that they name."""
-        return (Cid.from_bytes(record) for (record,) in self._read("SELECT record FROM examined"))
-
     def _examination(self, leaf: int, record: Cid, released: bool) -> Examination:
         data = self._peek(leaf)
         if data is None:

@@ -285,6 +285,9 @@ FROM_INSIDE_A_STEP = _all(
         _step("trace another process", "the system call list", "trace_another_process"),
         _step("unshare further namespaces", "the system call list", "make_further_namespaces"),
         _step("keep a key in the kernel's keyring", "the system call list", "keep_a_key_in_the_kernels_keyring"),
+        _step(
+            "speak to the virtual machine's host (vsock)", "the system call list", "speak_to_the_virtual_machines_host"
+        ),
         _step("alter its inputs", "read-only mounts", "alter_its_inputs"),
         _step("fork without end", "a bound on all processes together", "fork_without_end"),
         _step("fill the memory", "a bound on all processes together", "fill_the_memory"),

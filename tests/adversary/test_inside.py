@@ -130,6 +130,7 @@ for flag in (0x10000000, 0x00020000, 0x40000000, 0x20000000):
         "if libc.syscall(ADD_KEY, b'user', b'kept', b'x', 1, -2) > 0: won()",
         unfiltered,
     ),
+    "speak_to_the_virtual_machines_host": Try("if attempt(socket.socket, 40, socket.SOCK_STREAM): won()", unfiltered),
     "alter_its_inputs": Try(
         """
 for path in ("/inputs/data", "/proc/self/root/inputs/data"):
@@ -237,8 +238,18 @@ def test_and_without_the_wall_it_can(name: str, host: Path, tmp_path: Path, monk
     """Else the test above would pass though no wall stops the script."""
     if name == "become_root" and not is_separate():
         pytest.skip("an unprivileged user's step has no root to become, in its namespace either")
+    if name == "speak_to_the_virtual_machines_host" and not _has_vsock():
+        pytest.skip("this kernel has no such sockets")
     TRIES[name].wall(monkeypatch, host)
     assert play(name, host, tmp_path / "work")
+
+
+def _has_vsock() -> bool:
+    try:
+        socket.socket(40, socket.SOCK_STREAM).close()
+    except OSError:
+        return False
+    return True
 
 
 # --- sockets -------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from msgspec import structs
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
 from catalog.key import UNSIGNED, signed
-from node.message import Consistency, Envelope, Heads, Outcome, Place, Refusal, Reply, Reporting
+from node.message import Cancel, Consistency, Envelope, Heads, Outcome, Place, Refusal, Reply, Reporting
 from privacy.decision import Decision
 from privacy.label import joined, released, resident
 from privacy.request import Compute, DatasetRef, PersonAsker, ValueRef
@@ -257,6 +257,7 @@ QUESTIONS = {
     "heads": Envelope(question=Heads()),
     "consistency": Envelope(question=Consistency(origin=f"{DID['anna-root']}/catalog/0", old=4, new=8)),
     "outcome": Envelope(question=Outcome(order=cid_of(ORDER), seconds=20)),
+    "cancel": Envelope(question=Cancel(order=cid_of(ORDER))),
     "report": Envelope(question=Reporting(report=REPORTED, place=PLACE)),
     "order": Envelope(question=PLACE),
 }

@@ -53,6 +53,8 @@ class Write(StrEnum):
     END = "journal.end"
     FETCH = "steps.fetch"
     STORE = "steps.store"
+    HOLD = "values.hold"
+    KEEP = "records.keep"
 
     @property
     def points(self) -> tuple[str, str]:
@@ -460,6 +462,8 @@ class Disk:
     memory: SimulatedMemory = field(default_factory=SimulatedMemory)
     journal: SimulatedJournal = field(default_factory=SimulatedJournal)
     blobs: dict[Cid, bytes] = field(default_factory=dict)
+    records: dict[Cid, bytes] = field(default_factory=dict)
+    """Those of disclosure control."""
     reopenings: list[Reopening] = field(default_factory=list)
     """New epochs of this site's own logs."""
 

@@ -59,9 +59,10 @@ from tests.simulation.steps import (
     SimulatedDocuments,
     SimulatedRandom,
     SimulatedReceiving,
+    SimulatedRecords,
     SimulatedSteps,
     SimulatedTurn,
-    SimulatedVault,
+    SimulatedValues,
 )
 from tests.simulation.vitals import Pace, Vitals, cosign, path_answer, quorum_of
 from tests.simulation.watch import Watch
@@ -228,7 +229,8 @@ class Node:
         self.disclosing = Disclosing(
             self.index.site(site.did),
             self.book,
-            SimulatedVault(site, self.index, self._watch),
+            SimulatedValues(site, self.index, self._watch),
+            SimulatedRecords(site),
             at_once,
             SimulatedTurn(self._scheduler),
             self.random,

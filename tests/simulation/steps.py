@@ -55,17 +55,17 @@ class SimulatedReceiving:
         await Turn("received")
 
 
-class SimulatedVault:
-    """What disclosure control reads and writes: the site's blobs."""
+class SimulatedValues:
+    """The outputs that disclosure control reads, and writes anew."""
 
     def __init__(self, site: Site, index: Index, watch: Watch) -> None:
         self._site = site
         self._index = index
         self._watch = watch
 
-    async def add(self, data: bytes) -> Cid:
+    async def hold(self, data: bytes, project: ProjectRef) -> Cid:
         cid = Cid.of(data)
-        async with Change(Write.STORE):
+        async with Change(Write.HOLD):
             self._site.disk.blobs[cid] = data
             self._watch.made(self._site, cid, self._index)
         return cid
@@ -75,6 +75,25 @@ class SimulatedVault:
         if root not in self._site.disk.blobs:
             raise NotFound(f"{root} is not stored here")
         return self._site.disk.blobs[root]
+
+
+class SimulatedRecords:
+    """The records of disclosure control."""
+
+    def __init__(self, site: Site) -> None:
+        self._disk = site.disk
+
+    async def keep(self, data: bytes) -> Cid:
+        cid = Cid.of(data)
+        async with Change(Write.KEEP):
+            self._disk.records[cid] = data
+        return cid
+
+    async def read(self, record: Cid) -> bytes:
+        await Turn("records.read")
+        if record not in self._disk.records:
+            raise NotFound(f"{record} is lost")
+        return self._disk.records[record]
 
 
 class SimulatedTurn:

@@ -109,6 +109,7 @@ class Desk:
             self.house.book,
             asking,
             self.house.disclosing(),
+            self.house.owners(),
             self.house.clock,
         )
         self.waiting = Waiting(

@@ -13,6 +13,7 @@ from catalog.cid import Cid
 from catalog.dagcbor import Value, encode
 from catalog.dataset import DatasetFields, Level
 from catalog.entry import KINDS
+from catalog.error import Unreachable
 from catalog.index import Index
 from catalog.key import PrivateKey
 from catalog.label import Label
@@ -22,10 +23,15 @@ from node.automator.book import AuditBook
 from node.automator.disclosing import Disclosing
 from node.automator.hold import Holdings
 from node.automator.ledger import Ledger
-from node.site.together import aside
+from node.automator.owners import Owners
+from node.site.together import aside, side_by_side
 from node.site.withholding import Withholding
+from node.storage.database import Database
+from node.storage.disclosures import Records
 from node.storage.disk import DiskBlobs
+from node.storage.facts import Facts
 from node.storage.log import DiskLog
+from node.storage.releases import WaitingReleases
 from node.system import SystemRandom
 from privacy.decision import Action
 
@@ -87,21 +93,39 @@ class Members:
         return b"knocked"
 
 
+class Away:
+    """The control network where nobody else is up."""
+
+    async def ask(self, site: str, _question: bytes, _seconds: float = 30.0) -> bytes:
+        raise Unreachable(f"{site} is away")
+
+    async def hint(self, _message: bytes) -> None:
+        """It reaches nobody."""
+
+
 class House:
     """The site of Anna."""
 
-    def __init__(self, catalog: DiskLog, audit: DiskLog, blobs: DiskBlobs) -> None:
+    def __init__(self, catalog: DiskLog, audit: DiskLog, blobs: DiskBlobs, database: Database) -> None:
         self.catalog, self.audit, self.blobs = catalog, audit, blobs
         self.clock, self.members = Clock(), Members()
         self.index = Index(NODES)
         self.holdings = Holdings()
+        self.database, self.records = database, Records(database)
         self.ledger = Ledger()
         self.book = AuditBook(ANNA.did, NODES[ANNA.did], audit, self.ledger, self.clock)
 
     def disclosing(self) -> Disclosing:
         """Disclosure control, as a run of the node begins with it."""
         here = self.index.site(ANNA.did)
-        return Disclosing(here, self.book, self.blobs, aside, trio.Lock(), SystemRandom())
+        return Disclosing(here, self.book, self.blobs, self.records, aside, trio.Lock(), SystemRandom())
+
+    def owners(self) -> Owners:
+        """The asking of other owners, none of whom answers here."""
+        memory = WaitingReleases(Facts(self.database))
+        return Owners(
+            ANNA.did, NODES[ANNA.did], self.index, self.book, Away(), side_by_side, memory, self.clock, SystemRandom()
+        )
 
     def enrol(self) -> None:
         """Stewards of all three, an auditor at Bruno's and a researcher at Clara's."""
@@ -139,9 +163,11 @@ async def house(path: Path) -> AsyncIterator[House]:
     ]
     async with logs[0], logs[1]:
         (path / "blobs").mkdir()
-        made = House(*logs, DiskBlobs(path / "blobs"))
+        database = Database.open(path / "house.db")
+        made = House(*logs, DiskBlobs(path / "blobs"), database)
         made.enrol()
         yield made
+        database.close()
 
 
 def play(path: Path, story: Callable[[House], Awaitable[None]]) -> None:

@@ -28,6 +28,9 @@ class Automator:
         self.looks = 0
         self.fault: ComityError | None = None
 
+    def seconds_left(self, order: object) -> float:
+        return 3600.0
+
     def waits_for(self, order: Cid) -> int:
         return 0 if self.cosigned.is_set() and self.settled.is_set() else 7
 

@@ -69,6 +69,9 @@ class Automator:
         self.abandoned: list[tuple[Cid, str]] = []
         self.receipts: dict[Cid, Receipt] = {}
 
+    def seconds_left(self, order: object) -> float:
+        return 3600.0
+
     def waits_for(self, order: Cid) -> int:
         return 0
 

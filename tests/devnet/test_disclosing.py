@@ -1,0 +1,119 @@
+"""What leaves a running site of small groups: nothing, at once or by the difference of two queries."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from catalog.cid import Cid
+from devnet.publication import endorse
+from devnet.topology import PROJECT
+from node.api.client import Node
+from privacy.starters import HOSPITAL
+from tests.devnet.consortium import SECONDS, Consortium, publish_and_grant
+
+TOOL = """\
+cwlVersion: v1.2
+class: CommandLineTool
+$namespaces: {comity: "urn:comity:cwl#"}
+hints:
+  comity:Output: {counts: {type: table}}
+baseCommand: python3
+inputs:
+  code: {type: File, default: {class: File, location: counts.py}, inputBinding: {position: 0}}
+  years: {type: string, inputBinding: {position: 1}}
+  table: {type: File, inputBinding: {position: 2}}
+outputs:
+  counts: {type: File, outputBinding: {glob: counts.json}}
+"""
+CODE = """\
+import collections, csv, json, sys
+years = sys.argv[1].split()
+with open(sys.argv[2], newline="") as file:
+    rows = list(csv.DictReader(file))
+counts = collections.Counter(row["stage"] for row in rows if not years or row["year"] in years)
+form = {
+    "disclosure": 1, "type": "table", "where": {"year": years} if years else {},
+    "dimensions": [{"name": "stage", "categories": sorted(counts)}],
+    "cells": [{"key": [stage], "count": count} for stage, count in sorted(counts.items())],
+}
+with open("counts.json", "w") as file:
+    json.dump(form, file)
+"""
+WORKFLOW = """\
+cwlVersion: v1.2
+class: Workflow
+inputs: {table: File, years: string}
+steps:
+  counts: {run: "comity:BLOCK", in: {table: table, years: years}, out: [counts]}
+outputs:
+  counts: {type: File, outputSource: counts/counts}
+"""
+STAGES = {"i": 40, "ii": 30, "iii": 50, "iv": 3}
+
+
+@pytest.fixture
+def tables(consortium: Consortium) -> Iterator[None]:
+    """The first hospital's policy lets tables of endorsed blocks out, for as long as the test takes."""
+    with consortium.steward(consortium.small) as steward:
+        steward.set_policy(HOSPITAL.replace('["statistics", "model"]', '["statistics", "model", "table"]'))
+    try:
+        yield
+    finally:
+        with consortium.steward(consortium.small) as steward:
+            steward.set_policy(HOSPITAL)
+
+
+def patients(folder: Path) -> Path:
+    """A table of patients: three are of stage iv, and three of stage i came in 2026."""
+    path = folder / f"patients-{secrets.token_hex(4)}.csv"
+    rows = [f"{stage},{2026 if stage == 'i' and at < 3 else 2025}" for stage, n in STAGES.items() for at in range(n)]
+    path.write_text("\n".join(["stage,year", *rows, ""]))
+    return path
+
+
+def count(mara: Node, block: Cid, dataset: Cid, years: str) -> dict[str, int]:
+    """The counts that leave."""
+    given = {"table": mara.dataset(dataset), "years": years}
+    workflow = WORKFLOW.replace("BLOCK", str(block))
+    plan = mara.plan(workflow, given, project=PROJECT, deadline="10m", budget="5")
+    done = mara.wait(mara.submit(plan), SECONDS).check()
+    told = json.loads(mara.result(done.submission))
+    return {each["key"][0]: each["count"] for each in told["cells"]}
+
+
+@pytest.mark.usefixtures("tables")
+def test_a_cell_of_three_is_suppressed_and_so_is_what_would_tell_three_by_difference(
+    consortium: Consortium, tmp_path: Path
+) -> None:
+    """Lost: two harmless tables tell of three people; or the steward never learns that somebody tried."""
+    small = consortium.small
+    made = publish_and_grant(consortium, small, patients(tmp_path))
+    with consortium.researcher() as mara:
+        block = mara.publish_block({"tool.cwl": TOOL, "counts.py": CODE}, f"counts {secrets.token_hex(4)}").cid
+        mara.share_block(block, [each.name for each in consortium.known.hospitals])
+        endorse(consortium.places, consortium.known, small, str(block))
+        first = count(mara, block, made.dataset, "")
+        second = count(mara, block, made.dataset, "2025")
+    assert "iv" not in first
+    assert first["i"] == STAGES["i"]
+    assert "i" not in second, "40 and 37 would tell of three"
+    assert set(second.values()) <= set(STAGES.values()), "what is as it was tells nothing"
+    shown = consortium.command("disclosure", "ledger", "--population", str(made.dataset), at=small)
+    assert shown.returncode == 0, shown.stderr
+    rows = [line for line in shown.stdout.splitlines() if " left " in line]
+    assert len(rows) == 2
+    assert all("mara at Institute" in row and PROJECT in row and "by stage" in row for row in rows)
+    assert "2 cells: below threshold" in rows[0]
+    assert "difference" in rows[1]
+    assert "year 2025" in rows[1]
+    told = consortium.command("disclosure", "ledger", "--population", str(made.dataset), "--json", at=small)
+    found = json.loads(told.stdout)
+    assert [each["released"] for each in found] == [True, True]
+    assert any("would tell of a group of 3" in each["words"] for each in found[1]["found"])
+    refused = consortium.command("disclosure", "ledger")
+    assert refused.returncode == 3, "small counts are for stewards of the site alone"
