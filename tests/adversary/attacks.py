@@ -31,6 +31,13 @@ class Attack:
         """The test with the defence taken away; empty where there is none."""
         return self.test if self.both else self.without if "::" in self.without else ""
 
+    @property
+    def row(self) -> str:
+        """Its line in docs/threat-model.md."""
+        name, _, case = self.test.rstrip("]").partition("[")
+        cases = "" if case in {"", "True", "False"} else f" ({case.removesuffix('-True')})"
+        return f"| {self.side}: {self.tries} | {self.refused_by} | `tests/adversary/{name}`{cases} |"
+
 
 def _all(side: str, rows: Iterable[Sequence[str]]) -> tuple[Attack, ...]:
     return tuple(Attack(side, *row) for row in rows)
@@ -95,6 +102,24 @@ FROM_THE_REQUESTER = _all(
             "it is refused by name",
             "test_channels.py::test_a_branch_on_what_a_step_found",
             "no code here would do it",
+        ),
+        (
+            "hide rows in the digits of a table",
+            "numbers leave with seven digits",
+            "test_channels.py::test_rows_hidden_in_the_digits_of_a_statistic[True]",
+            "test_channels.py::test_rows_hidden_in_the_digits_of_a_statistic[False]",
+        ),
+        (
+            "ask in 1,000 small differing queries",
+            "the owner's ledger of what was released",
+            "test_disclosure.py::test_a_thousand_small_differing_queries_tell_of_no_small_group",
+            "test_disclosure.py::test_the_same_queries_tell_it_where_no_ledger_is_kept",
+        ),
+        (
+            "launder a label through a third site",
+            "labels are recomputed back to the owners' logs",
+            "test_proofs.py::test_a_label_laundered_through_a_third_site",
+            "tests/privacy searches all workflows of four steps for a way around labels",
         ),
         (
             "run a block that changed since it was endorsed",
@@ -232,6 +257,31 @@ FROM_A_PEER = _all(
                     "test_forbidden_told_from_unknown_by_time",
                 ),
             )
+        ),
+        *(
+            (
+                tries,
+                "an owner checks a report itself",
+                f"test_reports.py::test_refused[{case}]",
+                f"test_reports.py::test_and_without_the_defence_it_succeeds[{case}]",
+            )
+            for case, tries in {
+                "report_with_narrowed_owners": "leave an owner out of a report",
+                "report_for_one_reader_more": "report a value for one reader more",
+                "report_of_another_block": "report another block than ran",
+                "report_with_the_values_own_name": "report a value by its own CID",
+                "report_that_is_stale": "bring a report of yesterday",
+            }.items()
+        ),
+        (
+            "swap a value after its report",
+            "an owner answers one value of an order",
+            "test_reports.py::test_a_value_that_is_swapped_after_the_report",
+        ),
+        (
+            "put a release beside another value",
+            "a statement names its value",
+            "test_reports.py::test_statements_that_a_holder_puts_beside_another_value",
         ),
         (
             "send an order in another member's name",
