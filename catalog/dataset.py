@@ -23,6 +23,12 @@ research (``DUO:0000012/DUO:0000038``)."""
 Population = Annotated[str, msgspec.Meta(max_length=120, pattern=r"^(\w[\w .:/-]*)?\Z")]
 """Whom data are about, in their owner's words: letters, digits, ``_``, blanks and ``.:/-``."""
 
+Column = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Columns = Annotated[
+    dict[Column, Annotated[tuple[Column, ...], msgspec.Meta(max_length=256)]], msgspec.Meta(max_length=32)
+]
+"""By column, all values that it can have."""
+
 
 class Level(StrEnum):
     """How data are shared (design section 6)."""
@@ -39,6 +45,7 @@ class DatasetFields(Value, frozen=True, kw_only=True):
     ``size`` counts bytes of plaintext; ``media_type`` is IANA's. ``custodians`` are sites that keep the data key of
     shared data too, and give its header under the owner's policy while the owner is away. Datasets of one owner with
     the same ``population``, or that had the same name, are about the same people: what leaves of one counts for all.
+    ``columns`` are all values that columns can have, as far as the owner says so: sums over all are followed then.
     """
 
     cid: Cid
@@ -52,3 +59,4 @@ class DatasetFields(Value, frozen=True, kw_only=True):
     withdrawn: bool = False
     custodians: Annotated[tuple[Did, ...], msgspec.Meta(max_length=16)] = ()
     population: Population = ""
+    columns: Columns = msgspec.field(default_factory=dict)

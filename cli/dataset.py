@@ -62,6 +62,7 @@ group.add_command(fetch)
 @click.option(
     "--population", default="", help="Whom it is about: data about the same people are held against each other."
 )
+@click.option("--values", "columns", multiple=True, help="All values of a column, as COLUMN=A,B,C; may be repeated.")
 @click.option("--description", default="", help="What is in it, for people.")
 @pass_session
 def add(
@@ -73,6 +74,7 @@ def add(
     custodians: tuple[str, ...],
     purposes: tuple[str, ...],
     population: str,
+    columns: tuple[str, ...],
     description: str,
 ) -> None:
     """Publish the file or folder at PATH, on the node's machine, as a dataset; for stewards."""
@@ -83,7 +85,15 @@ def add(
         raise BadInput("names of shared data are not published; say what all members may call it: --name NAME")
     with session.node() as node, working(f"reading {path} …"):
         made = node.publish_dataset(
-            path, name or path.absolute().name, level, purposes or (HMB,), description, readers, custodians, population
+            path,
+            name or path.absolute().name,
+            level,
+            purposes or (HMB,),
+            description,
+            readers,
+            custodians,
+            population,
+            _columns(columns),
         )
 
     def tell() -> None:
@@ -185,6 +195,23 @@ def _sharing(fields: DatasetFields, names: Mapping[str, str]) -> list[tuple[str,
     return [("readers", _listed(shown)), ("custodians", _listed(keepers))]
 
 
+def _columns(given: tuple[str, ...]) -> dict[str, list[str]]:
+    """All values of columns, as they were given.
+
+    Raises:
+        BadInput: one is not COLUMN=A,B,C.
+    """
+    from catalog.error import BadInput
+
+    columns = {}
+    for each in given:
+        column, equals, values = each.partition("=")
+        if not column or not equals or not values:
+            raise BadInput(f"«{each}» is not all values of a column: write --values stage=i,ii,iii")
+        columns[column] = values.split(",")
+    return columns
+
+
 def _keepers(custodians: tuple[str, ...], no_custodian: bool) -> tuple[str, ...] | None:
     """The custodians that were chosen; none if that stays as it is."""
     from catalog.error import BadInput
@@ -253,6 +280,7 @@ def mirror(session: Session, dataset: str, end: bool) -> None:
 @_CUSTODIANS
 @_NO_CUSTODIAN
 @click.option("--population", help="Whom it is about: what left of data about the same people counts for it too.")
+@click.option("--values", "columns", multiple=True, help="All values of a column, as COLUMN=A,B,C; others go.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_session
 def change(
@@ -265,6 +293,7 @@ def change(
     custodians: tuple[str, ...],
     no_custodian: bool,
     population: str | None,
+    columns: tuple[str, ...],
     yes: bool,
 ) -> None:
     """Say otherwise what DATASET, of this site, is called, may serve, or is; for stewards. The data stay the same.
@@ -275,7 +304,7 @@ def change(
     keepers = _keepers(custodians, no_custodian)
     with session.node() as node:
         found = node.dataset(dataset)
-        given = (name, purposes or None, description, readers or None, keepers, population)
+        given = (name, purposes or None, description, readers or None, keepers, population, _columns(columns) or None)
         changes = node.differences(node.changed_dataset(found, *given), found.fields)
         if not session.json:
             for line in changes:
@@ -289,6 +318,7 @@ def change(
             readers=readers or None,
             custodians=keepers,
             population=population,
+            columns=_columns(columns) or None,
         )
     show(
         session,

@@ -6,7 +6,7 @@ Every body is made and signed here, where the person's key is; the node gets it 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from secrets import token_bytes
 from typing import TypeVar
@@ -60,6 +60,7 @@ class Publisher(Fetcher):
         readers: Sequence[str] = (),
         custodians: Sequence[str] = (),
         population: str = "",
+        columns: Mapping[str, Sequence[str]] | None = None,
     ) -> Published:
         """Make a dataset of a file or folder on the node's machine and put it into the catalog; for stewards.
 
@@ -67,7 +68,7 @@ class Publisher(Fetcher):
         on them. What is published already in just this way stays as it is; shared data are encrypted anew each time.
         Of shared data, ``readers`` are members and people (:meth:`reader`) who may have it, as far as grants and policy
         let them, and ``custodians`` members who keep its key too. Data with the same ``population`` are about the same
-        people: what leaves of one is held against what left of the other.
+        people: what leaves of one is held against what left of the other. ``columns`` are all values of a column.
 
         Raises:
             BadInput: an unknown purpose or level, readers of what is not shared, or what the node cannot read.
@@ -99,6 +100,7 @@ class Publisher(Fetcher):
             size=made.size,
             custodians=keepers,
             population=population,
+            columns={column: tuple(sorted(values)) for column, values in (columns or {}).items()},
         )
         there = (each for each in self._published() if (each.site, each.fields.cid) == (self.site, made.cid))
         standing = next(there, None)
@@ -134,6 +136,7 @@ class Publisher(Fetcher):
         readers: Sequence[str] | None = None,
         custodians: Sequence[str] | None = None,
         population: str | None = None,
+        columns: Mapping[str, Sequence[str]] | None = None,
     ) -> int:
         """Say otherwise what a dataset of this site is called, may serve, or is; if it is shared, who reads it too, and
         who keeps its key, or whom it is about.
@@ -146,7 +149,7 @@ class Publisher(Fetcher):
             BadInput: an unknown purpose, or nothing would change. Conflict: the name is another dataset's here.
         """
         found = self.dataset(dataset)
-        after = self.changed_dataset(found, name, purposes, description, readers, custodians, population)
+        after = self.changed_dataset(found, name, purposes, description, readers, custodians, population, columns)
         self._show_policy(after.custodians)
         return self._write("dataset", after)
 
@@ -159,6 +162,7 @@ class Publisher(Fetcher):
         readers: Sequence[str] | None = None,
         custodians: Sequence[str] | None = None,
         population: str | None = None,
+        columns: Mapping[str, Sequence[str]] | None = None,
     ) -> DatasetFields:
         """The fields that :meth:`change_dataset` would write; raises as it does."""
         if found.site != self.site:
@@ -177,11 +181,12 @@ class Publisher(Fetcher):
             description=now.description if description is None else description,
             custodians=now.custodians if custodians is None else self._keepers(custodians),
             population=now.population if population is None else population,
+            columns=now.columns if columns is None else {name: tuple(sorted(each)) for name, each in columns.items()},
         )
         if after == now:
             raise BadInput(
                 f"nothing of «{now.name}» would change; give another --name, --purpose, --description,"
-                " --reader, --custodian or --population"
+                " --reader, --custodian, --population or --values"
             )
         return readable(after)
 
@@ -200,6 +205,7 @@ class Publisher(Fetcher):
             "readers": (named(_readers(before)), named(_readers(after))),
             "custodians": (named(before.custodians), named(after.custodians)),
             "population": (before.population, after.population),
+            "values": (_listed(before), _listed(after)),
         }
         return tuple(f"{what}: «{old}», not «{new}»" for what, (old, new) in said.items() if old != new)
 
@@ -424,3 +430,8 @@ def readable(value: V) -> V:
 
 def _name_of(source: Source) -> str:
     return Path(source).resolve().stem if isinstance(source, str | Path) else "block"
+
+
+def _listed(fields: DatasetFields) -> str:
+    """The values of columns, as they are given."""
+    return "; ".join(f"{column}={','.join(values)}" for column, values in sorted(fields.columns.items()))

@@ -120,10 +120,8 @@ class Disclosing:
         ruling = replace(ruling, examined=await self._records.keep(write_record(record)))
         if found.text is None:
             return replace(ruling, label=candidate.label, held=ASKED, asks=max(1, ruling.asks), report="")
-        value = await self._values.hold(found.text, verified.case.ref)
-        product = Product(candidate.product.name, value, len(found.text))
         report = f"{ruling.report}; {found.line}" if ruling.report else ""
-        return replace(ruling, candidate=replace(candidate, product=product), report=report)
+        return replace(ruling, candidate=await self._anew(verified, candidate, found.text), report=report)
 
     async def _for_others(self, verified: Verified, ruling: Ruling) -> Ruling:
         """The ruling on what belongs to other sites alone: checked by itself, for what left before is in their ledgers.
@@ -134,9 +132,12 @@ class Disclosing:
         found = await self._examine(candidate, frozenset(), 0)
         if found.text is None:
             return replace(ruling, held=UNCHECKED, others=())
-        value = await self._values.hold(found.text, verified.case.ref)
-        product = Product(candidate.product.name, value, len(found.text))
-        return replace(ruling, candidate=replace(candidate, product=product), report=found.line)
+        return replace(ruling, candidate=await self._anew(verified, candidate, found.text), report=found.line)
+
+    async def _anew(self, verified: Verified, candidate: Candidate, text: bytes) -> Candidate:
+        """The candidate with what may leave of its value."""
+        value = await self._values.hold(text, verified.case.ref)
+        return replace(candidate, product=Product(candidate.product.name, value, len(text)))
 
     async def leaves(self, record: Cid, datasets: Iterable[Cid], now: int) -> None:
         """What ``record`` says is about to leave, and counts from now on; within a turn, before the row is written."""
@@ -271,7 +272,12 @@ def declared(here: SiteIndex) -> list[Declared]:
         if isinstance(entry.fields, DatasetFields):
             named.setdefault(entry.fields.name, []).append(entry.fields)
     return [
-        Declared(dataset=str(each.cid), population=each.population, shares=(str(versions[0].cid),))
+        Declared(
+            dataset=str(each.cid),
+            population=each.population,
+            shares=(str(versions[0].cid),),
+            columns={column: frozenset(values) for column, values in each.columns.items()},
+        )
         for versions in named.values()
         for each in versions
     ]

@@ -119,7 +119,7 @@ FROM_THE_REQUESTER = _all(
             "launder a label through a third site",
             "labels are recomputed back to the owners' logs",
             "test_proofs.py::test_a_label_laundered_through_a_third_site",
-            "tests/privacy searches all workflows of four steps for a way around labels",
+            "test_proofs.py::test_and_without_the_owners_word_it_is_laundered",
         ),
         (
             "run a block that changed since it was endorsed",
@@ -157,6 +157,33 @@ def _forged(tries: str, refused_by: str, case: str) -> tuple[str, str, str, str]
     at = f"test_proofs.py::{{}}[{case}]"
     return tries, refused_by, at.format("test_refused"), at.format("test_and_without_the_defence_it_succeeds")
 
+
+def _reported(tries: str, refused_by: str, case: str) -> tuple[str, str, str, str]:
+    at = f"test_reports.py::{{}}[{case}]"
+    return tries, refused_by, at.format("test_refused"), at.format("test_and_without_the_defence_it_succeeds")
+
+
+FROM_A_HOLDER = _all(
+    "holder",
+    [
+        _reported("report in the holder's name", "the node's signature", "report_in_the_holders_name"),
+        _reported("alter a report", "the node's signature", "report_altered_after_signing"),
+        _reported("bring another's report", "the asker made the value", "report_brought_by_another_site"),
+        _reported("report and order for one reader more", "order ⊆ submission", "report_and_order_for_one_reader_more"),
+        (
+            "report what another site made",
+            "the order names its site",
+            "test_reports.py::test_refused[report_by_a_site_that_did_not_make_it]",
+            "there is no order for that site to report of",
+        ),
+        (
+            "report without a proof",
+            "the order names its proofs",
+            "test_reports.py::test_refused[report_without_a_proof]",
+            "without the proof its input has no label",
+        ),
+    ],
+)
 
 FROM_A_PEER = _all(
     "peer",
@@ -398,4 +425,4 @@ FROM_THE_OPERATORS_SIDE = _all(
     ],
 )
 
-ATTACKS = (*FROM_INSIDE_A_STEP, *FROM_THE_REQUESTER, *FROM_A_PEER, *FROM_THE_OPERATORS_SIDE)
+ATTACKS = (*FROM_INSIDE_A_STEP, *FROM_THE_REQUESTER, *FROM_A_PEER, *FROM_A_HOLDER, *FROM_THE_OPERATORS_SIDE)
