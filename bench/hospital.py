@@ -56,6 +56,7 @@ TRUE: Final = f"""cwlVersion: v1.2
 class: CommandLineTool
 $namespaces: {{comity: "urn:comity:cwl#"}}
 hints: {{comity:Output: {{result: {{type: statistics}}}}}}
+requirements: {{WorkReuse: {{enableReuse: false}}}}
 baseCommand: printf
 arguments: ['{OUTPUT}']
 inputs: {{}}
@@ -64,7 +65,7 @@ outputs:
   result: {{type: stdout}}
 """
 COPY: Final = TRUE.replace("inputs: {}", "inputs: {data: File}")
-"""The least that a step can do, without data and with: it prints a count that leaves."""
+"""The least that a step can do, without data and with: it prints a count that leaves, and is run each time."""
 
 
 class Recent:

@@ -81,6 +81,11 @@ class Output(Value, frozen=True, kw_only=True):
     further: Annotated[tuple[Release, ...], msgspec.Meta(max_length=MOST_FURTHER)] = ()
     salt: Salt | None = None
 
+    @property
+    def releases(self) -> tuple[Release, ...]:
+        """All statements by which it has more readers than what it was made of."""
+        return self.further if self.release is None else (self.release, *self.further)
+
 
 class Spent(Value, frozen=True, kw_only=True):
     """What a step used, rounded up to powers of two so that it carries no more: milliseconds and bytes."""

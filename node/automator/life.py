@@ -95,7 +95,7 @@ def event_of(fields: AccountFields) -> Event | None:
         case AccessFields():
             return Begun() if fields.decision.allowed else Denied()
         case ResultFields():
-            let_out = frozenset(name for name, kept in fields.kept.items() if kept.output.release is not None)
+            let_out = frozenset(name for name, kept in fields.kept.items() if kept.output.releases)
             return Closed(fields.status, fields.cost, let_out, frozenset(fields.waits))
         case _:
             return None

@@ -243,7 +243,9 @@ def withhold(kept: Mapping[str, Kept], reason: str) -> dict[str, Kept]:
     return {
         name: structs.replace(
             each,
-            output=structs.replace(each.output, name="", cid=None, size=None, release=None, reason=reason),
+            output=structs.replace(
+                each.output, name="", cid=None, size=None, release=None, reason=reason, further=(), salt=None
+            ),
             label=withheld(each.label),
         )
         for name, each in kept.items()

@@ -94,8 +94,7 @@ class Verifier:
         if order.site != self._site:
             raise VerificationFailed("the order is for another site")
         self._check_epoch(order, submission)
-        if self._index.site(asker).node() != order.bus:
-            raise VerificationFailed(NO_BUS)
+        self._check_sender(order, asker)
         self._check_signatures(order, submission, asker)
         return person_at(self._index, submission.person, submission.site)
 
@@ -250,6 +249,10 @@ class Verifier:
             reason = approved(self._index, project, owner)
             if reason:
                 raise Denied(reason)
+
+    def _check_sender(self, order: Order, asker: str) -> None:
+        if self._index.site(asker).node() != order.bus:
+            raise VerificationFailed(NO_BUS)
 
     def _check_signatures(self, order: Order, submission: Submission, asker: str) -> None:
         if order.bus not in self._buses(submission, asker):

@@ -140,7 +140,7 @@ class Waiting:
 
     def _readers(self, attempt: Attempt, result: ResultFields) -> frozenset[str]:
         """Whom outputs were released to, or would be if stewards said so."""
-        released = [each for kept in result.kept.values() if (each := kept.output.release) is not None]
+        released = [each for kept in result.kept.values() for each in kept.output.releases]
         wanted = self._releases.wanted(attempt) if result.waits else ()
         return frozenset().union(*(each.added for each in released), wanted)
 

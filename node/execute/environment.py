@@ -14,7 +14,7 @@ import sys
 import sysconfig
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -58,7 +58,7 @@ class Environment:
         """The bubblewrap options that show it, read-only. Blocking, the first time for half a second.
 
         Raises:
-            Denied: this machine does not tell which libraries its Python needs.
+            Denied: this machine does not tell which libraries its Python needs, or lacks «find».
         """
         with self._made:
             if not self._options:
@@ -77,32 +77,45 @@ def passing() -> Environment:
 
 
 def _make(folder: Path) -> list[str]:
-    interpreter = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
-    library, modules = _standard_library()
-    programs = {name: Path(found) for name in _PROGRAMS if (found := shutil.which(name, path=_SEARCHED))}
-    for below in ("bin", "lib", "python/bin", *(str(_beside(each)) for each in {library, modules})):
+    """Fill ``folder`` with the tree; the options that show it."""
+    libraries = sorted(set(_standard_library()))
+    for below in ("bin", "lib", "python/bin", *(str(_beside(each)) for each in libraries)):
         (folder / below).mkdir(parents=True, exist_ok=True)
-    extensions = [each for each in modules.glob("lib-dynload/*.so") if not each.name.startswith(_UNNEEDED)]
-    for name, path in _libraries([interpreter, *extensions, *programs.values()]).items():
+    _fill(folder, libraries)
+    for place in (folder, *(each for each in folder.rglob("*") if each.is_dir())):
+        place.chmod(0o755)
+    options = ["--ro-bind", str(folder), INSIDE]
+    for library in libraries:
+        options += _library_options(library)
+    for name in ("bin", "lib", "lib64"):
+        options += ["--symlink", f"{INSIDE}/{'bin' if name == 'bin' else 'lib'}", f"/{name}"]
+    return options
+
+
+def _fill(folder: Path, libraries: Sequence[Path]) -> None:
+    interpreter = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
+    programs = {name: Path(found) for name in _PROGRAMS if (found := shutil.which(name, path=_SEARCHED))}
+    if "find" not in programs:
+        raise Denied("what a step leaves is looked through with «find»: install it (package findutils); no step runs")
+    extensions = [each for library in libraries for each in library.glob("lib-dynload/*.so")]
+    loaded = [each for each in extensions if not each.name.startswith(_UNNEEDED)]
+    for name, path in _loaded_by([interpreter, *loaded, *programs.values()]).items():
         _copy(path, folder / "lib" / name)
     for name, path in programs.items():
         _copy(path, folder / "bin" / name)
     _copy(interpreter, folder / "python/bin" / interpreter.name)
     for name in ("python3", "python"):
         (folder / "bin" / name).symlink_to(f"{INSIDE}/python/bin/{interpreter.name}")
-    for place in (folder, *(each for each in folder.rglob("*") if each.is_dir())):
-        place.chmod(0o755)
-    options = ["--ro-bind", str(folder), INSIDE]
-    for each in sorted({library, modules}):
-        inside = f"{INSIDE}/{_beside(each)}"
-        options += ["--ro-bind", str(each), inside]
-        # What a node installed is not a step's: it has the standard library.
-        for packages in ("site-packages", "dist-packages"):
-            if (each / packages).is_dir():
-                options += ["--perms", "755", "--size", "4096", "--tmpfs", f"{inside}/{packages}"]
-                options += ["--remount-ro", f"{inside}/{packages}"]
-    for name in ("bin", "lib", "lib64"):
-        options += ["--symlink", f"{INSIDE}/{'bin' if name == 'bin' else 'lib'}", f"/{name}"]
+
+
+def _library_options(library: Path) -> list[str]:
+    """The standard library where it lies, without what a node installed beside it: that is not a step's."""
+    inside = f"{INSIDE}/{_beside(library)}"
+    options = ["--ro-bind", str(library), inside]
+    for packages in ("site-packages", "dist-packages"):
+        if (library / packages).is_dir():
+            options += ["--perms", "755", "--size", "4096", "--tmpfs", f"{inside}/{packages}"]
+            options += ["--remount-ro", f"{inside}/{packages}"]
     return options
 
 
@@ -117,7 +130,7 @@ def _beside(library: Path) -> Path:
     return Path("python", library.parent.name, library.name)
 
 
-def _libraries(objects: Iterable[Path]) -> dict[str, Path]:
+def _loaded_by(objects: Iterable[Path]) -> dict[str, Path]:
     """All that the dynamic linker loads for these, by the names that it looks for: itself among them.
 
     Raises:

@@ -31,6 +31,13 @@ class Attack:
         """The test with the defence taken away; empty where there is none."""
         return self.test if self.both else self.without if "::" in self.without else ""
 
+    @property
+    def row(self) -> str:
+        """Its line in docs/threat-model.md."""
+        name, _, case = self.test.rstrip("]").partition("[")
+        cases = "" if case in {"", "True", "False"} else f" ({case.removesuffix('-True')})"
+        return f"| {self.side}: {self.tries} | {self.refused_by} | `tests/adversary/{name}`{cases} |"
+
 
 def _all(side: str, rows: Iterable[Sequence[str]]) -> tuple[Attack, ...]:
     return tuple(Attack(side, *row) for row in rows)
@@ -97,6 +104,24 @@ FROM_THE_REQUESTER = _all(
             "no code here would do it",
         ),
         (
+            "hide rows in the digits of a table",
+            "numbers leave with seven digits",
+            "test_channels.py::test_rows_hidden_in_the_digits_of_a_statistic[True]",
+            "test_channels.py::test_rows_hidden_in_the_digits_of_a_statistic[False]",
+        ),
+        (
+            "ask in 1,000 small differing queries",
+            "the owner's ledger of what was released",
+            "test_disclosure.py::test_a_thousand_small_differing_queries_tell_of_no_small_group",
+            "test_disclosure.py::test_the_same_queries_tell_it_where_no_ledger_is_kept",
+        ),
+        (
+            "launder a label through a third site",
+            "labels are recomputed back to the owners' logs",
+            "test_proofs.py::test_a_label_laundered_through_a_third_site",
+            "tests/privacy searches all workflows of four steps for a way around labels",
+        ),
+        (
             "run a block that changed since it was endorsed",
             "a block is its CID",
             "test_channels.py::test_a_block_that_changed_since_it_was_endorsed[True]",
@@ -132,6 +157,54 @@ def _forged(tries: str, refused_by: str, case: str) -> tuple[str, str, str, str]
     at = f"test_proofs.py::{{}}[{case}]"
     return tries, refused_by, at.format("test_refused"), at.format("test_and_without_the_defence_it_succeeds")
 
+
+def _reported(tries: str, refused_by: str, case: str) -> tuple[str, str, str, str]:
+    at = f"test_reports.py::{{}}[{case}]"
+    return tries, refused_by, at.format("test_refused"), at.format("test_and_without_the_defence_it_succeeds")
+
+
+FROM_A_HOLDER = _all(
+    "holder",
+    [
+        _reported("report in the holder's name", "the node's signature", "report_in_the_holders_name"),
+        _reported("alter a report", "the node's signature", "report_altered_after_signing"),
+        _reported("bring another's report", "the asker made the value", "report_brought_by_another_site"),
+        _reported("narrow the owners in a report", "labels are recomputed", "report_with_narrowed_owners"),
+        _reported("report for one reader more", "the order names them", "report_for_one_reader_more"),
+        _reported("report and order for one reader more", "order ⊆ submission", "report_and_order_for_one_reader_more"),
+        _reported("report of another block", "the order names it", "report_of_another_block"),
+        _reported("report a value by its own name", "names in reports are keyed", "report_with_the_values_own_name"),
+        _reported("report what is stale", "the order's time", "report_that_is_stale"),
+        (
+            "report what another site made",
+            "the order names its site",
+            "test_reports.py::test_refused[report_by_a_site_that_did_not_make_it]",
+            "there is no order for that site to report of",
+        ),
+        (
+            "report without a proof",
+            "the order names its proofs",
+            "test_reports.py::test_refused[report_without_a_proof]",
+            "without the proof its input has no label",
+        ),
+        (
+            "swap the value after the report",
+            "of one output there is one release, by the log",
+            "test_reports.py::test_a_value_that_is_swapped_after_the_report",
+        ),
+        (
+            "put others' statements beside another value",
+            "they name it under the key in the receipt",
+            "test_reports.py::test_statements_that_a_holder_puts_beside_another_value",
+        ),
+        (
+            "launder a label through a third site",
+            "labels are recomputed",
+            "test_proofs.py::test_a_label_laundered_through_a_third_site",
+            "test_proofs.py::test_and_without_the_owners_word_it_is_laundered",
+        ),
+    ],
+)
 
 FROM_A_PEER = _all(
     "peer",
@@ -184,6 +257,31 @@ FROM_A_PEER = _all(
                     "test_forbidden_told_from_unknown_by_time",
                 ),
             )
+        ),
+        *(
+            (
+                tries,
+                "an owner checks a report itself",
+                f"test_reports.py::test_refused[{case}]",
+                f"test_reports.py::test_and_without_the_defence_it_succeeds[{case}]",
+            )
+            for case, tries in {
+                "report_with_narrowed_owners": "leave an owner out of a report",
+                "report_for_one_reader_more": "report a value for one reader more",
+                "report_of_another_block": "report another block than ran",
+                "report_with_the_values_own_name": "report a value by its own CID",
+                "report_that_is_stale": "bring a report of yesterday",
+            }.items()
+        ),
+        (
+            "swap a value after its report",
+            "an owner answers one value of an order",
+            "test_reports.py::test_a_value_that_is_swapped_after_the_report",
+        ),
+        (
+            "put a release beside another value",
+            "a statement names its value",
+            "test_reports.py::test_statements_that_a_holder_puts_beside_another_value",
         ),
         (
             "send an order in another member's name",
@@ -348,4 +446,4 @@ FROM_THE_OPERATORS_SIDE = _all(
     ],
 )
 
-ATTACKS = (*FROM_INSIDE_A_STEP, *FROM_THE_REQUESTER, *FROM_A_PEER, *FROM_THE_OPERATORS_SIDE)
+ATTACKS = (*FROM_INSIDE_A_STEP, *FROM_THE_REQUESTER, *FROM_A_PEER, *FROM_A_HOLDER, *FROM_THE_OPERATORS_SIDE)

@@ -41,3 +41,9 @@ def test_each_attack_is_listed_once() -> None:
     """Lost: a list that is long because it says the same twice."""
     listed = Counter(attack.test for attack in ATTACKS) + Counter(attack.tries for attack in ATTACKS)
     assert [each for each, times in listed.items() if times > 1] == []
+
+
+def test_each_attack_has_its_line_in_the_threat_model() -> None:
+    """Lost: a reader of the threat model who learns of fewer attacks, or of other defences, than are tried."""
+    page = (HERE.parents[1] / "docs" / "threat-model.md").read_text().splitlines()
+    assert [attack.tries for attack in ATTACKS if attack.row not in page] == []

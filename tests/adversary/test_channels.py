@@ -13,6 +13,11 @@ from node.automator import automator
 from node.automator.automator import Automator
 from node.automator.decide import Judge
 from node.step import Finished, Usage
+from privacy.disclosure import form
+from privacy.disclosure.examine import examine
+from privacy.disclosure.ledger import Ledger
+from privacy.disclosure.population import Populations
+from privacy.disclosure.rules import Rules
 from privacy.starters import HOSPITAL
 from tests.adversary.stage import Stage
 from tests.simulation.consortium import CIDS, PRICE, workflow_text
@@ -94,3 +99,19 @@ def test_a_block_that_changed_since_it_was_endorsed(defended: bool, monkeypatch:
         monkeypatch.setattr(Judge, "endorsed", lambda *_: True)
         monkeypatch.setattr(Judge, "endorsements", lambda *_: 1)
         assert stage.place(stage.honest()).status is Status.DONE
+
+
+@pytest.mark.parametrize("defended", [True, False])
+def test_rows_hidden_in_the_digits_of_a_statistic(defended: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else an endorsed sum of 357 people carries rows of single ones behind its seventh digit."""
+    rows = "590417283465"  # three people's ages and weights
+    total = f"4337.123{rows}"
+    text = (
+        '{"disclosure": 1, "type": "statistics", "by": ["diagnosis"], "measures": ["radius"],'
+        f' "groups": {{"benign": {{"count": 357, "sum": [{total}]}}}}}}'
+    )
+    if not defended:
+        monkeypatch.setattr(form, "to_digits", lambda value, _: value)
+    left = examine("statistics", text.encode(), "1", Rules(), Ledger(Populations.of(())).past({"data"})).text
+    assert left is not None
+    assert (rows not in left.decode()) is defended

@@ -62,6 +62,8 @@ def _any_grant(_judge: Judge, _rests: object, owner: str, *_: object) -> tuple[C
 
 
 SIGNATURES: Defence = (Verifier, "_check_signatures", _nothing)
+EPOCH: Defence = (Verifier, "_check_epoch", _nothing)
+SENDER: Defence = (Verifier, "_check_sender", _nothing)
 TIMES: Defence = (Verifier, "_check_times", _nothing)
 SUBSET: Defence = (verify, "check_subset", _nothing)
 PEOPLE: Defence = (verify, "person_at", _anybody)
@@ -263,12 +265,12 @@ CASES: Mapping[str, Case] = {
     "order_altered_after_signing": Case(_altered_order, VerificationFailed, (SIGNATURES,)),
     "submission_altered_after_signing": Case(_altered_submission, VerificationFailed, (SIGNATURES,)),
     "order_for_another_submission": Case(_another_submission, VerificationFailed, (SIGNATURES,)),
-    "order_replayed_by_another_member": Case(_sent_by_mallory, VerificationFailed, (SIGNATURES,)),
+    "order_replayed_by_another_member": Case(_sent_by_mallory, VerificationFailed, (SENDER, SIGNATURES)),
     "order_by_a_bus_that_the_person_did_not_name": Case(_mallorys_bus, VerificationFailed, (SIGNATURES,)),
     "another_consortium": Case(
-        lambda stage: _submission(stage, consortium=Cid.of(b"another")), VerificationFailed, (SIGNATURES, GRANTED)
+        lambda stage: _submission(stage, consortium=Cid.of(b"another")), VerificationFailed, (EPOCH, GRANTED)
     ),
-    "another_epoch": Case(lambda stage: _submission(stage, epoch=1), Unreachable, (SIGNATURES,)),
+    "another_epoch": Case(lambda stage: _submission(stage, epoch=1), Unreachable, (EPOCH,)),
     "submission_signed_by_another_key": Case(
         lambda stage: _submission(stage, STRANGER), VerificationFailed, (SIGNATURES,)
     ),

@@ -233,6 +233,17 @@ def test_a_label_laundered_through_a_third_site() -> None:
     assert made.datasets == {stage.data(stage.anna).cid}
 
 
+def test_and_without_the_owners_word_it_is_laundered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the label above is whole because nobody tried."""
+    monkeypatch.setattr(Evidence, "_released", _believed)
+    stage = Stage()
+    submission = stage.submission()
+    checked = _forged_chain(stage, submission)
+    copy = Data(site=stage.mallory.did, cid=stage.counted(submission, stage.anna)[0].cid, name="x")
+    (made,) = checked.made(copy)
+    assert effective_readers(made.label) is None
+
+
 def test_a_chain_that_relies_on_what_comes_later_or_on_itself() -> None:
     """Else a circle of proofs gives its own label, or never ends."""
     stage = Stage()

@@ -155,7 +155,7 @@ class Bruno:
         if copy is not None:
             await self.brought.keep(BRUNO.did, copy)
         order, label = Cid.of(output + ref.name.encode()), resident(ANNA.did)
-        instance = Instance(submission=Cid.of(ref.name.encode()), step="count", shard=0)
+        instance = Instance(submission=order, step="count", shard=0)
 
         def access(chain: Chain, _index: int) -> AccountFields:
             return AccessFields(
