@@ -119,7 +119,7 @@ FROM_THE_REQUESTER = _all(
             "launder a label through a third site",
             "labels are recomputed back to the owners' logs",
             "test_proofs.py::test_a_label_laundered_through_a_third_site",
-            "tests/privacy searches all workflows of four steps for a way around labels",
+            "test_proofs.py::test_and_without_the_owners_word_it_is_laundered",
         ),
         (
             "run a block that changed since it was endorsed",
@@ -169,12 +169,7 @@ FROM_A_HOLDER = _all(
         _reported("report in the holder's name", "the node's signature", "report_in_the_holders_name"),
         _reported("alter a report", "the node's signature", "report_altered_after_signing"),
         _reported("bring another's report", "the asker made the value", "report_brought_by_another_site"),
-        _reported("narrow the owners in a report", "labels are recomputed", "report_with_narrowed_owners"),
-        _reported("report for one reader more", "the order names them", "report_for_one_reader_more"),
         _reported("report and order for one reader more", "order ⊆ submission", "report_and_order_for_one_reader_more"),
-        _reported("report of another block", "the order names it", "report_of_another_block"),
-        _reported("report a value by its own name", "names in reports are keyed", "report_with_the_values_own_name"),
-        _reported("report what is stale", "the order's time", "report_that_is_stale"),
         (
             "report what another site made",
             "the order names its site",
@@ -186,22 +181,6 @@ FROM_A_HOLDER = _all(
             "the order names its proofs",
             "test_reports.py::test_refused[report_without_a_proof]",
             "without the proof its input has no label",
-        ),
-        (
-            "swap the value after the report",
-            "of one output there is one release, by the log",
-            "test_reports.py::test_a_value_that_is_swapped_after_the_report",
-        ),
-        (
-            "put others' statements beside another value",
-            "they name it under the key in the receipt",
-            "test_reports.py::test_statements_that_a_holder_puts_beside_another_value",
-        ),
-        (
-            "launder a label through a third site",
-            "labels are recomputed",
-            "test_proofs.py::test_a_label_laundered_through_a_third_site",
-            "test_proofs.py::test_and_without_the_owners_word_it_is_laundered",
         ),
     ],
 )

@@ -113,7 +113,7 @@ def test_what_is_read_of_a_rule() -> None:
         ' when { context.granted } unless { context["runner"] == "docker" || !context.fresh };'
         '@id("b") forbid (principal, action, resource);'
     )
-    actions = frozenset[Action]({"see", "fetch", "compute", "release"})
+    actions = frozenset[Action]({"see", "fetch", "compute", "release", "report"})
     assert read_rules(text, "policy") == (
         Rule(
             "a",

@@ -23,6 +23,8 @@ SITE = PrivateKey(b"a site that runs two projects...").did
 TRIAL, OTHER = (ProjectRef(site=SITE, name=name) for name in ("trial", "other"))
 LOTS = """cwlVersion: v1.2
 class: CommandLineTool
+$namespaces: {comity: "urn:comity:cwl#"}
+hints: {comity:Output: {lot: {type: statistics}}}
 requirements: {%s}
 baseCommand: [head, -c, "32", /dev/urandom]
 inputs: {seed: "int?"}

@@ -17,6 +17,8 @@ from workflow.receipt import Receipt, Status
 
 SLEEP = """cwlVersion: v1.2
 class: CommandLineTool
+$namespaces: {comity: "urn:comity:cwl#"}
+hints: {comity:Output: {result: {type: statistics}}}
 requirements: {%s}
 baseCommand: [sh, -c, "echo begun > begun.txt; sleep 6000"]
 inputs: {}
