@@ -29,7 +29,7 @@ from node.rootkey import new_passphrase
 from node.setup import init_site
 from node.site.attesting import attesting
 from node.site.auditdesk import AuditDesk
-from node.site.consorting import disclosing
+from node.site.consorting import disclosing, owners
 from node.site.follower import Follower
 from node.site.orders import Orders
 from node.site.questions import Questions
@@ -124,6 +124,7 @@ class Hospital:
             site.holdings,
             Covered(),
             site.releases,
+            owners(site, site.reach),
             disclosing(site),
             site.clock,
             site.random,
