@@ -24,7 +24,7 @@ from node.execute.step import StepExecutor
 from node.step import Finished, Limits
 from node.storage.disk import DiskBlobs
 from node.storage.unixfs import build_file
-from tests.adversary.test_steps import SITE, Hostile, Shelf, ran
+from tests.adversary.test_steps import PROJECT, SITE, Hostile, Shelf, ran
 from workflow import command, parse, requirement
 from workflow.argument import Data
 
@@ -177,7 +177,7 @@ def test_an_input_that_unfolds_to_more_than_there_is_room_for(
         limits = Limits(input_bytes=1 << 20)
         executor = StepExecutor(Hostile(lambda _: None), Shelf(), blobs, tmp_path / "work", limits)
         await executor.start()
-        return await executor.run(tool, {"a": Data(site=SITE, cid=bomb, name="a.bin")}, 30.0, Cid.of(b"order"))
+        return await executor.run(tool, {"a": Data(site=SITE, cid=bomb, name="a.bin")}, 30.0, Cid.of(b"order"), PROJECT)
 
     assert bool(trio.run(play).failure) is defended
 
