@@ -28,7 +28,6 @@ from catalog.member import KeyFields, Role
 from catalog.offer import OfferFields
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields, ProjectRef
-from node.automator.automator import Automator
 from node.automator.decide import Judge
 from node.automator.verify import Consortium, Verifier
 from node.config import Address, Folder
@@ -36,7 +35,7 @@ from node.execute.step import StepExecutor
 from node.message import Place
 from node.rootkey import new_passphrase
 from node.setup import init_site
-from node.site.consorting import disclosing, owners
+from node.site.consorting import automator_of
 from node.site.site import Site
 from node.step import Limits, Runner
 from privacy.decision import Action
@@ -104,21 +103,7 @@ class Hospital:
         self.blocks: dict[str, Cid] = {}
         judge = Judge(site.index.site(site.root), site.index, "St. Anna", "", Recent())
         verifier = Verifier(site.root, Consortium(CONSORTIUM, 0), site.index, site.documents, site.steps)
-        self.automator = Automator(
-            site.root,
-            site.node.key,
-            verifier,
-            judge,
-            site.book,
-            site.steps,
-            site.holdings,
-            Covered(),
-            site.releases,
-            owners(site, site.reach),
-            disclosing(site),
-            site.clock,
-            site.random,
-        )
+        self.automator = automator_of(site, verifier, judge, Covered(), site.reach)
 
     async def write(self, kind: str, fields: Value) -> None:
         """An entry of its catalog, signed by its steward."""

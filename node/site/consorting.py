@@ -19,6 +19,7 @@ from node.ports import Control
 from node.replicate.cosign import Witness
 from node.replicate.indexing import Feeding, index_anew, index_log
 from node.replicate.replicator import Means, Replicator
+from node.replication import Covering
 from node.site.attesting import Attesting, attesting
 from node.site.auditdesk import AuditDesk
 from node.site.epochs import Epochs
@@ -76,7 +77,7 @@ async def consort(site: Site) -> None:
     consortium = Consortium(membership.consortium, membership.epoch.number)
     verifier = Verifier(site.root, consortium, site.index, site.documents, site.steps)
     control = LocalFirst(site.root, lambda asker, data: questions.answer(asker, data), site.reach)
-    automator = _automator(site, verifier, judge, attests.witnessing, control)
+    automator = automator_of(site, verifier, judge, attests.witnessing, control)
     site.recovered.extend(await automator.recover())
     orders = Orders(automator, site.nursery, attests.witnessing.reach)
     projects = _projects(site, orders)
@@ -147,7 +148,8 @@ async def open_replicas(site: Site) -> None:
             await site.finding.renew(root)
 
 
-def _automator(site: Site, verifier: Verifier, judge: Judge, witnessing: Witnessing, control: Control) -> Automator:
+def automator_of(site: Site, verifier: Verifier, judge: Judge, covering: Covering, control: Control) -> Automator:
+    """What carries orders out at ``site``; ``covering`` says what others have cosigned of its audit log."""
     return Automator(
         site.root,
         site.node.key,
@@ -156,17 +158,16 @@ def _automator(site: Site, verifier: Verifier, judge: Judge, witnessing: Witness
         site.book,
         site.steps,
         site.holdings,
-        witnessing,
+        covering,
         site.releases,
-        owners(site, control),
-        disclosing(site),
+        _owners(site, control),
+        _disclosing(site),
         site.clock,
         site.random,
     )
 
 
-def owners(site: Site, control: Control) -> Owners:
-    """What asks the other owners of what ``site`` makes."""
+def _owners(site: Site, control: Control) -> Owners:
     return Owners(
         site.root,
         site.node.key,
@@ -180,8 +181,7 @@ def owners(site: Site, control: Control) -> Owners:
     )
 
 
-def disclosing(site: Site) -> Disclosing:
-    """Disclosure control of ``site``."""
+def _disclosing(site: Site) -> Disclosing:
     here = site.index.site(site.root)
     return Disclosing(here, site.book, site.blobs, site.records, aside, trio.Lock(), site.random)
 

@@ -19,7 +19,6 @@ from catalog.key import PrivateKey
 from catalog.label import Label
 from catalog.member import KeyFields, Member, Role
 from catalog.policy import PolicyFields
-from node.automator.automator import Automator
 from node.automator.decide import Judge
 from node.automator.verify import Consortium, Verifier
 from node.config import Address, Folder
@@ -29,7 +28,7 @@ from node.rootkey import new_passphrase
 from node.setup import init_site
 from node.site.attesting import attesting
 from node.site.auditdesk import AuditDesk
-from node.site.consorting import disclosing, owners
+from node.site.consorting import automator_of
 from node.site.follower import Follower
 from node.site.orders import Orders
 from node.site.questions import Questions
@@ -114,21 +113,7 @@ class Hospital:
         here = site.index.site(site.root)
         self.judge = Judge(here, site.index, "St. Anna", "", Recent())
         verifier = Verifier(site.root, Consortium(Cid.of(b"c"), 0), site.index, site.documents, site.steps)
-        self.automator = Automator(
-            site.root,
-            site.node.key,
-            verifier,
-            self.judge,
-            site.book,
-            site.steps,
-            site.holdings,
-            Covered(),
-            site.releases,
-            owners(site, site.reach),
-            disclosing(site),
-            site.clock,
-            site.random,
-        )
+        self.automator = automator_of(site, verifier, self.judge, Covered(), site.reach)
         self.orders = Orders(self.automator, nursery, Covered().reach)
         self.desk = AuditDesk(site.root, site.node.did, site.index, self.judge, site.audit, site.book, site.clock)
         attests = attesting(site, lambda: None)
