@@ -24,13 +24,18 @@ def group() -> None:
 
 
 @group.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+@click.option("--aggregator", is_flag=True, help="The block that every node carries, which counts rows into tables.")
 @click.option("--name", default="", help="What it is called; the tool's label otherwise.")
 @pass_session
-def add(session: Session, path: Path, name: str) -> None:
+def add(session: Session, path: Path | None, aggregator: bool, name: str) -> None:
     """Pack the CWL tool at PATH with what it carries, or a folder that holds tool.cwl, under one CID."""
-    with session.node() as node, working(f"packing {path} …"):
-        made = node.publish_block(path, name)
+    from node.aggregator import FILES, NAME
+
+    if (path is None) is not aggregator:
+        raise click.UsageError("give a PATH, or --aggregator")
+    with session.node() as node, working(f"packing {path or NAME} …"):
+        made = node.publish_block(path or FILES, name or (NAME if aggregator else ""))
 
         readers = node.block_entry(made.cid).audience
 

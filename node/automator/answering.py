@@ -113,7 +113,7 @@ class Answering:
         verdict = self.judge.release(*given, now)
         if not verdict.allowed:
             raise Denied(verdict.shown.reason)
-        asks = max(verdict.stewards, 0 if self.judge.endorsed(case.block, {report.type}) else 1)
+        asks = max(verdict.stewards, 0 if self.judge.endorsing.endorsed(case.block, {report.type}) else 1)
         return verdict.under(structs.replace(verdict.decision.duties, approvals=asks)) if asks else verdict
 
     def _told(self, standing: Vouched) -> Reported:

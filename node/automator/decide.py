@@ -8,7 +8,7 @@ from typing import Protocol
 
 from msgspec import structs
 
-from catalog.block import BlockFields, EndorseFields
+from catalog.block import BlockFields
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
 from catalog.dataset import DatasetFields
@@ -21,6 +21,7 @@ from catalog.member import Role
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields, ProjectRef
 from node.automator.case import Case, Reliance, Sought, relied
+from node.automator.endorsing import Endorsing
 from node.automator.fulfil import fulfilled
 from privacy import decision as deciding
 from privacy.claim import claim_facts
@@ -112,7 +113,9 @@ class Judge:
         floor: str,
         recency: Recency,
         diseases: Diseases | None = None,
+        aggregator: Cid | None = None,
     ) -> None:
+        self.endorsing = Endorsing(here, index, aggregator)
         self._here = here
         self._index = index
         self._name = name
@@ -301,7 +304,7 @@ class Judge:
             self._mismatch(case, data, found[data.cid][0] if data.cid in found else None, now) for data in case.data
         ]
         overdue = self.recency.refusal("release", relied(case, case.data, [chain for chain, _ in found.values()]))
-        endorsed = self.endorsed(case.block, {output_type})
+        endorsed = self.endorsing.vouched(case, {output_type})
         request = Release(
             asker=self._asker(case.person, self._here.root, [chain for chain, _ in found.values()], now),
             here=self._here.root,
@@ -316,7 +319,7 @@ class Judge:
             block=str(case.block),
             block_signer=self._signer(case.block),
             endorsed=endorsed,
-            endorsements=self.endorsements(case.block, {output_type}),
+            endorsements=self.endorsing.endorsements(case.block, {output_type}),
             readers=case.readers,
             runner=case.runner,
         )
@@ -340,16 +343,6 @@ class Judge:
         told = hint(self.policy(), request, lambda site: self._name if site == self._here.root else short(site))
         reason = f"{verdict.shown.reason}; {told}" if told else verdict.shown.reason
         return replace(verdict, shown=structs.replace(verdict.shown, reason=plain(reason, 1000)))
-
-    def endorsed(self, block: Cid, types: Iterable[str], by: SiteIndex | None = None) -> bool:
-        """Whether a steward of this site (or of ``by``) endorsed ``block`` for all of these output types."""
-        endorsement = (by or self._here).typed(EndorseFields, "endorse", str(block))
-        return endorsement is not None and not endorsement.withdrawn and set(types) <= set(endorsement.output_types)
-
-    def endorsements(self, block: Cid, types: Iterable[str]) -> int:
-        """How many sites' stewards endorsed it, of those on which a decision may rely now: no former member is one."""
-        wanted = set(types)
-        return sum(self.endorsed(block, wanted, site) for site in self._index.sites.values() if not site.stale)
 
     def _granting(self, rests: Reliance, data: Data | None, now: int) -> tuple[Chain | None, str]:
         """The grant that lets ``data`` in, which count from its owner alone, or why none does."""
@@ -375,8 +368,8 @@ class Judge:
             mismatch=unfit,
             block=str(case.block),
             block_signer=self._signer(case.block),
-            endorsed=self.endorsed(case.block, case.output_types),
-            endorsements=self.endorsements(case.block, case.output_types),
+            endorsed=self.endorsing.vouched(case, case.output_types),
+            endorsements=self.endorsing.endorsements(case.block, case.output_types),
             readers=case.readers,
             runner=case.runner,
             output_types=case.output_types,

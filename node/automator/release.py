@@ -178,7 +178,7 @@ def rule(
         return Ruling(candidate, candidate.label, "", None)
     if site not in candidate.label.owners:
         return Ruling(candidate, candidate.label, TOLD, None, others=lacking(candidate.label, wanted))
-    endorsed = judge.endorsed(case.block, {candidate.wanted.type})
+    endorsed = judge.endorsing.vouched(case, {candidate.wanted.type})
     verdict = judge.release(case, candidate.label, candidate.handle, candidate.wanted.type, now)
     if not verdict.allowed and not endorsed:
         reason = f"no steward here has endorsed this block for outputs of the type «{candidate.wanted.type}»"
@@ -190,6 +190,8 @@ def rule(
         others = lacking(released(candidate.label, site, wanted), wanted)
         return Ruling(candidate, candidate.label, ASKED, verdict, asks, others)
     report = f"endorsed by this site's steward for the type «{candidate.wanted.type}»"
+    if judge.endorsing.aggregates(case, {candidate.wanted.type}):
+        report = "counted by this node's own aggregator"
     return let_out(Ruling(candidate, candidate.label, "", verdict, report=report), site)
 
 

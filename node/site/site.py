@@ -35,6 +35,7 @@ from node.network.bulk import BulkClient
 from node.network.control import ControlNetwork, ControlSettings
 from node.replicate.freshness import Freshness
 from node.replicate.indexing import Feeding
+from node.site.aggregator import aggregator
 from node.site.attesting import quorum_of
 from node.site.consorting import Consorting
 from node.site.custody import Custody, check_newest
@@ -132,7 +133,8 @@ class Site:
             lambda owner: quorum_of(self.membership, owner),
             lambda root: self.membership.names.get(root, root),
         )
-        self.judge = Judge(self.index.site(self.root), self.index, self.config.name, "", self.freshness, self.diseases)
+        here, name = self.index.site(self.root), self.config.name
+        self.judge = Judge(here, self.index, name, "", self.freshness, self.diseases, aggregator())
         self.judge.faults.tell = _tell_fault
         self.shared, self.datakeys = SharedData(self.blobs, self.random.token), DataKeys(state.database)
         self.withholding = Withholding(self.book, self.clock.now)
@@ -251,7 +253,7 @@ class Site:
         await check_newest(self.replicas.known, self.index.site(owner), "policy")
         epoch, name = self.membership.epoch, self._name(owner)
         floor = epoch.floor if epoch is not None else ""
-        return Judge(self.index.site(owner), self.index, name, floor, self.freshness, self.diseases)
+        return Judge(self.index.site(owner), self.index, name, floor, self.freshness, self.diseases, aggregator())
 
     def _name(self, root: str) -> str:
         return self.membership.names.get(root, short(root))

@@ -14,7 +14,7 @@ from privacy.disclosure.estimate import Group, Model, Statistics, read_numbers
 from privacy.disclosure.reading import Part, read, sets
 from privacy.disclosure.rounding import to_digits, written
 from privacy.disclosure.rules import Rules
-from privacy.disclosure.table import Cell, Contributors, Dimension, Key, Magnitude, Released, Table
+from privacy.disclosure.table import Cell, Dimension, Key, Magnitude, Released, Table
 
 VERSION: Final = 1
 ALL: Final = "all"
@@ -97,7 +97,7 @@ def _read_table(root: Part) -> Table:
         if key in cells:
             part.refuse("this cell stands twice")
         cells[key] = cell
-    return Table(tuple(dimensions), cells, measures, sets(fields.get("where")), Contributors.CLAIMED)
+    return Table(tuple(dimensions), cells, measures, sets(fields.get("where")))
 
 
 def _read_cell(part: Part, measures: tuple[str, ...]) -> tuple[Key, Cell]:
@@ -111,8 +111,12 @@ def _read_cell(part: Part, measures: tuple[str, ...]) -> tuple[Key, Cell]:
 
 
 def _read_magnitude(part: Part, count: int) -> Magnitude:
-    fields = part.record(("value",), ("total", "largest"))
+    fields = part.record(("value",), ("total", "largest", "least", "beyond"))
     value = fields["value"].number()
+    if "beyond" in fields:
+        if len(fields) > 2:
+            fields["beyond"].refuse("a quantile has no contributions")
+        return Magnitude(value, beyond=fields["beyond"].count())
     if "total" not in fields or "largest" not in fields:
         return Magnitude(value)
     total = fields["total"].number()
@@ -120,7 +124,8 @@ def _read_magnitude(part: Part, count: int) -> Magnitude:
     place = fields["largest"]
     if len(largest) > MOST_LARGEST or len(largest) < min(2, count) or list(largest) != sorted(largest, reverse=True):
         place.refuse(f"the 2 to {MOST_LARGEST} largest contributions are expected, the largest first")
-    negative = bool(largest) and min(largest) < 0
+    least = (*largest, fields["least"].number()) if "least" in fields else largest
+    negative = bool(least) and min(least) < 0
     if not negative and sum(largest, Fraction()) > total:
         place.refuse("they are more than the total")
     return Magnitude(value, total, largest, negative)

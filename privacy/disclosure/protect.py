@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from privacy.disclosure.rounding import to_base, to_digits
 from privacy.disclosure.rules import Finding, Reason, Rules, findings
 from privacy.disclosure.secondary import protected
-from privacy.disclosure.table import Contributors, Key, Released, Table, in_words
+from privacy.disclosure.table import Key, Released, Table, in_words
 
 MOST_ROUNDS: Final = 64
 """How often more is suppressed and the ledger asked again."""
@@ -152,8 +152,7 @@ def _rounded(table: Table, rules: Rules, found: tuple[Finding, ...], small: froz
 
 
 def _line(table: Table, rules: Rules, done: str) -> str:
-    who = "counted by the node" if table.contributors is Contributors.KNOWN else "as its block counted"
     return (
-        f"table of {table.size} cells, {who}: {done}; threshold {rules.threshold}, n-k ({rules.largest},"
+        f"table of {table.size} cells, as its block counted: {done}; threshold {rules.threshold}, n-k ({rules.largest},"
         f" {float(rules.share):.0%}), p {float(rules.percent):.0%}, {rules.digits} digits"
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from fractions import Fraction
 from itertools import product
 from math import prod
@@ -23,16 +22,6 @@ MAX_DIMENSIONS: Final = 4
 MAX_CELLS: Final = 100_000
 MAX_TEXT: Final = 64
 """Characters of the name of a column, a category or a measure."""
-
-
-class Contributors(StrEnum):
-    """Who says how many people, and which largest contributions, stand behind a cell."""
-
-    KNOWN = "known"
-    """The node's own aggregator counted them."""
-
-    CLAIMED = "claimed"
-    """The output file of an endorsed block says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +74,6 @@ class Table:
     cells: Mapping[Key, Cell]
     measures: tuple[str, ...] = ()
     where: Mapping[str, frozenset[str]] | None = field(default_factory=dict)
-    contributors: Contributors = Contributors.CLAIMED
 
     def __post_init__(self) -> None:
         if len(self.dimensions) > MAX_DIMENSIONS:

@@ -53,6 +53,15 @@ steps:
 outputs:
   counts: {type: File, outputSource: counts/counts}
 """
+AGGREGATED = """\
+cwlVersion: v1.2
+class: Workflow
+inputs: {rows: File, spec: string}
+steps:
+  counts: {run: "comity:BLOCK", in: {rows: rows, spec: spec}, out: [table]}
+outputs:
+  counts: {type: File, outputSource: counts/table}
+"""
 STAGES = {"i": 40, "ii": 30, "iii": 50, "iv": 3}
 
 
@@ -117,3 +126,30 @@ def test_a_cell_of_three_is_suppressed_and_so_is_what_would_tell_three_by_differ
     assert any("would tell of a group of 3" in each["words"] for each in found[1]["found"])
     refused = consortium.command("disclosure", "ledger")
     assert refused.returncode == 3, "small counts are for stewards of the site alone"
+
+
+@pytest.mark.usefixtures("tables")
+def test_what_the_nodes_own_aggregator_counts_leaves_without_an_endorsement(
+    consortium: Consortium, tmp_path: Path
+) -> None:
+    """Lost: the one way by which a table leaves that no steward looked at code for; or a small cell with it."""
+    small = consortium.small
+    path = tmp_path / f"people-{secrets.token_hex(4)}.csv"
+    people = [f"p{at}-{stage},{stage},{at}" for stage, n in STAGES.items() for at in range(1, n + 1)]
+    path.write_text("\n".join(["person,stage,cost", *people, ""]))
+    made = publish_and_grant(consortium, small, path)
+    added = consortium.command("block", "add", "--aggregator", "--json")
+    assert added.returncode == 0, added.stderr
+    block = json.loads(added.stdout)["cid"]
+    spec = {"person": "person", "by": ["stage"], "measures": [{"sum": "cost"}]}
+    with consortium.researcher() as mara:
+        mara.share_block(Cid.parse(block), [each.name for each in consortium.known.hospitals])
+        given = {"rows": mara.dataset(made.dataset), "spec": json.dumps(spec)}
+        plan = mara.plan(AGGREGATED.replace("BLOCK", block), given, project=PROJECT, deadline="10m", budget="5")
+        done = mara.wait(mara.submit(plan), SECONDS).check()
+        told = json.loads(mara.result(done.submission))
+    cells = {each["key"][0]: each for each in told["cells"]}
+    assert "iv" not in cells
+    assert cells["iii"]["count"] == STAGES["iii"]
+    assert cells["iii"]["values"]["sum cost"] == sum(range(1, STAGES["iii"] + 1))
+    assert "largest" not in json.dumps(told)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from catalog.block import EndorseFields
@@ -13,6 +17,7 @@ from catalog.keyring import Charter
 from catalog.member import KeyFields, Role
 from node.automator.decide import Judge
 from tests.node.automator.test_lapse import Heard
+from workflow.argument import Data
 
 BLOCK = Cid.of(b"a block")
 ROOTS = tuple(PrivateKey(bytes([number]) * 32) for number in (80, 81, 82))
@@ -34,8 +39,8 @@ def index() -> Index:
 
 def counted(index: Index) -> int:
     judge = Judge(index.site(ROOTS[0].did), index, "the owner", "", Heard())
-    assert judge.endorsements(BLOCK, {"model"}) == 0
-    return judge.endorsements(BLOCK, {"statistics"})
+    assert judge.endorsing.endorsements(BLOCK, {"model"}) == 0
+    return judge.endorsing.endorsements(BLOCK, {"statistics"})
 
 
 def test_a_member_that_is_suspended_or_has_left_endorses_nothing(index: Index) -> None:
@@ -61,3 +66,44 @@ def test_what_a_member_signs_after_it_left_counts_for_nothing(index: Index) -> N
     assert anew.add(1, "endorse", write_body("endorse", fields, site=site.root, at=1, by=STEWARD)) is None
     site.become(anew)
     assert counted(index) == 2
+
+
+ROWS, TABLE = "rows", frozenset({"table"})
+
+
+@dataclass
+class Beside:
+    """What stands beside an order: datasets, and values by the blocks and types that made them."""
+
+    datasets: frozenset[Cid] = frozenset()
+    by: dict[Cid, tuple[Cid, str]] = field(default_factory=dict)
+
+    def dataset(self, data: Data) -> object:
+        return data.cid if data.cid in self.datasets else None
+
+    def made(self, data: Data) -> list[object]:
+        found = self.by.get(data.cid)
+        if found is None:
+            return []
+        return [SimpleNamespace(order=SimpleNamespace(block=found[0]), output=SimpleNamespace(type=found[1]))]
+
+
+def test_the_aggregator_is_vouched_for_where_its_rows_are_and_for_tables_alone(index: Index) -> None:
+    """Lost: whoever writes rows writes ten people who are one, and has the node's own aggregator let them out."""
+    own, data = Cid.of(b"the aggregator"), Cid.of(b"data")
+    endorsing = Judge(index.site(ROOTS[0].did), index, "the owner", "", Heard(), aggregator=own).endorsing
+    published = Beside(datasets=frozenset({data}))
+
+    def vouched(beside: Beside, block: Cid = own, types: frozenset[str] = TABLE, count: int = 1) -> bool:
+        given = [Data(site=ROOTS[0].did, cid=data, name="rows.csv")] * count
+        case: Any = SimpleNamespace(block=block, data=given, evidence=beside)
+        return endorsing.vouched(case, types)
+
+    assert vouched(published)
+    assert not vouched(published, Cid.of(b"another block"))
+    assert not vouched(published, types=frozenset({"table", "rows"}))
+    assert not vouched(published, count=0), "of no data"
+    assert not vouched(Beside()), "of what is not known"
+    assert not vouched(Beside(by={data: (Cid.of(b"nobody's"), ROWS)})), "of rows that nobody vouched for"
+    assert not vouched(Beside(by={data: (BLOCK, ROWS)})), "endorsed for statistics is not endorsed for rows"
+    assert vouched(Beside(by={data: (BLOCK, "statistics")}))
