@@ -105,7 +105,7 @@ def _fill(folder: Path, libraries: Sequence[Path]) -> None:
         _copy(path, folder / "bin" / name)
     _copy(interpreter, folder / "python/bin" / interpreter.name)
     for name in ("python3", "python"):
-        (folder / "bin" / name).symlink_to(f"{INSIDE}/python/bin/{interpreter.name}")
+        (folder / "bin" / name).symlink_to(f"../python/bin/{interpreter.name}")
 
 
 def _library_options(library: Path) -> list[str]:

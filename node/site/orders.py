@@ -32,6 +32,8 @@ class _UnderWay:
     def __init__(self, message: Place) -> None:
         self.message = message
         self.ended = trio.Event()
+        # It ended, or stewards are asked first: whoever placed it hears so at once, and is patient from then on.
+        self.told = trio.Event()
         self.refusal: ComityError | None = None
         self.scope = trio.CancelScope()
         self.stopped = ""
@@ -72,7 +74,7 @@ class Orders:
                 raise ComityError("too many orders are under way at this site; try again later")
             self._under_way[cid] = _UnderWay(message)
             self._nursery.start_soon(partial(self._carry, cid, message, asker))
-        return await self._wait(cid, message.seconds)
+        return await self._wait(cid, message.seconds, self._under_way[cid].told)
 
     async def cancel(self, question: Cancel, asker: str) -> Receipt:
         """End an order that ``asker`` placed, at once; the receipt that stands then.
@@ -98,7 +100,8 @@ class Orders:
         """
         if self._placed.get(question.order) != asker:
             raise Unreachable("no such order came from there since this node started; place it again")
-        return await self._wait(question.order, question.seconds)
+        task = self._under_way.get(question.order)
+        return await self._wait(question.order, question.seconds, task.ended if task is not None else None)
 
     def wake(self) -> None:
         """The quorum has cosigned more of the audit log."""
@@ -168,6 +171,7 @@ class Orders:
                     task.stopped = task.stopped or LATE
                     task.scope.cancel()
                 while (seconds := self._automator.asks(cid)) is not None:
+                    task.told.set()
                     with trio.move_on_after(seconds):
                         await self._answered.wait()
                     if self._automator.goes_on(cid):
@@ -181,14 +185,15 @@ class Orders:
         except ComityError as error:
             task.refusal = error
         finally:
+            task.told.set()
             task.ended.set()
             del self._under_way[cid]
 
-    async def _wait(self, cid: Cid, seconds: float) -> Receipt:
+    async def _wait(self, cid: Cid, seconds: float, event: trio.Event | None) -> Receipt:
         task = self._under_way.get(cid)
-        if task is not None:
+        if task is not None and event is not None:
             with trio.move_on_after(seconds):
-                await task.ended.wait()
+                await event.wait()
             if task.refusal is not None:
                 raise task.refusal
         standing = self._automator.standing(cid)
