@@ -11,7 +11,7 @@ from catalog.error import BadInput
 from catalog.policy import PolicyFields
 from node.automator import automator
 from node.automator.automator import Automator
-from node.automator.decide import Judge
+from node.automator.endorsing import Endorsing
 from node.step import Finished, Usage
 from privacy.disclosure import form
 from privacy.disclosure.examine import examine
@@ -96,8 +96,8 @@ def test_a_block_that_changed_since_it_was_endorsed(defended: bool, monkeypatch:
         receipt = stage.place(stage.honest())
         assert (receipt.status, receipt.outputs["result"].cid, receipt.cost) == (Status.HELD, None, PRICE)
     else:
-        monkeypatch.setattr(Judge, "endorsed", lambda *_: True)
-        monkeypatch.setattr(Judge, "endorsements", lambda *_: 1)
+        monkeypatch.setattr(Endorsing, "endorsed", lambda *_: True)
+        monkeypatch.setattr(Endorsing, "endorsements", lambda *_: 1)
         assert stage.place(stage.honest()).status is Status.DONE
 
 
