@@ -309,6 +309,8 @@ def main(arguments: list[str]) -> None:
         counted = table(aggregate(_lines(rows), spec), spec)
     except Refused as error:
         sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"the rows cannot be read: {error.strerror}")
     with open("table.json", "w", encoding="utf-8") as file:
         file.write(counted)
 

@@ -100,6 +100,9 @@ def test_the_program_writes_the_table_or_one_line(tmp_path: Path) -> None:
         done = run("rows.csv", spec)
         assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
         assert why in done.stderr
+    for missing in ("no.csv", "."):
+        done = run(missing, json.dumps(ASKED))
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
 
 
 @pytest.mark.parametrize(
