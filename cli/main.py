@@ -32,7 +32,7 @@ GROUPS: Final[dict[str, str]] = {
     "disclosure": "What left this site about which people, and what was held back.",
     "offer": "What this site runs, at what price.",
     "workflow": "Check, plan and submit workflows.",
-    "submission": "Follow submissions, fetch their results.",
+    "submission": "Follow submissions, fetch their results, end them.",
     "audit": "Who accessed which data; verify the logs.",
     "devnet": "A whole consortium on this machine.",
 }

@@ -1,4 +1,4 @@
-"""``comity submission``: follow submissions, fetch their results."""
+"""``comity submission``: follow submissions, fetch their results, end them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HEAD = ("step", "site", "status", "allowed by", "cost", "reason")
 
 @click.group(cls=Verbs)
 def group() -> None:
-    """Follow submissions, fetch their results."""
+    """Follow submissions, fetch their results, end them."""
 
 
 @group.command("list")
@@ -84,6 +84,22 @@ def result(session: Session, submission: str, name: str | None, out: Path | None
         node.run(submission).check()
         data = node.result(submission, name)
     write_out(session, data, out)
+
+
+@group.command()
+@click.argument("submission")
+@pass_session
+def cancel(session: Session, submission: str) -> None:
+    """End SUBMISSION: no further step is ordered, and each site ends what it runs of it. Yours alone, and for good."""
+    with session.node() as node:
+        run = node.cancel(submission)
+    show(session, run.view, lambda: _cancelled(run))
+
+
+def _cancelled(run: Run) -> None:
+    tell_run(run)
+    if not run.done:
+        say(f"next: comity submission watch {run.submission}")
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from catalog.headmap import HeadProof
 from catalog.key import Did, Signed
 from catalog.project import ProjectRef
 from catalog.reopening import MAX_REOPENINGS, Reopening
+from workflow.cancellation import Cancellation
 from workflow.order import Order
 from workflow.receipt import Receipt, Release
 from workflow.report import Report
@@ -145,9 +146,10 @@ class Who(Signed, frozen=True, kw_only=True):
 
 
 class Cancel(Value, frozen=True, kw_only=True, tag="cancel"):
-    """Asks to end an ``order`` that the asking site placed before: its step is ended, and its receipt says so."""
+    """Asks to end an ``order`` that the asking site placed before: by the ``word`` of the person whose order it is."""
 
     order: Cid
+    word: Cancellation
 
 
 class Rows(Value, frozen=True, kw_only=True, tag="rows"):

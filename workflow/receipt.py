@@ -38,6 +38,9 @@ ASKED_TO_LET_OUT: Final = "done; its release waits for a steward's answer"
 WAITS_FOR_OWNERS: Final = "done; its release waits for the release of "
 """How an «accepted» receipt begins that names the other owners of an output who have not answered."""
 
+BY_ITS_PERSON: Final = "its person cancelled it"
+"""Why an order ended that its person cancelled, whatever its status: nothing more came of it."""
+
 MOST_FURTHER: Final = 32
 """Statements of other owners about one output, and about all outputs of an order."""
 

@@ -37,6 +37,7 @@ from node.api.person import Persons
 from node.api.publish import now
 from node.api.quantity import Moment, Money, micros, moment
 from node.api.schema import (
+    CancelRequest,
     HaltRequest,
     PlanRequest,
     Submit,
@@ -45,6 +46,7 @@ from node.api.sharing import Sharer
 from node.api.view import Listing, Plan, Run
 from node.keyfile import Identity
 from node.message import Halt
+from workflow.cancellation import Cancellation
 from workflow.submission import Submission
 
 
@@ -136,6 +138,19 @@ class Node(Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sharer):
         if taken.submission != cid_of(submission):
             raise VerificationFailed("the node names another submission than the one that was signed")
         return taken.submission
+
+    def cancel(self, submission: Cid | str) -> Run:
+        """End a submission of this person's: no further step is ordered, and what runs is ended; as it stands then.
+
+        It is ``cancelling`` until each site was told, and ``cancelled`` then. What was delivered stays delivered.
+
+        Raises:
+            NotFound: this person made no such submission. Conflict: it has ended.
+        """
+        cid = submission if isinstance(submission, Cid) else Cid.parse(submission)
+        word = Cancellation(person=self.person, submission=cid, at=now(), sig=UNSIGNED)
+        request = CancelRequest(statement=encode(signed(word, self._signer())))
+        return Run(self._connection.ask(operation.CANCEL, request))
 
     def runs(self) -> tuple[Run, ...]:
         """This person's submissions, newest first."""

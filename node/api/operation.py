@@ -177,6 +177,9 @@ SUBMISSION: Final = Operation(
     parameters=(_SUBMISSION, Parameter("seconds", float, "query", "0")),
     person=True,
 )
+CANCEL: Final = Operation(
+    "cancel", "POST", "/v1/cancellations", schema.SubmissionView, schema.CancelRequest, person=True
+)
 RESULT: Final = Operation(
     "result",
     "GET",
@@ -226,6 +229,7 @@ OPERATIONS: Final[tuple[Operation[object], ...]] = (
     SUBMIT,
     SUBMISSIONS,
     SUBMISSION,
+    CANCEL,
     RESULT,
     WHO,
 )

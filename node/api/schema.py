@@ -343,8 +343,17 @@ class Submitted(Value, frozen=True, kw_only=True):
     submission: Cid
 
 
+class CancelRequest(Value, frozen=True, kw_only=True):
+    """A person's signed word that a submission of theirs shall end (``workflow.cancellation.Cancellation``)."""
+
+    statement: bytes
+
+
 class InstanceView(Value, frozen=True, kw_only=True):
-    """One step instance of a submission. ``status`` is a receipt's, or ``waiting``, ``running``, ``unreachable``."""
+    """One step instance of a submission.
+
+    ``status`` is a receipt's, or ``waiting``, ``running``, ``unreachable``; ``cancelled`` if its person cancelled it.
+    """
 
     step: str
     shard: int
@@ -369,8 +378,9 @@ class ResultView(Value, frozen=True, kw_only=True):
 class SubmissionView(Value, frozen=True, kw_only=True):
     """A submission as its bus knows it.
 
-    ``state`` is ``running``, ``done``, ``denied``, ``failed`` or ``unreachable``; ``took_part`` names the sites
-    whose data stand in the result, ``absent`` those that were asked and do not, with the reason.
+    ``state`` is ``running``, ``cancelling``, or how it ended: ``done``, ``denied``, ``failed``, ``unreachable`` or
+    ``cancelled``; ``took_part`` names the sites whose data stand in the result, ``absent`` those that were asked and
+    do not, with the reason.
     """
 
     submission: Cid

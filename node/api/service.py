@@ -232,6 +232,13 @@ class Service(Protocol):
     async def submission(self, person: str, submission: Cid, seconds: float) -> schema.SubmissionView:
         """One of the person's own submissions, after at most ``seconds`` or as soon as something changes."""
 
+    async def cancel(self, person: str, request: schema.CancelRequest) -> schema.SubmissionView:
+        """End one of the person's own submissions.
+
+        Raises:
+            NotFound: none of that CID by this person. Conflict: it has ended. Denied: the word is old.
+        """
+
     async def result(self, person: str, signed: SignedRequest, submission: Cid, name: str) -> bytes:
         """A workflow output of at most 16 MiB."""
 

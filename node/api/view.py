@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from catalog.cid import Cid
 from catalog.dagcbor import Value
-from catalog.error import ComityError, Denied, Unreachable
+from catalog.error import ComityError, Conflict, Denied, Unreachable
 from catalog.plural import counted
 from node.api.agreed import Asked
 from node.api.quantity import clock_text, money, span_text
@@ -18,7 +18,7 @@ from workflow.submission import Submission
 
 F = TypeVar("F", bound=Value, covariant=True)
 
-_FAILURES = {"denied": Denied, "unreachable": Unreachable, "failed": ComityError}
+_FAILURES = {"denied": Denied, "unreachable": Unreachable, "failed": ComityError, "cancelled": Conflict}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        """``running``, ``done``, ``denied``, ``failed`` or ``unreachable``."""
+        """``running``, ``cancelling``, ``done``, ``denied``, ``failed``, ``unreachable`` or ``cancelled``."""
         return self.view.state
 
     @property
@@ -122,7 +122,7 @@ class Run:
     @property
     def done(self) -> bool:
         """Whether it has ended, well or not."""
-        return self.view.state != "running"
+        return self.view.state not in ("running", "cancelling")
 
     @property
     def results(self) -> tuple[ResultView, ...]:
@@ -143,7 +143,7 @@ class Run:
         """Itself, if it did not fail.
 
         Raises:
-            Denied, Unreachable, ComityError: as it ended, with its reason.
+            Denied, Unreachable, Conflict, ComityError: as it ended, with its reason; Conflict if it was cancelled.
         """
         failure = _FAILURES.get(self.state)
         if failure is not None:

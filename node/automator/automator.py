@@ -7,14 +7,14 @@ so a message that comes twice, or after a crash, runs nothing twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from msgspec import structs
 
 from catalog.cid import Cid
-from catalog.dagcbor import cid_of
-from catalog.error import ComityError, Conflict, Denied, Unreachable, VerificationFailed
+from catalog.dagcbor import cid_of, decode
+from catalog.error import ComityError, Conflict, Denied, NotFound, Unreachable, VerificationFailed
 from catalog.key import Signer, signed
 from node.automator.answering import Answering
 from node.automator.asking import UNANSWERED, Access, Asking, denial, inquiry_of
@@ -31,21 +31,22 @@ from node.automator.owners import Owners
 from node.automator.receipt import receipt_of
 from node.automator.refusal import Refusals
 from node.automator.release import Ruling, keep, refused
+from node.automator.result import result_line
 from node.automator.rulings import Rulings
 from node.automator.steady import SteadyClock
-from node.automator.verify import Verified, Verifier, signed_request
+from node.automator.verify import UNKNOWN, Verified, Verifier, signed_request
 from node.automator.waiting import ReleaseMemory, Waiting
-from node.message import Place, Reported, Reporting
+from node.message import Cancel, Place, Reported, Reporting
 from node.ports import Clock, Random
 from node.replication import Covering
 from node.step import Finished, Steps, Usage
 from privacy.label import withheld
-from workflow.account import AccessFields, Chain, InquiryFields, Kept, ResultFields, datasets_of
+from workflow.account import MAX_REQUEST, AccessFields, Chain, InquiryFields, Kept, datasets_of
 from workflow.order import Order
-from workflow.receipt import ASKED_TO_RUN, Receipt, Release, Spent, Status, rounded_up
+from workflow.receipt import ASKED_TO_RUN, BY_ITS_PERSON, Receipt, Release, Status
+from workflow.submission import Submission
 
 MAX_STEP_SECONDS = 3600.0
-MAX_DETAIL = 1000
 RAN_AND_FAILED = "it failed there; the site's steward can see of what"
 
 
@@ -206,6 +207,28 @@ class Automator:
         elif attempt is not None and attempt.life.under_way:
             await self._fail(attempt, None, reason, Status.CANCELLED)
 
+    def check_cancel(self, question: Cancel, asker: str, message: Place | None) -> None:
+        """Check that the node of ``asker`` shows the word of the person whose order it is.
+
+        ``message`` is what the order came with, if it is under way.
+
+        Raises:
+            NotFound: no such order came from there. VerificationFailed: it is not that person's word on it.
+        """
+        submission = message.submission if message is not None else self._submitted(question.order)
+        self._verifier.check_cancel(question.word, submission, asker)
+
+    def _submitted(self, order: Cid) -> Submission:
+        attempt = self._book.ledger.attempt(order)
+        if attempt is None:
+            raise NotFound(UNKNOWN)
+        return decode(Submission, attempt.access.submission, MAX_REQUEST)
+
+    async def cancel(self, order: Cid) -> None:
+        """End an order that is not under way any more: nothing of what waits for people, or the quorum, leaves."""
+        await self.abandon(order, BY_ITS_PERSON)
+        self._waiting.give_up(order, BY_ITS_PERSON)
+
     def _halted(self, verified: Verified) -> str:
         case = verified.case
         return self._book.halts.refusal(case.ref, (case.person.site, case.ref.site, verified.bus_site))
@@ -347,7 +370,7 @@ class Automator:
         waits = tuple(ruling.candidate.name for ruling in rulings if ruling.waits)
         # What was run for another order is charged to that alone.
         price = 0 if finished.memo is not None else verified.price
-        result = _result_line(attempt, status, kept, finished.usage, price, waits=waits, memo=finished.memo)
+        result = result_line(attempt, status, kept, finished.usage, price, waits=waits, memo=finished.memo)
         if lines or waits:
             await self._waiting.expect(verified.order_cid)
         try:
@@ -362,7 +385,7 @@ class Automator:
     async def _fail(self, attempt: Attempt, usage: Usage | None, reason: str, status: Status = Status.FAILED) -> None:
         """Record a failure. What a command that ran failed of may carry its data, so it is told to this site alone."""
         told = reason if usage is None else RAN_AND_FAILED
-        await self._book.write([_result_line(attempt, status, dict, usage, 0, told, reason)])
+        await self._book.write([result_line(attempt, status, dict, usage, 0, told, reason)])
 
     def _waits(self, attempt: Attempt) -> bool:
         """Whether something was released that has not taken effect yet (PROTOCOL.md, Release)."""
@@ -402,46 +425,3 @@ def _shortcoming(order: Order, finished: Finished, now: int) -> str:
         return "its time was over before it ended"
     lacking = sorted(set(order.outputs) - set(finished.products))
     return f"it delivered no «{lacking[0]}»" if lacking else ""
-
-
-def _result_line(
-    attempt: Attempt,
-    status: Status,
-    kept: Callable[[], dict[str, Kept]],
-    usage: Usage | None,
-    cost: int,
-    reason: str = "",
-    detail: str = "",
-    waits: tuple[str, ...] = (),
-    memo: Cid | None = None,
-) -> Line:
-    """The result's line. ``kept`` is asked when it is written, after the releases before it have their places."""
-    access = attempt.access
-
-    def fields(chain: Chain, _index: int) -> ResultFields:
-        return ResultFields(
-            order=access.order,
-            instance=access.instance,
-            intent=attempt.index,
-            status=status,
-            kept=kept(),
-            spent=_spent(usage),
-            cost=cost,
-            reason=reason,
-            detail=detail[:MAX_DETAIL],
-            chain=chain,
-            waits=waits,
-            memo=memo,
-        )
-
-    return Line("result", datasets_of(access.chain), fields, (access.person,))
-
-
-def _spent(usage: Usage | None) -> Spent | None:
-    if usage is None:
-        return None
-    return Spent(
-        wall_millis=rounded_up(usage.wall_seconds * 1000),
-        cpu_millis=rounded_up(usage.cpu_seconds * 1000),
-        peak_bytes=rounded_up(usage.peak_bytes),
-    )

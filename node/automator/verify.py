@@ -12,7 +12,7 @@ from typing import Final
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of, encode
 from catalog.dataset import DatasetFields
-from catalog.error import BadInput, Conflict, Denied, Unreachable, VerificationFailed
+from catalog.error import BadInput, Conflict, Denied, NotFound, Unreachable, VerificationFailed
 from catalog.index import Index
 from catalog.key import check
 from catalog.offer import OfferFields
@@ -24,11 +24,13 @@ from privacy.label import may_hold
 from privacy.trust import OTHER_DATA, Person, approved, blocks_at, person_at, project_of
 from workflow.account import MAX_REQUEST, AccessFields, datasets_of
 from workflow.argument import pieces_in
+from workflow.cancellation import Cancellation
 from workflow.evidence import Evidence
 from workflow.order import Order
 from workflow.submission import Submission
 from workflow.subset import check_subset
 
+UNKNOWN: Final = "no such order came to this site"
 NO_BUS: Final = "the order does not come from a bus node that its submission names"
 
 
@@ -125,6 +127,20 @@ class Verifier:
             raise VerificationFailed(NO_BUS)
         self._check_signatures(order, submission, bus)
         return person_at(self._index, submission.person, submission.site), bus
+
+    def check_cancel(self, word: Cancellation, submission: Submission, asker: str) -> None:
+        """Check that the node of ``asker`` brings the word of the person who signed ``submission``, to end it.
+
+        It needs no standing: what ends opens nothing.
+
+        Raises:
+            NotFound: that node is no bus of the submission. VerificationFailed: it is not that person's word on it.
+        """
+        if not set(self._index.site(asker).nodes()) & set(submission.buses):
+            raise NotFound(UNKNOWN)
+        if (word.submission, word.person) != (cid_of(submission), submission.person):
+            raise VerificationFailed("only who signed a submission cancels it, and that one alone")
+        check(word, submission.person)
 
     async def verify(self, message: Place, asker: str, person: Person, now: int) -> Verified:
         """Check an order of :meth:`person` or of a :meth:`reporter`, brought by the node of the site ``asker``.

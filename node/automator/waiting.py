@@ -70,6 +70,7 @@ class Waiting:
         self._ended = ended
         self._waiting: dict[Cid, Lapse | None] = {}
         self._patient: dict[Cid, int] = {}
+        self._given_up: dict[Cid, str] = {}
 
     async def load(self) -> None:
         """Read which ones waited when the node stopped; what the log does not have was never decided, or is lost."""
@@ -131,6 +132,15 @@ class Waiting:
         """A steward, or another owner, has answered something."""
         self._patient.clear()
 
+    def give_up(self, order: Cid, reason: str) -> None:
+        """What ``order`` released, if it waits still, is held for good at the next look, for ``reason``.
+
+        It is forgotten in a crash before that: whoever asked for it hears no end of it then, and asks again.
+        """
+        if order in self._waiting:
+            self._given_up[order] = reason
+            self._patient.pop(order, None)
+
     async def _settle(self, attempt: Attempt, result: ResultFields) -> None:
         """End what stewards were asked, if they answered all; what they let out waits for the quorum then."""
         if self._releases.decided(attempt):
@@ -147,8 +157,10 @@ class Waiting:
     def _lapse(self, attempt: Attempt, readers: frozenset[str]) -> Lapse | None:
         """Why what was released may take effect no more, or not yet; none if all that it rests on stands."""
         access, now = attempt.access, self._clock.now()
-        over = self._book.halts.refusal(access.project, (access.home, access.project.site)) or self._verifier.over(
-            access, self._verifier.owners(access), now
+        over = (
+            self._given_up.get(access.order)
+            or self._book.halts.refusal(access.project, (access.home, access.project.site))
+            or self._verifier.over(access, self._verifier.owners(access), now)
         )
         if over:
             return Lapse(over, for_good=True)
@@ -171,4 +183,5 @@ class Waiting:
         for attempt in attempts:
             del self._waiting[attempt.access.order]
             self._patient.pop(attempt.access.order, None)
+            self._given_up.pop(attempt.access.order, None)
             self._ended(attempt)

@@ -7,31 +7,31 @@ on where it stood: what has a receipt is not asked for again, what has an order 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from functools import partial
+from typing import Final
 
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
 from catalog.error import BadInput, ComityError, NotFound
 from catalog.index import Index
 from node.bus.dispatch import Dispatcher, Reached, Task
-from node.bus.journal import Journal, Record, State
+from node.bus.journal import CANCELLED, Journal, Record, State
 from node.message import Proof
-from node.ports import Clock
+from node.ports import Clock, Together
 from node.step import Documents, Steps
 from privacy.trust import blocks_at
 from workflow.argument import Argument, Data, Many
+from workflow.cancellation import Cancellation
 from workflow.graph import Source, Step, Workflow, order_of_steps
-from workflow.order import Instance, Wanted
+from workflow.order import Instance, Order, Wanted
 from workflow.plan import Members, Plan, Planned, check_limits, make_plan
+from workflow.receipt import BY_ITS_PERSON
 from workflow.tool import Tool
 from workflow.unfold import given_inputs, shards
 
-
-class Together(Protocol):
-    """Runs coroutines side by side."""
-
-    async def __call__(self, jobs: Sequence[Callable[[], Awaitable[Reached]]]) -> list[Reached]:
-        """The results of all jobs, in their order."""
+FIRST_PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 10.0
+"""Seconds between two rounds of telling sites that a submission was cancelled."""
 
 
 class Bus:
@@ -56,6 +56,7 @@ class Bus:
         self._steps = steps
         self._together = together
         self._clock = clock
+        self._carried: set[Cid] = set()
 
     async def plan(self, text: str, inputs: Mapping[str, Argument], names: Mapping[str, str]) -> tuple[Workflow, Plan]:
         """Read a workflow, check its links against its blocks, and place its instances.
@@ -70,17 +71,57 @@ class Bus:
             await self._tool(block)
         return workflow, make_plan(workflow, inputs, self._index, Members(names, self._site))
 
-    async def carry(self, submission: Cid, names: Mapping[str, str]) -> Record:
-        """Bring a journalled submission to its end; the record that stands then."""
-        record = await self._journal.record(submission)
-        if record.state is not State.RUNNING:
-            return record
-        try:
-            state, reason = await self._steps_through(record, names)
-        except ComityError as error:
-            state, reason = State.FAILED, str(error)
-        await self._journal.end(submission, state, reason, self._clock.now())
+    async def cancel(self, word: Cancellation) -> None:
+        """Write down that its person cancelled a submission; when this returns no further order is made for it.
+
+        Nobody was told yet: :meth:`end` does that.
+
+        Raises:
+            Conflict: it has ended.
+        """
+        await self._journal.cancel(word)
+        self._dispatcher.stop(word.submission)
+
+    async def end(self, submission: Cid) -> Record:
+        """Tell each site that has an order of a cancelled submission, until none is under way; the record then.
+
+        A site that is away is told again until the order's time is over, at which it ends the order by itself.
+        """
+        self._dispatcher.stop(submission)
+        pause = FIRST_PAUSE
+        while True:
+            carried = submission in self._carried  # asked first: of what is carried an order may still be on its way
+            record = await self._journal.record(submission)
+            if record.state.ended:
+                return record
+            told = await self._together([partial(self._dispatcher.cancel, record, each) for each in _to_tell(record)])
+            refusals = [each for each in told if each is not None]
+            for refusal in refusals:
+                if refusal.kind != CANCELLED or not carried:
+                    await self._journal.refused(submission, refusal)
+            if not carried and all(each.kind == CANCELLED for each in refusals):
+                break
+            await self._clock.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+        await self._journal.end(submission, State.CANCELLED, BY_ITS_PERSON, self._clock.now())
         return await self._journal.record(submission)
+
+    async def carry(self, submission: Cid, names: Mapping[str, str]) -> Record:
+        """Bring a journalled submission to its end, or until it is cancelled; the record that stands then."""
+        self._carried.add(submission)
+        try:
+            record = await self._journal.record(submission)
+            if record.state is not State.RUNNING:
+                return record
+            try:
+                state, reason = await self._steps_through(record, names)
+            except ComityError as error:
+                state, reason = State.FAILED, str(error)
+            if not self._dispatcher.stopped(submission):
+                await self._journal.end(submission, state, reason, self._clock.now())
+            return await self._journal.record(submission)
+        finally:
+            self._carried.discard(submission)
 
     async def _steps_through(self, record: Record, names: Mapping[str, str]) -> tuple[State, str]:
         asked = record.submission
@@ -157,6 +198,13 @@ class Bus:
         if not blocks_at(self._index, block, self._site):
             raise NotFound(f"no block {block} is shared with this site; check the CID or ask its author to share it")
         return await self._steps.tool(block)
+
+
+def _to_tell(record: Record) -> list[Order]:
+    """The orders that a site may still carry out."""
+    ended = {receipt.order for receipt in record.receipts}
+    over = {refusal.order for refusal in record.refusals if refusal.kind == CANCELLED}
+    return [order for order in record.orders if cid_of(order) not in ended | over]
 
 
 def _gravest(ended: Sequence[Reached]) -> State:

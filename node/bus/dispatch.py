@@ -10,17 +10,14 @@ from msgspec import structs
 
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
-from catalog.error import ComityError, Conflict, Denied, Unreachable, VerificationFailed
+from catalog.error import ComityError, Conflict, Denied, NotFound, Unreachable, VerificationFailed
 from catalog.index import Index
-from catalog.key import UNSIGNED, Signer, check, signed
-from catalog.label import Label
-from node.bus.journal import WAITING, Journal, Refusal
-from node.message import Outcome, Place, Proof, question_bytes, read_reply
+from catalog.key import UNSIGNED, Signer, signed
+from node.bus.journal import CANCELLED, WAITING, Journal, Record, Refusal
+from node.bus.receipts import Receipts, proofs_of
+from node.message import Cancel, Outcome, Place, Proof, question_bytes, read_reply
 from node.ports import Clock, Control, Halting, Receiving
-from privacy.label import effective_readers
-from workflow.argument import Argument, Data, pieces_in
-from workflow.evidence import Evidence
-from workflow.name import is_data_name
+from workflow.argument import Argument
 from workflow.order import Instance, Order, Wanted
 from workflow.receipt import Receipt, Status
 from workflow.submission import Submission
@@ -94,11 +91,20 @@ class Dispatcher:
         self._index = index
         self._journal = journal
         self._control = control
-        self._received = received
+        self._receipts = Receipts(index, journal, received)
         self._halts = halts
         self._clock = clock
         self.epoch = 0
         """The consortium's epoch, which orders name."""
+        self._stopped: set[Cid] = set()
+
+    def stop(self, submission: Cid) -> None:
+        """From now on no order of ``submission`` is made or sent; what is asked now is not waited for longer."""
+        self._stopped.add(submission)
+
+    def stopped(self, submission: Cid) -> bool:
+        """Whether it was."""
+        return submission in self._stopped
 
     async def carry(self, submission: Submission, workflow: str, task: Task, *, settled: bool) -> Reached:
         """Bring one instance to its end: at most two attempts at failures, none at a denial.
@@ -119,8 +125,8 @@ class Dispatcher:
                     if reached.order
                     else Reached(task, orders[0] if orders else None, None, LATE, "unreachable")
                 )
-            if attempt > len(orders):
-                await self._resumed(submission, task.site)
+            if attempt > len(orders) and not await self._goes_on(task.instance.submission, submission, task.site):
+                return _stopped(task, None)
             order = orders[attempt - 1] if attempt <= len(orders) else self._order(submission, task, attempt)
             if attempt > len(orders):
                 await self._journal.ordered(order)
@@ -128,7 +134,7 @@ class Dispatcher:
             reached = (
                 _reached(task, order, standing) if standing else await self._attempt(submission, workflow, task, order)
             )
-            if reached.receipt is None:
+            if reached.receipt is None and reached.kind != CANCELLED:
                 await self._journal.refused(
                     task.instance.submission, Refusal(cid_of(order), reached.kind, reached.reason)
                 )
@@ -136,10 +142,14 @@ class Dispatcher:
                 return reached
         return reached
 
-    async def _resumed(self, submission: Submission, site: str) -> None:
-        """Come back once this site is not, or no more, halted for ``submission`` or for ``site``, which carries it."""
-        while self._halts.refusal(submission.project, concerned(submission, site)):
+    async def _goes_on(self, cid: Cid, submission: Submission, site: str) -> bool:
+        """Come back once this site is not, or no more, halted for ``submission`` or for ``site``, which carries it.
+
+        Whether the submission goes on then: it may be cancelled.
+        """
+        while cid not in self._stopped and self._halts.refusal(submission.project, concerned(submission, site)):
             await self._clock.sleep(AGAIN_SECONDS)
+        return cid not in self._stopped
 
     def _order(self, submission: Submission, task: Task, attempt: int) -> Order:
         order = Order(
@@ -175,11 +185,11 @@ class Dispatcher:
         question: Place | Outcome = message
         failures, tries = 0, TRIES
         while True:
-            await self._resumed(submission, order.site)
             try:
-                answer = await self._control.ask(order.site, question_bytes(question), WAIT_SECONDS + 10)
-                await self._resumed(submission, order.site)
-                receipt = self._checked(task, order, read_reply(Receipt, answer))
+                answer = await self._ask(submission, order, question)
+                if answer is None:
+                    return _stopped(task, order)
+                receipt = self._receipts.check(order, task.proofs, read_reply(Receipt, answer))
             except (Conflict, Denied, Unreachable) as error:
                 # A refusal without a receipt is not a policy's: the site may be a moment behind the others' catalogs,
                 # and not know a project, a key or a block yet that was published just now; or an epoch ahead of this.
@@ -196,8 +206,7 @@ class Dispatcher:
                 lied = isinstance(error, VerificationFailed)
                 return Reached(task, order, None, str(error), "denied" if lied else "failed")
             if receipt.final:
-                await self._note(submission, task, order, receipt)
-                await self._journal.received(task.instance.submission, receipt)
+                await self._receipts.take(submission, order, task.proofs, receipt)
                 return _reached(task, order, receipt)
             if self._clock.now() > order.not_after:
                 late = "it gave no final receipt before the order's time was over"
@@ -209,51 +218,34 @@ class Dispatcher:
             failures, question = 0, Outcome(order=cid_of(order), seconds=WAIT_SECONDS)
             await self._clock.sleep(AGAIN_SECONDS)
 
-    async def _note(self, submission: Submission, task: Task, order: Order, receipt: Receipt) -> None:
-        """What the other site released is written down here too, before it is used."""
-        if any(output.release is not None for output in receipt.outputs.values()):
-            evidence = Evidence(self._index, order.submission, [(proof.order, proof.receipt) for proof in task.proofs])
-            datasets = {cid for item in pieces_in(order.inputs) for cid in evidence.datasets(item)}
-            await self._received.released(receipt, datasets, submission)
+    async def _ask(self, submission: Submission, order: Order, question: Place | Outcome) -> bytes | None:
+        """What the site of ``order`` answers; none if the submission is cancelled by then."""
+        if not await self._goes_on(order.submission, submission, order.site):
+            return None
+        answer = await self._control.ask(order.site, question_bytes(question), WAIT_SECONDS + 10)
+        return answer if await self._goes_on(order.submission, submission, order.site) else None
 
-    def _checked(self, task: Task, order: Order, receipt: Receipt) -> Receipt:
-        """A receipt counts only if it is for this order, by the node of the site that was asked, within its price.
+    async def cancel(self, record: Record, order: Order) -> Refusal | None:
+        """Tell the site of ``order`` that its person cancelled it, and take the receipt that ends it.
 
-        One that says «done» must have released every output to whom the order names: what a later site would refuse
-        is the fault of this site alone, and the others' shards go on without it.
+        What comes back is why there is none: of the kind ``cancelled`` if that site has nothing to end, or if the
+        order's time is over, at which it ends by itself; else it is to be told again.
         """
-        node = self._index.site(order.site).node()
-        if receipt.order != cid_of(order) or receipt.site != order.site or receipt.node != node:
-            raise VerificationFailed("its receipt is for another order or by another site")
-        check(receipt, receipt.node)
-        if receipt.cost > order.max_cost:
-            raise VerificationFailed("its receipt charges more than the order allowed")
-        if receipt.cost and receipt.status not in (Status.DONE, Status.HELD):
-            raise VerificationFailed("its receipt charges for what was not delivered")
-        if not set(receipt.outputs) <= set(order.outputs):
-            raise VerificationFailed("its receipt names outputs that were not ordered")
-        if receipt.status is Status.DONE:
-            self._check_delivered(task, order, receipt)
-        return receipt
-
-    def _check_delivered(self, task: Task, order: Order, receipt: Receipt) -> None:
-        if set(receipt.outputs) != set(order.outputs):
-            raise VerificationFailed("its receipt does not name the outputs that were ordered")
-        proofs = [(proof.order, proof.receipt) for proof in (*task.proofs, Proof(order=order, receipt=receipt))]
-        evidence = Evidence(self._index, order.submission, proofs)
-        for name, output in receipt.outputs.items():
-            if output.cid is None:
-                if order.outputs[name].readers:
-                    raise VerificationFailed(f"its receipt says «done», and names no value for «{name}»")
-                continue
-            if not is_data_name(output.name):
-                raise VerificationFailed(f"its receipt gives «{name}» a name that is no file's")
-            data = Data(site=order.site, cid=output.cid, name=output.name)
-            readers = effective_readers(_label_of(evidence, data, order, name))
-            if readers is not None and not set(order.outputs[name].readers) <= readers:
-                raise VerificationFailed(
-                    f"its receipt says «done», and «{name}» is not released to whom the order names"
-                )
+        cid, word = cid_of(order), record.word
+        if word is None:
+            raise Conflict(f"nobody cancelled the submission {record.cid}")
+        try:
+            question = question_bytes(Cancel(order=cid, word=word))
+            answer = read_reply(Receipt, await self._control.ask(order.site, question, WAIT_SECONDS + 10))
+            proofs = proofs_of(record, order)
+            receipt = self._receipts.check(order, proofs, answer)
+        except ComityError as error:
+            over = isinstance(error, Denied | NotFound) or self._clock.now() > order.not_after
+            return Refusal(cid, CANCELLED if over else "unreachable", str(error))
+        if not receipt.final:
+            return Refusal(cid, WAITING, receipt.reason)
+        await self._receipts.take(record.submission, order, proofs, receipt)
+        return None
 
 
 def concerned(submission: Submission, *sites: str) -> tuple[str, ...]:
@@ -261,10 +253,9 @@ def concerned(submission: Submission, *sites: str) -> tuple[str, ...]:
     return submission.site, submission.project.site, *sites
 
 
-def _label_of(evidence: Evidence, data: Data, order: Order, name: str) -> Label:
-    """The label that this very order gave its output."""
-    made = (each for each in evidence.made(data) if each.order == order and each.name == name)
-    return next(made).label
+def _stopped(task: Task, order: Order | None) -> Reached:
+    """An instance whose submission was cancelled; whoever tells its site takes the receipt."""
+    return Reached(task, order, None, "its submission was cancelled", CANCELLED)
 
 
 def _reached(task: Task, order: Order, receipt: Receipt) -> Reached:

@@ -8,28 +8,42 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from catalog.cid import Cid
+from workflow.cancellation import Cancellation
 from workflow.order import Order
 from workflow.receipt import Receipt
 from workflow.submission import Submission
 
 
 class State(StrEnum):
-    """How far a submission is."""
+    """How far a submission is. One that is ``cancelling`` waits for the sites that were not told yet."""
 
     RUNNING = "running"
+    CANCELLING = "cancelling"
     DONE = "done"
     DENIED = "denied"
     FAILED = "failed"
     UNREACHABLE = "unreachable"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is done for it."""
+        return self not in (State.RUNNING, State.CANCELLING)
 
 
 WAITING: Final = "waiting"
 """The kind of an order that goes on: its site said what it waits for."""
 
+CANCELLED: Final = "cancelled"
+"""The kind of an order that is cancelled, and of which its site has nothing to account for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an order has no final receipt: ``kind`` is ``denied``, ``unreachable``, ``failed`` or :data:`WAITING`."""
+    """Why an order has no final receipt.
+
+    ``kind`` is ``denied``, ``unreachable``, ``failed``, :data:`WAITING` or :data:`CANCELLED`.
+    """
 
     order: Cid
     kind: str
@@ -38,7 +52,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A submission as the journal holds it. Times are Unix milliseconds; ``ended`` is 0 while it runs."""
+    """A submission as the journal holds it. Times are Unix milliseconds; ``ended`` is 0 while it runs.
+
+    ``word`` is its person's, that it shall end.
+    """
 
     cid: Cid
     submission: Submission
@@ -50,6 +67,7 @@ class Record:
     orders: Sequence[Order]
     receipts: Sequence[Receipt]
     refusals: Sequence[Refusal]
+    word: Cancellation | None = None
 
     @property
     def spent(self) -> int:
@@ -72,8 +90,15 @@ class Journal(Protocol):
     async def refused(self, submission: Cid, refusal: Refusal) -> None:
         """Keep why an order came to nothing; a later receipt for it counts all the same."""
 
+    async def cancel(self, word: Cancellation) -> None:
+        """Keep its person's word that a submission shall end; the first one stays.
+
+        Raises:
+            Conflict: it has ended already.
+        """
+
     async def end(self, submission: Cid, state: State, reason: str, now: int) -> None:
-        """Say how a submission ended."""
+        """Say how a submission ended; one that is cancelling ends cancelled, and no other does."""
 
     async def record(self, submission: Cid) -> Record:
         """One submission.

@@ -15,6 +15,7 @@ from node.automator.owners import Owners
 from node.automator.verify import Consortium, Verifier
 from node.bus.bus import Bus
 from node.bus.dispatch import Dispatcher
+from node.bus.journal import State
 from node.ports import Control
 from node.replicate.cosign import Witness
 from node.replicate.indexing import Feeding, index_anew, index_log
@@ -263,6 +264,9 @@ def _replicator(site: Site, witness: Witness) -> Replicator:
 async def _resume(site: Site, bus: Bus) -> None:
     """Go on with the submissions that a run before did not end."""
     for record in await site.journal.records():
-        if record.ended == 0:
+        if record.state is State.CANCELLING:
+            site.recovered.append(f"the submission {record.cid} is cancelled where it stood")
+            site.start(bus.end, record.cid)
+        elif record.ended == 0:
             site.recovered.append(f"the submission {record.cid} goes on where it stood")
             site.start(bus.carry, record.cid, site.membership.names)

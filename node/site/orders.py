@@ -13,8 +13,9 @@ from catalog.cid import Cid
 from catalog.dagcbor import cid_of
 from catalog.error import ComityError, Denied, NotFound, Unreachable
 from node.automator.automator import Automator
+from node.automator.verify import UNKNOWN
 from node.message import Cancel, Outcome, Place, Reported, Reporting
-from workflow.receipt import Receipt
+from workflow.receipt import BY_ITS_PERSON, Receipt
 
 MAX_UNDER_WAY = 10_000
 LOOK_SECONDS = 1.0
@@ -22,6 +23,9 @@ LOOK_SECONDS = 1.0
 
 GRACE_SECONDS = 0.5
 """How long after its time an order that is still being staged is ended: its command is ended at it, and says so."""
+
+CANCEL_SECONDS = 20.0
+"""How long whoever cancels waits for the audit log; they come again."""
 
 LATE = "its time was over before it ended"
 
@@ -77,16 +81,20 @@ class Orders:
         return await self._wait(cid, message.seconds, self._under_way[cid].told)
 
     async def cancel(self, question: Cancel, asker: str) -> Receipt:
-        """End an order that ``asker`` placed, at once; the receipt that stands then.
+        """End an order that ``asker`` placed, at once, by its person's word; the receipt that stands then.
 
-        What has delivered already stays delivered.
+        What has been delivered already stays delivered. What it made and waits for people, or for the quorum, is held.
 
         Raises:
-            Unreachable: it placed none of that CID since this node started. Denied: it was ended before it began.
+            NotFound: no such order came from there. VerificationFailed: it is not that person's word on it.
+            Denied: it was ended before it began.
         """
-        if self._placed.get(question.order) != asker:
-            raise Unreachable("no such order came from there since this node started; place it again")
-        await self.gone(lambda message: cid_of(message.order) == question.order, "whoever placed it cancelled it")
+        task = self._under_way.get(question.order)
+        self._automator.check_cancel(question, asker, task.message if task is not None else None)
+        await self.gone(lambda message: cid_of(message.order) == question.order, BY_ITS_PERSON)
+        await self._automator.cancel(question.order)
+        with trio.move_on_after(CANCEL_SECONDS):
+            await self._settled(question.order)
         standing = self._automator.standing(question.order)
         if standing is None:
             raise Denied("it was cancelled before it began")
@@ -202,4 +210,4 @@ class Orders:
         if task is not None:
             # It is still being verified: a block is fetched, say. The asker comes again with the same order.
             raise Unreachable("the order is still being verified")
-        raise NotFound("no such order came to this site")
+        raise NotFound(UNKNOWN)

@@ -27,6 +27,7 @@ from node.founding import Invite
 from node.site import (
     answering,
     asking,
+    cancelling,
     disclosures,
     fetching,
     governing,
@@ -327,6 +328,10 @@ class SiteService:
         publishing.member_of(self._site, person)
         record = await submitting.wait(self._site, person, submission, seconds)
         return await submitting.view(self._site, record)
+
+    async def cancel(self, person: str, request: schema.CancelRequest) -> schema.SubmissionView:
+        """End one of the person's own submissions."""
+        return await submitting.view(self._site, await cancelling.cancel(self._site, person, request))
 
     async def result(self, person: str, signed: SignedRequest, submission: Cid, name: str) -> bytes:
         """A workflow output."""

@@ -170,7 +170,8 @@ def _paused(site: Site, record: Record) -> str:
     """Why nothing goes on of a submission that runs; empty if all of it does."""
     asked, ended = record.submission, {receipt.order for receipt in record.receipts}
     waits = (order.site for order in record.orders if cid_of(order) not in ended)
-    halted = site.book.halts.refusal(asked.project, concerned(asked, *waits)) if record.state is State.RUNNING else ""
+    running = record.state is State.RUNNING
+    halted = site.book.halts.refusal(asked.project, concerned(asked, *waits)) if running else ""
     return halted and f"paused, {halted}"
 
 
@@ -234,7 +235,7 @@ async def result(site: Site, did: str, signed: SignedRequest, submission: Cid, n
         Denied: its project has ended, or this site is halted.
     """
     record = await find(site, did, submission)
-    if record.state is State.RUNNING:
+    if not record.state.ended:
         raise Conflict("the submission is still running; see «comity submission watch»")
     workflow = await site.documents.workflow(record.workflow)
     found = {each: (cid, holder) for each, _, cid, holder in _results(workflow, record)}

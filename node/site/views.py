@@ -14,14 +14,14 @@ from catalog.member import KeyFields, Role
 from node.api import schema
 from node.api.faults import MAX_FAULTS, FaultsView, FaultView
 from node.api.swarm import SwarmView
-from node.bus.journal import WAITING, Record, Refusal
+from node.bus.journal import CANCELLED, WAITING, Record, Refusal, State
 from node.site.membership import Membership
 from node.site.swarm import Published
 from privacy.fault import PolicyFaults
 from workflow.argument import data_in
 from workflow.order import Order
 from workflow.plan import Plan, Planned
-from workflow.receipt import Receipt, Status
+from workflow.receipt import BY_ITS_PERSON, Receipt, Status
 from workflow.submission import Submission
 
 
@@ -167,8 +167,8 @@ def _instances(record: Record, plan: Plan | None, names: Mapping[str, str]) -> l
             shard=planned.shard,
             site=planned.site,
             site_name=names.get(planned.site, ""),
-            status="waiting",
-            reason="",
+            status=CANCELLED if record.word is not None else "waiting",
+            reason="it was not ordered yet" if record.word is not None else "",
             rules=(),
             cost=0,
             data=planned.data,
@@ -199,7 +199,10 @@ def _ending(receipt: Receipt | None, refusal: Refusal | None, record: Record) ->
     """How far an order came, and why no further."""
     if receipt is not None:
         held = [output.reason for output in receipt.outputs.values() if output.reason]
-        return str(receipt.status), receipt.reason or "; ".join(held)
+        cancelled = record.word is not None and BY_ITS_PERSON in (receipt.reason, *held)
+        return CANCELLED if cancelled else str(receipt.status), receipt.reason or "; ".join(held)
+    if record.state is State.CANCELLING and refusal is not None and refusal.kind != WAITING:
+        return (CANCELLED if refusal.kind == CANCELLED else "running"), refusal.reason
     if not record.ended:
         return (WAITING, refusal.reason) if refusal is not None and refusal.kind == WAITING else ("running", "")
     return (refusal.kind, refusal.reason) if refusal else ("unreachable", "it gave no receipt")

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of, decode, encode
-from catalog.error import NotFound
+from catalog.error import Conflict, NotFound
 from node.bus.journal import Record, Refusal, State
 from node.storage.database import Database
+from workflow.cancellation import Cancellation
 from workflow.order import Order
 from workflow.receipt import Receipt
 from workflow.submission import Submission
@@ -18,7 +19,7 @@ _RECORD = "SELECT cid, value, workflow, state, reason, began, ended FROM submiss
 
 _FORGET = [
     f"DELETE FROM {table} WHERE submission IN (SELECT cid FROM submission WHERE person = ? AND ended > 0 AND ended < ?)"  # noqa: S608
-    for table in ("orders", "receipt", "refusal")
+    for table in ("orders", "receipt", "refusal", "cancellation")
 ]
 
 
@@ -55,11 +56,33 @@ class SubmissionJournal:
         await self._database.run(lambda sql: sql.execute("REPLACE INTO refusal VALUES (?, ?, ?, ?)", row))
         self._changed()
 
+    async def cancel(self, word: Cancellation) -> None:
+        """Keep its person's word that a submission shall end; the first one stays.
+
+        Raises:
+            Conflict: it has ended already.
+        """
+
+        def work(sql: sqlite3.Connection) -> int:
+            cid = bytes(word.submission)
+            row = (State.CANCELLING, cid, State.RUNNING, State.CANCELLING)
+            found = sql.execute("UPDATE submission SET state = ? WHERE cid = ? AND state IN (?, ?)", row).rowcount
+            if found:
+                sql.execute("INSERT OR IGNORE INTO cancellation VALUES (?, ?)", (cid, encode(word)))
+            return found
+
+        if not await self._database.run(work):
+            raise Conflict(f"the submission {word.submission} has ended already; see «comity submission show»")
+        self._changed()
+
     async def end(self, submission: Cid, state: State, reason: str, now: int) -> None:
-        """Say how a submission ended."""
-        row = (str(state), reason, now, bytes(submission))
+        """Say how a submission ended; one that is cancelling ends cancelled, and no other does."""
+        cancelled = state is State.CANCELLED
+        row = (str(state), reason, now, bytes(submission), State.CANCELLING, State.CANCELLED, cancelled)
         await self._database.run(
-            lambda sql: sql.execute("UPDATE submission SET state = ?, reason = ?, ended = ? WHERE cid = ?", row)
+            lambda sql: sql.execute(
+                "UPDATE submission SET state = ?, reason = ?, ended = ? WHERE cid = ? AND (state IN (?, ?)) = ?", row
+            )
         )
         self._changed()
 
@@ -116,6 +139,7 @@ def _record(sql: sqlite3.Connection, row: tuple[bytes, bytes, str, str, str, int
     cid, value, workflow, state, reason, began, ended = row
     orders = sql.execute("SELECT value FROM orders WHERE submission = ?", (cid,)).fetchall()
     receipts = sql.execute("SELECT value FROM receipt WHERE submission = ?", (cid,)).fetchall()
+    word = sql.execute("SELECT value FROM cancellation WHERE submission = ?", (cid,)).fetchone()
     refusals = sql.execute("SELECT orders, kind, reason FROM refusal WHERE submission = ?", (cid,)).fetchall()
     return Record(
         cid=Cid.from_bytes(cid),
@@ -128,4 +152,5 @@ def _record(sql: sqlite3.Connection, row: tuple[bytes, bytes, str, str, str, int
         orders=[decode(Order, data) for (data,) in orders],
         receipts=[decode(Receipt, data) for (data,) in receipts],
         refusals=[Refusal(Cid.from_bytes(order), kind, reason) for order, kind, reason in refusals],
+        word=decode(Cancellation, word[0]) if word is not None else None,
     )

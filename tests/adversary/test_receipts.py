@@ -17,7 +17,7 @@ from catalog.dagcbor import cid_of, encode
 from catalog.dataset import DatasetFields, Level
 from catalog.error import NotFound
 from catalog.key import signed
-from node.bus.dispatch import Dispatcher
+from node.bus.receipts import Receipts
 from node.bus.journal import Record, State
 from node.message import Outcome, Place, Reply, read_question, reply_bytes
 from privacy.label import resident
@@ -172,7 +172,7 @@ CHECKED = [
 @pytest.mark.parametrize("lie", CHECKED)
 def test_the_check_is_what_leaves_it_out(lie: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the lies above do no harm for another reason, and one told with more care would."""
-    monkeypatch.setattr(Dispatcher, "_checked", lambda _s, _t, _o, receipt: receipt)
+    monkeypatch.setattr(Receipts, "check", lambda _s, _o, _p, receipt: receipt)
     _, record = played(LIES[lie])
     assert (record.state, record.reason, record.spent) != (State.DONE, "", 2 * PRICE)
     assert record.spent != 2 * PRICE or record.state is not State.DONE

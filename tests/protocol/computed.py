@@ -23,6 +23,7 @@ from tests.protocol.published import (
     block,
 )
 from workflow.argument import Data, Many, handle
+from workflow.cancellation import Cancellation
 from workflow.order import Order, Wanted
 from workflow.receipt import Output, Receipt, Release, Spent, Status
 from workflow.receipt import Place as AuditPlace
@@ -252,12 +253,17 @@ DONE = receipt(cid_of(ACCEPTED), Status.DONE, T0 + 20_100, {"result": OUTPUT}, 1
 HELD_RECEIPT = receipt(cid_of(ACCEPTED), Status.HELD, T0 + 20_100, {"result": HELD}, 100_000, SPENT)
 
 
+CANCELLATION = signed(
+    Cancellation(person=DID["mara"], submission=cid_of(SUBMISSION), at=T0 + 21_000, sig=UNSIGNED), KEYS["mara"]
+)
+"""Mara ends what she submitted."""
+
 PLACE = Place(order=ORDER, submission=SUBMISSION, workflow=WORKFLOW, proofs=(), seconds=20)
 QUESTIONS = {
     "heads": Envelope(question=Heads()),
     "consistency": Envelope(question=Consistency(origin=f"{DID['anna-root']}/catalog/0", old=4, new=8)),
     "outcome": Envelope(question=Outcome(order=cid_of(ORDER), seconds=20)),
-    "cancel": Envelope(question=Cancel(order=cid_of(ORDER))),
+    "cancel": Envelope(question=Cancel(order=cid_of(ORDER), word=CANCELLATION)),
     "report": Envelope(question=Reporting(report=REPORTED, place=PLACE)),
     "order": Envelope(question=PLACE),
 }

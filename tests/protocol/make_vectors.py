@@ -71,6 +71,7 @@ def values() -> dict[str, Told]:
         "receipt-done": value("receipt", run.DONE, "anna-node"),
         "receipt-held": value("receipt", run.HELD_RECEIPT, "anna-node"),
         "release": value("release", run.RELEASE, "anna-node"),
+        "cancellation": value("cancellation", run.CANCELLATION, "mara"),
         "report": value("report", run.REPORTED, "anna-node"),
         "release-on-report": value("release", run.FURTHER, "institute-node"),
         "who": value("who", answered.WHO, "anna-auditor"),

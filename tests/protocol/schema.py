@@ -40,6 +40,7 @@ from node.message import (
 )
 from node.replicate.catchup import BodiesAnswer
 from workflow.account import ACCOUNTS
+from workflow.cancellation import Cancellation
 from workflow.inquiry import Answer
 from workflow.order import Order
 from workflow.receipt import Receipt
@@ -49,7 +50,7 @@ from workflow.submission import Submission
 CATALOG = {kind: entry.fields for kind, entry in KINDS.items()}
 ROOTS: dict[str, tuple[type[Value], ...]] = {
     "Signed by a person, a root or a node": (
-        Body, Grant, Invite, Submission, Order, Receipt, Report, Who, Halt, Answer, Reopening, Epoch
+        Body, Grant, Invite, Submission, Order, Receipt, Report, Who, Halt, Answer, Cancellation, Reopening, Epoch
     ),
     "The fields of entries of a catalog": tuple(dict.fromkeys(CATALOG.values())),
     "The fields of rows of an audit log": tuple(dict.fromkeys(ACCOUNTS.values())),

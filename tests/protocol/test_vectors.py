@@ -44,6 +44,7 @@ from tests.protocol.told import SIGNED, TOLD, VALUES, leaves_of
 from workflow.account import ACCOUNTS
 from workflow.evidence import Evidence
 from workflow.flow import parse_workflow
+from workflow.cancellation import Cancellation
 from workflow.inquiry import Answer
 from workflow.order import Order
 from workflow.parse import parse_tool
@@ -78,6 +79,7 @@ TYPES: dict[str, type[Value]] = {
     "reopening": Reopening,
     "halt": Halt,
     "answer": Answer,
+    "cancellation": Cancellation,
     "head proof": HeadProof,
 }
 

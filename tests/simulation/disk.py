@@ -14,7 +14,7 @@ from typing import Final
 from catalog.checkpoint import Checkpoint, cosigners, merge_cosignatures, open_checkpoint, sign_checkpoint
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
-from catalog.error import BadInput, NotFound, VerificationFailed
+from catalog.error import BadInput, Conflict, NotFound, VerificationFailed
 from catalog.fork import Fork
 from catalog.key import Signer
 from catalog.leaf import decode_leaf, encode_leaf, opens, seal
@@ -25,6 +25,7 @@ from node.automator.pending import Pending
 from node.bus.journal import Record, Refusal, State
 from node.replication import Seen
 from tests.simulation.scheduler import Turn
+from workflow.cancellation import Cancellation
 from workflow.order import Order
 from workflow.receipt import Receipt
 from workflow.submission import Submission
@@ -50,6 +51,7 @@ class Write(StrEnum):
     ORDER = "journal.order"
     RECEIVE = "journal.receive"
     REFUSE = "journal.refuse"
+    CANCEL = "journal.cancel"
     END = "journal.end"
     FETCH = "steps.fetch"
     STORE = "steps.store"
@@ -437,9 +439,18 @@ class SimulatedJournal:
             others = (each for each in record.refusals if each.order != refusal.order)
             self.kept[submission] = replace(record, refusals=(*others, refusal))
 
+    async def cancel(self, word: Cancellation) -> None:
+        async with Change(Write.CANCEL):
+            record = self.kept[word.submission]
+            if record.state.ended:
+                raise Conflict("the submission has ended already")
+            self.kept[word.submission] = replace(record, state=State.CANCELLING, word=record.word or word)
+
     async def end(self, submission: Cid, state: State, reason: str, now: int) -> None:
         async with Change(Write.END):
-            self.kept[submission] = replace(self.kept[submission], state=state, reason=reason, ended=now)
+            cancelled = self.kept[submission].state in (State.CANCELLING, State.CANCELLED)
+            if cancelled == (state is State.CANCELLED):
+                self.kept[submission] = replace(self.kept[submission], state=state, reason=reason, ended=now)
 
     async def record(self, submission: Cid) -> Record:
         await Turn("journal.record")

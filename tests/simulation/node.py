@@ -13,7 +13,7 @@ from typing import TypeVar
 from catalog.body import Body, is_visible, read_body, write_body
 from catalog.cid import Cid
 from catalog.dagcbor import Value, cid_of, encode
-from catalog.error import ComityError, NotFound, Unreachable
+from catalog.error import ComityError, Denied, NotFound, Unreachable
 from catalog.index import Index
 from catalog.key import UNSIGNED, PrivateKey, signed
 from catalog.origin import LogName, log_of
@@ -32,6 +32,7 @@ from node.bus.dispatch import Dispatcher
 from node.bus.journal import State
 from node.message import (
     AddCheckpoint,
+    Cancel,
     Consistency,
     Heads,
     HeadsAnswer,
@@ -67,6 +68,7 @@ from tests.simulation.steps import (
 from tests.simulation.vitals import Pace, Vitals, cosign, path_answer, quorum_of
 from tests.simulation.watch import Watch
 from workflow.account import ApprovalFields, Chain, FetchFields, HaltFields
+from workflow.cancellation import Cancellation
 from workflow.inquiry import Answer
 from workflow.receipt import Receipt
 from workflow.submission import Submission
@@ -74,6 +76,7 @@ from workflow.submission import Submission
 T = TypeVar("T")
 ROUND_MILLIS = 15_000
 LOOK_MILLIS = 1_000
+CANCEL_LOOKS = 20
 SMALL = {
     LEAVES: replace(LEAVES, most=300, a_day=60 * 24 * 20),
     BODIES: replace(BODIES, most=300, a_day=60 * 24 * 20),
@@ -92,9 +95,11 @@ class SmallQuota(Quota):
 class _UnderWay:
     """An order that is being carried out."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, message: Place) -> None:
+        self.message = message
         self.ended: Event[bool] = Event(scheduler)
         self.refusal: ComityError | None = None
+        self.cancelled = False
 
 
 class Node:
@@ -191,6 +196,8 @@ class Node:
         for record in await self.site.disk.journal.records():
             if record.state is State.RUNNING:
                 self.carry(record.cid)
+            elif record.state is State.CANCELLING:
+                self._scheduler.spawn(self.process, "cancel", self.bus.end(record.cid))
 
     async def rebuild(self) -> Ledger:
         """The ledger, from the audit log alone."""
@@ -313,6 +320,11 @@ class Node:
         """Carry a submission to its end in a task of its own."""
         return self._scheduler.spawn(self.process, "carry", self.bus.carry(submission, self._consortium.names))
 
+    async def cancel(self, word: Cancellation) -> None:
+        """Take a person's word that a submission shall end, and tell the sites."""
+        await self.bus.cancel(word)
+        self._scheduler.spawn(self.process, "cancel", self.bus.end(word.submission))
+
     async def publish(self, kind: str, subject: str, fields: Value, audience: Sequence[str] | None = None) -> None:
         """Write an entry to the catalog, as a steward's request does."""
         own = self.index.site(self.site.did)
@@ -426,6 +438,8 @@ class Node:
                 return await self.automator.report(reporting, asker)
             case Outcome(order=order, seconds=seconds):
                 return await self._wait(order, seconds)
+            case Cancel() as question:
+                return await self._cancel(question, asker)
             case question:
                 raise NotFound(f"{type(question).__name__} is not simulated")
 
@@ -448,7 +462,7 @@ class Node:
         if standing is not None and standing.final:
             return standing
         if cid not in self._under_way:
-            self._under_way[cid] = _UnderWay(self._scheduler)
+            self._under_way[cid] = _UnderWay(self._scheduler, place)
             self._scheduler.spawn(self.process, "order", self._carry_order(cid, place, asker))
         return await self._wait(cid, place.seconds)
 
@@ -457,18 +471,39 @@ class Node:
         try:
             await self.automator.carry(place, asker)
             self._woken.set(None)
-            while self.automator.asks(cid) is not None:
+            while self.automator.asks(cid) is not None and not task.cancelled:
                 await self._looked
-                if self.automator.goes_on(cid):
+                if not task.cancelled and self.automator.goes_on(cid):
                     await self.automator.carry(place, asker)
                     self._woken.set(None)
-            await self.vitals.reach(self.automator.waits_for(cid))
-            while self.automator.waits_for(cid):
+            if not task.cancelled:
+                await self.vitals.reach(self.automator.waits_for(cid))
+            while self.automator.waits_for(cid) and not task.cancelled:
                 await self._looked
         except ComityError as error:
             task.refusal = error
         task.ended.set(True)
         del self._under_way[cid]
+
+    async def _cancel(self, question: Cancel, asker: str) -> Receipt:
+        """As ``Orders.cancel``; what runs, for which nobody waits here, ends by itself first."""
+        order, task = question.order, self._under_way.get(question.order)
+        self.automator.check_cancel(question, asker, task.message if task is not None else None)
+        if task is not None:
+            task.cancelled = True
+            self._woken.set(None)
+            if self.automator.asks(order) is not None or not self.automator.waits_for(order):
+                await task.ended
+        await self.automator.cancel(order)
+        self._woken.set(None)
+        for _ in range(CANCEL_LOOKS):
+            if not self.automator.waits_for(order):
+                break
+            await Nap(LOOK_MILLIS)
+        standing = self.automator.standing(order)
+        if standing is None:
+            raise Denied("it was cancelled before it began")
+        return standing
 
     async def _look_after_releases(self) -> None:
         """As ``Orders.watch``; only as long as one waits, for a world has many seconds."""

@@ -39,6 +39,7 @@ from node.site.views import faults_view
 from privacy.decision import Decision
 from workflow.account import AccessFields, HeadsFields, Link, ReadFields, ResultFields
 from workflow.argument import Argument, Data, Literal, Many
+from workflow.cancellation import Cancellation
 from workflow.inquiry import Answer
 from workflow.order import Instance
 from workflow.receipt import Status
@@ -399,6 +400,12 @@ class MemorySite:
             if cid_of(each) == submission:
                 return self._view(each)
         raise NotFound(f"there is no submission {submission}")
+
+    async def cancel(self, person: str, request: schema.CancelRequest) -> schema.SubmissionView:
+        word = decode(Cancellation, request.statement)
+        check(word, person)
+        self.state = "cancelled"
+        return await self.submission(person, word.submission, 0)
 
     def _view(self, submission: Submission) -> schema.SubmissionView:
         results = [

@@ -1,4 +1,4 @@
-"""An order that is ended before its time: by whoever placed it, by its own end of time, or by what its block says."""
+"""An order that is ended before its time: by whose it is, by its own end of time, or by what its block says."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -7,12 +7,13 @@ import pytest
 import trio
 from msgspec import structs
 
-from bench.hospital import INSTITUTE, NODE, Covered, Hospital, hospital
+from bench.hospital import INSTITUTE, NODE, PERSON, STEWARD, Covered, Hospital, hospital
 from catalog.dagcbor import cid_of
-from catalog.error import Unreachable
-from catalog.key import UNSIGNED, signed
+from catalog.error import NotFound, Unreachable, VerificationFailed
+from catalog.key import UNSIGNED, PrivateKey, signed
 from node.message import Cancel, Place
 from node.site.orders import Orders
+from workflow.cancellation import Cancellation
 from workflow.receipt import Receipt, Status
 
 SLEEP = """cwlVersion: v1.2
@@ -50,21 +51,36 @@ def ended(there: Hospital, message: Place, receipt: Receipt) -> None:
     assert not list(there.site.folder.work.rglob("begun.txt")), "nothing of it stays"
 
 
-def test_whoever_placed_an_order_cancels_it_and_nobody_else(tmp_path: Path) -> None:
+def word(message: Place, by: PrivateKey = PERSON, **changes: object) -> Cancel:
+    """The question with which the institute's bus shows the word of ``by``."""
+    said = Cancellation(person=by.did, submission=cid_of(message.submission), at=1, sig=UNSIGNED)
+    return Cancel(order=cid_of(message.order), word=signed(structs.replace(said, **changes), by))
+
+
+def test_whose_order_it_is_cancels_it_and_nobody_else(tmp_path: Path) -> None:
     """Lost: a step that nobody wants any more holds a processor for an hour; or a member ends the steps of others."""
 
     async def story(there: Hospital, orders: Orders) -> None:
         message = there.order("sleep", {})
-        question = Cancel(order=cid_of(message.order))
-        with pytest.raises(Unreachable):
+        question = word(message)
+        with pytest.raises(NotFound):
             await orders.cancel(question, INSTITUTE.did)
         with pytest.raises(Unreachable):
             await orders.place(structs.replace(message, seconds=0), INSTITUTE.did)
         await begun(there)
-        with pytest.raises(Unreachable):
+        with pytest.raises(NotFound):
             await orders.cancel(question, there.site.root)
+        other = there.order("sleep", {})
+        for false in (
+            word(message, STEWARD),
+            word(message, STEWARD, person=PERSON.did),
+            word(message, submission=cid_of(other.submission)),
+        ):
+            with pytest.raises(VerificationFailed):
+                await orders.cancel(false, INSTITUTE.did)
+        assert list(there.site.folder.work.rglob("begun.txt")), "it runs still"
         receipt = await orders.cancel(question, INSTITUTE.did)
-        assert (receipt.status, receipt.reason) == (Status.CANCELLED, "whoever placed it cancelled it")
+        assert (receipt.status, receipt.reason) == (Status.CANCELLED, "its person cancelled it")
         ended(there, message, receipt)
         assert await orders.cancel(question, INSTITUTE.did) == receipt, "cancelling again changes nothing"
         assert await orders.place(message, INSTITUTE.did) == receipt, "nor does placing it again run it"

@@ -1,0 +1,57 @@
+"""The row that ends an order: how it ended, what it used, what it made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from catalog.cid import Cid
+from node.automator.book import Line
+from node.automator.ledger import Attempt
+from node.step import Usage
+from workflow.account import Chain, Kept, ResultFields, datasets_of
+from workflow.receipt import Spent, Status, rounded_up
+
+MAX_DETAIL = 1000
+
+
+def result_line(
+    attempt: Attempt,
+    status: Status,
+    kept: Callable[[], dict[str, Kept]],
+    usage: Usage | None,
+    cost: int,
+    reason: str = "",
+    detail: str = "",
+    waits: tuple[str, ...] = (),
+    memo: Cid | None = None,
+) -> Line:
+    """The result's line. ``kept`` is asked when it is written, after the releases before it have their places."""
+    access = attempt.access
+
+    def fields(chain: Chain, _index: int) -> ResultFields:
+        return ResultFields(
+            order=access.order,
+            instance=access.instance,
+            intent=attempt.index,
+            status=status,
+            kept=kept(),
+            spent=_spent(usage),
+            cost=cost,
+            reason=reason,
+            detail=detail[:MAX_DETAIL],
+            chain=chain,
+            waits=waits,
+            memo=memo,
+        )
+
+    return Line("result", datasets_of(access.chain), fields, (access.person,))
+
+
+def _spent(usage: Usage | None) -> Spent | None:
+    if usage is None:
+        return None
+    return Spent(
+        wall_millis=rounded_up(usage.wall_seconds * 1000),
+        cpu_millis=rounded_up(usage.cpu_seconds * 1000),
+        peak_bytes=rounded_up(usage.peak_bytes),
+    )

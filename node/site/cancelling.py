@@ -1,0 +1,44 @@
+"""A person ends what they submitted: their signed word is kept first, and then shown to each site that has an order."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from catalog.dagcbor import decode
+from catalog.error import Denied, VerificationFailed
+from catalog.key import check
+from node.api import schema
+from node.bus.journal import Record
+from node.site.publishing import member_of
+from node.site.site import Site
+from node.site.submitting import consorting, find
+from workflow.cancellation import Cancellation
+
+FRESH_MILLIS: Final = 10 * 60_000
+MOST_WORD: Final = 1 << 10
+"""Bytes of a signed word."""
+
+
+async def cancel(site: Site, did: str, request: schema.CancelRequest) -> Record:
+    """Take the word of the person ``did`` that a submission of theirs shall end; the record that stands then.
+
+    It may be said again, and changes nothing then.
+
+    Raises:
+        NotFound: no submission of that CID by this person. VerificationFailed: another signed the word.
+        Denied: it is old. Conflict: the submission has ended, or the site is no member.
+    """
+    member_of(site, did)
+    word = decode(Cancellation, request.statement, MOST_WORD)
+    if word.person != did:
+        raise VerificationFailed("the word is another person's")
+    check(word, did)
+    if abs(site.clock.now() - word.at) > FRESH_MILLIS:
+        raise Denied("this word was given more than ten minutes ago; give it anew")
+    record = await find(site, did, word.submission)
+    if record.word is not None:
+        return record
+    bus = consorting(site).bus
+    await bus.cancel(word)
+    site.start(bus.end, word.submission)
+    return await site.journal.record(word.submission)
