@@ -66,6 +66,11 @@ class Attempt:
         """What stewards are asked before it begins; none if it has begun, or was denied."""
         return self.access if isinstance(self.access, InquiryFields) else None
 
+    @property
+    def waits_for_stewards(self) -> bool:
+        """Whether it waits for people before it begins, or with what it made."""
+        return self.life.stage in (Stage.ASKED, Stage.WAITING)
+
 
 class Left(Protocol):
     """What the projects have left at this site (:class:`node.automator.trace.Traces`)."""

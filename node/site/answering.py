@@ -110,7 +110,16 @@ async def preview(site: Site, did: str, signed: SignedRequest, cid: Cid) -> byte
 
 def _open(site: Site) -> dict[Cid, Inquired]:
     """What may be answered still, the latest row of each."""
-    return {cid_of(each.fields.inquiry): each for each in site.ledger.inquiries.open(site.clock.now())}
+    found = [each for each in site.ledger.inquiries.open(site.clock.now()) if _stands(site, each.fields)]
+    return {cid_of(each.fields.inquiry): each for each in found}
+
+
+def _stands(site: Site, asked: InquiryFields) -> bool:
+    """Whether an order waits for the answer, or stewards gave one, which they may change for the next order."""
+    if site.ledger.inquiries.answers(cid_of(asked.inquiry)):
+        return True
+    attempt = site.ledger.attempt(asked.order)
+    return attempt is not None and attempt.waits_for_stewards
 
 
 def _find(site: Site, cid: Cid) -> Inquired:
