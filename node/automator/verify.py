@@ -136,11 +136,18 @@ class Verifier:
         Raises:
             NotFound: that node is no bus of the submission. VerificationFailed: it is not that person's word on it.
         """
+        self.check_bus(submission, asker)
+        check_word(word, submission)
+        check(word, submission.person)
+
+    def check_bus(self, submission: Submission, asker: str) -> None:
+        """Check that the node of ``asker`` is a bus of ``submission``, by a key of now or of before.
+
+        Raises:
+            NotFound: it is none; what it asked about is as if it were not here.
+        """
         if not set(self._index.site(asker).nodes()) & set(submission.buses):
             raise NotFound(UNKNOWN)
-        if (word.submission, word.person) != (cid_of(submission), submission.person):
-            raise VerificationFailed("only who signed a submission cancels it, and that one alone")
-        check(word, submission.person)
 
     async def verify(self, message: Place, asker: str, person: Person, now: int) -> Verified:
         """Check an order of :meth:`person` or of a :meth:`reporter`, brought by the node of the site ``asker``.
@@ -313,3 +320,13 @@ class Verifier:
         if offer.price > order.max_cost:
             raise Denied("a step costs more here than the order allows; plan again")
         return offer.price
+
+
+def check_word(word: Cancellation, submission: Submission) -> None:
+    """Check that ``word`` is on that very submission, and by whom it is.
+
+    Raises:
+        VerificationFailed: it is on another, or another person's.
+    """
+    if (word.submission, word.person) != (cid_of(submission), submission.person):
+        raise VerificationFailed("only who signed a submission cancels it, and that one alone")

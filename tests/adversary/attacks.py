@@ -127,6 +127,26 @@ FROM_THE_REQUESTER = _all(
             "test_channels.py::test_a_block_that_changed_since_it_was_endorsed[True]",
             "test_channels.py::test_a_block_that_changed_since_it_was_endorsed[False]",
         ),
+        *(
+            (
+                tries,
+                refused_by,
+                f"test_cancels.py::test_refused[{case}]",
+                f"test_cancels.py::test_and_without_the_defence_it_succeeds[{case}]",
+            )
+            for case, tries, refused_by in (
+                ("cancel_by_another_member", "show a cancellation as another member", "the bus that was named"),
+                ("cancel_by_a_colleague", "cancel what a colleague submitted", "its person's word alone"),
+                ("cancel_in_the_persons_name", "make a cancellation up", "the person's signature"),
+                ("cancel_replayed_on_another_order", "replay a cancellation", "it names its submission"),
+            )
+        ),
+        (
+            "cancel a colleague's submission at the same node",
+            "one sees one's own submissions",
+            "test_cancels.py::test_a_colleague_at_the_same_node[True]",
+            "test_cancels.py::test_a_colleague_at_the_same_node[False]",
+        ),
         (
             "have one instance delivered or charged twice",
             "one delivery for each instance, from the log",

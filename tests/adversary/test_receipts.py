@@ -17,8 +17,8 @@ from catalog.dagcbor import cid_of, encode
 from catalog.dataset import DatasetFields, Level
 from catalog.error import NotFound
 from catalog.key import signed
-from node.bus.receipts import Receipts
 from node.bus.journal import Record, State
+from node.bus.receipts import Receipts
 from node.message import Outcome, Place, Reply, read_question, reply_bytes
 from privacy.label import resident
 from tests.adversary.stage import HOUR, TEXT, Stage, forged, output

@@ -42,9 +42,9 @@ from tests.protocol import answered, computed, later, published
 from tests.protocol.people import DID
 from tests.protocol.told import SIGNED, TOLD, VALUES, leaves_of
 from workflow.account import ACCOUNTS
+from workflow.cancellation import Cancellation
 from workflow.evidence import Evidence
 from workflow.flow import parse_workflow
-from workflow.cancellation import Cancellation
 from workflow.inquiry import Answer
 from workflow.order import Order
 from workflow.parse import parse_tool
