@@ -28,6 +28,7 @@ from node.api.agreed import Asked, check_agreed, job_value
 from node.api.answering import Answerer
 from node.api.approving import Approver
 from node.api.auditing import Auditor
+from node.api.cancelling import CancelRequest
 from node.api.connection import Connection
 from node.api.forgetting import Forgetter
 from node.api.governing import Governor
@@ -37,7 +38,6 @@ from node.api.person import Persons
 from node.api.publish import now
 from node.api.quantity import Moment, Money, micros, moment
 from node.api.schema import (
-    CancelRequest,
     HaltRequest,
     PlanRequest,
     Submit,

@@ -12,6 +12,7 @@ from typing import Final, Generic, Literal, TypeVar
 from catalog.cid import Cid
 from catalog.dagcbor import Value
 from node.api import schema
+from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.disclosed import ExaminationView
 from node.api.epochs import EpochsView
@@ -177,9 +178,7 @@ SUBMISSION: Final = Operation(
     parameters=(_SUBMISSION, Parameter("seconds", float, "query", "0")),
     person=True,
 )
-CANCEL: Final = Operation(
-    "cancel", "POST", "/v1/cancellations", schema.SubmissionView, schema.CancelRequest, person=True
-)
+CANCEL: Final = Operation("cancel", "POST", "/v1/cancellations", schema.SubmissionView, CancelRequest, person=True)
 RESULT: Final = Operation(
     "result",
     "GET",

@@ -343,12 +343,6 @@ class Submitted(Value, frozen=True, kw_only=True):
     submission: Cid
 
 
-class CancelRequest(Value, frozen=True, kw_only=True):
-    """A person's signed word that a submission of theirs shall end (``workflow.cancellation.Cancellation``)."""
-
-    statement: bytes
-
-
 class InstanceView(Value, frozen=True, kw_only=True):
     """One step instance of a submission.
 

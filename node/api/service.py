@@ -12,6 +12,7 @@ from typing import Protocol
 from catalog.cid import Cid
 from catalog.httpsig import SignedRequest
 from node.api import schema
+from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.disclosed import ExaminationView
 from node.api.epochs import EpochsView
@@ -232,7 +233,7 @@ class Service(Protocol):
     async def submission(self, person: str, submission: Cid, seconds: float) -> schema.SubmissionView:
         """One of the person's own submissions, after at most ``seconds`` or as soon as something changes."""
 
-    async def cancel(self, person: str, request: schema.CancelRequest) -> schema.SubmissionView:
+    async def cancel(self, person: str, request: CancelRequest) -> schema.SubmissionView:
         """End one of the person's own submissions.
 
         Raises:

@@ -7,7 +7,7 @@ from typing import Final
 from catalog.dagcbor import decode
 from catalog.error import Denied, VerificationFailed
 from catalog.key import check
-from node.api import schema
+from node.api.cancelling import CancelRequest
 from node.bus.journal import Record
 from node.site.publishing import member_of
 from node.site.site import Site
@@ -19,7 +19,7 @@ MOST_WORD: Final = 1 << 10
 """Bytes of a signed word."""
 
 
-async def cancel(site: Site, did: str, request: schema.CancelRequest) -> Record:
+async def cancel(site: Site, did: str, request: CancelRequest) -> Record:
     """Take the word of the person ``did`` that a submission of theirs shall end; the record that stands then.
 
     It may be said again, and changes nothing then.

@@ -16,6 +16,7 @@ from catalog.httpsig import SignedRequest
 from catalog.member import epoch_message
 from catalog.offer import OfferFields
 from node.api import schema
+from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.disclosed import ExaminationView
 from node.api.epochs import EpochsView
@@ -329,7 +330,7 @@ class SiteService:
         record = await submitting.wait(self._site, person, submission, seconds)
         return await submitting.view(self._site, record)
 
-    async def cancel(self, person: str, request: schema.CancelRequest) -> schema.SubmissionView:
+    async def cancel(self, person: str, request: CancelRequest) -> schema.SubmissionView:
         """End one of the person's own submissions."""
         return await submitting.view(self._site, await cancelling.cancel(self._site, person, request))
 

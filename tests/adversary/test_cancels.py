@@ -17,7 +17,7 @@ from msgspec import structs
 from catalog.dagcbor import cid_of, encode
 from catalog.error import ComityError, Denied, NotFound, VerificationFailed
 from catalog.key import UNSIGNED, PrivateKey, signed
-from node.api import schema
+from node.api.cancelling import CancelRequest
 from node.automator import verify
 from node.automator.verify import Verifier
 from node.bus.journal import State
@@ -147,7 +147,7 @@ def test_a_colleague_at_the_same_node(defended: bool, tmp_path: Path, monkeypatc
                 return await site.journal.record(cid_of(submission))
 
             monkeypatch.setattr(cancelling, "find", any_submission)
-            await cancelling.cancel(site, there.paul.did, schema.CancelRequest(statement=encode(his)))
+            await cancelling.cancel(site, there.paul.did, CancelRequest(statement=encode(his)))
             assert (await site.journal.record(cid_of(submission))).state is State.CANCELLING
             return
         hers = structs.replace(said, person=there.mara.did)
@@ -156,9 +156,9 @@ def test_a_colleague_at_the_same_node(defended: bool, tmp_path: Path, monkeypatc
             (there.paul, his), (there.paul, forged), (there.mara, forged), (there.mara, his), (there.mara, stale),
         ):  # fmt: skip
             with pytest.raises((Denied, NotFound, VerificationFailed)):
-                await cancelling.cancel(site, person.did, schema.CancelRequest(statement=encode(word)))
+                await cancelling.cancel(site, person.did, CancelRequest(statement=encode(word)))
         assert (await site.journal.record(cid_of(submission))).state is State.RUNNING
-        await cancelling.cancel(site, there.mara.did, schema.CancelRequest(statement=encode(signed(hers, there.mara))))
+        await cancelling.cancel(site, there.mara.did, CancelRequest(statement=encode(signed(hers, there.mara))))
         assert (await site.journal.record(cid_of(submission))).state is State.CANCELLING
 
     at_a_hospital(tmp_path, test)

@@ -33,7 +33,7 @@ from workflow.receipt import Receipt, Status
 def check_submission(consortium: Consortium, watch: Watch, record: Record) -> None:
     """A submission ended with what was released and nothing else, or names who is missing."""
     watch.seen[f"submission {record.state}"] += 1
-    if record.state is State.RUNNING:
+    if not record.state.ended:
         raise Violation(Invariant.RESULT, "a submission never ended")
     receipts = {receipt.order: receipt for receipt in record.receipts}
     for receipt in record.receipts:
@@ -50,7 +50,7 @@ def check_submission(consortium: Consortium, watch: Watch, record: Record) -> No
     if record.state is State.DONE:
         used = _check_pooled(consortium, watch, record, receipts)
         missing = [item.site for item in data if item.cid not in used]
-    elif record.reason.startswith("no ") or "has no" in record.reason:
+    elif record.state is State.CANCELLED or record.reason.startswith("no ") or "has no" in record.reason:
         return
     else:
         failed_early = {order.step for order in record.orders} <= {"count"}

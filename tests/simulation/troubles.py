@@ -31,7 +31,8 @@ class Troubles:
 
     ``kills`` is how many power cuts there are, most at writes whose name begins with ``danger``. ``strays`` are sites
     whose clock is wrong by days, ``jumps`` times at which some clock is set to another time, ``halves`` times at which
-    the members fall into two halves. ``events`` take something back while work goes on; grants end ``expiry`` after the
+    the members fall into two halves, ``cancels`` how many submissions their person ends. ``events`` take something
+    back while work goes on; grants end ``expiry`` after the
     beginning, if it is not 0. ``long`` gives a hospital a catalog of many entries.
     """
 
@@ -63,6 +64,7 @@ class Troubles:
     expiry: int = 0
     restores: int = 0
     long: bool = False
+    cancels: int = 0
 
     @classmethod
     def of(cls, seed: int) -> Troubles:
@@ -101,6 +103,7 @@ class Troubles:
             tight=draw.random() < 0.3,
             mute=draw.random() < 0.3,
             long=draw.random() < 0.1,
+            cancels=draw.choice([0, 0, 0, 1]),
         )
 
     def crashes(self, draw: random.Random) -> list[Crash]:

@@ -42,6 +42,7 @@ from tests.simulation.verified import verified_once
 from tests.simulation.vitals import TIGHT, USUAL
 from tests.simulation.watch import Violation, Watch
 from workflow.argument import Data, Many
+from workflow.cancellation import Cancellation
 from workflow.order import Instance
 from workflow.receipt import Status
 from workflow.submission import Submission
@@ -77,6 +78,7 @@ class World:
         self._node = node
         self._chaos = Process("chaos")
         self._random = random.Random(f"{seed}/chaos")
+        self._moments = random.Random(f"{seed}/cancels")
         self._crashes = {crash: crash.visit for crash in self.troubles.crashes(random.Random(f"{seed}/crashes"))}
         self._runs = 0
         self._steady = False
@@ -141,6 +143,9 @@ class World:
         for number in range(self.troubles.restores):
             self._stewards_left += 1
             self.scheduler.spawn(self._chaos, f"restore{number}", self._restore())
+        for number in range(self.troubles.cancels if self.troubles.once else 0):
+            self._stewards_left += 1
+            self.scheduler.spawn(self._chaos, f"cancel{number}", self._cancel(self._moments))
         for event in self.troubles.events:
             self._stewards_left += 1
             self.scheduler.spawn(self._chaos, event, self._take_back(event))
@@ -215,6 +220,21 @@ class World:
         self._set_clock(site, by)
         await Nap(self._random.randrange(5 * MINUTE))
         self._set_clock(site, -self._random.choice([by, by, by + 20 * MINUTE]))
+
+    async def _cancel(self, draw: random.Random) -> None:
+        """End a submission at any time of its life, and say so again until it stands."""
+        while not self._submitted:
+            await Nap(1_000)
+        await Nap(draw.choice([0, draw.randrange(1_000), draw.randrange(MINUTE)]))
+        cid, journal = draw.choice(self._submitted), self.consortium.institute.disk.journal
+        said = Cancellation(person=self.consortium.researcher.did, submission=cid, at=EPOCH_BEGAN, sig=UNSIGNED)
+        word = signed(said, self.consortium.researcher)
+        while journal.kept[cid].state is State.RUNNING:
+            node = self.nodes[self.consortium.institute.did]
+            if node.ready and node.process.alive:
+                self.scheduler.spawn(node.process, "cancelling", node.cancel(word)).watched = True
+            await Nap(2_000)
+        self._stewards_left -= 1
 
     async def _restore(self) -> None:
         """Lose a hospital's disk, bring it back from an older copy, and ask it again for all that it was asked for."""
@@ -450,7 +470,7 @@ class World:
         kept = self.consortium.institute.disk.journal.kept
         return (
             len(self._submitted) == self._expected
-            and all(kept[cid].state is not State.RUNNING for cid in self._submitted)
+            and all(kept[cid].state.ended for cid in self._submitted)
             and self._stewards_left == 0
         )
 

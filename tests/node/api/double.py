@@ -26,6 +26,7 @@ from catalog.multiproof import prove_many
 from catalog.origin import LogName, origin_of
 from catalog.project import ProjectRef
 from node.api import schema
+from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, StorageView, TransferView
 from node.api.disclosed import ExaminationView
 from node.api.epochs import EpochsView
@@ -401,7 +402,7 @@ class MemorySite:
                 return self._view(each)
         raise NotFound(f"there is no submission {submission}")
 
-    async def cancel(self, person: str, request: schema.CancelRequest) -> schema.SubmissionView:
+    async def cancel(self, person: str, request: CancelRequest) -> schema.SubmissionView:
         word = decode(Cancellation, request.statement)
         check(word, person)
         self.state = "cancelled"

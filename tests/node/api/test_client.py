@@ -258,6 +258,15 @@ def test_a_submission_is_signed_by_the_person_and_brings_its_result(anna: Node, 
         mara.result(submission, "other")
 
 
+def test_a_submission_is_cancelled_by_the_person_s_signed_word(anna: Node, mara: Node, running: Running) -> None:
+    """Lost: a word that another wrote, or that no site takes, ends nothing; or a wait for it never ends."""
+    submission = mara.submit(mara.plan(WORKFLOW, {"table": project(anna)}, project="pooling", deadline="10m", budget=1))
+    run = mara.cancel(str(submission))
+    assert (run.state, run.done, mara.wait(submission)) == ("cancelled", True, run)
+    with pytest.raises(Conflict, match="ended cancelled"):
+        run.check()
+
+
 TWISTS: dict[str, Callable[[Submission], Submission]] = {
     "budget": lambda s: msgspec.structs.replace(s, budget=s.budget + 1),
     "deadline": lambda s: msgspec.structs.replace(s, deadline=s.deadline + 1),

@@ -14,9 +14,9 @@ import trio
 from catalog.body import Millis
 from catalog.cid import Cid
 from catalog.dagcbor import Value, cid_of, encode
-from catalog.error import ComityError, Damaged, Denied, NotFound, VerificationFailed
+from catalog.error import ComityError, Conflict, Damaged, Denied, NotFound, VerificationFailed
 from catalog.fork import Fork
-from catalog.key import UNSIGNED, PrivateKey
+from catalog.key import UNSIGNED, PrivateKey, signed
 from catalog.project import ProjectRef
 from node.bus.journal import State
 from node.replication import Seen
@@ -26,6 +26,7 @@ from node.storage.journal import SubmissionJournal
 from node.storage.resident import Residents
 from node.storage.witness import WitnessMemory
 from workflow.argument import Literal
+from workflow.cancellation import Cancellation
 from workflow.order import Order
 from workflow.receipt import Receipt, Status
 from workflow.submission import Submission
@@ -334,6 +335,36 @@ def test_the_journal_of_submissions(tmp_path):
         assert [each.cid for each in await journal.records(DID)] == [cid]
         assert len(changes) == 9
         assert encode((await journal.record(cid)).submission) == encode(mine)
+
+    run(tmp_path / "state.db", story)
+
+
+def test_the_journal_of_what_was_cancelled(tmp_path):
+    """Lost: a submission whose last step ends while it is cancelled is told to be both."""
+
+    async def story(database: Database) -> None:
+        journal = SubmissionJournal(database, lambda: None)
+        mine = submission(1)
+        cid = cid_of(mine)
+        word, again = (
+            signed(Cancellation(person=DID, submission=cid, at=at, sig=UNSIGNED), PrivateKey(bytes(32)))
+            for at in (1, 2)
+        )
+        with pytest.raises(Conflict):
+            await journal.cancel(word)
+        await journal.begin(mine, "text", 5)
+        await journal.end(cid, State.CANCELLED, "nobody said so", 6)
+        assert (await journal.record(cid)).state is State.RUNNING
+        await journal.cancel(word)
+        await journal.cancel(again)
+        await journal.end(cid, State.DONE, "", 7)
+        record = await journal.record(cid)
+        assert (record.state, record.ended, record.word) == (State.CANCELLING, 0, word)
+        await journal.end(cid, State.CANCELLED, "why", 9)
+        record = await journal.record(cid)
+        assert (record.state, record.reason, record.ended) == (State.CANCELLED, "why", 9)
+        with pytest.raises(Conflict):
+            await journal.cancel(word)
 
     run(tmp_path / "state.db", story)
 
