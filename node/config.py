@@ -12,6 +12,7 @@ from pathlib import Path
 from catalog.error import BadInput, Damaged, NotFound
 from catalog.key import public_bytes
 from node.regular import read_regular
+from node.stepsettings import StepSettings, step_settings, steps_toml
 from node.swarmsettings import SwarmSettings, store_api, swarm_settings
 from privacy.disease import Diseases, standard
 
@@ -181,7 +182,7 @@ class Config:
     ``keep_days`` is how long the audit log's bodies are kept, ``bulk_rate`` the bytes a second that are sent at most,
     ``quota`` the bytes that are stored at most; 0 bounds nothing.
     ``store`` is the RPC of the Kubo that they lie in, none if they lie in the site's folder.
-    ``inbound`` says whether members can connect to the site.
+    ``inbound`` says whether members can connect to the site, ``steps`` what a step may use.
     """
 
     name: str
@@ -195,6 +196,7 @@ class Config:
     swarm: SwarmSettings = field(default_factory=SwarmSettings)
     store: str | None = None
     inbound: bool = True
+    steps: StepSettings = field(default_factory=StepSettings)
 
     @property
     def shared(self) -> bool:
@@ -250,6 +252,7 @@ most_mib_per_second = {config.bulk_rate >> 20}
 [storage]
 most_gib = {config.quota >> 30}
 
+{steps_toml(config.steps)}
 # Whether members can connect to this node. false: it only dials out, listens on none of the two above, and is reached
 # over lines that it keeps open at the members that can be reached.
 [reach]
@@ -289,7 +292,7 @@ def read_config(folder: Folder) -> Config:
         raise BadInput(f"{folder.config} cannot be read: {error}; mend that line") from error
     except Damaged as error:
         raise BadInput(str(error)) from error
-    swarm, store = _kubos(folder, table)
+    swarm, store, steps = _sections(folder, table)
     config = Config(
         name=_text(folder, table, "name"),
         root=_root(folder, table),
@@ -302,6 +305,7 @@ def read_config(folder: Folder) -> Config:
         swarm=swarm,
         store=store,
         inbound=_inbound(folder, table),
+        steps=steps,
     )
     if not config.api.loopback:
         raise BadInput(f"{folder.config}: [api] host must be a loopback address such as 127.0.0.1")
@@ -317,9 +321,9 @@ def _number(folder: Folder, table: dict[str, object], section: str, name: str) -
     return number
 
 
-def _kubos(folder: Folder, table: dict[str, object]) -> tuple[SwarmSettings, str | None]:
+def _sections(folder: Folder, table: dict[str, object]) -> tuple[SwarmSettings, str | None, StepSettings]:
     try:
-        return swarm_settings(table), store_api(table)
+        return swarm_settings(table), store_api(table), step_settings(table)
     except BadInput as error:
         raise BadInput(f"{folder.config}: {error}") from error
 

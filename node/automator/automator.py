@@ -46,7 +46,6 @@ from workflow.order import Order
 from workflow.receipt import ASKED_TO_RUN, BY_ITS_PERSON, Receipt, Release, Status
 from workflow.submission import Submission
 
-MAX_STEP_SECONDS = 3600.0
 RAN_AND_FAILED = "it failed there; the site's steward can see of what"
 
 
@@ -319,7 +318,7 @@ class Automator:
 
     async def _run(self, verified: Verified) -> Finished:
         order = verified.order
-        seconds = min(MAX_STEP_SECONDS, self.seconds_left(order))
+        seconds = self.seconds_left(order)
         if seconds <= 0:
             return Finished({}, None, "its time was over before it began")
         try:

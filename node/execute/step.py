@@ -12,7 +12,6 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +21,7 @@ from catalog.cid import Cid
 from catalog.error import BadInput, ComityError, Denied, NotFound, VerificationFailed
 from catalog.project import ProjectRef
 from node.execute.account import is_open_to_nobody, is_separate, make_readable
+from node.execute.allowed import allowed
 from node.execute.collect import Collected, Entry, collect, listing_command, read_listing
 from node.execute.quota import discard
 from node.ports import Blobs
@@ -30,6 +30,7 @@ from workflow.argument import Argument, Data, Literal, Many
 from workflow.command import BLOCK, Command, command_line, stage_path
 from workflow.name import is_data_name
 from workflow.parse import parse_tool
+from workflow.reference import Runtime
 from workflow.tool import Tool
 from workflow.type import Kind
 
@@ -76,9 +77,16 @@ class StepExecutor:
     """The ``Steps`` port: runs blocks with ``runner`` in folders below ``work``."""
 
     def __init__(
-        self, runner: Runner, materials: Materials, blobs: Blobs, work: Path, limits: Limits, memo: Memo | None = None
+        self,
+        runner: Runner,
+        materials: Materials,
+        blobs: Blobs,
+        work: Path,
+        limits: Limits,
+        memo: Memo | None = None,
+        at_once: int = 0,
     ) -> None:
-        """Without a ``memo`` every step is run."""
+        """Without a ``memo`` every step is run; ``at_once`` of them, or as many as there are processors."""
         self.runner = runner.name
         self.fault = ""
         self.leftovers = 0
@@ -89,7 +97,7 @@ class StepExecutor:
         self._limits = limits
         self._memo = memo
         self._tools: dict[Cid, Tool] = {}
-        self._turns = trio.CapacityLimiter(os.cpu_count() or 1)
+        self._turns = trio.CapacityLimiter(at_once or os.cpu_count() or 1)
 
     async def start(self) -> None:
         """End and remove what an earlier node left of its steps, and let the runner show its isolation.
@@ -157,12 +165,13 @@ class StepExecutor:
         work.mkdir(parents=True, mode=0o700)
         stage = _Stage(self._materials, self._blobs, folder, order, self._limits.input_bytes)
         try:
+            limits = allowed(self._limits, tool, seconds)
             values = {name: await stage.place(name, argument) for name, argument in inputs.items()}
-            command = command_line(tool, values)
+            command = command_line(tool, values, runtime=Runtime(ram=limits.memory_bytes // _MIB))
             made = await self._recalled(tool, block, inputs, project)
             if made is not None:
                 return Finished(made.products, None, memo=made.order)
-            ended = await self._in_turn(await self._job(tool, block, command, stage, work, seconds))
+            ended = await self._in_turn(await self._job(tool, block, command, stage, work, limits))
             finished = await self._after(ended, tool, command, stage, work, project)
         except (BadInput, VerificationFailed) as error:
             log.warning("a step of the block %s came to nothing before its command ran: %s", block, error)
@@ -183,7 +192,7 @@ class StepExecutor:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(discard, folder)
 
-    async def _job(self, tool: Tool, block: Cid, command: Command, stage: _Stage, work: Path, seconds: float) -> Job:
+    async def _job(self, tool: Tool, block: Cid, command: Command, stage: _Stage, work: Path, limits: Limits) -> Job:
         """The command for the runner, with what it needs beside it in ``work``."""
         await self._prepare(tool, block, work)
         return Job(
@@ -194,7 +203,7 @@ class StepExecutor:
             stdin=command.stdin,
             stdout=command.stdout,
             stderr=command.stderr,
-            limits=_limits(self._limits, tool, seconds),
+            limits=limits,
         )
 
     async def _recalled(
@@ -384,19 +393,3 @@ def _literal(item: Literal) -> object:
     except (ValueError, RecursionError) as error:
         raise BadInput("a literal input is not JSON") from error
     return tuple(value) if isinstance(value, list) else value
-
-
-def _limits(limits: Limits, tool: Tool, seconds: float) -> Limits:
-    """This site's ``limits``, within what the tool asks for (ToolTimeLimit, ``ramMax``) and the order's time.
-
-    Raises:
-        BadInput: it needs more memory than this site gives.
-    """
-    least, most = tool.resources.ram_min or 0.0, tool.resources.ram_max or float("inf")
-    if least * _MIB > limits.memory_bytes:
-        raise BadInput(f"it asks for {least:,.0f} MiB of memory, and this site gives {limits.memory_bytes // _MIB:,}")
-    return replace(
-        limits,
-        memory_bytes=int(min(limits.memory_bytes, most * _MIB)),
-        wall_seconds=min(limits.wall_seconds, seconds, tool.time_limit or float("inf")),
-    )

@@ -26,6 +26,7 @@ from node.automator.decide import Judge
 from node.automator.hold import Holdings
 from node.automator.steady import SteadyClock
 from node.config import Folder, read_config, site_diseases
+from node.execute.allowed import limits_of
 from node.execute.environment import Environment
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
@@ -60,7 +61,6 @@ from node.site.told import Told
 from node.site.ways import Ways
 from node.site.withholding import Withholding
 from node.site.writing import Writer
-from node.step import Limits
 from node.storage.brought import Brought
 from node.storage.datakeys import DataKeys
 from node.storage.disclosures import Records
@@ -199,7 +199,8 @@ class Site:
         self.swarm = swarm_of(self, state.facts, kubo)
         memos = Memos(self.blobs, f"{Sandbox.name} {python_version()}")
         sandbox = Sandbox(Environment(self.folder.environment))
-        self.steps = StepExecutor(sandbox, self.materials, self.blobs, self.folder.work, Limits(), memos)
+        limits, at_once = limits_of(self.config.steps), self.config.steps.at_once
+        self.steps = StepExecutor(sandbox, self.materials, self.blobs, self.folder.work, limits, memos, at_once)
 
     @classmethod
     async def open(cls, folder: Folder, kubo: str | None = None) -> Site:

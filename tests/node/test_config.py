@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 from catalog.error import BadInput, NotFound
 from catalog.key import PrivateKey
 from node.config import Address, Config, Folder, read_config, site_toml
+from node.stepsettings import StepSettings
 
 ROOT = PrivateKey(bytes(32)).did
 HERE = Address("127.0.0.1", 4103)
 
 
-def config(name: str = "St. Anna", **changes: Address | bool) -> Config:
+def config(name: str = "St. Anna", **changes: Address | bool | StepSettings) -> Config:
     return Config(**({"name": name, "root": ROOT, "control": HERE, "bulk": HERE, "api": HERE} | changes))
 
 

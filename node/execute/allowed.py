@@ -1,0 +1,49 @@
+"""What a step may use: the site's bounds, and within them what its block asks for."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Final
+
+from catalog.error import BadInput
+from node.step import Limits
+from node.stepsettings import StepSettings
+from workflow.tool import Tool
+
+_MIB: Final = 1 << 20
+_UNBOUNDED: Final = float("inf")
+
+
+def limits_of(settings: StepSettings) -> Limits:
+    """The site's bounds, as its operator set them."""
+    return Limits(
+        wall_seconds=float(settings.most_seconds),
+        cpu_seconds=settings.most_cpu_seconds,
+        memory_bytes=settings.most_mib_memory * _MIB,
+        processes=settings.most_processes,
+        output_bytes=settings.most_mib_output * _MIB,
+    )
+
+
+def allowed(limits: Limits, tool: Tool, seconds: float) -> Limits:
+    """This site's ``limits``, within what the tool asks for (ToolTimeLimit, ``ramMax``) and the order's time.
+
+    Raises:
+        BadInput: it needs more than this site gives; of what, and how much there is.
+    """
+    asked, scratch = tool.resources, limits.memory_bytes // 2
+    for what, needed, given in (
+        ("MiB of memory", asked.ram_min, limits.memory_bytes // _MIB),
+        ("processors", asked.cores_min, os.cpu_count() or 1),
+        ("MiB of room for what it makes", asked.outdir_min, limits.output_bytes // _MIB),
+        ("MiB of room for scratch files", asked.tmpdir_min, scratch // _MIB),
+    ):
+        if (needed or 0.0) > given:
+            raise BadInput(f"it asks for {needed:,.0f} {what}, and this site gives {given:,}")
+    most = asked.ram_max if asked.ram_max is not None else _UNBOUNDED
+    return replace(
+        limits,
+        memory_bytes=int(min(limits.memory_bytes, most * _MIB)),
+        wall_seconds=min(limits.wall_seconds, seconds, tool.time_limit or _UNBOUNDED),
+    )
