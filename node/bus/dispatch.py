@@ -239,13 +239,18 @@ class Dispatcher:
             answer = read_reply(Receipt, await self._control.ask(order.site, question, WAIT_SECONDS + 10))
             proofs = proofs_of(record, order)
             receipt = self._receipts.check(order, proofs, answer)
+            if not receipt.final:
+                return self._silent(order, receipt.reason)
+            await self._receipts.take(record.submission, order, proofs, receipt)
         except ComityError as error:
-            over = isinstance(error, Denied | NotFound) or self._clock.now() > order.not_after
-            return Refusal(cid, CANCELLED if over else "unreachable", str(error))
-        if not receipt.final:
-            return Refusal(cid, WAITING, receipt.reason)
-        await self._receipts.take(record.submission, order, proofs, receipt)
+            nothing = isinstance(error, Denied | NotFound)
+            return Refusal(cid, CANCELLED, str(error)) if nothing else self._silent(order, str(error))
         return None
+
+    def _silent(self, order: Order, reason: str) -> Refusal:
+        """Why an order that is cancelled has no final receipt yet; after its time none is waited for."""
+        over = self._clock.now() > order.not_after
+        return Refusal(cid_of(order), CANCELLED if over else "unreachable", reason)
 
 
 def concerned(submission: Submission, *sites: str) -> tuple[str, ...]:
