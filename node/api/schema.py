@@ -346,7 +346,8 @@ class Submitted(Value, frozen=True, kw_only=True):
 class InstanceView(Value, frozen=True, kw_only=True):
     """One step instance of a submission.
 
-    ``status`` is a receipt's, or ``waiting``, ``running``, ``unreachable``; ``cancelled`` if its person cancelled it.
+    ``status`` is a receipt's, or ``waiting``, ``running``, ``unreachable``, ``skipped``; ``cancelled`` if its person
+    cancelled it. ``reason`` is why it ended so.
     """
 
     step: str

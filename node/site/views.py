@@ -161,14 +161,15 @@ def _instances(record: Record, plan: Plan | None, names: Mapping[str, str]) -> l
     for order in sorted(record.orders, key=lambda each: each.attempt):
         newest[order.step, order.shard] = order
     views: dict[tuple[str, int], schema.InstanceView] = {}
+    status, reason = _unordered(record)
     for planned in plan.steps if plan else ():
         views[planned.step, planned.shard] = schema.InstanceView(
             step=planned.step,
             shard=planned.shard,
             site=planned.site,
             site_name=names.get(planned.site, ""),
-            status=CANCELLED if record.word is not None else "waiting",
-            reason="it was not ordered yet" if record.word is not None else "",
+            status=status,
+            reason=reason,
             rules=(),
             cost=0,
             data=planned.data,
@@ -176,6 +177,15 @@ def _instances(record: Record, plan: Plan | None, names: Mapping[str, str]) -> l
     for place, order in newest.items():
         views[place] = _ordered(order, receipts.get(cid_of(order)), refusals.get(cid_of(order)), record, names)
     return list(views.values())
+
+
+def _unordered(record: Record) -> tuple[str, str]:
+    """How far an instance came for which there is no order, and why no further."""
+    if record.word is not None:
+        return CANCELLED, "it was not ordered yet"
+    if record.state.ended:
+        return "skipped", "it was not ordered, for the submission ended before"
+    return "waiting", ""
 
 
 def _ordered(

@@ -419,3 +419,25 @@ def test_the_invitation_is_a_secret_file(anna: list[str], tmp_path: Path, capsys
     assert out.stat().st_mode & 0o777 == 0o600
     assert run([*anna, "consortium", "invite", "--out", str(out)]) == 2
     assert "an invitation" not in capsys.readouterr().out
+
+
+def test_a_submission_is_cancelled_and_shown_as_it_stands(
+    anna: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: a command that ends nothing, or that says nothing of what it ended."""
+    run([*anna, "dataset", "add", "/data/table.csv", "--name", "Table"])
+    run([*anna, "project", "new", "pooling", "--person", "Mara", "--purpose", "DUO:0000006", "--until", "30d"])
+    workflow = tmp_path / "flow.cwl"
+    workflow.write_text("class: Workflow\n")
+    asked = ["--data", "t=Table", "--project", "pooling", "--deadline", "10m", "--budget", "1"]
+    mara = [*anna[:2], "--as", "Mara"]
+    capsys.readouterr()
+    submitted = answer(capsys, *mara, "workflow", "submit", str(workflow), *asked)
+    assert isinstance(submitted, dict)
+    ended = answer(capsys, *mara, "submission", "cancel", submitted["submission"])
+    assert isinstance(ended, dict)
+    assert ended["state"] == "cancelled"
+    assert run([*mara, "submission", "cancel", submitted["submission"]]) == 0
+    assert "cancelled" in capsys.readouterr().out
+    assert run([*mara, "submission", "watch", submitted["submission"]]) != 0
+    assert run([*mara, "submission", "cancel", "nonsense"]) == 2
