@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -83,6 +83,14 @@ class Exit:
     reason: str = ""
 
 
+Ready = Callable[[], Awaitable[object]]
+"""What a command waits for, once all is made in which it runs."""
+
+
+async def at_once() -> None:
+    """Nothing is waited for."""
+
+
 class Runner(Protocol):
     """What executes a step with no network, a read-only root, no capabilities, and limits."""
 
@@ -98,8 +106,9 @@ class Runner(Protocol):
     async def recover(self, folder: Path) -> int:
         """End whatever an earlier node left running with a work folder below ``folder``; how many commands."""
 
-    async def run(self, job: Job) -> Exit:
-        """Run ``job`` to its end. Cancelling this coroutine ends the command and everything it started.
+    async def run(self, job: Job, ready: Ready = at_once) -> Exit:
+        """Run ``job`` to its end, from when it is ``ready``. Cancelling this coroutine ends the command and everything
+        that it started. Its limits count from then on.
 
         Raises:
             Denied: this runner cannot isolate here.
