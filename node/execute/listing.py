@@ -28,6 +28,7 @@ class Listing:
         self._runner = runner
         self._work = work
         self._place = work.with_name("listing")
+        self._made = trio.Event()
         self._ended = trio.Event()
         self._listed = trio.Event()
         self._failure: ComityError | OSError | None = None
@@ -49,8 +50,16 @@ class Listing:
         self._place.mkdir(mode=0o700)
 
     async def wait(self) -> None:
-        """Make the sandbox and list once :meth:`look` says that the command has ended."""
-        job = Job(listing_command(_INSIDE), self._place, (Mount(self._work, _INSIDE),), stdout="found", limits=_LIMITS)
+        """Once the command's own sandbox is made, make this one; list once :meth:`look` says that it has ended."""
+        job = Job(
+            listing_command(_INSIDE),
+            self._place,
+            (Mount(self._work, _INSIDE),),
+            stdout="found",
+            limits=_LIMITS,
+            system=frozenset(),
+        )
+        await self._made.wait()  # two that are made at once wait for each other in the kernel
         try:
             ended = await self._runner.run(job, self._ended.wait)
             if ended.ending is not Ending.EXITED or ended.code != 0:
@@ -59,6 +68,10 @@ class Listing:
             self._failure = error
         finally:
             self._listed.set()
+
+    async def begin(self) -> None:
+        """The command's own sandbox is made."""
+        self._made.set()
 
     async def look(self) -> None:
         """List what is there now."""
@@ -79,7 +92,7 @@ async def run_and_list(runner: Runner, job: Job, succeeded: Callable[[int], bool
     async with trio.open_nursery() as nursery:
         nursery.start_soon(listing.wait)
         try:
-            ran = await runner.run(job)
+            ran = await runner.run(job, listing.begin)
             if ran.ending is Ending.EXITED and succeeded(ran.code):
                 await listing.look()
         except (ComityError, OSError) as error:

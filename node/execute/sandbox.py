@@ -77,7 +77,7 @@ class Sandbox:
         streams = Streams()
         try:
             options = await trio.to_thread.run_sync(self._prepare, job, streams)
-            run = _Run(job.limits, job.work)
+            run = _Run(job.limits, job.work, "/proc" in job.system)
             await run.supervise(options, job.argv, streams, ready)
             errors = streams.errors()
         finally:
@@ -108,6 +108,7 @@ class _Run:
 
     limits: Limits
     work: Path
+    seen: bool
     code: int | None = None
     over: str = ""
     timed_out: bool = False
@@ -136,7 +137,8 @@ class _Run:
         started = trio.current_time()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(streams.feed)
-            nursery.start_soon(self._sample, bubble)
+            if self.seen:
+                nursery.start_soon(self._sample, bubble)
             nursery.start_soon(self._weigh, bubble)
             with trio.move_on_after(self.limits.wall_seconds) as clock:
                 await bubble.ended()
