@@ -17,10 +17,21 @@ from devnet.patience import eventually
 from devnet.state import read_state
 from devnet.topology import PROJECT, Institution
 from node.api.client import Node
+from privacy.starters import HOSPITAL
 from tests.devnet.consortium import SECONDS, Consortium, marked, publish_workflow, waiting
-from tests.devnet.test_asking import asking
+from tests.devnet.test_asking import ASKED
 
-__all__ = ["asking"]
+
+@pytest.fixture
+def asking(consortium: Consortium) -> Iterator[Institution]:
+    """The second hospital, whose policy leaves steps to its stewards for as long as the test takes."""
+    with consortium.steward(consortium.large) as steward:
+        steward.set_policy(ASKED)
+    try:
+        yield consortium.large
+    finally:
+        with consortium.steward(consortium.large) as steward:
+            steward.set_policy(HOSPITAL)
 
 
 def submitted(consortium: Consortium, mara: Node, workflow: str, *hospitals: Institution) -> str:
@@ -82,14 +93,12 @@ def test_whoever_submitted_it_ends_it_at_every_site(
     assert "its person cancelled it" in rows[-1].reason, "each site accounts for it"
 
 
-@pytest.mark.usefixtures("asking")
-def test_what_a_steward_is_asked_is_asked_no_more(consortium: Consortium) -> None:
+def test_what_a_steward_is_asked_is_asked_no_more(consortium: Consortium, asking: Institution) -> None:
     """Lost: a steward reads, and answers, what nobody wants any more; or their yes has it run."""
-    small = consortium.small
     mark = f"cancelling-{secrets.token_hex(6)}"
-    with consortium.researcher() as mara, consortium.steward(small) as steward:
+    with consortium.researcher() as mara, consortium.steward(asking) as steward:
         workflow = publish_workflow(consortium.places, consortium.known, mark)
-        submission = submitted(consortium, mara, workflow, small)
+        submission = submitted(consortium, mara, workflow, asking)
         asked = eventually(lambda: next(iter(steward.inquiries()), None), "the question")
         mara.cancel(submission)
         ended = mara.wait(submission, SECONDS)
