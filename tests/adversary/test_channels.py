@@ -9,7 +9,7 @@ from msgspec import structs
 from catalog.block import EndorseFields
 from catalog.error import BadInput
 from catalog.policy import PolicyFields
-from node.automator import automator
+from node.automator import automator, result
 from node.automator.automator import Automator
 from node.automator.endorsing import Endorsing
 from node.step import Finished, Usage
@@ -63,7 +63,7 @@ def test_an_exit_code_that_carries_a_bit(defended: bool, monkeypatch: pytest.Mon
 def test_usage_that_carries_a_bit(channel: str, defended: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a step takes 1.1 or 1.2 seconds, or megabytes, as a patient is ill or not."""
     if not defended:
-        monkeypatch.setattr(automator, "rounded_up", int)
+        monkeypatch.setattr(result, "rounded_up", int)
     used = [Usage(1.1, 0.1, 1100), Usage(1.2, 0.1, 1100)]
     if channel == "memory":
         used = [Usage(1.1, 0.1, 1100), Usage(1.1, 0.1, 1200)]
