@@ -68,8 +68,8 @@ class Materials(Protocol):
             Denied, Unreachable: the key is not given for ``order``, or nobody who has it answers.
         """
 
-    async def stored(self, data: Data) -> Cid:
-        """See to it that ``data`` are stored here whole, fetched from their holder if need be."""
+    async def stored(self, data: Data, project: ProjectRef) -> Cid:
+        """See to it that ``data`` are stored here whole, fetched from their holder for ``project`` if need be."""
 
 
 class StepExecutor:
@@ -155,7 +155,7 @@ class StepExecutor:
         folder = self._work / secrets.token_hex(8)
         work = folder / "work"
         work.mkdir(parents=True, mode=0o700)
-        stage = _Stage(self._materials, self._blobs, folder, order, self._limits.input_bytes)
+        stage = _Stage(self._materials, self._blobs, folder, order, project, self._limits.input_bytes)
         try:
             values = {name: await stage.place(name, argument) for name, argument in inputs.items()}
             command = command_line(tool, values)
@@ -317,8 +317,11 @@ class StepExecutor:
 class _Stage:
     """The inputs of one step, each at its place inside."""
 
-    def __init__(self, materials: Materials, blobs: Blobs, folder: Path, order: Cid, most: int) -> None:
+    def __init__(
+        self, materials: Materials, blobs: Blobs, folder: Path, order: Cid, project: ProjectRef, most: int
+    ) -> None:
         self._most = most
+        self._project = project
         self._order = order
         self._materials = materials
         self._blobs = blobs
@@ -351,7 +354,7 @@ class _Stage:
             if not await self._materials.opened(item, self._order, source):
                 # A few small nodes that name one another can be a file of any size.
                 room = await trio.to_thread.run_sync(_room, self._folder)
-                cid = await self._materials.stored(item)
+                cid = await self._materials.stored(item, self._project)
                 await self._blobs.checkout(cid, source, max_bytes=min(self._most, room))
         else:
             self._resident.append(item)

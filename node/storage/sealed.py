@@ -1,5 +1,7 @@
 """Nodes that are held for a project: each sealed under a key of that project, and unreadable once the key is gone.
 
+They are what its steps made here, and what came here for it and no catalog publishes.
+
 A node's file is ``nonce ‖ ciphertext ‖ tag`` of XChaCha20-Poly1305 (libsodium) with 24 random bytes for a nonce and the
 node's CID as associated data, so that no file stands in another's place. The CID is still that of the plaintext, which
 is verified whenever it is read. The key is 32 random bytes in a file of its own, apart from what it opens: a backup
@@ -52,9 +54,21 @@ class ProjectKey:
     def __repr__(self) -> str:
         return f"ProjectKey({self.folder.name})"
 
+    @property
+    def arriving(self) -> Path:
+        """Where what comes for the project from other sites is kept aside, sealed like the rest; it goes with it."""
+        return self.folder / "arriving"
+
     def place(self, cid: Cid) -> Path:
         """Where the node ``cid`` lies."""
         return self.folder / str(cid)
+
+    def size(self, cid: Cid) -> int | None:
+        """Bytes of the node ``cid``, damaged or not; none if it is not held for the project."""
+        try:
+            return max(0, self.place(cid).stat().st_size - OVERHEAD)
+        except FileNotFoundError:
+            return None
 
     def seal(self, name: bytes, data: bytes) -> bytes:
         """``data`` sealed as what is called ``name``."""
@@ -72,7 +86,10 @@ class ProjectKey:
                 sealed[NONCE_BYTES:], name, sealed[:NONCE_BYTES], self.key
             )
         except (CryptoError, ValueError) as error:
-            raise VerificationFailed("what is held for a project is damaged: run the step again") from error
+            raise VerificationFailed(
+                "what is held for a project is damaged: stop the node and run «comity site fsck --mend», which drops it"
+                " so that it is made or fetched again"
+            ) from error
 
 
 class Sealing(Staging):
@@ -147,12 +164,12 @@ class SealedNodes:
 
     def size(self, cid: Cid) -> int | None:
         """Bytes of the node ``cid``, damaged or not; none if it is held for no project."""
-        for key in self._holders():
-            try:
-                return key.place(cid).stat().st_size - OVERHEAD
-            except FileNotFoundError:
-                continue
-        return None
+        sizes = (key.size(cid) for key in self._holders())
+        return next((size for size in sizes if size is not None), None)
+
+    def arriving(self) -> list[Path]:
+        """The folders in which something may be kept aside on its way in."""
+        return [key.arriving for key in self._holders()]
 
     def files(self) -> dict[Path, Cid]:
         """The files of all nodes that are held, with their CIDs."""
