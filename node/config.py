@@ -144,6 +144,11 @@ class Folder:
         return self.path / "blobs"
 
     @property
+    def held(self) -> Path:
+        """What is held for projects, a folder for each, sealed under its key; no backup has it."""
+        return self.blobs / "held"
+
+    @property
     def work(self) -> Path:
         """Steps that run now; emptied at every start."""
         return self.path / "work"

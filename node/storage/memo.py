@@ -27,7 +27,8 @@ from node.storage.sealed import OVERHEAD, ProjectKey
 from workflow.argument import Argument
 
 _MOST: Final = 256 << 10
-_KIND: Final = "memo-"
+KIND: Final = "memo-"
+"""How the name of a memo begins."""
 
 
 class _Asked(Value, frozen=True, kw_only=True):
@@ -105,4 +106,4 @@ class Memos:
 
 
 def _name(key: ProjectKey, asked: bytes) -> str:
-    return _KIND + hmac.digest(key.key, _KIND.encode() + asked, "sha256").hex()
+    return KIND + hmac.digest(key.key, KIND.encode() + asked, "sha256").hex()

@@ -39,6 +39,8 @@ from node.storage.room import Room
 from node.storage.staging import Staging, refused
 
 KEY_BYTES: Final = 32
+ARRIVING: Final = "arriving"
+"""The folder of a project in which is kept aside what comes for it."""
 NONCE_BYTES: Final = 24
 OVERHEAD: Final = NONCE_BYTES + 16
 """Bytes by which a sealed file is longer than what it holds."""
@@ -57,7 +59,7 @@ class ProjectKey:
     @property
     def arriving(self) -> Path:
         """Where what comes for the project from other sites is kept aside, sealed like the rest; it goes with it."""
-        return self.folder / "arriving"
+        return self.folder / ARRIVING
 
     def place(self, cid: Cid) -> Path:
         """Where the node ``cid`` lies."""
@@ -125,10 +127,11 @@ class SealedNodes:
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._known: dict[str, ProjectKey] = {}
         for path in sorted(keys.iterdir()):
-            key = _read_key(path)
+            key = read_key(path)
             if key == bytes(KEY_BYTES):
                 _remove(folder / path.name, path)  # it was being destroyed
             else:
+                (folder / path.name).mkdir(mode=0o700, exist_ok=True)
                 self._known[path.name] = ProjectKey(folder / path.name, key)
 
     def key_of(self, project: ProjectRef) -> ProjectKey:
@@ -137,7 +140,7 @@ class SealedNodes:
         Raises:
             ComityError: the disk refuses.
         """
-        name = _name(project)
+        name = folder_name(project)
         with self._lock:
             known = self._known.get(name)
             if known is None:
@@ -201,7 +204,7 @@ class SealedNodes:
         Raises:
             ComityError: the disk refuses; the key may be gone already.
         """
-        name = _name(project)
+        name = folder_name(project)
         folder, file = self.folder / name, self._keys / name
         with self._lock:
             self._known.pop(name, None)
@@ -230,7 +233,7 @@ class SealedNodes:
         return ProjectKey(folder, key)
 
 
-def _name(project: ProjectRef) -> str:
+def folder_name(project: ProjectRef) -> str:
     """How the folder and the key of a project are called: people choose its name, and it is no path."""
     return hashlib.sha256(encode(project)).hexdigest()[:32]
 
@@ -252,7 +255,12 @@ def _read(path: Path) -> bytes | None:
         raise ComityError(f"{path} could not be read: {error.strerror}; see to the site's disk") from error
 
 
-def _read_key(path: Path) -> bytes:
+def read_key(path: Path) -> bytes:
+    """The key of a project; zeros if it was being destroyed.
+
+    Raises:
+        FileNotFoundError: there is none. Damaged: it is no key any more, or open to other users.
+    """
     if stat.S_IMODE(path.stat().st_mode) & OTHERS:
         raise Damaged(f"{path}, the key of a project, is open to other users of this machine: chmod it 600")
     key = read_regular(path, KEY_BYTES + 1)
