@@ -197,9 +197,9 @@ class Site:
         self.reading = Reading()
         self.documents = ParsedDocuments()
         self.swarm = swarm_of(self, state.facts, kubo)
-        memos = Memos(self.blobs, f"{Sandbox.name} {python_version()}")
+        self.memos = Memos(self.blobs, f"{Sandbox.name} {python_version()}")
         sandbox = Sandbox(Environment(self.folder.environment))
-        self.steps = StepExecutor(sandbox, self.materials, self.blobs, self.folder.work, Limits(), memos)
+        self.steps = StepExecutor(sandbox, self.materials, self.blobs, self.folder.work, Limits(), self.memos)
 
     @classmethod
     async def open(cls, folder: Folder, kubo: str | None = None) -> Site:

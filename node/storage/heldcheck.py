@@ -1,7 +1,7 @@
 """Checking what is held for projects while no node uses it: every key, and every node against its name.
 
-Memos are not looked at: their names are in none of them, and one that does not open costs a run. Nor is what is still
-arriving, which is held against its names when it goes on. Blocking.
+Memos are not looked at: one that does not open costs a run. Nor is what is still arriving, which is held against its
+names when it goes on. Blocking.
 """
 
 from __future__ import annotations

@@ -170,6 +170,11 @@ class SealedNodes:
         sizes = (key.size(cid) for key in self._holders())
         return next((size for size in sizes if size is not None), None)
 
+    def keys(self, but: ProjectRef | None) -> list[ProjectKey]:
+        """The keys of all projects for which something is held, but for one."""
+        left_out = None if but is None else folder_name(but)
+        return [key for key in self._holders() if key.folder.name != left_out]
+
     def arriving(self) -> list[Path]:
         """The folders in which something may be kept aside on its way in."""
         return [key.arriving for key in self._holders()]
