@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from dataclasses import dataclass, field
+from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -185,7 +186,8 @@ class Config:
 
     ``keep_days`` is how long the audit log's bodies are kept, ``bulk_rate`` the bytes a second that are sent at most,
     ``quota`` the bytes that are stored at most; 0 bounds nothing.
-    ``store`` is the RPC of the Kubo that they lie in, none if they lie in the site's folder.
+    ``store`` is the RPC of the Kubo that they lie in, none if they lie in the site's folder; ``staging`` is the folder
+    below which steps are staged, none if that is the site's.
     ``inbound`` says whether members can connect to the site.
     """
 
@@ -200,6 +202,7 @@ class Config:
     swarm: SwarmSettings = field(default_factory=SwarmSettings)
     store: str | None = None
     inbound: bool = True
+    staging: Path | None = None
 
     @property
     def shared(self) -> bool:
@@ -210,6 +213,12 @@ class Config:
     def listens(self) -> bool:
         """Whether each of the two listens on a port of its own."""
         return self.inbound and not self.shared
+
+
+def work_folder(folder: Folder, config: Config) -> Path:
+    """Where the site's steps are staged, in the clear while they run; emptied at every start."""
+    own = sha256(config.root.encode()).hexdigest()[:16]
+    return folder.work if config.staging is None else config.staging / f"comity-{own}"
 
 
 def site_diseases(folder: Folder) -> Diseases:
@@ -269,6 +278,11 @@ port = {config.api.port}
 [audit]
 keep_days = {config.keep_days}
 
+# A folder in memory for what steps read and write while they run, which else lies below this one, in the clear. It
+# needs room for the largest steps; when it is full, they fail.
+# [steps]
+# staging = "/dev/shm"
+
 # A Kubo in the consortium's private swarm, which gets what is open: «comity site run --with-kubo», or one of yours.
 # [kubo]
 # listen = ["/ip4/0.0.0.0/tcp/4104"]      # where the members' Kubos reach the node's; without it, it only calls them
@@ -307,6 +321,7 @@ def read_config(folder: Folder) -> Config:
         swarm=swarm,
         store=store,
         inbound=_inbound(folder, table),
+        staging=_staging(folder, table),
     )
     if not config.api.loopback:
         raise BadInput(f"{folder.config}: [api] host must be a loopback address such as 127.0.0.1")
@@ -335,6 +350,14 @@ def _inbound(folder: Folder, table: dict[str, object]) -> bool:
     if not isinstance(inbound, bool):
         raise BadInput(f"{folder.config}: [reach] inbound must be true or false")
     return inbound
+
+
+def _staging(folder: Folder, table: dict[str, object]) -> Path | None:
+    section = table.get("steps", {})
+    place = section.get("staging", "") if isinstance(section, dict) else None
+    if not isinstance(place, str) or (place and not place.startswith("/")) or "\0" in place:
+        raise BadInput(f'{folder.config}: [steps] staging must be the whole path of a folder, such as "/dev/shm"')
+    return Path(place) if place else None
 
 
 def _keep_days(folder: Folder, table: dict[str, object]) -> int:

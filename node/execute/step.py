@@ -24,6 +24,7 @@ from catalog.project import ProjectRef
 from node.execute.account import is_open_to_nobody, is_separate
 from node.execute.collect import Collected, collect
 from node.execute.listing import Listing, run_and_list
+from node.execute.place import begin_place
 from node.execute.quota import discard
 from node.ports import Blobs
 from node.step import Ending, Exit, Finished, Job, Limits, Made, Memo, Mount, Product, Runner, Usage
@@ -94,11 +95,12 @@ class StepExecutor:
         """End and remove what an earlier node left of its steps, and let the runner show its isolation.
 
         A runner that cannot is kept as ``fault``: the node serves, and refuses every step with that reason.
+
+        Raises:
+            BadInput: the folder of the steps is not this node's, or cannot be made.
         """
         self.leftovers = await self._runner.recover(self._work)
-        if self._work.exists():
-            await trio.to_thread.run_sync(discard, self._work)
-        self._work.mkdir(mode=0o700)
+        await trio.to_thread.run_sync(begin_place, self._work)
         await self._prove()
 
     async def keep_proving(self) -> None:

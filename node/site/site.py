@@ -25,7 +25,7 @@ from node.automator.counterpart import Received
 from node.automator.decide import Judge
 from node.automator.hold import Holdings
 from node.automator.steady import SteadyClock
-from node.config import Folder, read_config, site_diseases
+from node.config import Folder, read_config, site_diseases, work_folder
 from node.execute.environment import Environment
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
@@ -199,7 +199,8 @@ class Site:
         self.swarm = swarm_of(self, state.facts, kubo)
         self.memos = Memos(self.blobs, f"{Sandbox.name} {python_version()}")
         sandbox = Sandbox(Environment(self.folder.environment))
-        self.steps = StepExecutor(sandbox, self.materials, self.blobs, self.folder.work, Limits(), self.memos)
+        work = work_folder(self.folder, self.config)
+        self.steps = StepExecutor(sandbox, self.materials, self.blobs, work, Limits(), self.memos)
 
     @classmethod
     async def open(cls, folder: Folder, kubo: str | None = None) -> Site:

@@ -1,6 +1,7 @@
-"""A hospital that is killed: ``python -m tests.node.site.robbed FOLDER half|step``.
+"""A hospital that is killed: ``python -m tests.node.site.robbed FOLDER half|step|memory``.
 
-It says «ready» when half of a value has come from another site, or when a step runs on all of it; then it waits.
+It says «ready» when half of a value has come from another site, or when a step runs on all of it, staged in the site's
+folder or in ``FOLDER/memory``; then it waits.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -21,6 +23,7 @@ from catalog.dagcbor import decode
 from catalog.error import NotFound
 from catalog.key import PrivateKey
 from catalog.project import ProjectRef
+from node.config import work_folder
 from node.execute.step import StepExecutor
 from node.site.gateway import Wanted
 from node.site.materials import Materials
@@ -104,7 +107,8 @@ class Waiting:
         """It left nothing that runs."""
         return 0
 
-    async def run(self, job: Job) -> Exit:
+    async def run(self, job: Job, ready: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint) -> Exit:
+        await ready()
         os.write(1, READY)
         await trio.sleep_forever()
         raise AssertionError
@@ -128,7 +132,7 @@ def materials(there: Hospital, holders: Holders) -> Materials:
     )
 
 
-async def run_step(there: Hospital, has: dict[Cid, bytes], folder: Path) -> None:
+async def run_step(there: Hospital, has: dict[Cid, bytes], folder: Path, staging: Path | None) -> None:
     """Run a step of the project on the value, for ever."""
     block = folder / "block"
     block.mkdir()
@@ -136,7 +140,8 @@ async def run_step(there: Hospital, has: dict[Cid, bytes], folder: Path) -> None
     site, root = there.site, next(iter(has))
     tool = await site.blobs.add_path(block)
     await there.write("block", BlockFields(cid=tool, name="cat", label=OPEN, description="", outputs={"out": "file"}))
-    steps = StepExecutor(Waiting(), materials(there, Giver(has)), site.blobs, site.folder.work, Limits())
+    work = work_folder(site.folder, replace(site.config, staging=staging))
+    steps = StepExecutor(Waiting(), materials(there, Giver(has)), site.blobs, work, Limits())
     await steps.start()
     data = Data(site=there.other.root.did, cid=root, name="rows")
     await steps.run(tool, {"data": data}, 600.0, Cid.of(b"order"), TRIAL)
@@ -150,7 +155,7 @@ def main(folder: Path, scene: str) -> None:
         if scene == "half":
             await materials(there, Giver(has, half=True)).bring(there.other.root.did, next(iter(has)), TRIAL)
         else:
-            await run_step(there, has, folder)
+            await run_step(there, has, folder, folder / "memory" if scene == "memory" else None)
 
     at_a_hospital(folder, play)
 

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from catalog.cid import Cid
-from catalog.error import NotFound
+from catalog.error import BadInput, NotFound
 from catalog.project import ProjectRef
 from node.config import Folder
 from node.site.site import Site
@@ -80,11 +80,45 @@ def test_while_a_step_runs_its_value_lies_in_its_staging_folder_alone_and_after_
 
     async def start() -> None:
         site = await Site.open(place)
-        await site.steps.start()
-        await site.aclose()
+        try:
+            await site.steps.start()
+        finally:
+            await site.aclose()
 
     trio.run(start)
     assert marked(place.path) == set()
+
+
+def test_a_step_that_is_staged_in_memory_leaves_nothing_of_its_value_on_the_disk(tmp_path: Path) -> None:
+    """Lost: an operator who set a folder in memory believes that the disk shows nothing."""
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    with robbed(tmp_path, "memory") as place:
+        assert marked(place.path) == set()
+        [own] = memory.iterdir()
+        assert marked(memory) == {own.name}
+        assert own.stat().st_mode & 0o077 == 0
+    with place.config.open("a") as file:
+        file.write(f'[steps]\nstaging = "{memory}"\n')
+
+    async def start() -> None:
+        site = await Site.open(place)
+        try:
+            await site.steps.start()
+        finally:
+            await site.aclose()
+
+    trio.run(start)
+    assert marked(memory) == set(), "the next start leaves nothing of an earlier run"
+    own.rmdir()
+    own.symlink_to(tmp_path)
+    with pytest.raises(BadInput, match="is no folder of this node's"):
+        trio.run(start)
+    assert memory.exists(), "whoever else writes there chooses what is removed"
+    own.unlink()
+    memory.rmdir()
+    with pytest.raises(BadInput, match=r"see \[steps\] staging"):
+        trio.run(start)
 
 
 def at_rest(tmp_path: Path, test: Callable[[Hospital, dict[Cid, bytes]], Awaitable[None]]) -> None:
