@@ -131,8 +131,7 @@ class SealedNodes:
             if key == bytes(KEY_BYTES):
                 _remove(folder / path.name, path)  # it was being destroyed
             else:
-                (folder / path.name).mkdir(mode=0o700, exist_ok=True)
-                self._known[path.name] = ProjectKey(folder / path.name, key)
+                self._known[path.name] = _opened(folder / path.name, key)
 
     def key_of(self, project: ProjectRef) -> ProjectKey:
         """The key of ``project``; it is made if this is the first that is held for it.
@@ -230,12 +229,20 @@ class SealedNodes:
         try:
             if folder.exists():  # what another key sealed, which is gone, opens no more
                 shutil.rmtree(folder)
-            folder.mkdir(mode=0o700)
+            made = _opened(folder, key)
             sync_folders([self.folder])
             write_secret(self._keys / name, key)
         except OSError as error:
             raise refused(error) from error
-        return ProjectKey(folder, key)
+        return made
+
+
+def _opened(folder: Path, key: bytes) -> ProjectKey:
+    """A project's key, whose folders are there from now on until its end: whoever writes later makes none."""
+    opened = ProjectKey(folder, key)
+    for made in (folder, opened.arriving):
+        made.mkdir(mode=0o700, exist_ok=True)
+    return opened
 
 
 def folder_name(project: ProjectRef) -> str:

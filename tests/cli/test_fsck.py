@@ -201,7 +201,6 @@ def test_a_stray_file_is_named_and_a_memo_and_what_arrives_are_none(
     folder, _ = sealed
     [project] = folder.held.iterdir()
     (project / "memo-0123").write_bytes(b"sealed")
-    (project / "arriving").mkdir()
     assert run(["site", "fsck", str(folder.path)]) == 0
     assert "no node" not in capsys.readouterr().out
     (project / "note.txt").write_text("?")

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from catalog.cid import Cid
-from catalog.error import BadInput, NotFound
+from catalog.error import BadInput, ComityError, NotFound
 from catalog.project import ProjectRef
 from node.config import Folder
 from node.site.site import Site
@@ -157,6 +157,23 @@ def test_the_end_of_a_project_destroys_what_is_still_coming_for_it(tmp_path: Pat
     here = DiskBlobs(place.blobs, keys=place.project_keys)
     here.sealed.end(TRIAL)
     assert not [path for path in place.blobs.rglob("*") if path.is_file()]
+
+
+def test_what_comes_for_a_project_that_has_just_ended_has_no_place(tmp_path: Path) -> None:
+    """Lost: a fetch that is under way writes what a certificate says is gone, where nobody looks for it."""
+
+    async def test(there: Hospital, has: dict[Cid, bytes]) -> None:
+        blobs, root = there.site.blobs, next(iter(has))
+        with await blobs.arrive(root, there.other.root.did, TRIAL) as arrival:
+            arrival.put(list(has.items())[:2])
+            blobs.sealed.end(TRIAL)
+            with pytest.raises(ComityError):
+                arrival.put(list(has.items())[2:])
+            with pytest.raises(ComityError):
+                await blobs.adopt(root, arrival)
+        assert not list((there.site.folder.blobs / "held").iterdir())
+
+    at_rest(tmp_path, test)
 
 
 def test_the_same_value_comes_for_each_project_and_goes_with_its_own(tmp_path: Path) -> None:
