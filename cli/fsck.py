@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cli.offline import SiteReport
     from node.config import Folder
     from node.storage.blobcheck import BlobReport, DamagedNode
-    from node.storage.heldcheck import HeldReport, KeyState
+    from node.storage.heldcheck import HeldReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +136,8 @@ def _tell_held(held: HeldReport, folder: Folder, mended: bool) -> None:
             say(f"NOT LOOKED AT {nodes} {whose}: the key is {held.key}: chmod 600 {folder.project_keys / held.folder}")
     for stray in held.strays:
         say(f"no node: {folder.held / stray}")
+    for memo in held.memos:
+        say(f"{'removed' if mended else 'DAMAGED'} {folder.held / held.folder / memo}: a memo, which costs a run")
     _tell_damaged(held.damaged, mended)
 
 
@@ -150,17 +152,20 @@ def _judge(checked: Checked) -> None:
         raise VerificationFailed("some of the stored data could not be read, and were left: see to the disk")
     if damaged and not checked.mended:
         raise VerificationFailed(f"{counted(len(damaged), 'node')} of the stored data damaged; run it with --mend")
-    _judge_keys([each.key for each in checked.held], checked.mended)
+    _judge_held(checked.held, checked.mended)
     if checked.not_whole and not checked.mended:
         raise VerificationFailed(f"{counted(len(checked.not_whole), 'root')} not whole here; start the node")
 
 
-def _judge_keys(keys: Sequence[KeyState], mended: bool) -> None:
+def _judge_held(held: Sequence[HeldReport], mended: bool) -> None:
     from catalog.error import VerificationFailed
     from node.storage.heldcheck import KeyState
 
+    keys = [each.key for each in held]
     if KeyState.EXPOSED in keys:
         raise VerificationFailed(f"{counted(keys.count(KeyState.EXPOSED), 'key')} open to others; no node starts so")
     if KeyState.LOST in keys and not mended:
         lost = counted(keys.count(KeyState.LOST), "key")
         raise VerificationFailed(f"{lost} of projects lost, and what was held under them; run it with --mend")
+    if (memos := sum(len(each.memos) for each in held)) and not mended:
+        raise VerificationFailed(f"{counted(memos, 'memo')} damaged; run it with --mend")

@@ -1,7 +1,6 @@
-"""Checking what is held for projects while no node uses it: every key, and every node against its name.
+"""Checking what is held for projects while no node uses it: every key, every memo, and every node against its name.
 
-Memos are not looked at: one that does not open costs a run. Nor is what is still arriving, which is held against its
-names when it goes on. Blocking.
+What is still arriving is not looked at: it is held against its names when it goes on. Blocking.
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ class KeyState(StrEnum):
 class HeldReport:
     """What is held for one project: ``folder`` is how its folder and its key are called, ``project`` its name.
 
-    The name is empty where no catalog here has the project. ``strays`` are files that are nothing of the node's, by
-    their paths below ``held``.
+    The name is empty where no catalog here has the project. ``memos`` are the files of those that do not open, each of
+    which costs a run; ``strays`` are files that are nothing of the node's, by their paths below ``held``.
     """
 
     folder: str
@@ -50,12 +49,14 @@ class HeldReport:
     nodes: int
     bytes: int
     damaged: tuple[DamagedNode, ...]
+    memos: tuple[str, ...]
     strays: tuple[str, ...]
 
     @property
     def ok(self) -> bool:
         """Whether nothing is wrong."""
-        return self.key in (KeyState.GOOD, KeyState.ENDED) and not self.damaged and not self.strays
+        whole = self.key in (KeyState.GOOD, KeyState.ENDED)
+        return whole and not (self.damaged or self.memos or self.strays)
 
 
 def check_held(
@@ -76,7 +77,7 @@ def check_held(
 
 
 def drop_held(held: Path, keys: Path, reports: Iterable[HeldReport]) -> None:
-    """Remove damaged nodes, and all that a key sealed which is lost, durably: it is made or fetched again.
+    """Remove damaged nodes and memos, and all that a key sealed which is lost, durably: it is made or fetched again.
 
     Raises:
         ComityError: the disk refuses.
@@ -84,7 +85,8 @@ def drop_held(held: Path, keys: Path, reports: Iterable[HeldReport]) -> None:
     for each in reports:
         folder = held / each.folder
         if each.key is not KeyState.LOST:
-            remove_files([folder / str(node.cid) for node in each.damaged if node.wrong])
+            nodes = (str(node.cid) for node in each.damaged if node.wrong)
+            remove_files([folder / name for name in (*nodes, *each.memos)])
             continue
         try:
             if folder.exists():
@@ -100,13 +102,14 @@ def _inside(folder: Path) -> list[str]:
 
 
 def _check(folder: Path, key: Path, title: str, tick: Callable[[int], None]) -> HeldReport:
-    nodes, strays = _listed(folder)
+    nodes, memos, strays = _listed(folder)
     opened, state = _key(key)
     if state is not KeyState.GOOD:
-        return HeldReport(folder.name, title, state, len(nodes), 0, (), strays)
+        return HeldReport(folder.name, title, state, len(nodes), 0, (), (), strays)
     project = ProjectKey(folder, opened)
     size, damaged = examine(nodes, lambda cid: _look(project, cid), tick)
-    return HeldReport(folder.name, title, state, len(nodes), size, damaged, strays)
+    spoiled = tuple(name for name in memos if not _opens(project, name))
+    return HeldReport(folder.name, title, state, len(nodes), size, damaged, spoiled, strays)
 
 
 def _key(path: Path) -> tuple[bytes, KeyState]:
@@ -120,16 +123,29 @@ def _key(path: Path) -> tuple[bytes, KeyState]:
     return (b"", KeyState.ENDED) if key == bytes(KEY_BYTES) else (key, KeyState.GOOD)
 
 
-def _listed(folder: Path) -> tuple[list[Cid], tuple[str, ...]]:
+def _listed(folder: Path) -> tuple[list[Cid], list[str], tuple[str, ...]]:
+    """The nodes, the memos and the strays in a project's folder."""
     nodes: list[Cid] = []
+    memos: list[str] = []
     strays: list[str] = []
     for name in sorted(_inside(folder)) if folder.is_dir() else ():
+        if name.startswith(KIND):
+            memos.append(name)
+            continue
         try:
             nodes.append(Cid.parse(name))
         except BadInput:
-            if name != ARRIVING and not name.startswith(KIND):
+            if name != ARRIVING:
                 strays.append(f"{folder.name}/{name}")
-    return nodes, tuple(strays)
+    return nodes, memos, tuple(strays)
+
+
+def _opens(key: ProjectKey, name: str) -> bool:
+    try:
+        key.open(name.encode(), read_regular(key.folder / name, MAX_NODE))
+    except (Damaged, VerificationFailed):
+        return False
+    return True
 
 
 def _look(key: ProjectKey, cid: Cid) -> Looked:

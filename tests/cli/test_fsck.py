@@ -15,7 +15,9 @@ from catalog.project import ProjectRef
 from cli.main import run
 from node.config import Folder
 from node.holding import held
+from node.step import Made
 from node.storage.disk import DiskBlobs
+from node.storage.memo import Memos
 from node.storage.nodes import node_path
 from tests.cli.test_offline import make
 
@@ -195,14 +197,22 @@ def test_a_key_that_others_may_read_and_one_that_was_being_destroyed_are_told_ap
     assert "destroyed with its project, as the next start will finish" in capsys.readouterr().out
 
 
-def test_a_stray_file_is_named_and_a_memo_and_what_arrives_are_none(
+def test_a_stray_file_and_a_memo_that_does_not_open_are_named_and_a_good_one_is_not(
     sealed: tuple[Folder, Cid], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, _ = sealed
+    folder, root = sealed
     [project] = folder.held.iterdir()
-    (project / "memo-0123").write_bytes(b"sealed")
+    memos = Memos(DiskBlobs(folder.blobs, keys=folder.project_keys), "3.11")
+    trio.run(memos.keep, TRIAL, root, {}, Made(root, {}))
     assert run(["site", "fsck", str(folder.path)]) == 0
-    assert "no node" not in capsys.readouterr().out
+    assert capsys.readouterr().out.endswith("no fault\n")
+    [memo] = project.glob("memo-*")
+    flip(memo)
+    assert run(["site", "fsck", str(folder.path)]) == 5
+    assert "1 memo damaged; run it with --mend" in capsys.readouterr().err
+    assert run(["site", "fsck", "--mend", str(folder.path)]) == 0
+    assert f"removed {memo}: a memo, which costs a run" in capsys.readouterr().out
+    assert not memo.exists()
     (project / "note.txt").write_text("?")
     assert run(["site", "fsck", str(folder.path)]) == 0
     assert f"no node: {project / 'note.txt'}" in capsys.readouterr().out
