@@ -1,4 +1,4 @@
-"""The roots that a site's catalog says lie there whole: its open and shared data, its blocks, and what it mirrors."""
+"""What a site's folder is held against: the roots that its catalog says lie there whole, and the projects by name."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from catalog.dataset import DatasetFields, Level
 from catalog.epoch import charters
 from catalog.index import SiteIndex
 from catalog.mirror import MirrorFields
+from catalog.project import ProjectFields, ProjectRef
 from cli.offline import index_of, replicas_of
 from node.config import Folder, read_config
 from node.storage.consortium import read_epochs
+from node.storage.sealed import folder_name
 
 
 def roots_of(directory: Path) -> dict[Cid, str]:
@@ -39,6 +41,25 @@ def roots_of(directory: Path) -> dict[Cid, str]:
             theirs = _published(index_of(path, owner, known.get(owner))[0])
             found |= {cid: name for cid, name in theirs.items() if cid in mirrored[owner]}
     return found
+
+
+def projects_of(directory: Path) -> dict[str, str]:
+    """The names of all projects in a site's catalog and its replicas, by the folders of what is held for them.
+
+    Raises:
+        ComityError: the folder cannot be read.
+    """
+    folder = Folder(directory)
+    site = read_config(folder).root
+    epochs = read_epochs(folder.state)
+    known = charters(epochs) if epochs else {}
+    logs = {**dict(replicas_of(folder.replicas)), site: folder.catalog}
+    return {
+        folder_name(ProjectRef(site=owner, name=entry.fields.name)): entry.fields.name
+        for owner, path in logs.items()
+        for entry in index_of(path, owner, known.get(owner))[0].entries("project")
+        if isinstance(entry.fields, ProjectFields)
+    }
 
 
 def _published(index: SiteIndex) -> dict[Cid, str]:

@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from dataclasses import dataclass, field
+from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -145,6 +146,11 @@ class Folder:
         return self.path / "blobs"
 
     @property
+    def held(self) -> Path:
+        """What is held for projects, a folder for each, sealed under its key; no backup has it."""
+        return self.blobs / "held"
+
+    @property
     def work(self) -> Path:
         """Steps that run now; emptied at every start."""
         return self.path / "work"
@@ -207,6 +213,12 @@ class Config:
     def listens(self) -> bool:
         """Whether each of the two listens on a port of its own."""
         return self.inbound and not self.shared
+
+
+def work_folder(folder: Folder, config: Config) -> Path:
+    """Where the site's steps are staged, in the clear while they run; emptied at every start."""
+    own = sha256(config.root.encode()).hexdigest()[:16]
+    return folder.work if config.steps.staging is None else config.steps.staging / f"comity-{own}"
 
 
 def site_diseases(folder: Folder) -> Diseases:

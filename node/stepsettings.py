@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Final
 
 from catalog.error import BadInput
@@ -17,7 +19,8 @@ class StepSettings:
     """The most that one step may use, and how many run ``at_once``: 0 for as many as the machine has processors.
 
     ``most_seconds`` are of the wall; ``most_cpu_seconds`` of all its processes together, as ``most_mib_memory`` and
-    ``most_processes`` (threads among them) are. ``most_mib_output`` is what it leaves.
+    ``most_processes`` (threads among them) are. ``most_mib_output`` is what it leaves. ``staging`` is the folder below
+    which steps are staged, none if that is the site's.
     """
 
     most_seconds: int = 300
@@ -26,6 +29,7 @@ class StepSettings:
     most_processes: int = 64
     most_mib_output: int = 256
     at_once: int = 0
+    staging: Path | None = None
 
 
 LEAST: Final = StepSettings(
@@ -47,7 +51,14 @@ def step_settings(table: Mapping[str, object]) -> StepSettings:
     unknown = sorted(section.keys() - known)
     if unknown:
         raise BadInput(f"[steps] {unknown[0]} is no setting; it has: {', '.join(sorted(known))}")
-    return StepSettings(**{name: _number(name, value) for name, value in section.items()})
+    numbers = {name: _number(name, value) for name, value in section.items() if name != "staging"}
+    return StepSettings(**numbers, staging=_staging(section.get("staging", "")))
+
+
+def _staging(place: object) -> Path | None:
+    if not isinstance(place, str) or (place and not place.startswith("/")) or "\0" in place:
+        raise BadInput('[steps] staging must be the whole path of a folder, such as "/dev/shm"')
+    return Path(place) if place else None
 
 
 def _number(name: str, value: object) -> int:
@@ -59,10 +70,12 @@ def _number(name: str, value: object) -> int:
 
 def steps_toml(settings: StepSettings) -> str:
     """The commented section."""
+    staging = '# staging = "/dev/shm"' if settings.staging is None else f"staging = {json.dumps(str(settings.staging))}"
     return f"""\
 # The most that one step may use; a block may ask for less. Seconds on the wall, and of all processors; the memory and
 # the processes of all that it starts; what it leaves behind. And how many run at once, 0 for as many as there are
-# processors.
+# processors. «staging» is a folder in memory for what steps read and write while they run, which else lies below this
+# one, in the clear: it needs room for the largest steps, and when it is full they fail.
 [steps]
 most_seconds = {settings.most_seconds}
 most_cpu_seconds = {settings.most_cpu_seconds}
@@ -70,4 +83,5 @@ most_mib_memory = {settings.most_mib_memory}
 most_processes = {settings.most_processes}
 most_mib_output = {settings.most_mib_output}
 at_once = {settings.at_once}
+{staging}
 """

@@ -10,14 +10,14 @@ same past.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from catalog.cid import Cid
 from catalog.dataset import DatasetFields
-from catalog.error import BadInput, ComityError
+from catalog.error import BadInput, ComityError, VerificationFailed
 from catalog.index import SiteIndex
 from catalog.project import ProjectRef
 from node.automator.book import AuditBook
@@ -52,6 +52,13 @@ class Values(Protocol):
 
         Raises:
             NotFound: not here. BadInput: a folder, or larger. VerificationFailed: damaged.
+        """
+
+    async def missing(self, root: Cid) -> Sequence[Cid]:
+        """Nodes below ``root`` that are known by name and not here; empty when it is complete.
+
+        Raises:
+            VerificationFailed: damaged.
         """
 
 
@@ -146,6 +153,13 @@ class Disclosing:
         """What ``record`` says is about to leave, and counts from now on; within a turn, before the row is written."""
         left = await self._load()
         await self._take(left, record, {str(each) for each in datasets}, now)
+
+    async def is_lost(self, value: Cid) -> bool:
+        """Whether a value that was made here is here no more: a disk loses it, and no backup brings it back."""
+        try:
+            return bool(await self._values.missing(value))
+        except VerificationFailed:
+            return True
 
     async def beyond(self, duties: Duties, record: Cid, now: int) -> str:
         """Why the value of ``record`` may not leave under these duties after all; empty if it may."""

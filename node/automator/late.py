@@ -27,6 +27,7 @@ from privacy.replay import NotReplayable, question_of
 from workflow.account import Chain, InquiryFields, Kept, ResultFields, datasets_of
 from workflow.receipt import Release, Salt, Status
 
+GONE = "it is lost at the site that made it; order it again in a new submission"
 CHANGED = "the policy was changed while others were asked, and does not allow it any more"
 
 
@@ -104,7 +105,7 @@ class Releases:
         person, datasets = attempt.access.person, datasets_of(attempt.access.chain)
         async with self._disclosing.turn:
             outcomes = {
-                name: await self._accounted(self._outcome(attempt, name, result.kept[name]), datasets)
+                name: await self._accounted(await self._given(attempt, name, result.kept[name]), datasets)
                 for name in result.waits
             }
             statements: dict[str, Release] = {}
@@ -114,6 +115,11 @@ class Releases:
                 if isinstance(each, Letting) and each.own is not None
             ]
             await self._book.write([*lines, self._result(attempt, result, outcomes, statements)])
+
+    async def _given(self, attempt: Attempt, name: str, kept: Kept) -> Letting | str:
+        """What lets an output go that is here still, or why it stays held: nobody releases what nobody can be given."""
+        outcome = self._outcome(attempt, name, kept)
+        return GONE if isinstance(outcome, Letting) and await self._disclosing.is_lost(kept.cid) else outcome
 
     async def _accounted(self, outcome: Letting | str, datasets: Sequence[Cid]) -> Letting | str:
         """The same, unless more left meanwhile than policy lets; what leaves counts in the ledger."""

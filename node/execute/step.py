@@ -24,6 +24,7 @@ from node.execute.account import is_open_to_nobody, is_separate
 from node.execute.allowed import allowed
 from node.execute.collect import Collected, collect
 from node.execute.listing import Listing, run_and_list
+from node.execute.place import begin_place
 from node.execute.quota import discard
 from node.ports import Blobs
 from node.step import Ending, Exit, Finished, Job, Limits, Made, Memo, Mount, Product, Runner, Usage
@@ -68,8 +69,8 @@ class Materials(Protocol):
             Denied, Unreachable: the key is not given for ``order``, or nobody who has it answers.
         """
 
-    async def stored(self, data: Data) -> Cid:
-        """See to it that ``data`` are stored here whole, fetched from their holder if need be."""
+    async def stored(self, data: Data, project: ProjectRef) -> Cid:
+        """See to it that ``data`` are stored here whole, fetched from their holder for ``project`` if need be."""
 
 
 class StepExecutor:
@@ -102,11 +103,12 @@ class StepExecutor:
         """End and remove what an earlier node left of its steps, and let the runner show its isolation.
 
         A runner that cannot is kept as ``fault``: the node serves, and refuses every step with that reason.
+
+        Raises:
+            BadInput: the folder of the steps is not this node's, or cannot be made.
         """
         self.leftovers = await self._runner.recover(self._work)
-        if self._work.exists():
-            await trio.to_thread.run_sync(discard, self._work)
-        self._work.mkdir(mode=0o700)
+        await trio.to_thread.run_sync(begin_place, self._work)
         await self._prove()
 
     async def keep_proving(self) -> None:
@@ -162,7 +164,7 @@ class StepExecutor:
         folder = self._work / secrets.token_hex(8)
         work = folder / "work"
         work.mkdir(parents=True, mode=0o700)
-        stage = _Stage(self._materials, self._blobs, folder, order, self._limits.input_bytes)
+        stage = _Stage(self._materials, self._blobs, folder, order, project, self._limits.input_bytes)
         try:
             limits = allowed(self._limits, tool, seconds)
             values = {name: await stage.place(name, argument) for name, argument in inputs.items()}
@@ -318,8 +320,11 @@ class StepExecutor:
 class _Stage:
     """The inputs of one step, each at its place inside."""
 
-    def __init__(self, materials: Materials, blobs: Blobs, folder: Path, order: Cid, most: int) -> None:
+    def __init__(
+        self, materials: Materials, blobs: Blobs, folder: Path, order: Cid, project: ProjectRef, most: int
+    ) -> None:
         self._most = most
+        self._project = project
         self._order = order
         self._materials = materials
         self._blobs = blobs
@@ -352,7 +357,7 @@ class _Stage:
             if not await self._materials.opened(item, self._order, source):
                 # A few small nodes that name one another can be a file of any size.
                 room = await trio.to_thread.run_sync(_room, self._folder)
-                cid = await self._materials.stored(item)
+                cid = await self._materials.stored(item, self._project)
                 await self._blobs.checkout(cid, source, max_bytes=min(self._most, room))
         else:
             self._resident.append(item)

@@ -194,6 +194,7 @@ def _projects(site: Site, orders: Orders) -> Projects:
         site.holdings,
         site.blobs,
         site.brought,
+        site.memos,
         site.journal,
         site.book,
         site.writer.write,

@@ -1,4 +1,8 @@
-"""Where a step's blocks and data come from: resident files in place, this site's blobs, or a site that holds them."""
+"""Where a step's blocks and data come from: resident files in place, this site's blobs, or a site that holds them.
+
+What a catalog publishes is stored as it comes: it is open, or ciphertext. What else comes is a value that was released
+to this site for a project, and is sealed under that project's key from the first byte on.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,9 @@ from catalog.cid import Cid
 from catalog.dataset import DatasetFields, Level
 from catalog.error import BadInput, ComityError, Damaged, Full, NotFound, Unreachable, VerificationFailed
 from catalog.index import Index
+from catalog.project import ProjectRef
 from node.site.keyholders import KeyHolders
-from node.site.locating import refused, title_of
+from node.site.locating import published_label, refused, title_of
 from node.site.transfer import Holders, Transfer, nowhere
 from node.site.underway import UnderWay
 from node.storage.arriving import Arrival
@@ -122,13 +127,13 @@ class Materials:
         await self._shared.checkout(data.cid, key, target)
         return True
 
-    async def stored(self, data: Data) -> Cid:
-        """See to it that data are stored here whole."""
-        await self.bring(data.site, data.cid)
+    async def stored(self, data: Data, project: ProjectRef) -> Cid:
+        """See to it that data are stored here whole, for ``project`` alone unless a catalog publishes them."""
+        await self.bring(data.site, data.cid, project)
         return data.cid
 
-    async def bring(self, site: str, root: Cid) -> None:
-        """Have ``root`` here whole, as ``site`` published it.
+    async def bring(self, site: str, root: Cid, project: ProjectRef | None = None) -> None:
+        """Have ``root`` here whole, as ``site`` published it; if it does not, as it made it for ``project``.
 
         It comes from that site and from those that mirror it; every node is verified before it is stored. Whoever
         wants the same at the same time waits for it.
@@ -145,9 +150,10 @@ class Materials:
             if await self._blobs.missing(root):
                 raise NotFound(f"{root} is not stored here")
             return
+        sealed = None if published_label(self._index, site, root) is not None else project
         async with self._turn(site, root):
-            if not await self._brought.had_from(site, root) or await self._blobs.missing(root):
-                await self._fetch(site, root)
+            if not await self._brought.had_from(site, root) or await self._blobs.missing(root, sealed):
+                await self._fetch(site, root, sealed)
 
     async def complete(self, site: str, root: Cid) -> None:
         """Have whole again what ``site``, or this site, published and what was here: only what lacks is fetched.
@@ -161,7 +167,7 @@ class Materials:
         async with self._turn(site, root):
             # What lacks below a node that lacked itself is known when that has come.
             while lacking := await self._blobs.missing(root):
-                await self._taken(site, root, lacking)
+                await self._taken(site, root, None, lacking)
 
     @asynccontextmanager
     async def _turn(self, site: str, root: Cid) -> AsyncIterator[None]:
@@ -173,20 +179,20 @@ class Materials:
             if not turn.locked():
                 self._coming.pop((site, root), None)
 
-    async def _fetch(self, site: str, root: Cid) -> None:
+    async def _fetch(self, site: str, root: Cid, project: ProjectRef | None) -> None:
         # What another process was taking into the store may have been swept from there since: then all comes anew.
-        if await self._taken(site, root) and await self._blobs.missing(root):
-            await self._taken(site, root)
-        if await self._blobs.missing(root):
+        if await self._taken(site, root, project) and await self._blobs.missing(root, project):
+            await self._taken(site, root, project)
+        if await self._blobs.missing(root, project):
             raise Damaged(f"«{root}» came and is not whole here: fetch it again, and see to the site's disk")
         await self._brought.keep(site, root)
 
-    async def _taken(self, site: str, root: Cid, lacking: Sequence[Cid] = ()) -> bool:
+    async def _taken(self, site: str, root: Cid, project: ProjectRef | None, lacking: Sequence[Cid] = ()) -> bool:
         """Have what comes, or had come, in the store; whether another process had begun to put it there.
 
         With ``lacking`` no more of it comes than that, and what is below and not here.
         """
-        with await self._blobs.arrive(root, site) as arrival:
+        with await self._blobs.arrive(root, site, project) as arrival:
             begun = arrival.whole
             sites = [each for each in (site, *self._mirrors(site, root)) if each != self._site]
             here = self._is_stored if lacking else nowhere

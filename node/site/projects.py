@@ -35,6 +35,7 @@ from node.storage.brought import Brought
 from node.storage.disk import DiskBlobs
 from node.storage.fresh import FRESH_SECONDS
 from node.storage.journal import SubmissionJournal
+from node.storage.memo import Memos
 from node.storage.sweep import Swept
 from workflow.account import Chain, DestroyFields
 
@@ -54,6 +55,7 @@ class Ending:
     holdings: Holdings
     blobs: DiskBlobs
     brought: Brought
+    memos: Memos
     journal: SubmissionJournal
     book: AuditBook
     write: Callable[[Body], Awaitable[Entry]]
@@ -250,8 +252,8 @@ class Projects:
         now = self._ending.clock.now()
         over = {ref for ref, fields in self._all() if fields.over(now)}
         delivered = _delivered(record for record in records if record.submission.project not in over)
-        kept = self._kept(self._destroying)
-        return await self._ending.blobs.drop(lambda: [*delivered, *kept()])
+        kept, remembered = self._kept(self._destroying), await self._ending.memos.roots(self._destroying)
+        return await self._ending.blobs.drop(lambda: [*delivered, *remembered, *kept()])
 
     def _kept(self, destroyed: ProjectRef | None) -> Callable[[], list[Cid]]:
         """Gives the roots that are named now, but for what is named by projects that are destroyed."""

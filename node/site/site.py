@@ -25,7 +25,7 @@ from node.automator.counterpart import Received
 from node.automator.decide import Judge
 from node.automator.hold import Holdings
 from node.automator.steady import SteadyClock
-from node.config import Folder, read_config, site_diseases
+from node.config import Folder, read_config, site_diseases, work_folder
 from node.execute.allowed import limits_of
 from node.execute.environment import Environment
 from node.execute.sandbox import Sandbox
@@ -197,10 +197,14 @@ class Site:
         self.reading = Reading()
         self.documents = ParsedDocuments()
         self.swarm = swarm_of(self, state.facts, kubo)
-        memos = Memos(self.blobs, f"{Sandbox.name} {python_version()}")
+        self.memos = Memos(self.blobs, f"{Sandbox.name} {python_version()}")
         sandbox = Sandbox(Environment(self.folder.environment))
-        limits, at_once = limits_of(self.config.steps), self.config.steps.at_once
-        self.steps = StepExecutor(sandbox, self.materials, self.blobs, self.folder.work, limits, memos, at_once)
+        work, limits, at_once = (
+            work_folder(self.folder, self.config),
+            limits_of(self.config.steps),
+            self.config.steps.at_once,
+        )
+        self.steps = StepExecutor(sandbox, self.materials, self.blobs, work, limits, self.memos, at_once)
 
     @classmethod
     async def open(cls, folder: Folder, kubo: str | None = None) -> Site:

@@ -246,7 +246,7 @@ async def result(site: Site, did: str, signed: SignedRequest, submission: Cid, n
     project_of(site.index, record.submission.project, member_of(site, did), site.clock.now())
     ref = record.submission.project
     site.holdings.account(cid, datasets_made_from(site, record, cid, holder), ref)
-    await site.materials.bring(holder, cid)
+    await site.materials.bring(holder, cid, ref)
     try:
         project_of(site.index, record.submission.project, member_of(site, did), site.clock.now())
     except Denied:

@@ -1,7 +1,8 @@
 """One root's nodes on their way in from other sites: kept aside until all are there, whatever ends meanwhile.
 
 Nothing here counts as stored. Each node is a file under its CID, written once it was verified; what a process that
-was killed left is held against its name again by the next, so that no verified byte is fetched twice.
+was killed left is held against its name again by the next, so that no verified byte is fetched twice. What comes for a
+project alone is sealed under its key before it is written, as it is when it has come (:mod:`node.storage.sealed`).
 """
 
 from __future__ import annotations
@@ -10,22 +11,26 @@ import fcntl
 import os
 import shutil
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from catalog.cid import Cid
-from catalog.error import BadInput, ComityError, Conflict, NotFound
+from catalog.error import BadInput, ComityError, Conflict, NotFound, VerificationFailed
 from catalog.key import public_bytes
-from node.storage.durable import Making, sync_filesystem
+from node.storage.dagpb import MAX_NODE
+from node.storage.durable import Making, sync_filesystem, sync_folders
 from node.storage.nodes import read_node
 from node.storage.room import Room
+from node.storage.sealed import OVERHEAD, ProjectKey
 from node.storage.staging import refused
 
 _SOURCES: Final = "sources"
 _MOST_SOURCES: Final = 1 << 16
 _WHOLE: Final = "whole"
+_FEW: Final = 4
+"""Folders that are made durable one by one."""
 
 FLUSH_BYTES: Final = 64 << 20
 """After so many bytes the disk is told to begin writing: it works while the network does."""
@@ -39,18 +44,20 @@ def arrival_folder(parent: Path, root: Cid, source: str) -> Path:
 class Arrival:
     """The nodes below one root that have come from one source, in ``folder``. Blocking; ``put`` from any thread.
 
-    Close it, or use it as a context manager; what came stays for the next.
+    They are sealed under ``key``, if there is one. Close it, or use it as a context manager; what came stays for the
+    next.
 
     Raises:
         Conflict: it is being fetched at this moment, by another process too.
         ComityError: the disk refuses.
     """
 
-    def __init__(self, folder: Path, room: Room) -> None:
+    def __init__(self, folder: Path, room: Room, key: ProjectKey | None = None) -> None:
         self._folder = folder
+        self.key = key
         self._room = room
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
             self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise refused(error) from error
@@ -95,8 +102,8 @@ class Arrival:
             ComityError: the disk refuses.
         """
         try:
-            data = read_node(self._folder / str(cid))
-            if cid.matches(data):
+            data = self._read(cid)
+            if data is not None and cid.matches(data):
                 return data
             (self._folder / str(cid)).unlink()
         except FileNotFoundError as error:
@@ -106,6 +113,16 @@ class Arrival:
         with self._lock:
             self._held.discard(cid)
         raise NotFound(f"«{cid}» has not come yet")
+
+    def _read(self, cid: Cid) -> bytes | None:
+        """The bytes of a node's file; none if it does not open."""
+        path = self._folder / str(cid)
+        if self.key is None:
+            return read_node(path)
+        try:
+            return self.key.open(bytes(cid), read_node(path, MAX_NODE + OVERHEAD))
+        except VerificationFailed:
+            return None
 
     def holds(self, cid: Cid) -> bool:
         """Whether a node is here, as :attr:`held` says."""
@@ -124,9 +141,10 @@ class Arrival:
             for cid, data in nodes:
                 if cid in self._held:
                     continue
-                self._room.take(len(data))
+                written = data if self.key is None else self.key.seal(bytes(cid), data)
+                self._room.take(len(written))
                 try:
-                    self._making.write(str(cid), data, os.O_TRUNC)
+                    self._making.write(str(cid), written, os.O_TRUNC)
                 except OSError as error:
                     raise refused(error) from error
                 self._held.add(cid)
@@ -194,9 +212,25 @@ class Arrival:
         except OSError as error:
             raise refused(error) from error
 
-    def files(self) -> Iterator[tuple[Cid, Path]]:
-        """Each node with its file."""
-        return ((cid, self._folder / str(cid)) for cid in self.held)
+    def take_in(self, root: Cid, place: Callable[[Cid], Path]) -> None:
+        """Move each node to its ``place`` in the store, ``root`` last: what is not whole is not there.
+
+        Durable when it returns. After :meth:`seal`.
+
+        Raises:
+            ComityError: the disk refuses; what was not moved stays here.
+        """
+        try:
+            touched = set()
+            for cid in sorted(self.held, key=lambda each: each == root):
+                os.rename(self._folder / str(cid), place(cid))
+                touched.add(place(cid).parent)
+            if len(touched) > _FEW:
+                self.sync()
+            else:
+                sync_folders(touched)
+        except OSError as error:
+            raise refused(error) from error
 
     def discard(self) -> None:
         """Remove the folder, and whatever is still in it."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,9 @@ from node.storage.nodes import links_of, node_path, read_node
 
 NODES: Final = "nodes"
 _WORKERS: Final = min(4, os.cpu_count() or 1)
+
+Looked = tuple[int | None, str, tuple[Cid, ...]]
+"""Bytes read of a node, none if the disk gave none; what is wrong; and what it links to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +55,39 @@ def check_blobs(store: Path, tick: Callable[[int], None] = lambda _bytes: None) 
         ComityError: the disk refuses.
     """
     names, strays = _listed(store)
+    size, damaged = examine(names, lambda cid: _look(store, cid), tick)
+    return BlobReport(len(names), size, damaged, tuple(strays))
+
+
+def examine(
+    names: Sequence[Cid], look: Callable[[Cid], Looked], tick: Callable[[int], None]
+) -> tuple[int, tuple[DamagedNode, ...]]:
+    """Look at all nodes that lie together: how many bytes they have, and which are damaged.
+
+    ``look`` is called in several threads; ``tick`` is told how many bytes were read so far.
+    """
     found: dict[Cid, tuple[str, bool]] = {}
     parents: defaultdict[Cid, set[Cid]] = defaultdict(set)
     size = 0
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="fsck") as pool:
-        for cid, (read, why, links) in zip(names, pool.map(lambda cid: _look(store, cid), names), strict=True):
+        for cid, (read, why, links) in zip(names, pool.map(look, names), strict=True):
             size += read or 0
             tick(size)
             if why:
                 found[cid] = why, read is not None
             for link in links:
                 parents[link].add(cid)
-    damaged = tuple(DamagedNode(cid, *told, _roots(cid, parents)) for cid, told in sorted(found.items()))
-    return BlobReport(len(names), size, damaged, tuple(strays))
+    return size, tuple(DamagedNode(cid, *told, _roots(cid, parents)) for cid, told in sorted(found.items()))
+
+
+def judge(cid: Cid, data: bytes) -> Looked:
+    """What is wrong with the bytes of a node, and what it links to.
+
+    A node that is what its name says is whole, also if it is of no shape that is read here.
+    """
+    if not cid.matches(data):
+        return len(data), "its bytes are not what its name says", ()
+    return len(data), "", _links(cid, data)
 
 
 def drop_damaged(store: Path, damaged: Sequence[DamagedNode]) -> None:
@@ -73,7 +96,16 @@ def drop_damaged(store: Path, damaged: Sequence[DamagedNode]) -> None:
     Raises:
         ComityError: the disk refuses.
     """
-    paths = [node_path(store / NODES, each.cid) for each in damaged if each.wrong]
+    remove_files([node_path(store / NODES, each.cid) for each in damaged if each.wrong])
+
+
+def remove_files(paths: Iterable[Path]) -> None:
+    """Remove files, durably.
+
+    Raises:
+        ComityError: the disk refuses.
+    """
+    paths = list(paths)
     try:
         for path in paths:
             path.unlink()
@@ -123,18 +155,16 @@ def _listed(store: Path) -> tuple[list[Cid], list[str]]:
     return names, strays
 
 
-def _look(store: Path, cid: Cid) -> tuple[int | None, str, tuple[Cid, ...]]:
-    """Bytes read, none if the disk gave none; what is wrong; and what the node links to.
-
-    A node that is what its name says is whole, also if it is of no shape that is read here.
-    """
+def _look(store: Path, cid: Cid) -> Looked:
     try:
-        data = read_node(node_path(store / NODES, cid))
+        return judge(cid, read_node(node_path(store / NODES, cid)))
     except OSError as error:
-        return None, f"it cannot be read: {error.strerror}", ()
-    if not cid.matches(data):
-        return len(data), "its bytes are not what its name says", ()
-    return len(data), "", _links(cid, data)
+        return unread(error)
+
+
+def unread(error: OSError) -> Looked:
+    """What is said of a node that the disk does not give."""
+    return None, f"it cannot be read: {error.strerror}", ()
 
 
 def _links(cid: Cid, data: bytes) -> tuple[Cid, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from node.storage.nodes import links_of, node_path, read_node
 from node.storage.reachable import Reachable
 from node.storage.room import Room
 from node.storage.sealed import SealedNodes, Sealing
-from node.storage.staging import Staging, alone, clear, locked, refused
+from node.storage.staging import Staging, alone, clear, locked
 from node.storage.sweep import Swept, collect, remove
 from node.storage.unixfs import Child, Get, Put, build_file, chunks_of, file_bytes, load
 
@@ -38,8 +37,6 @@ MAX_BYTES: Final = 1 << 40
 """Bytes that one checkout writes at most, unless told otherwise."""
 MAX_ENTRIES: Final = 1 << 20
 """Files and folders that one checkout makes at most, unless told otherwise."""
-_FEW: Final = 4
-"""Folders that are made durable one by one."""
 STALE_SECONDS: Final = 7 * 86_400.0
 """How long what began to arrive is kept without going on: a site that is away for a weekend goes on where it was."""
 
@@ -193,18 +190,24 @@ class DiskBlobs:
         exporter = Exporter(self.get, trio.from_thread.check_cancelled, max_bytes, max_entries)
         await trio.to_thread.run_sync(exporter.export, root, target)
 
-    async def arrive(self, root: Cid, source: str) -> Arrival:
+    async def arrive(self, root: Cid, source: str, project: ProjectRef | None = None) -> Arrival:
         """What came of ``root`` from ``source`` so far, for it to go on; :meth:`adopt` it when all is there.
+
+        What comes for a ``project`` alone is sealed under its key, on the way and when it is here.
 
         Raises:
             Conflict: it is being fetched at this moment. ComityError: the disk refuses.
         """
-        return await trio.to_thread.run_sync(Arrival, arrival_folder(self._arriving, root, source), self._room)
+
+        def begin() -> Arrival:
+            key = None if project is None else self.sealed.key_of(project)
+            aside = self._arriving if key is None else key.arriving
+            return Arrival(arrival_folder(aside, root, source), self._room, key)
+
+        return await trio.to_thread.run_sync(begin)
 
     async def adopt(self, root: Cid, arrival: Arrival) -> None:
         """Store the nodes that arrived, all of them verified; durable when it returns, and the arrival is gone.
-
-        The root itself comes last: what is not whole is not there.
 
         Raises:
             ComityError: the disk refuses; what was not stored stays in the arrival, which is ``whole`` then.
@@ -213,18 +216,7 @@ class DiskBlobs:
         def work() -> None:
             arrival.seal()
             with locked(self._staging, fcntl.LOCK_SH):
-                try:
-                    touched = set()
-                    for cid, path in sorted(arrival.files(), key=lambda each: each[0] == root):
-                        place = self._place(cid)
-                        os.rename(path, place)
-                        touched.add(place.parent)
-                    if len(touched) > _FEW:
-                        arrival.sync()
-                    else:
-                        sync_folders(touched)
-                except OSError as error:
-                    raise refused(error) from error
+                arrival.take_in(root, self._place if arrival.key is None else arrival.key.place)
             arrival.discard()
 
         self._fresh.add(root)
@@ -312,15 +304,20 @@ class DiskBlobs:
             raise VerificationFailed(f"what is held as «{cid}» is other bytes: run the step again")
         return held
 
-    async def missing(self, root: Cid) -> Sequence[Cid]:
+    async def missing(self, root: Cid, project: ProjectRef | None = None) -> Sequence[Cid]:
         """Nodes below ``root`` that are known by name and not here; empty when it is complete.
 
-        Keyed CIDs name no bytes, and are not missing.
+        With a ``project``, what is not held for that is missing. Keyed CIDs name no bytes, and are not missing.
 
         Raises:
             VerificationFailed: a stored node is damaged or malformed.
         """
-        return await trio.to_thread.run_sync(lambda: [cid for cid, here in cancellable(self._walk(root)) if not here])
+
+        def look() -> list[Cid]:
+            size = self.size if project is None else self.sealed.key_of(project).size
+            return [cid for cid, here in cancellable(self._walk(root, size)) if not here]
+
+        return await trio.to_thread.run_sync(look)
 
     async def used(self) -> int:
         """Bytes that lie in its folder, those that are on their way into the store too."""
@@ -347,7 +344,8 @@ class DiskBlobs:
         """
 
         def work() -> Swept:
-            forget_arrivals(self._arriving, time.time() - STALE_SECONDS, self._room)
+            for aside in (self._arriving, *self.sealed.arriving()):
+                forget_arrivals(aside, time.time() - STALE_SECONDS, self._room)
             stored, held = self._stored(), self.sealed.files()
             reached: set[bytes] = set()
             whole: set[Cid] = set()
@@ -427,13 +425,14 @@ class DiskBlobs:
     def _place(self, cid: Cid) -> Path:
         return node_path(self._nodes, cid)
 
-    def _walk(self, root: Cid) -> Iterator[tuple[Cid, bool]]:
-        """Each CID named at or below ``root``, once, and whether its node is here."""
+    def _walk(self, root: Cid, size: Callable[[Cid], int | None] | None = None) -> Iterator[tuple[Cid, bool]]:
+        """Each CID named at or below ``root``, once, and whether its node is here, by the ``size`` that it has."""
+        size = size or self.size
         seen = {root}
         stack = [root]
         while stack:
             cid = stack.pop()
-            here = self.size(cid) is not None
+            here = size(cid) is not None
             yield cid, here
             # A raw leaf links to nothing: it is not read, so that walking costs little beside the bytes below.
             for linked in links_of(cid, self.get(cid)) if here and cid.codec != RAW else ():

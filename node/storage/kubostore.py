@@ -54,9 +54,14 @@ class KuboBlobs(DiskBlobs):
     async def adopt(self, root: Cid, arrival: Arrival) -> None:
         """Have the Kubo take the nodes that arrived, all of them verified; durable there when it returns.
 
+        What came for a project alone stays in the folder, sealed.
+
         Raises:
             ComityError: the Kubo refuses; what arrived stays in the arrival. Unreachable: it does not answer.
         """
+        if arrival.key is not None:
+            await super().adopt(root, arrival)
+            return
 
         def work() -> None:
             with self._adding() as sending:

@@ -1,13 +1,16 @@
 """What steps made before, remembered for their project alone, under its key: it goes with that.
 
 A memo lies beside what it names, in a file whose name is a keyed hash of the block and the inputs, so that neither can
-be guessed from it. It is rewritten as a whole and never flushed: one that a crash takes costs a run.
+be guessed from it; it is sealed as what is called by that name. It is rewritten as a whole and never flushed: one that
+a crash takes costs a run. What it names stays, though nothing else does: of an output that was written anew before it
+left, the memo alone knows what the step had made.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Annotated, Final
 
 import msgspec
@@ -17,7 +20,7 @@ from catalog.block import OutputName
 from catalog.body import Index
 from catalog.cid import Cid
 from catalog.dagcbor import Value, decode, encode
-from catalog.error import Damaged, VerificationFailed
+from catalog.error import ComityError, Damaged, VerificationFailed
 from catalog.project import ProjectRef
 from node.regular import read_regular
 from node.step import Made, Product
@@ -27,7 +30,8 @@ from node.storage.sealed import OVERHEAD, ProjectKey
 from workflow.argument import Argument
 
 _MOST: Final = 256 << 10
-_KIND: Final = "memo-"
+KIND: Final = "memo-"
+"""How the name of a memo begins."""
 
 
 class _Asked(Value, frozen=True, kw_only=True):
@@ -84,25 +88,53 @@ class Memos:
 
         def write() -> None:
             key = self._blobs.sealed.key_of(project)
-            show_file(key.folder / _name(key, asked), key.seal(asked, memo))
+            name = _name(key, asked)
+            show_file(key.folder / name, key.seal(name.encode(), memo))
 
         await trio.to_thread.run_sync(write)
+
+    async def roots(self, but: ProjectRef | None) -> list[Cid]:
+        """All that memos name, but for those of one project; what does not open names nothing.
+
+        Raises:
+            ComityError: the disk refuses.
+        """
+        return await trio.to_thread.run_sync(lambda: list(self._named(but)))
+
+    def _named(self, but: ProjectRef | None) -> Iterator[Cid]:
+        for key in self._blobs.sealed.keys(but):
+            for path in sorted(key.folder.glob(f"{KIND}*")):
+                with suppress(VerificationFailed):  # whoever wants it runs the step again
+                    memo = _read(key, path.name)
+                    yield from (each.cid for each in memo.products.values()) if memo is not None else ()
 
     def _asked(self, block: Cid, inputs: Mapping[str, Argument]) -> bytes:
         return encode(_Asked(block=block, inputs=dict(inputs), place=self._place))
 
     def _read(self, project: ProjectRef, asked: bytes) -> _Memo | None:
         key = self._blobs.sealed.key_of(project)
-        try:
-            sealed = read_regular(key.folder / _name(key, asked), _MOST + OVERHEAD)
-        except FileNotFoundError:
-            return None
-        except Damaged as error:
-            raise VerificationFailed(str(error)) from error
-        memo = decode(_Memo, key.open(asked, sealed), _MOST)
+        memo = _read(key, _name(key, asked))
         # What was swept here may be held for another project: it is theirs alone then.
-        return memo if all(key.place(each.cid).exists() for each in memo.products.values()) else None
+        whole = memo is not None and all(key.place(each.cid).exists() for each in memo.products.values())
+        return memo if whole else None
+
+
+def _read(key: ProjectKey, name: str) -> _Memo | None:
+    """The memo in a file of that name; none if there is no such file.
+
+    Raises:
+        VerificationFailed: it is damaged, or not of that name. ComityError: the disk refuses.
+    """
+    try:
+        sealed = read_regular(key.folder / name, _MOST + OVERHEAD)
+    except FileNotFoundError:
+        return None
+    except Damaged as error:
+        raise VerificationFailed(str(error)) from error
+    except OSError as error:
+        raise ComityError(f"{key.folder / name} could not be read: {error.strerror}; see to the disk") from error
+    return decode(_Memo, key.open(name.encode(), sealed), _MOST)
 
 
 def _name(key: ProjectKey, asked: bytes) -> str:
-    return _KIND + hmac.digest(key.key, _KIND.encode() + asked, "sha256").hex()
+    return KIND + hmac.digest(key.key, KIND.encode() + asked, "sha256").hex()

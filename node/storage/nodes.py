@@ -16,8 +16,8 @@ def node_path(nodes: Path, cid: Cid) -> Path:
     return nodes / f"{cid.digest[0]:02x}" / str(cid)
 
 
-def read_node(path: Path) -> bytes:
-    """The bytes of a node's file; one byte more than a node may have, if the file has more.
+def read_node(path: Path, most: int = MAX_NODE) -> bytes:
+    """The bytes of a node's file, which may have ``most``; one byte more if the file has more.
 
     Asking for the most that a node may have would have that much set aside each time.
 
@@ -26,7 +26,7 @@ def read_node(path: Path) -> bytes:
     """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(fd, min(os.fstat(fd).st_size, MAX_NODE) + 1)
+        return os.read(fd, min(os.fstat(fd).st_size, most) + 1)
     finally:
         os.close(fd)
 

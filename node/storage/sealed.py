@@ -1,5 +1,7 @@
 """Nodes that are held for a project: each sealed under a key of that project, and unreadable once the key is gone.
 
+They are what its steps made here, and what came here for it and no catalog publishes.
+
 A node's file is ``nonce ‖ ciphertext ‖ tag`` of XChaCha20-Poly1305 (libsodium) with 24 random bytes for a nonce and the
 node's CID as associated data, so that no file stands in another's place. The CID is still that of the plaintext, which
 is verified whenever it is read. The key is 32 random bytes in a file of its own, apart from what it opens: a backup
@@ -37,6 +39,8 @@ from node.storage.room import Room
 from node.storage.staging import Staging, refused
 
 KEY_BYTES: Final = 32
+ARRIVING: Final = "arriving"
+"""The folder of a project in which is kept aside what comes for it."""
 NONCE_BYTES: Final = 24
 OVERHEAD: Final = NONCE_BYTES + 16
 """Bytes by which a sealed file is longer than what it holds."""
@@ -52,9 +56,21 @@ class ProjectKey:
     def __repr__(self) -> str:
         return f"ProjectKey({self.folder.name})"
 
+    @property
+    def arriving(self) -> Path:
+        """Where what comes for the project from other sites is kept aside, sealed like the rest; it goes with it."""
+        return self.folder / ARRIVING
+
     def place(self, cid: Cid) -> Path:
         """Where the node ``cid`` lies."""
         return self.folder / str(cid)
+
+    def size(self, cid: Cid) -> int | None:
+        """Bytes of the node ``cid``, damaged or not; none if it is not held for the project."""
+        try:
+            return max(0, self.place(cid).stat().st_size - OVERHEAD)
+        except FileNotFoundError:
+            return None
 
     def seal(self, name: bytes, data: bytes) -> bytes:
         """``data`` sealed as what is called ``name``."""
@@ -72,7 +88,10 @@ class ProjectKey:
                 sealed[NONCE_BYTES:], name, sealed[:NONCE_BYTES], self.key
             )
         except (CryptoError, ValueError) as error:
-            raise VerificationFailed("what is held for a project is damaged: run the step again") from error
+            raise VerificationFailed(
+                "what is held for a project is damaged: stop the node and run «comity site fsck --mend», which drops it"
+                " so that it is made or fetched again"
+            ) from error
 
 
 class Sealing(Staging):
@@ -108,11 +127,11 @@ class SealedNodes:
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._known: dict[str, ProjectKey] = {}
         for path in sorted(keys.iterdir()):
-            key = _read_key(path)
+            key = read_key(path)
             if key == bytes(KEY_BYTES):
                 _remove(folder / path.name, path)  # it was being destroyed
             else:
-                self._known[path.name] = ProjectKey(folder / path.name, key)
+                self._known[path.name] = _opened(folder / path.name, key)
 
     def key_of(self, project: ProjectRef) -> ProjectKey:
         """The key of ``project``; it is made if this is the first that is held for it.
@@ -120,7 +139,7 @@ class SealedNodes:
         Raises:
             ComityError: the disk refuses.
         """
-        name = _name(project)
+        name = folder_name(project)
         with self._lock:
             known = self._known.get(name)
             if known is None:
@@ -147,12 +166,17 @@ class SealedNodes:
 
     def size(self, cid: Cid) -> int | None:
         """Bytes of the node ``cid``, damaged or not; none if it is held for no project."""
-        for key in self._holders():
-            try:
-                return key.place(cid).stat().st_size - OVERHEAD
-            except FileNotFoundError:
-                continue
-        return None
+        sizes = (key.size(cid) for key in self._holders())
+        return next((size for size in sizes if size is not None), None)
+
+    def keys(self, but: ProjectRef | None) -> list[ProjectKey]:
+        """The keys of all projects for which something is held, but for one."""
+        left_out = None if but is None else folder_name(but)
+        return [key for key in self._holders() if key.folder.name != left_out]
+
+    def arriving(self) -> list[Path]:
+        """The folders in which something may be kept aside on its way in."""
+        return [key.arriving for key in self._holders()]
 
     def files(self) -> dict[Path, Cid]:
         """The files of all nodes that are held, with their CIDs."""
@@ -184,7 +208,7 @@ class SealedNodes:
         Raises:
             ComityError: the disk refuses; the key may be gone already.
         """
-        name = _name(project)
+        name = folder_name(project)
         folder, file = self.folder / name, self._keys / name
         with self._lock:
             self._known.pop(name, None)
@@ -205,15 +229,23 @@ class SealedNodes:
         try:
             if folder.exists():  # what another key sealed, which is gone, opens no more
                 shutil.rmtree(folder)
-            folder.mkdir(mode=0o700)
+            made = _opened(folder, key)
             sync_folders([self.folder])
             write_secret(self._keys / name, key)
         except OSError as error:
             raise refused(error) from error
-        return ProjectKey(folder, key)
+        return made
 
 
-def _name(project: ProjectRef) -> str:
+def _opened(folder: Path, key: bytes) -> ProjectKey:
+    """A project's key, whose folders are there from now on until its end: whoever writes later makes none."""
+    opened = ProjectKey(folder, key)
+    for made in (folder, opened.arriving):
+        made.mkdir(mode=0o700, exist_ok=True)
+    return opened
+
+
+def folder_name(project: ProjectRef) -> str:
     """How the folder and the key of a project are called: people choose its name, and it is no path."""
     return hashlib.sha256(encode(project)).hexdigest()[:32]
 
@@ -235,7 +267,12 @@ def _read(path: Path) -> bytes | None:
         raise ComityError(f"{path} could not be read: {error.strerror}; see to the site's disk") from error
 
 
-def _read_key(path: Path) -> bytes:
+def read_key(path: Path) -> bytes:
+    """The key of a project; zeros if it was being destroyed.
+
+    Raises:
+        FileNotFoundError: there is none. Damaged: it is no key any more, or open to other users.
+    """
     if stat.S_IMODE(path.stat().st_mode) & OTHERS:
         raise Damaged(f"{path}, the key of a project, is open to other users of this machine: chmod it 600")
     key = read_regular(path, KEY_BYTES + 1)

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from msgspec import structs
 
 from catalog.block import EndorseFields
 from catalog.dagcbor import cid_of
-from catalog.error import NotFound
-from catalog.key import PrivateKey
+from catalog.error import Conflict, NotFound
+from catalog.key import PrivateKey, signed
 from catalog.member import KeyFields, Role
 from catalog.policy import PolicyFields
 from catalog.revoke import RevokeFields
 from node.automator import late
 from node.automator.asking import UNANSWERED
 from node.automator.inquiries import Consent, Inquired
-from node.automator.late import CHANGED
+from node.automator.late import CHANGED, GONE
 from node.message import Place, question_bytes, read_reply
 from privacy.replay import NotReplayable
 from privacy.starters import HOSPITAL
@@ -195,6 +196,31 @@ def test_an_output_that_nobody_may_let_out_stays_held_for_good(ending: str) -> N
     receipt = stage.place(message)
     assert (receipt.status, receipt.outputs["result"].cid, seen(stage, "release")) == (Status.HELD, None, 0)
     assert receipt.cost == PRICE, "what was computed is paid for once"
+
+
+def test_what_is_lost_before_a_steward_says_yes_is_neither_released_nor_charged_again() -> None:
+    """Lost: after a restore, which brings no held value back, a release of nothing; or the same is paid for twice."""
+    stage = Stage(asks(ASK_TO_LET_OUT, endorsed=False))
+    message = stage.honest()
+    begin(stage, message)
+    stage.scheduler.kill(anna(stage).process)
+    value = asked(stage)[0].fields.inquiry.value
+    assert value is not None
+    del stage.anna.disk.blobs[value]
+    restart(stage)
+    answer(stage)
+    receipt = stage.place(message)
+    assert (receipt.status, receipt.outputs["result"].reason, receipt.cost) == (Status.HELD, GONE, PRICE)
+    assert stage.place(message) == receipt, "the same order has the same receipt"
+    second = structs.replace(message.order, attempt=2)
+    with pytest.raises(Conflict, match="was delivered here before"):
+        stage.place(structs.replace(message, order=signed(second, stage.institute.node)))
+    assert (seen(stage, "opened"), seen(stage, "release")) == (1, 0)
+    again = stage.submission(nonce=bytes(15) + b"2")
+    begin(stage, stage.message(again, stage.order(again)))
+    answer(stage)
+    made = stage.place(stage.message(again, stage.order(again)))
+    assert (made.status, seen(stage, "release")) == (Status.DONE, 1), "it is made again when it is asked for anew"
 
 
 def test_a_yes_of_somebody_who_is_no_steward_any_more_counts_for_nothing() -> None:

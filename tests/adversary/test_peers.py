@@ -61,6 +61,7 @@ from workflow.argument import Data
 from workflow.receipt import Receipt
 
 KEYED = Cid.of(b"patients").keyed(b"k" * 32)
+TRIAL = ProjectRef(site=PrivateKey(b"a site that runs a project......").did, name="trial")
 Test = Callable[[Hospital], Awaitable[None]]
 
 
@@ -470,10 +471,10 @@ def test_a_value_held_here_that_another_site_says_is_its_own(tmp_path: Path) -> 
         unknown = Data(site=there.mallory.root.did, cid=Cid.of(b"not here"), name="bait")
         for claimed in (data, unknown):
             with pytest.raises(NotFound):
-                await _materials(there, poor).stored(claimed)
+                await _materials(there, poor).stored(claimed, TRIAL)
         assert poor.asked == [(f"/ipfs/{each.cid}", (each.cid,)) for each in (data, unknown)], "it saw which is here"
-        assert await _materials(there, rich).stored(data) == held
-        assert await _materials(there, poor).stored(data) == held, "what was delivered once is not fetched again"
+        assert await _materials(there, rich).stored(data, TRIAL) == held
+        assert await _materials(there, poor).stored(data, TRIAL) == held, "what was delivered once is not fetched again"
 
     at_a_hospital(tmp_path, test)
 
@@ -504,12 +505,12 @@ def test_what_came_whole_is_not_fetched_again_after_a_crash(
         with monkeypatch.context() as patched:
             patched.setattr(os, "rename", killed)
             with pytest.raises(ComityError, match="no space"):
-                await _materials(there, carrier).stored(data)
+                await _materials(there, carrier).stored(data, TRIAL)
         assert there.site.blobs.size(root) is None, "a root is there, and not all below it"
         asked, carrier.asked = carrier.asked, []
         for gone in renamed if swept else ():
             gone.unlink()
-        assert await _materials(there, carrier).stored(data) == root
+        assert await _materials(there, carrier).stored(data, TRIAL) == root
         assert carrier.asked == (asked if swept else [])
         assert await there.site.blobs.missing(root) == []
         assert not list((there.site.folder.blobs / "arriving").iterdir())
@@ -528,7 +529,7 @@ def test_what_a_peer_gave_is_written_down_with_what_it_is_for(tmp_path: Path) ->
         source = Data(site=there.mallory.root.did, cid=value, name="sums")
         site.holdings.account(value, [published], trial)
         for data in (source, Data(site=there.mallory.root.did, cid=published, name="open")):
-            await _materials(there, carrier).stored(data)
+            await _materials(there, carrier).stored(data, TRIAL)
         stored = [each for _, each in await site.audit.read(0, site.audit.size) if each is not None]
         rows = [fields_of(read_body(body), FetchFields) for _, body in stored]
         assert {(row.site, row.side) for row in rows} == {(there.mallory.root.did, Side.RECIPIENT)}
@@ -550,10 +551,10 @@ def test_a_folder_of_which_the_other_site_has_the_top_alone(tmp_path: Path) -> N
         top = Carrier({root: await there.site.blobs.node(root)})
         data = Data(site=there.mallory.root.did, cid=root, name="bait")
         with pytest.raises(NotFound):
-            await _materials(there, top).stored(data)
+            await _materials(there, top).stored(data, TRIAL)
         assert top.asked[0] == (f"/ipfs/{root}", (root,)), "it saw what is here by what it was asked for first"
         top.has[below] = b"a secret"
-        assert await _materials(there, top).stored(data) == root
+        assert await _materials(there, top).stored(data, TRIAL) == root
 
     at_a_hospital(tmp_path, test)
 
@@ -564,7 +565,9 @@ def test_other_bytes_than_the_cid_names(tmp_path: Path) -> None:
     async def test(there: Hospital) -> None:
         liar = Carrier({Cid.of(b"true"): b"false"})
         with pytest.raises(VerificationFailed):
-            await _materials(there, liar).stored(Data(site=there.mallory.root.did, cid=Cid.of(b"true"), name="x"))
+            await _materials(there, liar).stored(
+                Data(site=there.mallory.root.did, cid=Cid.of(b"true"), name="x"), TRIAL
+            )
         assert await there.site.blobs.missing(Cid.of(b"true"))
 
     at_a_hospital(tmp_path, test)

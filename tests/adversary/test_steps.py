@@ -90,7 +90,7 @@ class Shelf:
     async def opened(self, data: Data, order: Cid, target: Path) -> bool:
         return False
 
-    async def stored(self, data: Data) -> Cid:
+    async def stored(self, data: Data, project: ProjectRef) -> Cid:
         return data.cid
 
 

@@ -87,3 +87,31 @@ def test_erasures_and_ends_are_done_again_before_a_restored_site_serves_anything
         # All of that while the site is halted: nothing is handed out before a steward has looked.
         assert [line for line in steward.status().halted if "restored" in line]
         assert steward.registered(PROJECT).state == "ended"
+
+
+def test_what_was_held_before_a_restore_is_made_again_for_who_asks_anew(net: Net) -> None:
+    """Lost: a restored site charges or releases twice; or a step fails for good of what no backup brings back."""
+    workflow = publish_workflow(net.places, net.known, "quick")
+    institute = net.places.site(net.known.institute).path
+    with as_researcher(net.places, net.known) as mara:
+        first = run(mara, workflow, [net.anna.dataset])
+        assert first.state == "done"
+        result = mara.result(first.submission)
+        assert holding(institute, result) == holding(net.folder, result) == [], "it lies in the clear"
+    with as_steward(net.places, net.anna) as steward:
+        eventually(lambda: cosigned(steward), "the others' cosignatures")
+    net.back_up()
+    net.lose()
+    assert values(net.folder) == []
+    restored = net.comity("site", "restore", "--passphrase-file", str(net.places.passphrase))
+    assert restored.returncode == 0, restored.stderr
+    net.start()
+    with as_steward(net.places, net.anna) as steward, as_researcher(net.places, net.known) as mara:
+        steward.halt("looked at", resume=True)
+        eventually(lambda: all(m.here or m.connected for m in mara.members()) or None, "the node that came back")
+        assert mara.result(first.submission) == result, "what was delivered elsewhere is there"
+        again = run(mara, workflow, [net.anna.dataset])
+        assert (again.state, mara.result(again.submission)) == ("done", result)
+        rows = [row for row in steward.audit(net.anna.dataset).rows if row.site_name == net.anna.name]
+    made = [row for row in rows if row.kind in ("release", "result")]
+    assert [row.kind for row in made] == ["release", "result", "release", "result"], "one of each, for each submission"

@@ -1,12 +1,15 @@
 """site.toml: what is written is what is read, and a wrong setting is named."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from catalog.error import BadInput, NotFound
 from catalog.key import PrivateKey
-from node.config import Address, Config, Folder, read_config, site_toml
+from node.config import Address, Config, Folder, read_config, site_toml, work_folder
 from node.stepsettings import StepSettings
 
 ROOT = PrivateKey(bytes(32)).did
@@ -146,3 +149,22 @@ def test_a_folder_that_is_no_site_is_told_how_to_become_one(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotFound, match="is not a site"):
         read_config(Folder(tmp_path / "file"))
+
+
+def test_steps_are_staged_where_the_operator_says(tmp_path):
+    """Lost: what steps read lies on a disk although the operator set a folder in memory."""
+    folder = Folder(tmp_path)
+    folder.config.write_text(site_toml(config()))
+    assert work_folder(folder, read_config(folder)) == tmp_path / "work"
+    folder.config.write_text(site_toml(replace(config(), steps=StepSettings(staging=Path("/dev/shm")))))
+    place = work_folder(folder, read_config(folder))
+    assert place.parent == Path("/dev/shm")
+    assert place != work_folder(folder, replace(read_config(folder), root=PrivateKey(bytes([1]) * 32).did))
+
+
+@pytest.mark.parametrize("value", ['"shm"', '"~/shm"', "1", "[]", '"/dev\\u0000"'])
+def test_a_staging_folder_that_is_no_whole_path_is_named(tmp_path, value):
+    folder = Folder(tmp_path)
+    folder.config.write_text(site_toml(config()).replace('# staging = "/dev/shm"', f"staging = {value}"))
+    with pytest.raises(BadInput, match="staging must be the whole path"):
+        read_config(folder)

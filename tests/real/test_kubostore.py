@@ -14,6 +14,7 @@ import trio
 
 from catalog.cid import Cid
 from catalog.error import BadInput, Conflict, NotFound, Unreachable, VerificationFailed
+from catalog.project import ProjectRef
 from node.storage.disk import DiskBlobs
 from node.storage.fresh import FRESH_SECONDS
 from node.storage.kubo import Kubo as Rpc
@@ -148,6 +149,30 @@ def test_what_arrived_from_another_site_is_adopted_and_pinned(program: Path, tmp
         kubo("repo", "gc")
         assert play(blobs, lambda blobs: blobs.missing(root)) == []
         assert not any((tmp_path / "blobs" / "arriving").iterdir())
+
+
+def test_what_came_for_a_project_alone_is_sealed_beside_the_kubo_and_never_in_it(program: Path, tmp_path: Path) -> None:
+    """Lost: another site's released value lies in the clear in a Kubo, where no project's end reaches its blocks."""
+    project = ProjectRef(site=SITE, name="trial")
+
+    async def bring(blobs: DiskBlobs) -> None:
+        with await blobs.arrive(root, "a site", project) as arrival:
+            arrival.put(nodes)
+            await blobs.adopt(root, arrival)
+
+    with store_of(program, tmp_path / "kubo") as kubo:
+        blobs, disk = open_store(tmp_path / "blobs", kubo.api, SITE), DiskBlobs(tmp_path / "disk")
+        root = play(disk, lambda disk: disk.add_path(write_tree(tmp_path / "tree")))
+        nodes = [(cid, disk.get(cid)) for cid in play(disk, lambda disk: names(disk, root))]
+        play(blobs, bring)
+        assert (
+            play(blobs, lambda blobs: blobs.missing(root))
+            == play(blobs, lambda blobs: blobs.missing(root, project))
+            == []
+        )
+        assert blobs.size_in_clear(root) is None
+        assert blobs.sealed.end(project)[0] == len(nodes)
+        assert play(blobs, lambda blobs: blobs.missing(root)) == [root]
 
 
 def test_what_nobody_keeps_is_dropped_and_the_rest_outlives_a_collection(program: Path, tmp_path: Path) -> None:

@@ -76,6 +76,10 @@ class SimulatedValues:
             raise NotFound(f"{root} is not stored here")
         return self._site.disk.blobs[root]
 
+    async def missing(self, root: Cid) -> list[Cid]:
+        await Turn("blobs.missing")
+        return [] if root in self._site.disk.blobs else [root]
+
 
 class SimulatedRecords:
     """The records of disclosure control."""

@@ -26,10 +26,12 @@ from node.automator.ledger import Ledger
 from node.message import Place
 from node.site.orders import Orders
 from node.site.projects import AGAIN_SECONDS, SWEEP_SECONDS, Ending, Projects
+from node.step import Made, Product
 from node.storage.brought import Brought
 from node.storage.database import Database
 from node.storage.disk import DiskBlobs
 from node.storage.journal import SubmissionJournal
+from node.storage.memo import Memos
 from privacy.decision import Decision
 from privacy.label import resident
 from tests.node.site.house import ANNA, BRUNO, NODES, NOW, RESEARCHER, House, dataset, house
@@ -106,11 +108,13 @@ class Bruno:
         self.orders = Orders(faked, self.nursery, self._reach)  # type: ignore[arg-type]
         self.book = AuditBook(ANNA.did, NODES[ANNA.did], there.audit, ledger, there.clock)
         self.brought = Brought(self.database)
+        self.memos = Memos(blobs, "3.11")
         ending = Ending(
             there.index,
             self.holdings,
             blobs,
             self.brought,
+            self.memos,
             SubmissionJournal(self.database, lambda: None),
             self.book,
             self.write,
@@ -307,6 +311,27 @@ def test_with_a_project_goes_the_key_that_sealed_what_it_made(tmp_path: Path) ->
         assert await site.blobs.missing(stays) == []
         [row] = await site.destroyed()
         assert row.bytes > 1 << 18
+
+    play(tmp_path, story)
+
+
+def test_what_a_memo_names_stays_until_the_project_ends_though_nothing_else_names_it(tmp_path: Path) -> None:
+    """Lost: of a table that was written anew before it left, a hospital computes the same again ten minutes later."""
+
+    async def story(site: Bruno) -> None:
+        raw, litter = await site.blobs.hold(b"every row", TRIAL), await site.blobs.hold(b"of a failed step", TRIAL)
+        made = Made(Cid.of(b"order"), {"table": Product("table.json", raw, 9)})
+        await site.memos.keep(TRIAL, DATA, {}, made)
+        site.blobs._fresh._added.clear()
+        site.projects.litter()
+        await site.projects.settle()
+        assert await site.blobs.missing(litter) == [litter]
+        assert await site.memos.recall(TRIAL, DATA, {}) == made
+        site.publish(TRIAL, ended=True)
+        site.blobs._fresh._added.clear()
+        await site.projects.settle()
+        assert site.certificate() is not None
+        assert await site.blobs.missing(raw) == [raw]
 
     play(tmp_path, story)
 
