@@ -28,10 +28,11 @@ from node.step import Product
 from privacy.disclosure.examine import Examined, Row, examine
 from privacy.disclosure.ledger import Ledger, Past
 from privacy.disclosure.population import Declared, Populations
+from privacy.disclosure.protect import Treatment
 from privacy.disclosure.reading import MAX_BYTES
 from privacy.disclosure.record import Record, read_record, record_of, write_record
 from privacy.disclosure.rules import Rules
-from privacy.duty import DAY_MILLIS, Duties
+from privacy.duty import DAY_MILLIS, NO_DUTIES, Duties
 from workflow.account import datasets_of
 
 LOST: Final[Row] = ("", "the ledger", "what was released before about the same people is lost: nobody can compare")
@@ -112,7 +113,7 @@ class Disclosing:
         if ruling.verdict is None:
             return await self._for_others(verified, ruling) if ruling.others else ruling
         duties, candidate = ruling.verdict.decision.duties, ruling.candidate
-        found = await self._examine(candidate, self._behind(verified), duties.min_cell)
+        found = await self._examine(candidate, self._behind(verified), duties)
         record = self._record(candidate, verified, found)
         unfulfilled = await self._unfulfilled(duties, record, found, now)
         if unfulfilled:
@@ -129,7 +130,7 @@ class Disclosing:
         What does not pass is held: no steward here has a word in it, and those who have cannot look at it.
         """
         candidate = ruling.candidate
-        found = await self._examine(candidate, frozenset(), 0)
+        found = await self._examine(candidate, frozenset(), NO_DUTIES)
         if found.text is None:
             return replace(ruling, held=UNCHECKED, others=())
         return replace(ruling, candidate=await self._anew(verified, candidate, found.text), report=found.line)
@@ -161,13 +162,14 @@ class Disclosing:
         case = verified.case
         return frozenset(str(cid) for data in case.data for cid in case.evidence.owned(data, self._here.root))
 
-    async def _examine(self, candidate: Candidate, datasets: frozenset[str], min_cell: int) -> Examined | _Unread:
+    async def _examine(self, candidate: Candidate, datasets: frozenset[str], duties: Duties) -> Examined | _Unread:
         """What of a value may leave; what nobody can read is for a steward."""
-        rules = Rules().with_min_cell(min_cell) if min_cell else Rules()
+        rules = Rules().with_min_cell(duties.min_cell) if duties.min_cell else Rules()
+        treatment, kind = Treatment(max(1, duties.rounded), duties.whole), candidate.wanted.type
         past = await self._past(datasets)
         try:
             data = await self._values.read(candidate.product.cid, limit=MAX_BYTES)
-            found = await self._aside(lambda: examine(candidate.wanted.type, data, candidate.handle, rules, past))
+            found = await self._aside(lambda: examine(kind, data, candidate.handle, rules, past, treatment))
         except BadInput as error:
             return _Unread("not released: it is not of a form that is checked", (("", "form", str(error)),))
         if self._is_lost(datasets):
@@ -183,6 +185,8 @@ class Disclosing:
         """Which duty of policy the value does not keep; empty if it keeps all."""
         if duties.min_cell and found.text is None:
             return f"policy asks that no cell stands for fewer than {duties.min_cell:,}: that is not so, or not known"
+        if duties.whole and found.text is None:
+            return "policy lets nothing leave of what has a cell that discloses: it has one, or nobody knows"
         return await self._over(duties, record, now) if duties.quotas else ""
 
     async def _over(self, duties: Duties, record: Record, now: int) -> str:
