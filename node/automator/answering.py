@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from msgspec import structs
 
 from catalog.error import ComityError, Conflict, Denied, Unreachable, VerificationFailed
-from catalog.key import UNSIGNED, Signer, signed
+from catalog.key import Signer
 from node.automator.asking import Asking, inquiry_of
 from node.automator.book import AuditBook
 from node.automator.case import let_in
@@ -119,7 +119,7 @@ class Answering:
     def _told(self, standing: Vouched) -> Reported:
         """The statement, once the quorum has cosigned that it stands in the audit log."""
         if self.covering.covered() > standing.index:
-            return Reported(release=_statement(self.site, self.signer, standing), waits="")
+            return Reported(release=standing.statement, waits="")
         names = ", ".join(self.covering.lacking(standing.index + 1))
         return Reported(release=None, waits=f"cosignatures by {names}")
 
@@ -187,23 +187,3 @@ class Answering:
 def told(holder: str, error: ComityError) -> ComityError:
     """Why the report of ``holder`` was refused, as it is written down."""
     return ComityError(f"the report of {holder}: {error}")
-
-
-def _statement(site: str, signer: Signer, standing: Vouched) -> Release:
-    """The signed release of a row: the same at every time, for signing leaves nothing to chance."""
-    fields = standing.fields
-    return signed(
-        Release(
-            order=fields.order,
-            output=fields.output,
-            handle=fields.handle,
-            value=fields.value,
-            owner=site,
-            added=fields.added,
-            policy=fields.policy,
-            report=fields.report,
-            ledger=standing.index,
-            sig=UNSIGNED,
-        ),
-        signer,
-    )
