@@ -34,9 +34,16 @@ from privacy.disclosure.record import Record, read_record, record_of, write_reco
 from privacy.disclosure.rules import Rules
 from privacy.duty import DAY_MILLIS, NO_DUTIES, Duties
 from workflow.account import datasets_of
+from workflow.report import Report
 
 LOST: Final[Row] = ("", "the ledger", "what was released before about the same people is lost: nobody can compare")
 
+UNSEEN: Final[Row] = (
+    "",
+    "the ledger",
+    "something about the same people left that another site made, and nobody here has seen it: nobody can compare",
+)
+"""What is found of whatever comes after that."""
 
 UNCHECKED: Final = "it did not pass disclosure control, and belongs to others alone"
 """Why nobody is asked about an output."""
@@ -100,6 +107,7 @@ class Disclosing:
         self._random = random
         self._left: dict[Cid, _Left] | None = None
         self._lost: set[str] = set()
+        self._elsewhere: set[str] = set()
         self._blind = False
         self._populations = Populations({})
         self._ledger: Ledger | None = None
@@ -145,6 +153,22 @@ class Disclosing:
         left = await self._load()
         await self._take(left, record, {str(each) for each in datasets}, now)
 
+    async def left(self, datasets: Collection[str]) -> bool:
+        """Whether anything about the same people left before, so that nothing unseen may follow; within a turn."""
+        await self._past(datasets)
+        before = {each for left in (await self._load()).values() for each in left.record.datasets}
+        return self._is_lost(datasets) or self._share(before, datasets)
+
+    async def unseen(self, report: Report, datasets: Collection[Cid], project: ProjectRef, line: str) -> Cid:
+        """The record of a value that another site made and reports of, for what may be released on that.
+
+        Raises:
+            ComityError: it cannot be stored.
+        """
+        about, salt = map(str, datasets), self._random.token(16)
+        record = record_of(report.handle, about, project, line, (), None, salt, report.site)
+        return await self._records.keep(write_record(record))
+
     async def beyond(self, duties: Duties, record: Cid, now: int) -> str:
         """Why the value of ``record`` may not leave under these duties after all; empty if it may."""
         if not duties.quotas:
@@ -174,6 +198,8 @@ class Disclosing:
             return _Unread("not released: it is not of a form that is checked", (("", "form", str(error)),))
         if self._is_lost(datasets):
             return replace(found, text=None, line="not released: nobody can compare", rows=(LOST, *found.rows))
+        if self._share(self._elsewhere, datasets):
+            return replace(found, text=None, line="not released: nobody can compare", rows=(UNSEEN, *found.rows))
         return found
 
     def _record(self, candidate: Candidate, verified: Verified, found: Examined | _Unread) -> Record:
@@ -223,8 +249,12 @@ class Disclosing:
         """Whether something that left about the same people is not known any more."""
         if self._blind or self._book.halts.delivered:
             return bool(datasets)
-        names = {self._populations.name(each) for each in datasets}
-        return any(self._populations.name(each) in names for each in self._lost)
+        return self._share(self._lost, datasets)
+
+    def _share(self, some: Collection[str], others: Collection[str]) -> bool:
+        """Whether datasets among ``some`` and among ``others`` are about the same people."""
+        names = {self._populations.name(each) for each in others}
+        return any(self._populations.name(each) in names for each in some)
 
     async def _load(self) -> dict[Cid, _Left]:
         """What left, by the audit log."""
@@ -246,6 +276,8 @@ class Disclosing:
             self._lost |= about
             return
         left[record] = _Left(at, found)
+        if found.holder is not None:
+            self._elsewhere.update(found.datasets)
         ledger, release = self._ledger, found.release
         if ledger is not None and release is not None:
             await self._aside(lambda: ledger.record(release))

@@ -259,6 +259,16 @@ FROM_A_PEER = _all(
             "test_reports.py::test_a_value_that_is_swapped_after_the_report",
         ),
         (
+            "tell of a small group by two pooled values that no owner has seen",
+            "a steward is asked about what nobody can compare",
+            "test_unseen.py::test_a_second_pooled_value_about_the_same_people",
+        ),
+        (
+            "tell of a small group by a pooled value and an owner's own count",
+            "what left unseen counts in the owner's ledger",
+            "test_unseen.py::test_a_count_of_its_own_after_a_value_that_nobody_has_seen",
+        ),
+        (
             "put a release beside another value",
             "a statement names its value",
             "test_reports.py::test_statements_that_a_holder_puts_beside_another_value",

@@ -74,26 +74,36 @@ class Pool:
         takes: Callable[[Stage], tuple[Site, ...]] = lambda s: (s.anna, s.bruno),
         endorsed: Callable[[Stage], tuple[Site, ...]] = lambda s: (s.anna, s.bruno, s.institute),
         millis: int = LONG,
+        before: Callable[[Stage], object] = lambda _: None,
     ) -> None:
         self.cited: list[Cid] = []
+        self.millis = millis
 
         def prepare(stage: Stage) -> None:
+            before(stage)
             prepared(stage, takes, endorsed)
             self.cited = [stage.grant(site, [stage.data(site).cid]) for site in (stage.anna, stage.bruno)]
 
         self.stage = stage = Stage(prepare)
         self.mara = person_at(stage.researcher.did, stage.institute.did)
+        self.order()
+
+    def order(self, nonce: bytes = bytes(16)) -> Place:
+        """Have both hospitals count, and submit the pool of that; with another ``nonce`` it is another submission."""
+        stage, over = self.stage, self.stage.now + self.millis
         self.submission = stage.submission(
             grants=tuple(self.cited),
             destinations=(stage.institute.did, self.mara),
-            not_after=stage.now + millis,
-            deadline=stage.now + millis,
+            not_after=over,
+            deadline=over,
+            nonce=nonce,
         )
         counted = [stage.counted(self.submission, site) for site in (stage.anna, stage.bruno)]
         wanted = {"pooled": Wanted(type="statistics", readers=(self.mara,))}
         self.message = stage.pool(
             self.submission, [data for data, _ in counted], [proof for _, proof in counted], outputs=wanted
         )
+        return self.message
 
     def node(self, site: Site) -> Node:
         return self.stage.nodes[site.did]
