@@ -85,7 +85,7 @@ def test_a_count_of_its_own_after_a_value_that_nobody_has_seen(monkeypatch: pyte
 
     monkeypatch.setattr(Evidence, "untold", lambda *_: frozenset())
     pool, _ = count_for_mara()
-    assert pool.node(pool.stage.anna).ledger.inquiries.open(pool.stage.now) == []
+    assert list(pool.node(pool.stage.anna).ledger.inquiries.open(pool.stage.now)) == []
     assert pool.stage.watch.seen["release"] > 0
 
 
