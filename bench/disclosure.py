@@ -35,12 +35,9 @@ def measure() -> Report:
     """Measure the check, and the whole protection of a table with small cells, each in turn with the margins."""
     random = Random(1)
     weights = {value: random.randint(2, 9) for values in COLUMNS.values() for value in values}
-    ledger = Ledger(Populations.of([]))
-    cells = 0
-    for number in range(RELEASES):
-        earlier = _earlier(random, weights, str(number))
-        cells += len(earlier.counts)
-        ledger.record(earlier)
+    earlier = [_earlier(random, weights, str(number)) for number in range(RELEASES)]
+    cells = sum(len(each.counts) for each in earlier)
+    ledger = Ledger.of(Populations.of([]), earlier)
     table = _table(("column 0", "column 1", "column 2"), {}, weights)
     sparse = _sparse(table, random)
     past = ledger.past(DATASETS)

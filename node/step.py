@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from catalog.cid import Cid
 from catalog.project import ProjectRef
@@ -37,12 +37,18 @@ class Mount:
     target: str
 
 
+SYSTEM: Final = frozenset(("/dev", "/proc", "/tmp"))  # noqa: S108 - paths inside the sandbox
+"""What a program expects of any system beside its own files. To make them is half of what a sandbox costs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One command for a runner: all it needs, and nothing of who asked for it.
 
     ``work`` is a host folder, empty but for prepared files, that becomes the step's writable directory ``/work``.
-    ``stdout`` and ``stderr`` name a file in it, or nothing; ``stdin`` is an absolute path inside.
+    ``stdout`` and ``stderr`` name a file in it, or nothing; ``stdin`` is an absolute path inside. ``system`` are the
+    folders of :data:`SYSTEM` that the command sees; what cannot see ``/proc`` is not watched there, and its usage is
+    not known.
     """
 
     argv: tuple[str, ...]
@@ -53,6 +59,7 @@ class Job:
     stdout: str | None = None
     stderr: str | None = None
     limits: Limits = field(default_factory=Limits)
+    system: frozenset[str] = SYSTEM
 
 
 class Ending(StrEnum):
@@ -83,6 +90,14 @@ class Exit:
     reason: str = ""
 
 
+Ready = Callable[[], Awaitable[object]]
+"""What a command waits for, once all is made in which it runs."""
+
+
+async def at_once() -> None:
+    """Nothing is waited for."""
+
+
 class Runner(Protocol):
     """What executes a step with no network, a read-only root, no capabilities, and limits."""
 
@@ -98,8 +113,9 @@ class Runner(Protocol):
     async def recover(self, folder: Path) -> int:
         """End whatever an earlier node left running with a work folder below ``folder``; how many commands."""
 
-    async def run(self, job: Job) -> Exit:
-        """Run ``job`` to its end. Cancelling this coroutine ends the command and everything it started.
+    async def run(self, job: Job, ready: Ready = at_once) -> Exit:
+        """Run ``job`` to its end, from when it is ``ready``. Cancelling this coroutine ends the command and everything
+        that it started. Its limits count from then on.
 
         Raises:
             Denied: this runner cannot isolate here.

@@ -106,6 +106,7 @@ class Disclosing:
         self._aside = aside
         self._random = random
         self._left: dict[Cid, _Left] | None = None
+        self._newest: tuple[Cid, Record] | None = None
         self._lost: set[str] = set()
         self._elsewhere: set[str] = set()
         self._blind = False
@@ -126,7 +127,9 @@ class Disclosing:
         unfulfilled = await self._unfulfilled(duties, record, found, now)
         if unfulfilled:
             return replace(ruling, label=candidate.label, held=unfulfilled, verdict=None, asks=0, others=(), report="")
-        ruling = replace(ruling, examined=await self._records.keep(write_record(record)))
+        kept = await self._records.keep(write_record(record))
+        self._newest = kept, record
+        ruling = replace(ruling, examined=kept)
         if found.text is None:
             return replace(ruling, label=candidate.label, held=ASKED, asks=max(1, ruling.asks), report="")
         report = f"{ruling.report}; {found.line}" if ruling.report else ""
@@ -233,16 +236,9 @@ class Disclosing:
         left = await self._load()
         populations = Populations.of(declared(self._here))
         if self._ledger is None or populations != self._populations:
-            releases = [each.record.release for each in left.values()]
-
-            def build() -> Ledger:
-                ledger = Ledger(populations)
-                for release in releases:
-                    if release is not None:
-                        ledger.record(release)
-                return ledger
-
-            self._ledger, self._populations = await self._aside(build), populations
+            releases = [each.record.release for each in left.values() if each.record.release is not None]
+            self._ledger = await self._aside(lambda: Ledger.of(populations, releases))
+            self._populations = populations
         return self._ledger.past(datasets)
 
     def _is_lost(self, datasets: Collection[str]) -> bool:
@@ -283,6 +279,8 @@ class Disclosing:
             await self._aside(lambda: ledger.record(release))
 
     async def _read(self, record: Cid) -> Record:
+        if self._newest is not None and self._newest[0] == record:
+            return self._newest[1]
         data = await self._records.read(record)
         return await self._aside(lambda: read_record(data))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import cache
 from pathlib import Path
 
 NOBODY = 65534
@@ -20,7 +21,13 @@ _MAP = f"{NOBODY} {NOBODY} 1\n0 0 1\n"
 
 def is_separate() -> bool:
     """Whether steps are given to «nobody»: this node is root, and root of a namespace in which nobody exists."""
-    return os.geteuid() == 0 and all(_holds(Path("/proc/self", name)) for name in ("uid_map", "gid_map"))
+    return os.geteuid() == 0 and _has_nobody()
+
+
+@cache
+def _has_nobody() -> bool:
+    """Whether this process's user namespace, which it does not leave, has both root and nobody."""
+    return all(_holds(Path("/proc/self", name)) for name in ("uid_map", "gid_map"))
 
 
 def write_maps(process: int) -> None:

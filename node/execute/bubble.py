@@ -112,8 +112,8 @@ class Bubble:
         self._handle = os.pidfd_open(self._process.pid)
         self._status = trio.lowlevel.FdStream(status)
 
-    async def open_gate(self, limits: Limits) -> bool:
-        """Set the limits and let the command start; False if the sandbox could not be made."""
+    async def prepare(self, limits: Limits) -> bool:
+        """Set the limits and let the root be made; False if the sandbox could not be made."""
         # Whoever cancels waits these milliseconds: only a sandbox whose first process is known can be ended whole.
         with trio.CancelScope(deadline=trio.current_time() + _SETUP_SECONDS, shield=True):
             while self.init == 0:
@@ -132,9 +132,14 @@ class Bubble:
                 return False
         except (ProcessLookupError, FileNotFoundError):
             return False
-        # The first for --userns-block-fd, where there is one.
-        os.write(self._gate, b"\0\0" if self._separate else b"\0")
+        if self._separate:
+            os.write(self._gate, b"\0")  # for --userns-block-fd: bubblewrap reads it before its child waits at the gate
         return True
+
+    def open_gate(self) -> None:
+        """Let the command start, if the sandbox still stands."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._gate, b"\0")
 
     async def ended(self) -> None:
         """Wait until the command has ended; what it left behind may still run."""

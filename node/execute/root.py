@@ -39,9 +39,7 @@ def sandbox_options(job: Job, environment: Sequence[str]) -> list[str]:
         *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup"),
         *("--cap-drop", "ALL", "--new-session", "--die-with-parent", "--hostname", "step"),
         *environment,
-        *_device_options(job.limits),
-        *_proc_options(),
-        *_scratch("/tmp", job.limits.memory_bytes // 2),  # noqa: S108 - a path inside the sandbox
+        *_system_options(job),
         *_mount_options(job.mounts),
         *("--bind", str(job.work), WORK, "--chdir", WORK),
         *("--remount-ro", "/"),
@@ -70,6 +68,17 @@ def _variable_options(job: Job) -> list[str]:
                 f"the environment variable «{shown(name)}» cannot be set: a name has no «=», neither has a NUL"
             )
         options += ["--setenv", name, value]
+    return options
+
+
+def _system_options(job: Job) -> list[str]:
+    options: list[str] = []
+    if "/dev" in job.system:
+        options += _device_options(job.limits)
+    if "/proc" in job.system:
+        options += _proc_options()
+    if "/tmp" in job.system:  # noqa: S108 - a path inside the sandbox
+        options += _scratch("/tmp", job.limits.memory_bytes // 2)  # noqa: S108 - a path inside the sandbox
     return options
 
 

@@ -20,7 +20,7 @@ from node.execute.quota import excess, settle
 from node.execute.root import sandbox_options
 from node.execute.streams import Streams
 from node.execute.watch import open_processes, sample, scratched
-from node.step import Ending, Exit, Job, Limits, Usage
+from node.step import Ending, Exit, Job, Limits, Ready, Usage, at_once
 
 _Given = TypeVarTuple("_Given")
 _Result = TypeVar("_Result")
@@ -64,8 +64,8 @@ class Sandbox:
         """End the sandboxes that an earlier node left below ``folder``; how many."""
         return await trio.to_thread.run_sync(end_leftovers, folder)
 
-    async def run(self, job: Job) -> Exit:
-        """Run ``job`` to its end; everything that it started has ended when this returns or raises.
+    async def run(self, job: Job, ready: Ready = at_once) -> Exit:
+        """Run ``job`` to its end, from when it is ``ready``; all that it started has ended when this returns or raises.
 
         Call it in the thread that lives as long as the node: the kernel ends a sandbox with the thread that started
         it. Modes in ``job.work`` are 0700 and 0600 afterwards.
@@ -74,19 +74,23 @@ class Sandbox:
             Denied: this machine does not let a sandbox be made; nothing has run.
             BadInput: the job cannot be run as it is written; nothing has run.
         """
-        await trio.to_thread.run_sync(_check, job)
-        environment = await trio.to_thread.run_sync(self._environment.options)
-        options = await trio.to_thread.run_sync(sandbox_options, job, environment)
         streams = Streams()
         try:
-            await trio.to_thread.run_sync(streams.open, job)
-            run = _Run(job.limits, job.work)
-            await run.supervise(options, job.argv, streams)
+            options = await trio.to_thread.run_sync(self._prepare, job, streams)
+            run = _Run(job.limits, job.work, "/proc" in job.system)
+            await run.supervise(options, job.argv, streams, ready)
             errors = streams.errors()
         finally:
             streams.close()
         over = await trio.to_thread.run_sync(settle, job.work, job.limits)
         return run.verdict(errors, over)
+
+    def _prepare(self, job: Job, streams: Streams) -> list[str]:
+        """Open the streams of ``job``; the options of its sandbox."""
+        _check(job)
+        options = sandbox_options(job, self._environment.options())
+        streams.open(job)
+        return options
 
 
 def _check(job: Job) -> None:
@@ -104,6 +108,7 @@ class _Run:
 
     limits: Limits
     work: Path
+    seen: bool
     code: int | None = None
     over: str = ""
     timed_out: bool = False
@@ -113,14 +118,16 @@ class _Run:
     # Its own threads: other work of the node must not be able to keep a watch from looking.
     limiter: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(2))
 
-    async def supervise(self, options: Sequence[str], argv: Sequence[str], streams: Streams) -> None:
-        """Start the command, serve its streams, hold it to its limits, and see all of it gone."""
+    async def supervise(self, options: Sequence[str], argv: Sequence[str], streams: Streams, ready: Ready) -> None:
+        """Start the command once it is ``ready``, serve its streams, hold it to its limits, and see all of it gone."""
         bubble = Bubble(options, argv, self.work, streams.stdin, streams.stdout, streams.stderr)
         async with trio.open_nursery() as readers:
             try:
                 streams.started()
                 streams.serve(readers)
-                if await bubble.open_gate(self.limits):
+                if await bubble.prepare(self.limits):
+                    await ready()
+                    bubble.open_gate()
                     await self._watch(bubble, streams)
             finally:
                 with trio.CancelScope(shield=True):
@@ -130,7 +137,8 @@ class _Run:
         started = trio.current_time()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(streams.feed)
-            nursery.start_soon(self._sample, bubble)
+            if self.seen:
+                nursery.start_soon(self._sample, bubble)
             nursery.start_soon(self._weigh, bubble)
             with trio.move_on_after(self.limits.wall_seconds) as clock:
                 await bubble.ended()

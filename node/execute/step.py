@@ -21,8 +21,9 @@ import trio
 from catalog.cid import Cid
 from catalog.error import BadInput, ComityError, Denied, NotFound, VerificationFailed
 from catalog.project import ProjectRef
-from node.execute.account import is_open_to_nobody, is_separate, make_readable
-from node.execute.collect import Collected, Entry, collect, listing_command, read_listing
+from node.execute.account import is_open_to_nobody, is_separate
+from node.execute.collect import Collected, collect
+from node.execute.listing import Listing, run_and_list
 from node.execute.quota import discard
 from node.ports import Blobs
 from node.step import Ending, Exit, Finished, Job, Limits, Made, Memo, Mount, Product, Runner, Usage
@@ -39,8 +40,6 @@ MAX_TOOLS = 256
 PROBE_SECONDS = 60
 PROVEN_SECONDS = 3600.0
 PROVEN_AGAIN_SECONDS = 60.0
-_OUTPUTS = "/outputs"
-_LISTING = Limits(wall_seconds=60.0, cpu_seconds=60, processes=4, output_bytes=64 << 20)
 _MIB = 1 << 20
 
 
@@ -162,8 +161,8 @@ class StepExecutor:
             made = await self._recalled(tool, block, inputs, project)
             if made is not None:
                 return Finished(made.products, None, memo=made.order)
-            ended = await self._in_turn(await self._job(tool, block, command, stage, work, seconds))
-            finished = await self._after(ended, tool, command, stage, work, project)
+            ended, listing = await self._in_turn(await self._job(tool, block, command, stage, work, seconds), tool)
+            finished = await self._after(ended, listing, tool, command, stage, work, project)
         except (BadInput, VerificationFailed) as error:
             log.warning("a step of the block %s came to nothing before its command ran: %s", block, error)
             return Finished({}, None, str(error))
@@ -225,15 +224,15 @@ class StepExecutor:
         except (ComityError, OSError) as error:
             log.warning("what a step of the block %s made is not remembered: %s", block, error)
 
-    async def _in_turn(self, job: Job) -> Exit:
-        """Run a command when a processor is free.
+    async def _in_turn(self, job: Job, tool: Tool) -> tuple[Exit, Listing]:
+        """Run a command when a processor is free, and list what it left if it succeeded.
 
         Raises:
             VerificationFailed: the runner does not take the job; why names paths of this host, which stay here.
         """
         async with self._turns:
             try:
-                return await self._runner.run(job)
+                return await run_and_list(self._runner, job, tool.succeeded)
             except BadInput as error:
                 log.warning("the runner does not take a step: %s", error)
                 raise VerificationFailed(
@@ -241,7 +240,14 @@ class StepExecutor:
                 ) from error
 
     async def _after(
-        self, ended: Exit, tool: Tool, command: Command, stage: _Stage, work: Path, project: ProjectRef
+        self,
+        ended: Exit,
+        listing: Listing,
+        tool: Tool,
+        command: Command,
+        stage: _Stage,
+        work: Path,
+        project: ProjectRef,
     ) -> Finished:
         """What a command that ended delivered, or what it failed of, in words that are none of the command's own."""
         if ended.ending is not Ending.EXITED:
@@ -250,7 +256,7 @@ class StepExecutor:
             return Finished({}, ended.usage, f"its command ended with code {ended.code}")
         try:
             await stage.check_unchanged()
-            return await self._collect(command, work, ended.usage, project)
+            return await self._collect(command, listing, work, ended.usage, project)
         except (BadInput, NotFound, VerificationFailed) as error:
             return Finished({}, ended.usage, f"its outputs are not to be taken: {type(error).__name__}")
 
@@ -279,10 +285,12 @@ class StepExecutor:
             if file.writable:
                 place.chmod(0o644)
 
-    async def _collect(self, command: Command, work: Path, usage: Usage, project: ProjectRef) -> Finished:
+    async def _collect(
+        self, command: Command, listing: Listing, work: Path, usage: Usage, project: ProjectRef
+    ) -> Finished:
         products: dict[str, Product] = {}
-        top = await self._look_through(work) if command.outputs else None
-        for output in command.outputs if top is not None else ():
+        top = await listing.found()
+        for output in command.outputs:
             found = await trio.to_thread.run_sync(collect, top, work, output.patterns, self._limits)
             if not found and output.type.optional:
                 continue
@@ -292,22 +300,6 @@ class StepExecutor:
                 return Finished({}, usage, f"the name of output «{output.name}» is too long, or not plain")
             products[output.name] = await self._store(found[0], project)
         return Finished(products, usage)
-
-    async def _look_through(self, work: Path) -> Entry:
-        """What the command left, listed by a process in a sandbox of its own that sees nothing else.
-
-        Raises:
-            VerificationFailed: it could not be listed.
-        """
-        place = work.with_name("listing")
-        place.mkdir(mode=0o700)
-        await trio.to_thread.run_sync(make_readable, work)
-        argv = listing_command(_OUTPUTS)
-        job = Job(argv, place, (Mount(work, _OUTPUTS),), stdout="found", limits=_LISTING)
-        ended = await self._in_turn(job)
-        if ended.ending is not Ending.EXITED or ended.code != 0:
-            raise VerificationFailed(f"its outputs could not be looked through: {ended.reason or ended.code}")
-        return await trio.to_thread.run_sync(lambda: read_listing((place / "found").read_bytes()))
 
     async def _store(self, found: Collected, project: ProjectRef) -> Product:
         cid = await self._blobs.hold_path(found.path, project)

@@ -57,7 +57,7 @@ class Closure:
         self._derived: dict[Box, Derived] = {}
         self._lines: dict[Line, dict[ValueSet, int]] = {}
         self._across: dict[Box, list[str]] = {}
-        self._by_count: dict[frozenset[str], dict[int, list[Box]]] = {}
+        self._by_count: dict[tuple[str, ...], dict[int, list[Box]]] = {}
         self._by_value: dict[tuple[str, str], list[Box]] = {}
         self._unions: dict[tuple[str, str], list[ValueSet]] = {}
 
@@ -110,7 +110,7 @@ class Closure:
     def _insert(self, box: Box, count: int, left: _Open) -> None:
         """Take in the count of a box of which none is known."""
         self._counts[box] = count
-        columns = frozenset([column for column, _ in box])
+        columns = tuple([column for column, _ in box])
         self._by_count.setdefault(columns, {}).setdefault(count, []).append(box)
         for at, (column, values) in enumerate(box):
             line = common, _ = (box[:at] + box[at + 1 :], column)
@@ -123,13 +123,20 @@ class Closure:
                 left.lines[line] = None
             if column in self._short and not values.but:
                 self._sum_up(box, column, values, left)
-        for column in self._each(lambda of: of._across.get(box, ())):
-            left.lines[(box, column)] = None
+        of: Closure | None = self
+        while of is not None:
+            for column in of._across.get(box, ()):
+                left.lines[(box, column)] = None
+            of = of._base
 
     def _is_beside(self, line: Line) -> bool:
         """Whether something was known of a line, or of all rows of it, before the one box that this has there."""
-        base = self._base
-        return self.get(line[0]) is not None or (base is not None and bool(base._line(line)))
+        of: Closure | None = self
+        while of is not None:
+            if line[0] in of._counts or (of is not self and line in of._lines):
+                return True
+            of = of._base
+        return False
 
     def _sum_up(self, box: Box, column: str, values: ValueSet, left: _Open) -> None:
         """Have the sums looked at that ``box`` is a part of, or whose set of values is new with it."""
@@ -192,9 +199,12 @@ class Closure:
 
     def between(self, threshold: int) -> Iterator[Derived]:
         """The small groups between two boxes, one of them new in this trial, where one lies in the other."""
-        every = [(columns, counts, sorted(counts)) for columns, counts in self._each(lambda of: of._by_count.items())]
-        for columns, counts in self._by_count.items():
-            own = sorted(counts)
+        every = [
+            (frozenset(columns), counts, sorted(counts))
+            for columns, counts in self._each(lambda of: of._by_count.items())
+        ]
+        for names, counts in self._by_count.items():
+            columns, own = frozenset(names), sorted(counts)
             for others, theirs, ordered in every:
                 if not (columns <= others or columns > others):
                     continue

@@ -18,7 +18,7 @@ from catalog.project import ProjectRef
 from node.automator.automator import RAN_AND_FAILED
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
-from node.step import Ending, Exit, Finished, Job, Limits, Runner, Usage
+from node.step import Ending, Exit, Finished, Job, Limits, Ready, Runner, Usage, at_once
 from node.storage.disk import DiskBlobs
 from tests.adversary.stage import Stage
 from tests.simulation.steps import SimulatedSteps
@@ -66,7 +66,8 @@ class Hostile:
         """It left nothing."""
         return 0
 
-    async def run(self, job: Job) -> Exit:
+    async def run(self, job: Job, ready: Ready = at_once) -> Exit:
+        await ready()
         if job.argv[:1] == ("find",):
             return look_through(job)
         self._act(job.work)
@@ -227,9 +228,9 @@ def test_the_name_of_data_is_no_path(name: str, tmp_path: Path) -> None:
     seen: list[Job] = []
 
     class Watching(Hostile):
-        async def run(self, job: Job) -> Exit:
+        async def run(self, job: Job, ready: Ready = at_once) -> Exit:
             seen.append(job)
-            return await super().run(job)
+            return await super().run(job, ready)
 
     data = Data(site=SITE, cid=Cid.of(b"1"), name=name)
     patients = tmp_path / "patients.csv"

@@ -1,0 +1,103 @@
+"""What a command left is listed by find(1) in a sandbox of its own, which is made while the command still runs.
+
+To make a sandbox takes longer than to list a folder. So this one waits at its gate beside the command, and is let go
+when all of that has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from catalog.error import ComityError, VerificationFailed
+from node.execute.account import make_readable
+from node.execute.collect import Entry, listing_command, read_listing
+from node.step import Ending, Exit, Job, Limits, Mount, Runner
+
+_INSIDE: Final = "/outputs"
+_LIMITS: Final = Limits(wall_seconds=60.0, cpu_seconds=60, processes=4, output_bytes=64 << 20)
+
+
+class Listing:
+    """The listing of the work folder ``work``, by :func:`run_and_list`."""
+
+    def __init__(self, runner: Runner, work: Path) -> None:
+        self._runner = runner
+        self._work = work
+        self._place = work.with_name("listing")
+        self._made = trio.Event()
+        self._ended = trio.Event()
+        self._listed = trio.Event()
+        self._failure: ComityError | OSError | None = None
+
+    async def found(self) -> Entry:
+        """What lay in the work folder when the command had ended.
+
+        Raises:
+            VerificationFailed: it could not be listed.
+            Denied: no sandbox could be made.
+        """
+        if self._failure is not None:
+            raise self._failure
+        return await trio.to_thread.run_sync(lambda: read_listing((self._place / "found").read_bytes()))
+
+    async def prepare(self) -> None:
+        """Let the work folder be shown to the listing's sandbox; before the command starts."""
+        await trio.to_thread.run_sync(make_readable, self._work)
+        self._place.mkdir(mode=0o700)
+
+    async def wait(self) -> None:
+        """Once the command's own sandbox is made, make this one; list once :meth:`look` says that it has ended."""
+        job = Job(
+            listing_command(_INSIDE),
+            self._place,
+            (Mount(self._work, _INSIDE),),
+            stdout="found",
+            limits=_LIMITS,
+            system=frozenset(),
+        )
+        await self._made.wait()  # two that are made at once wait for each other in the kernel
+        try:
+            ended = await self._runner.run(job, self._ended.wait)
+            if ended.ending is not Ending.EXITED or ended.code != 0:
+                raise VerificationFailed(f"its outputs could not be looked through: {ended.reason or ended.code}")
+        except (ComityError, OSError) as error:
+            self._failure = error
+        finally:
+            self._listed.set()
+
+    async def begin(self) -> None:
+        """The command's own sandbox is made."""
+        self._made.set()
+
+    async def look(self) -> None:
+        """List what is there now."""
+        await trio.to_thread.run_sync(make_readable, self._work)
+        self._ended.set()
+        await self._listed.wait()
+
+
+async def run_and_list(runner: Runner, job: Job, succeeded: Callable[[int], bool]) -> tuple[Exit, Listing]:
+    """Run ``job`` to its end and, if it ``succeeded`` by its exit code, list what it left.
+
+    Raises:
+        Denied, BadInput, OSError: as :meth:`Runner.run`.
+    """
+    listing = Listing(runner, job.work)
+    await listing.prepare()
+    ran: Exit | ComityError | OSError
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listing.wait)
+        try:
+            ran = await runner.run(job, listing.begin)
+            if ran.ending is Ending.EXITED and succeeded(ran.code):
+                await listing.look()
+        except (ComityError, OSError) as error:
+            ran = error  # else the nursery would wrap it
+        nursery.cancel_scope.cancel()
+    if not isinstance(ran, Exit):
+        raise ran
+    return ran, listing
