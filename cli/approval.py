@@ -21,6 +21,8 @@ LINES: Final = 40
 FOUND: Final = 20
 """Findings of disclosure control that are shown."""
 
+_ELSEWHERE: Final = "not here: another site made it of several owners' data, and none of them reads the others' part"
+
 
 @click.group(cls=Verbs)
 def group() -> None:
@@ -149,6 +151,7 @@ def _tell(view: InquiryView) -> None:
             *(("given", f"{name} = {text}") for name, text in literals.items() if text is not None),
             *(("leaves", each) for each in wanted),
             *([("value", f"{view.name}, {view.size:,} bytes")] if view.size is not None else []),
+            *([("value", _ELSEWHERE)] if inquiry.value is not None and view.size is None else []),
             *(("to", name) for name in view.readers.values()),
             ("asked because", view.reason),
             *([("check", view.check)] if view.check else []),

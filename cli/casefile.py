@@ -103,7 +103,7 @@ def _record(part: Part, what: str, read: Collection[str]) -> dict[str, Part]:
 
 def _duties(part: Part) -> Duties:
     """Duties as annotations write them: ``{approve: steward, min_cell: "10"}``."""
-    fields = _record(part, "duties", ("approve", "endorsed", "min_cell", "quota"))
+    fields = _record(part, "duties", ("approve", "endorsed", "min_cell", "treat", "quota"))
     return strictest([_placed(text, partial(read_duty, name)) for name, text in fields.items()])
 
 

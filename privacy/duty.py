@@ -1,4 +1,4 @@
-"""Duties: what a permit asks for beside its conditions (``@approve``, ``@endorsed``, ``@min_cell``, ``@quota``).
+"""Duties: what a permit asks for beside its conditions (``@approve``, ``@endorsed``, ``@min_cell``, ``@treat``, …).
 
 A decision carries the strictest union of the duties of all permits that hold, not the most convenient one. ``@expires``
 is none: it says until when a permit is one at all.
@@ -19,12 +19,14 @@ from privacy.modifier import day_of
 APPROVE: Final = "approve"
 ENDORSED: Final = "endorsed"
 MIN_CELL: Final = "min_cell"
+TREAT: Final = "treat"
 QUOTA: Final = "quota"
 EXPIRES: Final = "expires"
 
 _APPROVALS: Final = re.compile(r"steward|([2-9]) stewards")
 _COUNT: Final = re.compile(r"[1-9][0-9]{0,2}")
 _CELL: Final = re.compile(r"[1-9][0-9]{0,5}")
+_TREAT: Final = re.compile(r"suppress|refuse|round ([1-9][0-9]{0,3})")
 _QUOTA: Final = re.compile(r"([1-9][0-9]{0,14}) rows/([1-9][0-9]{0,3})d")
 
 DAY_MILLIS: Final = 86_400_000
@@ -47,13 +49,16 @@ class Duties(Value, frozen=True, kw_only=True):
     """What must be done or hold before what was allowed happens; nothing, as it is made without fields.
 
     ``approvals`` is how many stewards of the deciding site must approve it, ``endorsed`` how many sites' stewards must
-    have endorsed the block, ``min_cell`` the least number of persons in a cell that leaves; 0 for no such duty.
+    have endorsed the block, ``min_cell`` the least number of persons in a cell that leaves, ``rounded`` what the counts
+    that leave are multiples of; 0 for no such duty. Under ``whole`` nothing leaves of what has a cell that discloses.
     ``quotas`` are sorted, and none covers another.
     """
 
     approvals: Annotated[int, msgspec.Meta(ge=0, le=9)] = 0
     endorsed: Annotated[int, msgspec.Meta(ge=0, le=999)] = 0
     min_cell: Annotated[int, msgspec.Meta(ge=0, le=999_999)] = 0
+    rounded: Annotated[int, msgspec.Meta(ge=0, le=9999)] = 0
+    whole: bool = False
     quotas: Annotated[tuple[Quota, ...], msgspec.Meta(max_length=2048)] = ()
 
     def join(self, other: Duties) -> Duties:
@@ -62,6 +67,8 @@ class Duties(Value, frozen=True, kw_only=True):
             approvals=max(self.approvals, other.approvals),
             endorsed=max(self.endorsed, other.endorsed),
             min_cell=max(self.min_cell, other.min_cell),
+            rounded=max(self.rounded, other.rounded),
+            whole=self.whole or other.whole,
             quotas=_strictest((*self.quotas, *other.quotas)),
         )
 
@@ -79,6 +86,10 @@ class Duties(Value, frozen=True, kw_only=True):
             words.append(f"that {self.endorsed} sites endorse the block")
         if self.min_cell:
             words.append(f"that no cell stands for fewer than {self.min_cell:,}")
+        if self.whole:
+            words.append("that nothing leaves of what has a cell that discloses")
+        if self.rounded:
+            words.append(f"that counts leave as multiples of {self.rounded:,}")
         words += [f"for at most {each.rows:,} rows in {each.days} days" for each in self.quotas]
         return tuple(words)
 
@@ -112,12 +123,26 @@ def read_duty(name: str, text: str) -> Duties:
         case "min_cell":
             wrong = '@min_cell is the least number of persons in a cell that leaves: write @min_cell("10")'
             return Duties(min_cell=int(_match(_CELL, text, wrong)[0]))
+        case "treat":
+            return _treatment(text)
         case "quota":
             wrong = '@quota is a number of rows and of days: write @quota("1000000 rows/30d")'
             found = _match(_QUOTA, text, wrong)
             return Duties(quotas=(Quota(rows=int(found[1]), days=int(found[2])),))
         case _:
             raise BadInput(f"@{name} is no duty")
+
+
+def _treatment(text: str) -> Duties:
+    """What is done about cells that disclose. To suppress them is what is done anyway, so that it asks for nothing."""
+    wrong = (
+        "@treat says what becomes of a table with cells that disclose:"
+        ' write @treat("suppress"), @treat("round 5") or @treat("refuse")'
+    )
+    base = int(_match(_TREAT, text, wrong)[1] or 0)
+    if base == 1:
+        raise BadInput('@treat("round 1") rounds nothing: write at least @treat("round 2")')
+    return Duties(rounded=base, whole=text == "refuse")
 
 
 def read_day(text: str) -> int:

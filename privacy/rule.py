@@ -25,6 +25,7 @@ from privacy.duty import (
     MIN_CELL,
     NO_DUTIES,
     QUOTA,
+    TREAT,
     Duties,
     read_day,
     read_duty,
@@ -43,13 +44,16 @@ MAX_NESTING: Final = 32
 """Levels of brackets in one rule. Cedar 4.12 ends its process at 150 to 250 on a stack of 2 MiB."""
 
 _STEP: Final = frozenset[Action]({"compute", "release"})
+_LEAVING: Final = frozenset[Action]({"release"})
 _DUTIES: Final[Mapping[str, frozenset[Action]]] = {
     APPROVE: _STEP,
     ENDORSED: _STEP,
-    MIN_CELL: frozenset({"release"}),
-    QUOTA: _STEP,
+    MIN_CELL: _LEAVING,
+    TREAT: _LEAVING,
+    QUOTA: _LEAVING,
 }
-"""For each duty the actions that it can be fulfilled for; elsewhere it would promise what nobody does."""
+"""For each duty the actions that it can be fulfilled for; elsewhere it would promise what nobody does. What a step
+reads it reads whole, so a quota is of what leaves."""
 
 _BESIDE: Final = frozenset({"id", EXPIRES})
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

@@ -194,8 +194,8 @@ class ReleaseFields(Value, frozen=True, kw_only=True):
     inquiry that stewards of the owner answered before, ``examined`` a record as in an inquiry: of what the value tells.
 
     Where another site made the value, the owner released it on that site's signed report: then both of them have the
-    bytes of that in ``reported``, both name the ``project``, and there is no ``place``, for the order was none to the
-    owner.
+    bytes of that in ``reported``, both have the ``statement`` and name the ``project``, and there is no ``place``, for
+    the order was none to the owner.
     """
 
     order: Cid

@@ -28,7 +28,10 @@ from workflow.receipt import Output, Receipt, Release
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A step's output that a checked receipt names, with its label and the datasets that it was made from."""
+    """A step's output that a checked receipt names, with its label and the datasets that it was made from.
+
+    ``untold`` are those of them that are in it otherwise than by what their sites released.
+    """
 
     order: Order
     receipt: Receipt
@@ -36,6 +39,7 @@ class Made:
     output: Output
     label: Label
     datasets: frozenset[Cid]
+    untold: frozenset[Cid]
 
 
 class Evidence:
@@ -76,9 +80,12 @@ class Evidence:
         label, proof = self.inputs_label(order), cid_of(receipt)
         named = frozenset(order.proofs)
         datasets = frozenset(cid for data in pieces_in(order.inputs) for cid in self._datasets(data, named))
+        untold = frozenset(cid for data in pieces_in(order.inputs) for cid in self._untold(data, named))
         for name, output in receipt.outputs.items():
             if output.cid is not None:
-                made = Made(order, receipt, name, output, self._released(order, name, output, label), datasets)
+                gained = self._released(order, name, output, label)
+                told = {cid for each in output.releases for cid in untold if self._stands(cid, each.owner)}
+                made = Made(order, receipt, name, output, gained, datasets, untold - told)
                 self._made.setdefault((order.site, output.cid), []).append((proof, made))
 
     def made(self, data: Data) -> tuple[Made, ...]:
@@ -100,8 +107,19 @@ class Evidence:
 
     def owned(self, data: Data, site: str) -> frozenset[Cid]:
         """Those of the :meth:`datasets` that stand in the catalog of ``site``."""
-        index = self._index.site(site)
-        return frozenset(cid for cid in self.datasets(data) if index.latest("dataset", str(cid)) is not None)
+        return frozenset(cid for cid in self.datasets(data) if self._stands(cid, site))
+
+    def untold(self, data: Data, site: str) -> frozenset[Cid]:
+        """Those of the :meth:`owned` that are in ``data`` otherwise than by what ``site`` released."""
+        return frozenset(cid for cid in self._untold(data, None) if self._stands(cid, site))
+
+    def _untold(self, data: Data, named: frozenset[Cid] | None) -> frozenset[Cid]:
+        if self.dataset(data) is not None:
+            return frozenset({data.cid})
+        return frozenset(cid for made in self._proven(data, named) for cid in made.untold)
+
+    def _stands(self, dataset: Cid, site: str) -> bool:
+        return self._index.site(site).latest("dataset", str(dataset)) is not None
 
     def _datasets(self, data: Data, named: frozenset[Cid] | None) -> frozenset[Cid]:
         if self.dataset(data) is not None:

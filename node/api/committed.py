@@ -228,9 +228,11 @@ def _kept(request: SignedRequest | None, actor: str) -> Asked:
 def _check_release(site: str, fields: ReleaseFields, nodes: Nodes) -> None:
     """What another site released, it signed; and what was released on a report, that was reported."""
     if fields.side is Side.RECIPIENT:
-        _check_received(fields, nodes)
+        _check_stated(fields.site, fields, nodes)
     if fields.reported is None:
         return
+    if fields.side is Side.SOURCE:
+        _check_stated(site, fields, nodes)
     told = decode(Report, fields.reported, MAX_REQUEST)
     holder = site if fields.side is Side.RECIPIENT else fields.site
     said = (fields.order, fields.output, fields.handle, fields.value, holder)
@@ -241,14 +243,14 @@ def _check_release(site: str, fields: ReleaseFields, nodes: Nodes) -> None:
     check(told, told.node)
 
 
-def _check_received(fields: ReleaseFields, nodes: Nodes) -> None:
+def _check_stated(owner: str, fields: ReleaseFields, nodes: Nodes) -> None:
     told = fields.statement
     if told is None or (fields.place is None) is (fields.reported is None):
         raise VerificationFailed("it has no statement of the owner who released")
-    said = (fields.order, fields.output, fields.handle, fields.value, fields.added, fields.policy, fields.site)
+    said = (fields.order, fields.output, fields.handle, fields.value, fields.added, fields.policy, owner)
     if (told.order, told.output, told.handle, told.value, told.added, told.policy, told.owner) != said:
         raise VerificationFailed("the owner's statement says something else")
-    for node in nodes(fields.site):
+    for node in nodes(owner):
         try:
             check(told, node)
         except VerificationFailed:

@@ -3,32 +3,41 @@
 The holder's word is taken for nothing but which value the step made and what its own check found of it, and that only
 where policy takes reports from it. All else is verified as if the order had come here, and then decided as a release.
 Every question, the same one again too, is verified and decided anew, so what was taken back meanwhile is not given.
+
+Nobody here sees the value. Where it tells of this site's people no more than what this site released, the ledger has it
+all. Else nobody can compare it with what left before, or later with it: then a steward is asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from typing import Final
 
 from msgspec import structs
 
+from catalog.cid import Cid
 from catalog.error import ComityError, Conflict, Denied, Unreachable, VerificationFailed
-from catalog.key import UNSIGNED, Signer, signed
+from catalog.key import Signer
 from node.automator.asking import Asking, inquiry_of
 from node.automator.book import AuditBook
 from node.automator.case import let_in
 from node.automator.decide import Judge, Verdict
+from node.automator.disclosing import Disclosing
 from node.automator.refusal import Refusals
 from node.automator.release import Releasing, approved, refused
 from node.automator.reports import Vouched
 from node.automator.verify import Verified, Verifier, signed_request
 from node.message import Reported, Reporting
 from node.replication import Covering
+from privacy.duty import NO_DUTIES, Duties
 from workflow.account import AccessFields, Chain
 from workflow.receipt import Release
 from workflow.report import Report
 
-ASKED = "a steward there is asked"
+ASKED: Final = "a steward there is asked"
+BLIND: Final = "its policy asks for what nobody there can see to, for the value lies elsewhere"
+COMPARED: Final = "other values about the same people left before, and nobody here can compare this one with them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,7 @@ class Answering:
     judge: Judge
     book: AuditBook
     asking: Asking
+    disclosing: Disclosing
     covering: Covering
     refusals: Refusals
     now: Callable[[], int]
@@ -69,7 +79,11 @@ class Answering:
             raise
         if standing is not None:
             return self._told(standing)
-        return await self._go_on(message.report, verified, verdict)
+        async with self.disclosing.turn:
+            standing = self._standing(message.report)  # it came twice, and its twin was answered first
+            if standing is not None:
+                return self._told(standing)
+            return await self._go_on(message.report, verified, verdict)
 
     def _check_report(self, report: Report, verified: Verified) -> None:
         """Whether the report says of its order what the order and its proofs say."""
@@ -113,18 +127,26 @@ class Answering:
         verdict = self.judge.release(*given, now)
         if not verdict.allowed:
             raise Denied(verdict.shown.reason)
+        if structs.replace(verdict.decision.duties, approvals=0, endorsed=0) != NO_DUTIES:
+            raise Denied(BLIND)
         asks = max(verdict.stewards, 0 if self.judge.endorsing.endorsed(case.block, {report.type}) else 1)
         return verdict.under(structs.replace(verdict.decision.duties, approvals=asks)) if asks else verdict
 
     def _told(self, standing: Vouched) -> Reported:
         """The statement, once the quorum has cosigned that it stands in the audit log."""
         if self.covering.covered() > standing.index:
-            return Reported(release=_statement(self.site, self.signer, standing), waits="")
+            return Reported(release=standing.statement, waits="")
         names = ", ".join(self.covering.lacking(standing.index + 1))
         return Reported(release=None, waits=f"cosignatures by {names}")
 
     async def _go_on(self, report: Report, verified: Verified, verdict: Verdict) -> Reported:
-        """Write the release down; or ask the stewards, once."""
+        """Write the release down; or ask the stewards, once. Within a turn of disclosure control."""
+        evidence, data = verified.case.evidence, verified.case.data
+        untold = sorted({cid for each in data for cid in evidence.untold(each, self.site)})
+        if untold and await self.disclosing.left([str(each) for each in untold]):
+            reason = f"{verdict.decision.reason}; {COMPARED}"[:4096]
+            duties = verdict.decision.duties.join(Duties(approvals=1))
+            verdict = replace(verdict, decision=structs.replace(verdict.decision, duties=duties, reason=reason))
         inquiry = inquiry_of(verified, report.output, report.value)
         consent = self.asking.consent(inquiry) if verdict.stewards else None
         if consent is not None and consent.refusal:
@@ -135,6 +157,7 @@ class Answering:
                 await self._ask(report, verified, verdict)
             return Reported(release=None, waits=ASKED)
         endorsed = f"endorsed by this site's steward for the type «{report.type}»"
+        examined = await self._unseen(report, verified, untold) if untold else None
         letting = Releasing(
             order=report.order,
             output=report.output,
@@ -144,21 +167,28 @@ class Answering:
             decision=verdict.decision,
             report=approved(consent) if consent is not None else endorsed,
             consent=consent.inquiry if consent is not None else None,
-            examined=None,
+            examined=examined,
             bus=report.site,
             reported=report,
             project=verified.case.ref,
         )
         datasets, person, into = verified.datasets, verified.case.person.did, dict[str, Release]()
+        if examined is not None:
+            await self.disclosing.leaves(examined, datasets, self.now())
         await self.book.write([letting.line(self.signer, self.site, datasets, person, into)])
         written = self._standing(report)
         return self._told(written) if written is not None else Reported(release=None, waits="")
 
+    async def _unseen(self, report: Report, verified: Verified, datasets: Collection[Cid]) -> Cid:
+        """The record of the value: what the holder says of it."""
+        name = self.book.halts.name(report.site)
+        said = f"says of it: «{report.finding}»" if report.finding else "says nothing of it"
+        return await self.disclosing.unseen(report, datasets, verified.case.ref, f"made at {name}, which {said}")
+
     async def _ask(self, report: Report, verified: Verified, verdict: Verdict) -> None:
         """Write down what stewards are asked, who reported it, and what was found of it there."""
         order, case = verified.order, verified.case
-        found = f": {report.finding}" if report.finding else ""
-        reason = f"{self.book.halts.name(report.site)} made it and reports of it{found}; {verdict.decision.reason}"
+        reason = f"{self.book.halts.name(report.site)} made it and reports of it; {verdict.decision.reason}"
         decision = structs.replace(verdict.decision, reason=reason[:4096])
 
         def access(chain: Chain, _index: int) -> AccessFields:
@@ -181,29 +211,11 @@ class Answering:
 
         asked = replace(verdict, decision=decision)
         inquiry = inquiry_of(verified, report.output, report.value)
-        await self.book.write([self.asking.line(verified, access, asked, inquiry, verdict.stewards)])
+        owned = {cid for each in case.data for cid in case.evidence.owned(each, self.site)}
+        examined = await self._unseen(report, verified, owned)
+        await self.book.write([self.asking.line(verified, access, asked, inquiry, verdict.stewards, examined)])
 
 
 def told(holder: str, error: ComityError) -> ComityError:
     """Why the report of ``holder`` was refused, as it is written down."""
     return ComityError(f"the report of {holder}: {error}")
-
-
-def _statement(site: str, signer: Signer, standing: Vouched) -> Release:
-    """The signed release of a row: the same at every time, for signing leaves nothing to chance."""
-    fields = standing.fields
-    return signed(
-        Release(
-            order=fields.order,
-            output=fields.output,
-            handle=fields.handle,
-            value=fields.value,
-            owner=site,
-            added=fields.added,
-            policy=fields.policy,
-            report=fields.report,
-            ledger=standing.index,
-            sig=UNSIGNED,
-        ),
-        signer,
-    )

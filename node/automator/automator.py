@@ -82,7 +82,7 @@ class Automator:
         self._rulings = Rulings(site, signer, judge, self._asking, disclosing, random)
         self._owners = owners
         self._answering = Answering(
-            site, signer, verifier, judge, book, self._asking, covering, self._refusals, clock.now
+            site, signer, verifier, judge, book, self._asking, disclosing, covering, self._refusals, clock.now
         )
         releases = Releases(site, signer, judge, book, self._asking, disclosing, owners, clock)
         self._waiting = Waiting(verifier, judge, book, covering, memory, releases, clock, self._hold)

@@ -28,14 +28,22 @@ from node.step import Product
 from privacy.disclosure.examine import Examined, Row, examine
 from privacy.disclosure.ledger import Ledger, Past
 from privacy.disclosure.population import Declared, Populations
+from privacy.disclosure.protect import Treatment
 from privacy.disclosure.reading import MAX_BYTES
 from privacy.disclosure.record import Record, read_record, record_of, write_record
 from privacy.disclosure.rules import Rules
-from privacy.duty import DAY_MILLIS, Duties
+from privacy.duty import DAY_MILLIS, NO_DUTIES, Duties
 from workflow.account import datasets_of
+from workflow.report import Report
 
 LOST: Final[Row] = ("", "the ledger", "what was released before about the same people is lost: nobody can compare")
 
+UNSEEN: Final[Row] = (
+    "",
+    "the ledger",
+    "something about the same people left that another site made, and nobody here has seen it: nobody can compare",
+)
+"""What is found of whatever comes after that."""
 
 UNCHECKED: Final = "it did not pass disclosure control, and belongs to others alone"
 """Why nobody is asked about an output."""
@@ -107,6 +115,7 @@ class Disclosing:
         self._left: dict[Cid, _Left] | None = None
         self._newest: tuple[Cid, Record] | None = None
         self._lost: set[str] = set()
+        self._elsewhere: set[str] = set()
         self._blind = False
         self._populations = Populations({})
         self._ledger: Ledger | None = None
@@ -120,7 +129,7 @@ class Disclosing:
         if ruling.verdict is None:
             return await self._for_others(verified, ruling) if ruling.others else ruling
         duties, candidate = ruling.verdict.decision.duties, ruling.candidate
-        found = await self._examine(candidate, self._behind(verified), duties.min_cell)
+        found = await self._examine(candidate, self._behind(verified), duties)
         record = self._record(candidate, verified, found)
         unfulfilled = await self._unfulfilled(duties, record, found, now)
         if unfulfilled:
@@ -139,7 +148,7 @@ class Disclosing:
         What does not pass is held: no steward here has a word in it, and those who have cannot look at it.
         """
         candidate = ruling.candidate
-        found = await self._examine(candidate, frozenset(), 0)
+        found = await self._examine(candidate, frozenset(), NO_DUTIES)
         if found.text is None:
             return replace(ruling, held=UNCHECKED, others=())
         return replace(ruling, candidate=await self._anew(verified, candidate, found.text), report=found.line)
@@ -161,6 +170,22 @@ class Disclosing:
         except VerificationFailed:
             return True
 
+    async def left(self, datasets: Collection[str]) -> bool:
+        """Whether anything about the same people left before, so that nothing unseen may follow; within a turn."""
+        await self._past(datasets)
+        before = {each for left in (await self._load()).values() for each in left.record.datasets}
+        return self._is_lost(datasets) or self._share(before, datasets)
+
+    async def unseen(self, report: Report, datasets: Collection[Cid], project: ProjectRef, line: str) -> Cid:
+        """The record of a value that another site made and reports of, for what may be released on that.
+
+        Raises:
+            ComityError: it cannot be stored.
+        """
+        about, salt = map(str, datasets), self._random.token(16)
+        record = record_of(report.handle, about, project, line, (), None, salt, report.site)
+        return await self._records.keep(write_record(record))
+
     async def beyond(self, duties: Duties, record: Cid, now: int) -> str:
         """Why the value of ``record`` may not leave under these duties after all; empty if it may."""
         if not duties.quotas:
@@ -178,17 +203,20 @@ class Disclosing:
         case = verified.case
         return frozenset(str(cid) for data in case.data for cid in case.evidence.owned(data, self._here.root))
 
-    async def _examine(self, candidate: Candidate, datasets: frozenset[str], min_cell: int) -> Examined | _Unread:
+    async def _examine(self, candidate: Candidate, datasets: frozenset[str], duties: Duties) -> Examined | _Unread:
         """What of a value may leave; what nobody can read is for a steward."""
-        rules = Rules().with_min_cell(min_cell) if min_cell else Rules()
+        rules = Rules().with_min_cell(duties.min_cell) if duties.min_cell else Rules()
+        treatment, kind = Treatment(max(1, duties.rounded), duties.whole), candidate.wanted.type
         past = await self._past(datasets)
         try:
             data = await self._values.read(candidate.product.cid, limit=MAX_BYTES)
-            found = await self._aside(lambda: examine(candidate.wanted.type, data, candidate.handle, rules, past))
+            found = await self._aside(lambda: examine(kind, data, candidate.handle, rules, past, treatment))
         except BadInput as error:
             return _Unread("not released: it is not of a form that is checked", (("", "form", str(error)),))
         if self._is_lost(datasets):
             return replace(found, text=None, line="not released: nobody can compare", rows=(LOST, *found.rows))
+        if self._share(self._elsewhere, datasets):
+            return replace(found, text=None, line="not released: nobody can compare", rows=(UNSEEN, *found.rows))
         return found
 
     def _record(self, candidate: Candidate, verified: Verified, found: Examined | _Unread) -> Record:
@@ -200,6 +228,8 @@ class Disclosing:
         """Which duty of policy the value does not keep; empty if it keeps all."""
         if duties.min_cell and found.text is None:
             return f"policy asks that no cell stands for fewer than {duties.min_cell:,}: that is not so, or not known"
+        if duties.whole and found.text is None:
+            return "policy lets nothing leave of what has a cell that discloses: it has one, or nobody knows"
         return await self._over(duties, record, now) if duties.quotas else ""
 
     async def _over(self, duties: Duties, record: Record, now: int) -> str:
@@ -229,8 +259,12 @@ class Disclosing:
         """Whether something that left about the same people is not known any more."""
         if self._blind or self._book.halts.delivered:
             return bool(datasets)
-        names = {self._populations.name(each) for each in datasets}
-        return any(self._populations.name(each) in names for each in self._lost)
+        return self._share(self._lost, datasets)
+
+    def _share(self, some: Collection[str], others: Collection[str]) -> bool:
+        """Whether datasets among ``some`` and among ``others`` are about the same people."""
+        names = {self._populations.name(each) for each in others}
+        return any(self._populations.name(each) in names for each in some)
 
     async def _load(self) -> dict[Cid, _Left]:
         """What left, by the audit log."""
@@ -252,6 +286,8 @@ class Disclosing:
             self._lost |= about
             return
         left[record] = _Left(at, found)
+        if found.holder is not None:
+            self._elsewhere.update(found.datasets)
         ledger, release = self._ledger, found.release
         if ledger is not None and release is not None:
             await self._aside(lambda: ledger.record(release))

@@ -38,5 +38,7 @@ def unseen(action: Action, duties: Duties) -> Duties:
     return Duties(
         approvals=0 if action in ASKED_ABOUT else duties.approvals,
         min_cell=0 if action == EXAMINED else duties.min_cell,
+        rounded=0 if action == EXAMINED else duties.rounded,
+        whole=duties.whole and action != EXAMINED,
         quotas=() if action == EXAMINED else duties.quotas,
     )

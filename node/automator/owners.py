@@ -247,7 +247,8 @@ class Owners:
 
     async def _settle(self, order: Cid, name: str, owner: str, release: Release | None, refusal: str) -> bool:
         """Write down what an owner released, and remember its answer."""
-        if release is not None and order in self._pending:
+        stated = self._book.ledger.reports.stated(order, name, owner)  # then the node stopped before it remembered
+        if release is not None and order in self._pending and not stated:
             await self._book.write([self._line(order, self._pending[order].outputs[name].report, release)])
         pending = self._pending.get(order)
         if pending is None:  # it was taken back meanwhile

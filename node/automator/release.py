@@ -146,6 +146,7 @@ class Releasing:
                 site=self.bus,
                 project=self.project,
                 consent=self.consent,
+                statement=into[self.output] if self.reported is not None else None,
                 reported=encode(self.reported) if self.reported is not None else None,
                 examined=self.examined,
             )

@@ -27,6 +27,7 @@ from workflow.argument import pieces_in
 from workflow.cancellation import Cancellation
 from workflow.evidence import Evidence
 from workflow.order import Order
+from workflow.report import Report
 from workflow.submission import Submission
 from workflow.subset import check_subset
 
@@ -112,7 +113,8 @@ class Verifier:
         """
         report, order, submission = message.report, message.place.order, message.place.submission
         signed_request(submission)
-        if (report.site, report.order, report.node) != (order.site, cid_of(order), self._index.site(holder).node()):
+        self._check_maker(report, order)
+        if report.node != self._index.site(holder).node():
             raise VerificationFailed("the report is not by the node of the site that it is about")
         if report.site != holder:
             raise VerificationFailed("the report is brought by another site than signed it")
@@ -164,8 +166,7 @@ class Verifier:
         project = project_of(self._index, submission.project, person, now)
         if Cid.of(message.workflow.encode()) != submission.workflow:
             raise VerificationFailed("the workflow beside the order is not the one that was signed for")
-        if tuple(cid_of(proof.receipt) for proof in message.proofs) != order.proofs:
-            raise VerificationFailed("the proofs beside the order are not those that it names")
+        self._check_proofs(message)
         buses = self._buses(submission, asker)
         if any(proof.order.bus not in buses for proof in message.proofs):
             raise VerificationFailed("a proof beside the order is of an order by no bus node of the submission")
@@ -272,6 +273,16 @@ class Verifier:
             reason = approved(self._index, project, owner)
             if reason:
                 raise Denied(reason)
+
+    @staticmethod
+    def _check_maker(report: Report, order: Order) -> None:
+        if (report.site, report.order) != (order.site, cid_of(order)):
+            raise VerificationFailed("the report is by another site than the order is for, or of another order")
+
+    @staticmethod
+    def _check_proofs(message: Place) -> None:
+        if tuple(cid_of(proof.receipt) for proof in message.proofs) != message.order.proofs:
+            raise VerificationFailed("the proofs beside the order are not those that it names")
 
     def _check_sender(self, order: Order, asker: str) -> None:
         if self._index.site(asker).node() != order.bus:

@@ -96,7 +96,12 @@ async def preview(site: Site, did: str, signed: SignedRequest, cid: Cid) -> byte
         raise NotFound("that is asked before anything has run: there is no value yet")
     check_halted(site, inquiry.project, (site.root, inquiry.home, inquiry.project.site))
     kept = _kept(site, asked)
-    if kept is None or not may_hold(kept.label, site.root):
+    if kept is None:
+        raise Denied(
+            "the value lies where it was made, and has other owners too, who have not let this site's people read it;"
+            " «comity approval show» says what the check there found"
+        )
+    if not may_hold(kept.label, site.root):
         raise Denied("the value has other owners too, who have not let this site's people read it")
 
     def account(chain: Chain, _index: int) -> FetchFields:

@@ -1,4 +1,4 @@
-"""What was released on other sites' reports, in the ledger's file: places alone, whose bodies are read from the log."""
+"""What was released on reports, in the ledger's file: places alone, whose bodies are read from the log."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from catalog.body import fields_of, read_body
+from catalog.cid import Cid
 from catalog.dagcbor import encode
 from catalog.error import Conflict
 from node.automator.reports import Vouched, vouched_at
@@ -18,6 +19,7 @@ CREATE TABLE IF NOT EXISTS reported (instance BLOB, output TEXT, leaf INTEGER NO
   WITHOUT ROWID;
 """
 
+_PLACE: Final = "SELECT leaf FROM reported WHERE instance = ? AND output = ?"
 _RECENT: Final = 1024
 
 
@@ -38,7 +40,10 @@ class DiskReports:
         vouched = vouched_at(leaf, fields)
         if vouched is not None:
             instance = vouched.report.instance
-            self._write("INSERT OR REPLACE INTO reported VALUES (?, ?, ?)", (_key(instance), fields.output, leaf))
+            key = _key(instance) if vouched.by is None else _stated(fields.order, vouched.by)
+            self._write("INSERT OR REPLACE INTO reported VALUES (?, ?, ?)", (key, fields.output, leaf))
+            if vouched.by is not None:
+                return
             self._taken[instance, fields.output] = vouched
             while len(self._taken) > _RECENT:
                 del self._taken[next(iter(self._taken))]
@@ -47,14 +52,22 @@ class DiskReports:
         """See the protocol."""
         if (instance, output) in self._taken:
             return self._taken[instance, output]
-        query = "SELECT leaf FROM reported WHERE instance = ? AND output = ?"
-        for (leaf,) in self._read(query, _key(instance), output):
+        for (leaf,) in self._read(_PLACE, _key(instance), output):
             data = self._peek(leaf)
             if data is None:
                 raise Conflict(f"what was released of «{output}» stood in leaf {leaf} of the audit log: it was erased")
             return vouched_at(leaf, fields_of(read_body(data), ReleaseFields))
         return None
 
+    def stated(self, order: Cid, output: str, owner: str) -> bool:
+        """See the protocol."""
+        return bool(self._read(_PLACE, _stated(order, owner), output))
+
 
 def _key(instance: Instance) -> bytes:
     return hashlib.sha256(encode(instance)).digest()
+
+
+def _stated(order: Cid, owner: str) -> bytes:
+    """Under what a statement of ``owner`` is kept: no instance has that hash."""
+    return hashlib.sha256(bytes(order) + owner.encode()).digest()

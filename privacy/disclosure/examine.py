@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from privacy.disclosure.estimate import Model, Statistics, faults
 from privacy.disclosure.form import ALL, read_output, write_estimate, write_table
 from privacy.disclosure.ledger import Past
-from privacy.disclosure.protect import Treatment, protect
+from privacy.disclosure.protect import SUPPRESS, Treatment, protect
 from privacy.disclosure.release import Release
 from privacy.disclosure.rules import Rules
 from privacy.disclosure.table import Cell, Dimension, Key, Table
@@ -35,9 +35,7 @@ class Examined:
     release: Release
 
 
-def examine(
-    type: str, data: bytes, id: str, rules: Rules, past: Past, treatment: Treatment = Treatment.SUPPRESS
-) -> Examined:
+def examine(type: str, data: bytes, id: str, rules: Rules, past: Past, treatment: Treatment = SUPPRESS) -> Examined:
     """What of the output file ``data`` of an endorsed block may leave, as the release ``id``.
 
     Raises:
@@ -46,12 +44,10 @@ def examine(
     output = read_output(type, data)
     if isinstance(output, Table):
         return examine_table(output, id, rules, past, treatment)
-    return _examine_estimate(output, id, rules, past)
+    return _examine_estimate(output, id, rules, past, treatment)
 
 
-def examine_table(
-    table: Table, id: str, rules: Rules, past: Past, treatment: Treatment = Treatment.SUPPRESS
-) -> Examined:
+def examine_table(table: Table, id: str, rules: Rules, past: Past, treatment: Treatment = SUPPRESS) -> Examined:
     """What of ``table`` may leave, as the release ``id``."""
     outcome = protect(table, rules, treatment, past)
     if outcome.released is None:
@@ -60,13 +56,20 @@ def examine_table(
     return Examined(write_table(outcome.released), outcome.line, outcome.rows(), release)
 
 
-def _examine_estimate(estimate: Statistics | Model, id: str, rules: Rules, past: Past) -> Examined:
-    """Estimates leave whole or not at all: a number that is left out of them would be guessed from the others."""
+def _examine_estimate(
+    estimate: Statistics | Model, id: str, rules: Rules, past: Past, treatment: Treatment
+) -> Examined:
+    """Estimates leave whole or not at all: a number that is left out of them would be guessed from the others, and a
+    count that is rounded too.
+    """
     table = _people(estimate)
     found: tuple[Row, ...] = tuple(("", "too few people", words) for words in faults(estimate, rules))
     differing = past.check(table, (), rules)
     found += tuple((" · ".join(each.key or ()), each.reason, each.words) for each in differing)
     release = Release.of(id, past.datasets, table, ())
+    if treatment.base > 1 and not found:
+        why = "not released: its counts are to be rounded, and its numbers would tell them"
+        return Examined(None, why, (), release)
     if found:
         few = "it differs a little from what was released" if differing else "too few people stand behind it"
         return Examined(None, f"not released: {few}", found, release)

@@ -1,15 +1,15 @@
-"""What is done about a table that discloses: its cells are suppressed, or its counts rounded, or it is refused.
+"""What is done about a table that discloses: its cells are suppressed, its counts rounded besides, or it is refused.
 
 Suppressed are the cells that the rules find, those that would tell something beside what left before, and as many
 more as keep all of them from being computed or bounded (:mod:`privacy.disclosure.secondary`). Nothing of a suppressed
-cell is in the result, which does not say either for which of these reasons a cell is.
+cell is in the result, which does not say either for which of these reasons a cell is. Where counts are rounded, it is
+those that suppression left: so nothing is told that the same table would not have told unrounded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from privacy.disclosure.rounding import to_base, to_digits
@@ -22,15 +22,22 @@ MOST_ROUNDS: Final = 64
 
 _CROSSING: Final = "it groups a column's values otherwise than was released before"
 _TOO_MUCH: Final = "what would follow from it is too much to be looked at"
-_SMALL: Final = frozenset({Reason.SMALL, Reason.ZERO, Reason.FULL})
+_TOLD_BY_VALUES: Final = "its counts are to be rounded, and the values beside them would tell them"
 
 
-class Treatment(StrEnum):
-    """What the owner wants done about cells that disclose."""
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """What the owner wants done about a table beside suppressing cells: which is always done.
 
-    SUPPRESS = "suppress"
-    ROUND = "round"
-    REFUSE = "refuse"
+    Counts leave as multiples of ``base``, if that is more than 1. Where ``whole``, a table of which any cell discloses
+    does not leave at all.
+    """
+
+    base: int = 1
+    whole: bool = False
+
+
+SUPPRESS: Final = Treatment()
 
 
 class Past(Protocol):
@@ -80,20 +87,20 @@ class _Nothing:
 NOTHING: Final[Past] = _Nothing()
 
 
-def protect(table: Table, rules: Rules, treatment: Treatment = Treatment.SUPPRESS, past: Past = NOTHING) -> Outcome:
+def protect(table: Table, rules: Rules, treatment: Treatment = SUPPRESS, past: Past = NOTHING) -> Outcome:
     """What of ``table`` may leave beside what left before.
 
-    Rounding is for tables of counts alone, and where no earlier release makes a difference; others are suppressed.
+    Only tables of counts alone are rounded: a sum and a mean tell how many they are of.
     """
     primary = findings(table, rules)
-    if treatment is Treatment.ROUND and not table.measures and all(each.reason in _SMALL for each in primary):
-        small = frozenset(key for key in table.every_key() if table.count(key) < rules.threshold)
-        if not past.check(table, small, rules):
-            return _rounded(table, rules, primary, small)
-    if treatment is Treatment.REFUSE:
+    if treatment.whole:
         found = (*primary, *past.check(table, (), rules))
-        return _refused(found, f"{len(found)} cells disclose") if found else _suppressed(table, rules, (), frozenset())
-    return _suppress(table, rules, primary, past)
+        if found:
+            return _refused(found, f"{len(found)} cells disclose")
+    if treatment.base > 1 and table.measures:
+        return _refused(primary, _TOLD_BY_VALUES)
+    outcome = _suppress(table, rules, primary, past)
+    return _rounded(outcome, treatment.base) if treatment.base > 1 else outcome
 
 
 def _suppress(table: Table, rules: Rules, primary: tuple[Finding, ...], past: Past) -> Outcome:
@@ -138,17 +145,16 @@ def _suppressed(table: Table, rules: Rules, found: tuple[Finding, ...], withheld
     return Outcome(released, _line(table, rules, f"{len(withheld)} of {table.size} suppressed"), found, withheld)
 
 
-def _rounded(table: Table, rules: Rules, found: tuple[Finding, ...], small: frozenset[Key]) -> Outcome:
-    base = rules.threshold
-    released = Released(
-        dimensions=table.dimensions,
-        measures=(),
-        counts={key: to_base(table.count(key), base) for key in table.every_key()},
-        values={},
-        suppressed=frozenset(),
-        base=base,
-    )
-    return Outcome(released, _line(table, rules, f"counts rounded to multiples of {base}"), found, small)
+def _rounded(outcome: Outcome, base: int) -> Outcome:
+    """The same with counts as multiples of ``base``. ``withheld`` stays: the exact counts of the others go on counting
+    as known, which they would be at worst.
+    """
+    released = outcome.released
+    if released is None:
+        return outcome
+    counts = {key: to_base(count, base) for key, count in released.counts.items()}
+    line = f"{outcome.line}; counts rounded to multiples of {base:,}"
+    return replace(outcome, released=replace(released, counts=counts, base=base), line=line)
 
 
 def _line(table: Table, rules: Rules, done: str) -> str:

@@ -13,6 +13,7 @@ import msgspec
 
 from catalog.dagcbor import Value, decode, encode
 from catalog.error import BadInput, VerificationFailed
+from catalog.key import Did
 from catalog.project import ProjectRef
 from privacy.disclosure.examine import Row
 from privacy.disclosure.release import Release
@@ -59,6 +60,8 @@ class Record(Value, frozen=True, kw_only=True):
 
     ``line`` says what may leave and by which rules, or why nothing may; ``found`` is what was found, at most 1,000.
     ``told`` is what the value tells that is to leave; none if nobody can read that in it. ``project`` asked for it.
+    ``holder`` is the site that made the value and reports of it, if it is another one: then nobody has looked at it
+    here, and ``line`` is what that one says.
     """
 
     id: Annotated[str, msgspec.Meta(max_length=256)]
@@ -67,6 +70,7 @@ class Record(Value, frozen=True, kw_only=True):
     line: Text
     found: Annotated[tuple[Found, ...], msgspec.Meta(max_length=MAX_ROWS)]
     told: Told | None
+    holder: Did | None
     salt: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 
     @property
@@ -98,6 +102,7 @@ def record_of(
     rows: Iterable[Row],
     release: Release | None,
     salt: bytes,
+    holder: str | None = None,
 ) -> Record:
     """The record of an examination."""
     found = [Found(cell=_short(cell), reason=_short(reason), words=_short(words)) for cell, reason, words in rows]
@@ -108,6 +113,7 @@ def record_of(
         line=_short(line),
         found=tuple(found[:MAX_ROWS]),
         told=_told(release) if release is not None else None,
+        holder=holder,
         salt=salt,
     )
 

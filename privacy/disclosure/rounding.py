@@ -10,7 +10,12 @@ from fractions import Fraction
 
 
 def to_base(count: int, base: int) -> int:
-    """The multiple of ``base`` nearest to ``count``; from the middle upwards."""
+    """The multiple of ``base`` nearest to ``count``; from the middle upwards.
+
+    That is conventional rounding (Hundepool et al., Handbook on Statistical Disclosure Control, 2024, chapter 5):
+    neither random, so not unbiased (an even base adds a half on the average), nor controlled, so rounded cells do not
+    add up to a rounded sum.
+    """
     return (2 * count + base) // (2 * base) * base
 
 

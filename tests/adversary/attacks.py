@@ -116,6 +116,12 @@ FROM_THE_REQUESTER = _all(
             "test_disclosure.py::test_the_same_queries_tell_it_where_no_ledger_is_kept",
         ),
         (
+            "have the node's own aggregator count ten made-up people who are one",
+            "it counts a dataset's rows, or those of a block that was endorsed for them",
+            "test_aggregator.py::test_ten_made_up_people_who_are_one",
+            "test_aggregator.py::test_where_any_rows_are_vouched_for_they_leave",
+        ),
+        (
             "launder a label through a third site",
             "labels are recomputed back to the owners' logs",
             "test_proofs.py::test_a_label_laundered_through_a_third_site",
@@ -190,17 +196,12 @@ FROM_A_HOLDER = _all(
         _reported("alter a report", "the node's signature", "report_altered_after_signing"),
         _reported("bring another's report", "the asker made the value", "report_brought_by_another_site"),
         _reported("report and order for one reader more", "order ⊆ submission", "report_and_order_for_one_reader_more"),
-        (
-            "report what another site made",
-            "the order names its site",
-            "test_reports.py::test_refused[report_by_a_site_that_did_not_make_it]",
-            "there is no order for that site to report of",
-        ),
+        _reported("report what another site made", "the order names its site", "report_by_a_site_that_did_not_make_it"),
         (
             "report without a proof",
             "the order names its proofs",
             "test_reports.py::test_refused[report_without_a_proof]",
-            "without the proof its input has no label",
+            "test_reports.py::test_and_where_parts_need_no_proof_it_succeeds",
         ),
     ],
 )
@@ -276,6 +277,16 @@ FROM_A_PEER = _all(
             "swap a value after its report",
             "an owner answers one value of an order",
             "test_reports.py::test_a_value_that_is_swapped_after_the_report",
+        ),
+        (
+            "tell of a small group by two pooled values that no owner has seen",
+            "a steward is asked about what nobody can compare",
+            "test_unseen.py::test_a_second_pooled_value_about_the_same_people",
+        ),
+        (
+            "tell of a small group by a pooled value and an owner's own count",
+            "what left unseen counts in the owner's ledger",
+            "test_unseen.py::test_a_count_of_its_own_after_a_value_that_nobody_has_seen",
         ),
         (
             "put a release beside another value",

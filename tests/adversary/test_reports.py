@@ -17,6 +17,7 @@ from catalog.cid import Cid
 from catalog.dagcbor import cid_of, encode
 from catalog.error import Denied, VerificationFailed
 from catalog.key import PrivateKey, signed
+from catalog.label import Label
 from catalog.policy import PolicyFields
 from catalog.revoke import RevokeFields
 from node.automator.owners import Owners
@@ -25,7 +26,7 @@ from node.automator.release import SILENT
 from node.automator.reports import MemoryReports
 from node.automator.verify import Verifier
 from node.message import Place, Reported, Reporting, question_bytes, read_reply
-from privacy.label import effective_readers, person_at
+from privacy.label import OPEN, effective_readers, person_at
 from privacy.starters import HOSPITAL
 from tests.adversary.stage import HOUR, Stage, size_of
 from tests.simulation.consortium import CIDS, Site
@@ -43,18 +44,21 @@ LONG = 10 * MINUTE
 """Until an order's time is over."""
 
 TAKES = """
-@id("reports-of-the-institute")
-permit (principal == Site::"{holder}", action == Action::"report", resource)
-when {{ context.fresh }};
+@id("reports-of-the-institute-and-of-mallory")
+permit (principal, action == Action::"report", resource)
+when {{ context.fresh && [Site::"{holder}", Site::"{other}"].contains(principal) }};
 """
 
 
 def prepared(
     stage: Stage, takes: Callable[[Stage], tuple[Site, ...]], endorsed: Callable[[Stage], tuple[Site, ...]]
 ) -> None:
-    """Those sites take the institute's reports, those have endorsed the pool; both hospitals let the count in."""
+    """Those sites take reports of the institute, and of Mallory on what is made at hers; those have endorsed the pool.
+
+    Both hospitals let the count in.
+    """
     for site in (stage.anna, stage.bruno):
-        rule = TAKES.format(holder=stage.institute.did) if site in takes(stage) else ""
+        rule = TAKES.format(holder=stage.institute.did, other=stage.mallory.did) if site in takes(stage) else ""
         permits = '@id("r") permit (principal, action == Action::"release", resource) when { context.fresh };'
         stage.publish(site, "policy", "", PolicyFields(text=HOSPITAL + permits + rule))
     for site in endorsed(stage):
@@ -70,26 +74,36 @@ class Pool:
         takes: Callable[[Stage], tuple[Site, ...]] = lambda s: (s.anna, s.bruno),
         endorsed: Callable[[Stage], tuple[Site, ...]] = lambda s: (s.anna, s.bruno, s.institute),
         millis: int = LONG,
+        before: Callable[[Stage], object] = lambda _: None,
     ) -> None:
         self.cited: list[Cid] = []
+        self.millis = millis
 
         def prepare(stage: Stage) -> None:
+            before(stage)
             prepared(stage, takes, endorsed)
             self.cited = [stage.grant(site, [stage.data(site).cid]) for site in (stage.anna, stage.bruno)]
 
         self.stage = stage = Stage(prepare)
         self.mara = person_at(stage.researcher.did, stage.institute.did)
+        self.order()
+
+    def order(self, nonce: bytes = bytes(16)) -> Place:
+        """Have both hospitals count, and submit the pool of that; with another ``nonce`` it is another submission."""
+        stage, over = self.stage, self.stage.now + self.millis
         self.submission = stage.submission(
             grants=tuple(self.cited),
             destinations=(stage.institute.did, self.mara),
-            not_after=stage.now + millis,
-            deadline=stage.now + millis,
+            not_after=over,
+            deadline=over,
+            nonce=nonce,
         )
         counted = [stage.counted(self.submission, site) for site in (stage.anna, stage.bruno)]
         wanted = {"pooled": Wanted(type="statistics", readers=(self.mara,))}
         self.message = stage.pool(
             self.submission, [data for data, _ in counted], [proof for _, proof in counted], outputs=wanted
         )
+        return self.message
 
     def node(self, site: Site) -> Node:
         return self.stage.nodes[site.did]
@@ -321,8 +335,11 @@ def _to_mallory_by_the_order_too(pool: Pool) -> Reported:
 
 
 def _without_a_proof(pool: Pool) -> Reported:
+    """As if St. Bruno owned nothing of it: nothing says of the other part whose it is."""
+    report = pool.asked().report
     place = structs.replace(pool.message, proofs=pool.message.proofs[:1])
-    return pool.bring(pool.asked().report, place=place)
+    owners = tuple(each for each in report.owners if each != pool.stage.bruno.did)
+    return pool.bring(pool.report(owners=owners), place=place)
 
 
 def _too_late(pool: Pool) -> Reported:
@@ -422,8 +439,15 @@ def _nothing(*_: object) -> None:
     """A check that checks nothing."""
 
 
+def _of_nobody(evidence: Evidence, data: Data, named: frozenset[Cid] | None) -> Label:
+    """What nobody proves is nobody's."""
+    return _label(evidence, data, named) if evidence.datasets(data) else OPEN
+
+
 _CHECK, _SIGNATURES = "node.automator.answering.Answering._check_report", "node.automator.verify.check"
+_label = Evidence._label
 WITHOUT: Mapping[str, tuple[str, object]] = {
+    "report_by_a_site_that_did_not_make_it": ("node.automator.verify.Verifier._check_maker", _nothing),
     "report_in_the_holders_name": (_SIGNATURES, _nothing),
     "report_altered_after_signing": (_SIGNATURES, _nothing),
     "report_brought_by_another_site": ("node.automator.verify.Verifier.reporter", _brought_by_anybody),
@@ -434,6 +458,23 @@ WITHOUT: Mapping[str, tuple[str, object]] = {
     "report_with_the_values_own_name": (_CHECK, _nothing),
     "report_that_is_stale": ("node.automator.verify.Verifier._check_times", _nothing),
 }
+
+
+@pytest.mark.usefixtures("quiet")
+def test_and_where_parts_need_no_proof_it_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a report without a proof fails for another reason: three things stand in its way, each alone enough."""
+    pool = Pool()
+    pool.begin()
+    for taken, stands in (
+        (("node.automator.verify.Verifier._check_proofs", _nothing), "not those that it names"),
+        (("node.automator.verify.check_subset", _nothing), "not a proven output of the step that feeds it"),
+        (("workflow.evidence.Evidence._label", _of_nobody), "neither a dataset of its site nor a proven output"),
+    ):
+        with pytest.raises((VerificationFailed, Denied), match=stands):
+            _without_a_proof(pool)
+        monkeypatch.setattr(*taken)
+    _without_a_proof(pool)
+    assert pool.vouched() == 1
 
 
 @pytest.mark.parametrize("name", WITHOUT)

@@ -83,6 +83,19 @@ def test_the_queue_is_a_table_whose_rows_say_who_may_do_what_with_which_data(
     assert capsys.readouterr().out == "nothing is asked\n"
 
 
+def test_of_a_value_that_lies_elsewhere_it_is_said_why_there_is_no_preview(
+    running: Running, anna: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: a steward looks for a value that nobody here may see, or takes another site's word for a check of ours."""
+    check = "made at Nordstad, which says of it: «statistics, groups of 10 or more»"
+    question = structs.replace(asked(running, Cid.of(b"a value")), name="", size=None, check=check)
+    running.site.asked = (question,)
+    assert run([*anna, "approval", "give", str(question.cid), "--yes"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "value not here: another site made it of several owners' data" in shown
+    assert check in shown
+
+
 def test_an_answer_is_signed_for_the_very_question_that_was_shown(
     running: Running, anna: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,7 +19,7 @@ cases:
     day: "2030-01-31"
     expect: allow
     rules: [endorsed-release]
-    duties: {min_cell: "10", approve: 2 stewards, quota: 5 rows/30d}
+    duties: {min_cell: "10", approve: 2 stewards, quota: 5 rows/30d, treat: round 5}
     reason: allows
 """
 
@@ -30,7 +30,7 @@ def test_a_whole_case_is_read() -> None:
         *("a granted table leaves", "t:2", True, frozenset({"endorsed-release"}), "allows"),
         21_945,
     )
-    assert case.duties == Duties(approvals=2, min_cell=10, quotas=(Quota(rows=5, days=30),))
+    assert case.duties == Duties(approvals=2, min_cell=10, rounded=5, quotas=(Quota(rows=5, days=30),))
     question = case.question
     assert question.principal == Uid("Person", "mara")
     assert question.about_principal["claims"] == frozenset({"ResearcherStatus x"})

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from catalog.cid import Cid
 from devnet.publication import endorse
 from devnet.topology import PROJECT
 from node.api.client import Node
-from privacy.starters import HOSPITAL
 from tests.devnet.consortium import SECONDS, Consortium, publish_and_grant
 
 TOOL = """\
@@ -65,18 +61,6 @@ outputs:
 STAGES = {"i": 40, "ii": 30, "iii": 50, "iv": 3}
 
 
-@pytest.fixture
-def tables(consortium: Consortium) -> Iterator[None]:
-    """The first hospital's policy lets tables of endorsed blocks out, for as long as the test takes."""
-    with consortium.steward(consortium.small) as steward:
-        steward.set_policy(HOSPITAL.replace('["statistics", "model"]', '["statistics", "model", "table"]'))
-    try:
-        yield
-    finally:
-        with consortium.steward(consortium.small) as steward:
-            steward.set_policy(HOSPITAL)
-
-
 def patients(folder: Path) -> Path:
     """A table of patients: three are of stage iv, and three of stage i came in 2026."""
     path = folder / f"patients-{secrets.token_hex(4)}.csv"
@@ -95,7 +79,6 @@ def count(mara: Node, block: Cid, dataset: Cid, years: str) -> dict[str, int]:
     return {each["key"][0]: each["count"] for each in told["cells"]}
 
 
-@pytest.mark.usefixtures("tables")
 def test_a_cell_of_three_is_suppressed_and_so_is_what_would_tell_three_by_difference(
     consortium: Consortium, tmp_path: Path
 ) -> None:
@@ -128,7 +111,6 @@ def test_a_cell_of_three_is_suppressed_and_so_is_what_would_tell_three_by_differ
     assert refused.returncode == 3, "small counts are for stewards of the site alone"
 
 
-@pytest.mark.usefixtures("tables")
 def test_what_the_nodes_own_aggregator_counts_leaves_without_an_endorsement(
     consortium: Consortium, tmp_path: Path
 ) -> None:

@@ -15,12 +15,17 @@ from privacy.duty import LAST_DAY, NO_DUTIES, Duties, Quota, read_day, read_duty
 quotas = st.builds(Quota, rows=st.integers(1, 5), days=st.integers(1, 5))
 # Made as duties are made: one annotation after the other, joined.
 duties = st.builds(
-    lambda approvals, endorsed, cell, several: strictest(
-        [Duties(approvals=approvals, endorsed=endorsed, min_cell=cell), *(Duties(quotas=(each,)) for each in several)]
+    lambda approvals, endorsed, cell, base, whole, several: strictest(
+        [
+            Duties(approvals=approvals, endorsed=endorsed, min_cell=cell, rounded=base, whole=whole),
+            *(Duties(quotas=(each,)) for each in several),
+        ]
     ),
     st.integers(0, 9),
     st.integers(0, 9),
     st.integers(0, 20),
+    st.integers(0, 20),
+    st.booleans(),
     st.lists(quotas, max_size=4),
 )
 
@@ -41,6 +46,8 @@ def test_the_join_is_never_weaker_than_either(one: Duties, two: Duties) -> None:
     assert joined.approvals >= one.approvals
     assert joined.endorsed >= one.endorsed
     assert joined.min_cell >= one.min_cell
+    assert joined.rounded >= one.rounded
+    assert joined.whole >= one.whole
     for quota in one.quotas:
         assert any(kept.rows <= quota.rows and kept.days >= quota.days for kept in joined.quotas)
 
@@ -61,6 +68,12 @@ def test_a_duty_is_written_in_one_way() -> None:
     assert read_duty("approve", "steward") == Duties(approvals=1)
     assert read_duty("approve", "2 stewards") == Duties(approvals=2)
     assert read_duty("quota", "1000000 rows/30d") == Duties(quotas=(Quota(rows=1_000_000, days=30),))
+    assert read_duty("treat", "suppress") == NO_DUTIES
+    assert read_duty("treat", "round 5").join(read_duty("treat", "round 3")) == Duties(rounded=5)
+    assert read_duty("treat", "refuse").join(read_duty("treat", "round 5")) == Duties(rounded=5, whole=True)
+    for text in ("round", "round 1", "round 0", "round 5 ", "round 12345", "suppres", "Refuse", ""):
+        with pytest.raises(BadInput, match=r"@treat"):
+            read_duty("treat", text)
     for name, text in (("approve", "stewards"), ("approve", "steward,steward"), ("quota", "5 rows"), ("else", "1")):
         with pytest.raises(BadInput):
             read_duty(name, text)

@@ -46,8 +46,14 @@ RELEASE = 'principal, action == Action::"release", resource'
         ('@id("a") @approve("steward") permit (principal, action, resource);', r"^policy:1:10: .*compute and release"),
         (f'@id("a") @min_cell("10") permit ({COMPUTE});', r"^policy:1:10: @min_cell is a duty .* release alone"),
         (f'@id("a") @min_cell("ten") permit ({RELEASE});', r"^policy:1:10: @min_cell is the least"),
-        (f'@id("a")\n@quota("many rows") permit ({COMPUTE});', r"^policy:2:1: @quota is a number of rows"),
+        (f'@id("a")\n@quota("many rows") permit ({RELEASE});', r"^policy:2:1: @quota is a number of rows"),
         (f'@id("a") @quota("1000000 rows/30d") forbid ({COMPUTE});', r"^policy:1:10: @quota is a duty of permits"),
+        (f'@id("a") @quota("5 rows/30d") permit ({COMPUTE});', r"^policy:1:10: @quota is a duty .* release alone"),
+        (f'@id("a") @treat("round") permit ({RELEASE});', r"^policy:1:10: @treat says what becomes of a table"),
+        (f'@id("a")\n  @treat("refused") permit ({RELEASE});', r"^policy:2:3: @treat says what becomes of a table"),
+        (f'@id("a") @treat("round 1") permit ({RELEASE});', r"^policy:1:10: @treat\(\"round 1\"\) rounds nothing"),
+        (f'@id("a") @treat("refuse") permit ({COMPUTE});', r"^policy:1:10: @treat is a duty .* release alone"),
+        (f'@id("a") @treet("refuse") permit ({RELEASE});', r"^policy:1:10: the annotation @treet is not known"),
         (f'@id("a") @expires("2030-02-30") permit ({COMPUTE});', r"^policy:1:10: @expires is the last day"),
         (f'@id("a") @expires("31.1.2030") forbid ({COMPUTE});', r"^policy:1:10: @expires is the last day"),
         (f'@id("a") @endorsed("many") permit ({COMPUTE});', r"^policy:1:10: @endorsed counts"),
@@ -125,7 +131,7 @@ def test_what_is_read_of_a_rule() -> None:
         Rule("b", "forbid", actions, frozenset()),
     )
     duties = (
-        '@id("c") @expires("2030-01-31") @approve("2 stewards") @min_cell("10") @quota("5 rows/30d")'
+        '@id("c") @expires("2030-01-31") @approve("2 stewards") @min_cell("10") @quota("5 rows/30d") @treat("round 5")'
         f" permit ({RELEASE});"
     )
     assert read_rules(duties, "policy") == (
@@ -134,7 +140,7 @@ def test_what_is_read_of_a_rule() -> None:
             "permit",
             frozenset({"release"}),
             frozenset(),
-            Duties(approvals=2, min_cell=10, quotas=(Quota(rows=5, days=30),)),
+            Duties(approvals=2, min_cell=10, rounded=5, quotas=(Quota(rows=5, days=30),)),
             "2030-01-31",
         ),
     )

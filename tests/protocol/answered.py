@@ -392,6 +392,7 @@ INSTITUTE = [
                 chain=chain(mara=(5, 6)),
                 side=Side.SOURCE,
                 site=DID["anna-root"],
+                statement=computed.FURTHER,
                 project=computed.SUBMISSION.project,
                 reported=encode(computed.REPORTED),
             ),

@@ -76,6 +76,7 @@ LIES = {
         "released-on-report",
         {"reported": encode(structs.replace(computed.REPORTED, finding="all is well"))},
     ),
+    "a release on a report without a statement": ("released-on-report", {"statement": None}),
     "a release that came on no report": ("release-received", {"place": None}),
     "a key that nobody asked for": ("key-release", {"request": None}),
     "a key asked for by nobody's bytes": ("key-release", {"asked": None}),

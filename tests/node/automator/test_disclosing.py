@@ -224,6 +224,25 @@ def test_min_cell_only_raises_the_threshold_and_is_denied_where_it_is_not_kept(t
     at_anna(tmp_path, story)
 
 
+def test_policy_says_what_becomes_of_a_table_with_cells_that_disclose(tmp_path: Path) -> None:
+    """Lost: a hospital that wants no exact count outside, or no table with holes, gets both all the same."""
+    stages = {"i": 4, "ii": 12, "iii": 43, "iv": 101}
+
+    async def story(office: Office) -> None:
+        refused = await office.bring(table("stage", stages), duties=Duties(whole=True))
+        assert (refused.verdict, refused.asks) == (None, 0)
+        assert "nothing leave of what has a cell that discloses" in refused.held
+        assert (await office.bring(b"?", "table", duties=Duties(whole=True))).verdict is None
+        rounded = await office.bring(table("stage", stages), duties=Duties(rounded=5))
+        assert rounded.leaves
+        assert cells(await office.text(rounded)) == {"iii": 45, "iv": 100}
+        assert "counts rounded to multiples of 5" in rounded.report
+        assert is_asked(await office.bring(total(120), "statistics", duties=Duties(rounded=5)))
+        assert (await office.bring(total(160), "statistics", duties=Duties(whole=True))).leaves
+
+    at_anna(tmp_path, story)
+
+
 def test_a_quota_counts_the_people_that_left_to_a_project_in_its_days(tmp_path: Path) -> None:
     """Lost: a project carries out by many small answers what nobody would let out at once."""
 

@@ -54,6 +54,8 @@ def judge(text: str, clock: Clock) -> Judge:
         (Duties(approvals=1), "policy asks that a steward approves it, which this version cannot see to"),
         (Duties(approvals=2), "policy asks 2 stewards for it"),
         (Duties(min_cell=10), "that no cell stands for fewer than 10"),
+        (Duties(rounded=5), "that counts leave as multiples of 5"),
+        (Duties(whole=True), "that nothing leaves of what has a cell that discloses"),
         (Duties(quotas=(Quota(rows=1000, days=30),)), "for at most 1,000 rows in 30 days"),
     ],
 )
@@ -72,7 +74,7 @@ def test_a_duty_that_nobody_fulfils_denies_and_says_so(duties: Duties, words: st
 
 def test_cells_and_quotas_are_seen_to_where_an_output_leaves() -> None:
     """Lost: a policy that asks for large cells lets nothing out, or lets out whatever comes."""
-    duties = Duties(min_cell=20, quotas=(Quota(rows=1000, days=30),))
+    duties = Duties(min_cell=20, rounded=5, whole=True, quotas=(Quota(rows=1000, days=30),))
     release = Decision(allowed=True, action="release", rules=("r",), reason="ok", facts={}, policy="1", duties=duties)
     assert fulfilled(release) is release
     assert not fulfilled(structs.replace(release, action="compute")).allowed

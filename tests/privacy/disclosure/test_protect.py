@@ -74,19 +74,39 @@ def test_rounding_counts_twice_is_rounding_once(count: int, base: int) -> None:
     assert abs(once - count) * 2 <= base
 
 
-def test_rounded_counts_tell_no_small_cell() -> None:
-    table = Table((Dimension("d", ("a", "b", "c")),), {("a",): Cell(4), ("b",): Cell(16), ("c",): Cell(31)})
-    released = protect(table, RULES, Treatment.ROUND).released
-    assert released is not None
-    assert released.counts == {("a",): 0, ("b",): 20, ("c",): 30}
-    assert released.base == 10
+@settings(max_examples=60, deadline=None)
+@given(tables(), st.integers(2, 30))
+def test_what_is_rounded_follows_from_what_would_leave_unrounded(table: Table, base: int) -> None:
+    """Else a rounded table tells of a small cell what suppression keeps."""
+    plain, rounded = protect(table, RULES), protect(table, RULES, Treatment(base))
+    assert rounded.withheld == plain.withheld
+    assert (rounded.released is None) == (plain.released is None)
+    if plain.released is not None and rounded.released is not None:
+        assert rounded.released.counts == {key: to_base(count, base) for key, count in plain.released.counts.items()}
+        assert rounded.released.suppressed == plain.released.suppressed
+        assert rounded.released.base == base
+
+
+def test_small_cells_that_are_rounded_one_by_one_would_be_told_by_their_sum() -> None:
+    """Why suppression goes before rounding: nine cells of 4, each rounded to 0, in a sum that is rounded to 40."""
+    nine = Table((Dimension("d", tuple("abcdefghi")),), {(name,): Cell(4) for name in "abcdefghi"})
+    most, least_sum = 4, 35  # what is rounded to 0 and to 40 by tens
+    assert least_sum - 8 * most == 3, "then each of them is 3 or 4"
+    assert protect(nine, RULES, Treatment(10)).released is None
+
+
+def test_counts_beside_values_are_not_rounded_but_stay() -> None:
+    fine = Magnitude(Fraction(1000), Fraction(1000), (Fraction(60), Fraction(50)))
+    table = Table((Dimension("d", ("a", "b")),), {("a",): Cell(30, (fine,)), ("b",): Cell(31, (fine,))}, ("cost",))
+    assert protect(table, RULES).released is not None
+    assert protect(table, RULES, Treatment(5)).released is None
 
 
 def test_refusing_lets_a_clean_table_pass_and_no_other() -> None:
     clean = Table((Dimension("d", ("a", "b")),), {("a",): Cell(14), ("b",): Cell(16)})
     small = Table((Dimension("d", ("a", "b")),), {("a",): Cell(4), ("b",): Cell(16)})
-    assert protect(clean, RULES, Treatment.REFUSE).released is not None
-    assert protect(small, RULES, Treatment.REFUSE).released is None
+    assert protect(clean, RULES, Treatment(whole=True)).released is not None
+    assert protect(small, RULES, Treatment(whole=True)).released is None
 
 
 def test_a_table_in_which_a_cell_cannot_be_hidden_is_refused() -> None:
