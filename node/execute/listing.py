@@ -22,12 +22,16 @@ _LIMITS: Final = Limits(wall_seconds=60.0, cpu_seconds=60, processes=4, output_b
 
 
 class Listing:
-    """The listing of the work folder ``work``, by :func:`run_and_list`."""
+    """The listing of the work folder ``work``, by :func:`run_and_list`; it lies alone in its parent.
+
+    That parent is what the sandbox is shown. The work folder itself is closed to it when the command has ended, until
+    :meth:`look` opens it, and the command may have changed its mode before.
+    """
 
     def __init__(self, runner: Runner, work: Path) -> None:
         self._runner = runner
         self._work = work
-        self._place = work.with_name("listing")
+        self._place = work.parent.with_name("listing")
         self._made = trio.Event()
         self._ended = trio.Event()
         self._listed = trio.Event()
@@ -44,17 +48,17 @@ class Listing:
             raise self._failure
         return await trio.to_thread.run_sync(lambda: read_listing((self._place / "found").read_bytes()))
 
-    async def prepare(self) -> None:
-        """Let the work folder be shown to the listing's sandbox; before the command starts."""
-        await trio.to_thread.run_sync(make_readable, self._work)
+    def prepare(self) -> None:
+        """Make the folders that the sandbox is shown; before the command starts."""
+        self._work.parent.chmod(0o755)
         self._place.mkdir(mode=0o700)
 
     async def wait(self) -> None:
         """Once the command's own sandbox is made, make this one; list once :meth:`look` says that it has ended."""
         job = Job(
-            listing_command(_INSIDE),
+            listing_command(f"{_INSIDE}/{self._work.name}"),
             self._place,
-            (Mount(self._work, _INSIDE),),
+            (Mount(self._work.parent, _INSIDE),),
             stdout="found",
             limits=_LIMITS,
             system=frozenset(),
@@ -87,7 +91,7 @@ async def run_and_list(runner: Runner, job: Job, succeeded: Callable[[int], bool
         Denied, BadInput, OSError: as :meth:`Runner.run`.
     """
     listing = Listing(runner, job.work)
-    await listing.prepare()
+    await trio.to_thread.run_sync(listing.prepare)
     ran: Exit | ComityError | OSError
     async with trio.open_nursery() as nursery:
         nursery.start_soon(listing.wait)

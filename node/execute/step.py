@@ -162,7 +162,7 @@ class StepExecutor:
             raise Denied(self.fault)
         tool = await self.tool(block)
         folder = self._work / secrets.token_hex(8)
-        work = folder / "work"
+        work = folder / "left" / "work"
         work.mkdir(parents=True, mode=0o700)
         stage = _Stage(self._materials, self._blobs, folder, order, project, self._limits.input_bytes)
         try:

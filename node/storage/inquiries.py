@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
-from catalog.body import Body, fields_of, read_body
+from catalog.body import Body, fields_of
 from catalog.cid import Cid
 from node.automator.inquiries import Inquired
+from node.storage.places import Places
 from workflow.account import ApprovalFields, InquiryFields
 
 SCHEMA: Final = """
@@ -19,23 +20,20 @@ CREATE TABLE IF NOT EXISTS answer (inquiry BLOB, leaf INTEGER, PRIMARY KEY (inqu
 
 
 class DiskInquiries:
-    """The :class:`node.automator.inquiries.Inquiries` of a site: ``peek`` gives the body of a leaf, if it is there."""
+    """The :class:`node.automator.inquiries.Inquiries` of a site."""
 
-    def __init__(
-        self,
-        read: Callable[..., list[tuple[Any, ...]]],
-        write: Callable[[str, tuple[object, ...]], None],
-        peek: Callable[[int], bytes | None],
-    ) -> None:
-        self._read, self._write, self._peek = read, write, peek
+    def __init__(self, places: Places) -> None:
+        self._places = places
 
     def ask(self, leaf: int, fields: InquiryFields) -> None:
         """Stewards are asked in the row at ``leaf``."""
-        self._write("INSERT OR IGNORE INTO inquiry VALUES (?, ?, ?)", (leaf, fields.not_after, bytes(fields.order)))
+        self._places.write(
+            "INSERT OR IGNORE INTO inquiry VALUES (?, ?, ?)", (leaf, fields.not_after, bytes(fields.order))
+        )
 
     def answer(self, leaf: int, fields: ApprovalFields) -> None:
         """A steward answered in the row at ``leaf``."""
-        self._write("INSERT OR IGNORE INTO answer VALUES (?, ?)", (bytes(fields.inquiry), leaf))
+        self._places.write("INSERT OR IGNORE INTO answer VALUES (?, ?)", (bytes(fields.inquiry), leaf))
 
     def open(self, since: int) -> Iterator[Inquired]:
         """What was asked and may be answered still at ``since``, oldest first."""
@@ -54,7 +52,7 @@ class DiskInquiries:
 
     def _bodies(self, query: str, value: object) -> Iterator[Body]:
         """The bodies of the rows found that are durable."""
-        for (leaf,) in self._read(query, value):
-            data = self._peek(leaf)
-            if data is not None:
-                yield read_body(data)
+        for (leaf,) in self._places.read(query, value):
+            body = self._places.body(leaf)
+            if body is not None:
+                yield body

@@ -32,6 +32,7 @@ from node.storage.examinations import SCHEMA as EXAMINATIONS
 from node.storage.examinations import DiskExaminations
 from node.storage.inquiries import SCHEMA as INQUIRIES
 from node.storage.inquiries import DiskInquiries
+from node.storage.places import Places
 from node.storage.reports import SCHEMA as REPORTS
 from node.storage.reports import DiskReports
 from node.storage.stored import StoredLog
@@ -89,9 +90,10 @@ class DiskLedger:
         self._log = log
         self._sql = connection
         self._recent: OrderedDict[Cid, Attempt] = OrderedDict()
-        self.inquiries = DiskInquiries(self._all, self._write, log.peek)
-        self.reports = DiskReports(self._all, self._write, log.peek)
-        self.examinations = DiskExaminations(self._all, self._write, log.peek)
+        places = Places(self._all, self._write, log.peek)
+        self.inquiries = DiskInquiries(places)
+        self.reports = DiskReports(places)
+        self.examinations = DiskExaminations(places)
         self._pending = 0
         self._upto = 0
         self._newest = 0

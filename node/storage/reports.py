@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from catalog.body import fields_of, read_body
+from catalog.body import fields_of
 from catalog.cid import Cid
 from catalog.dagcbor import encode
 from catalog.error import Conflict
 from node.automator.reports import Vouched, vouched_at
+from node.storage.places import Places
 from workflow.account import ReleaseFields
 from workflow.order import Instance
 
@@ -24,15 +24,10 @@ _RECENT: Final = 1024
 
 
 class DiskReports:
-    """The :class:`node.automator.reports.Reports` of a site: ``peek`` gives the body of a leaf, if it is there."""
+    """The :class:`node.automator.reports.Reports` of a site."""
 
-    def __init__(
-        self,
-        read: Callable[..., list[tuple[Any, ...]]],
-        write: Callable[[str, tuple[object, ...]], None],
-        peek: Callable[[int], bytes | None],
-    ) -> None:
-        self._read, self._write, self._peek = read, write, peek
+    def __init__(self, places: Places) -> None:
+        self._places = places
         self._taken: dict[tuple[Instance, str], Vouched] = {}
 
     def take(self, leaf: int, fields: ReleaseFields) -> None:
@@ -41,7 +36,7 @@ class DiskReports:
         if vouched is not None:
             instance = vouched.report.instance
             key = _key(instance) if vouched.by is None else _stated(fields.order, vouched.by)
-            self._write("INSERT OR REPLACE INTO reported VALUES (?, ?, ?)", (key, fields.output, leaf))
+            self._places.write("INSERT OR REPLACE INTO reported VALUES (?, ?, ?)", (key, fields.output, leaf))
             if vouched.by is not None:
                 return
             self._taken[instance, fields.output] = vouched
@@ -52,16 +47,16 @@ class DiskReports:
         """See the protocol."""
         if (instance, output) in self._taken:
             return self._taken[instance, output]
-        for (leaf,) in self._read(_PLACE, _key(instance), output):
-            data = self._peek(leaf)
-            if data is None:
+        for (leaf,) in self._places.read(_PLACE, _key(instance), output):
+            body = self._places.body(leaf)
+            if body is None:
                 raise Conflict(f"what was released of «{output}» stood in leaf {leaf} of the audit log: it was erased")
-            return vouched_at(leaf, fields_of(read_body(data), ReleaseFields))
+            return vouched_at(leaf, fields_of(body, ReleaseFields))
         return None
 
     def stated(self, order: Cid, output: str, owner: str) -> bool:
         """See the protocol."""
-        return bool(self._read(_PLACE, _stated(order, owner), output))
+        return bool(self._places.read(_PLACE, _stated(order, owner), output))
 
 
 def _key(instance: Instance) -> bytes:

@@ -44,7 +44,7 @@ outputs:
 def look_through(job: Job) -> Exit:
     """The command that looks through outputs, which is the node's own, run outside."""
     (mount,) = job.mounts
-    argv = [str(mount.source) if part == mount.target else part for part in job.argv]
+    argv = [part.replace(mount.target, str(mount.source)) for part in job.argv]
     with (job.work / "found").open("wb") as listing:
         subprocess.run(argv, stdout=listing, check=True)
     return Exit(Ending.EXITED, 0, Usage(0, 0, 1))

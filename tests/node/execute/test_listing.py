@@ -1,0 +1,91 @@
+"""The sandbox that lists what a command left, whenever it is made beside that, lists what was left at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from node.execute.sandbox import Sandbox
+from node.step import Exit, Job, Ready, at_once
+from tests.node.execute.test_allowed import FREE, ran
+
+CLOSING = "import os; os.chmod('.', 0); print(1)"
+
+
+class Late(Sandbox):
+    """It makes the listing's sandbox when the command has ended and its folder is closed again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ended = trio.Event()
+        self._made = trio.Event()
+
+    async def run(self, job: Job, ready: Ready = at_once) -> Exit:
+        """A step's command, whose end is told once the other sandbox waits."""
+        if job.argv[0] == "find":
+            return await self._list(job, ready)
+        ended = await super().run(job, ready)
+        self._ended.set()
+        await self._made.wait()
+        return ended
+
+    async def _list(self, job: Job, ready: Ready) -> Exit:
+        async def made() -> None:
+            self._made.set()
+            await ready()
+
+        await self._ended.wait()
+        try:
+            return await super().run(job, made)
+        finally:
+            self._made.set()
+
+
+class Early(Sandbox):
+    """It lets a command begin once the listing's sandbox waits at its gate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waits = trio.Event()
+
+    async def run(self, job: Job, ready: Ready = at_once) -> Exit:
+        """A step's command after the listing's sandbox."""
+
+        async def waits() -> None:
+            self._waits.set()
+            await ready()
+
+        async def waited() -> None:
+            await ready()
+            await self._waits.wait()
+
+        return await super().run(job, waits if job.argv[0] == "find" else waited)
+
+
+@pytest.mark.parametrize("runner", [Sandbox, Late, Early])
+@pytest.mark.parametrize("program", ["print(1)", CLOSING])
+def test_a_step_is_listed_whenever_its_listings_sandbox_is_made(
+    program: str, runner: type[Sandbox], tmp_path: Path
+) -> None:
+    """Lost: a step that is quick, or closes its own folder, fails now and then."""
+
+    async def play() -> None:
+        finished = await ran(tmp_path, program, FREE, sandbox=runner())
+        assert finished.failure == ""
+        assert list(finished.products) == ["out"]
+
+    trio.run(play)
+
+
+def test_a_command_that_fails_leaves_no_sandbox_waiting(tmp_path: Path) -> None:
+    """Lost: each step that fails leaves two processes, until the machine has no more."""
+
+    async def play() -> None:
+        with trio.fail_after(20):
+            finished = await ran(tmp_path, "raise SystemExit(3)", FREE, sandbox=Early())
+        assert finished.failure == "its command ended with code 3"
+
+    trio.run(play)
+    assert not [place for place in (tmp_path / "work").iterdir() if not place.name.startswith("block-")]
