@@ -25,7 +25,8 @@ MAX_DIGITS: Final = 40
 MAX_EXPONENT: Final = 300
 
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?")
-_QUOTED: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Never tried twice from one place, nor from one within another: a string that does not end ends with the file.
+_QUOTED: Final = re.compile(rb'"(?:[^"\\]++|\\.?)*+(?:"|\Z)', re.DOTALL)
 
 
 class _Pairs(list[tuple[str, object]]):

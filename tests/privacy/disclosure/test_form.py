@@ -119,9 +119,13 @@ def test_statistics_of_too_few_people_or_with_a_number_for_each_stay() -> None:
         (b"\xff", "JSON"),
         (b"[" + b"1," * 200_001 + b"1]", "values"),
         (b" " * (9 << 20), "bytes"),
+        (b'\\"' * (4 << 20), "JSON"),
+        (b'"' + b'\\"' * (1 << 21) + b"\\", "JSON"),
     ],
+    ids=lambda given: given[:20].decode("latin-1") if isinstance(given, bytes) else given,
 )
 def test_a_file_that_is_not_of_its_form_is_refused_with_its_place(text: bytes, place: str) -> None:
+    """Lost: that nothing else leaves, or that a file of 8 MiB without an end to its text keeps a node for days."""
     with pytest.raises(BadInput, match=place):
         read_output("model", text)
 
