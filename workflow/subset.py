@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from catalog.error import BadInput, VerificationFailed
-from workflow.argument import Argument, Data, Many
+from workflow.argument import Argument, Data, Many, data_in
 from workflow.evidence import Evidence
 from workflow.graph import Step, Workflow
 from workflow.order import Order
@@ -16,7 +16,8 @@ def check_subset(order: Order, submission: Submission, workflow: Workflow, tool:
     """Check that ``order`` asks for nothing that ``submission`` does not.
 
     Raises:
-        VerificationFailed: another block, other inputs, other outputs or other readers than were signed for.
+        VerificationFailed: another block, other inputs, other outputs or other readers than were signed for; or a file
+            in the place of one that the block carries.
     """
     step = workflow.step(order.step)
     if step is None or step.run != order.block:
@@ -35,7 +36,16 @@ def check_subset(order: Order, submission: Submission, workflow: Workflow, tool:
         raise VerificationFailed("the order may cost more than the whole submission")
     if not order.not_after <= submission.not_after:
         raise VerificationFailed("the order outlives its submission")
+    _check_carried(order, tool)
     _check_inputs(order, submission, workflow, step, evidence)
+
+
+def _check_carried(order: Order, tool: Tool) -> None:
+    """What the block carries, its code for one, is part of what was endorsed and granted: with other files it is none."""
+    for each in tool.inputs:
+        given = order.inputs.get(each.name)
+        if each.carried and given is not None and any(data_in({each.name: given})):
+            raise VerificationFailed(f"the order gives another file in the place of the block's own «{each.name}»")
 
 
 def _check_inputs(order: Order, submission: Submission, workflow: Workflow, step: Step, evidence: Evidence) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from workflow.reference import Reference, Template
-from workflow.type import Type
+from workflow.type import Carried, Type
 
 
 class Disclosure(StrEnum):
@@ -51,6 +51,12 @@ class Input:
     def required(self) -> bool:
         """Whether a value must be given."""
         return not self.type.optional and self.default is None
+
+    @property
+    def carried(self) -> bool:
+        """Whether its default is a file of the tool's own folder: the code that it runs, most often."""
+        values = self.default if isinstance(self.default, tuple) else (self.default,)
+        return any(isinstance(value, Carried) for value in values)
 
 
 @dataclass(frozen=True, slots=True)

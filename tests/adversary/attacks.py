@@ -116,6 +116,12 @@ FROM_THE_REQUESTER = _all(
             "test_disclosure.py::test_the_same_queries_tell_it_where_no_ledger_is_kept",
         ),
         (
+            "give an endorsed block another file for its code",
+            "what a block carries stands with its CID",
+            "test_own_files.py::test_another_file_in_the_place_of_the_blocks_code",
+            "test_own_files.py::test_and_where_nobody_looks_it_runs",
+        ),
+        (
             "have the node's own aggregator count ten made-up people who are one",
             "it counts a dataset's rows, or those of a block that was endorsed for them",
             "test_aggregator.py::test_ten_made_up_people_who_are_one",
