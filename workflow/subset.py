@@ -41,7 +41,7 @@ def check_subset(order: Order, submission: Submission, workflow: Workflow, tool:
 
 
 def _check_carried(order: Order, tool: Tool) -> None:
-    """What the block carries, its code for one, is part of what was endorsed and granted: with other files it is none."""
+    """What the block carries, its code for one, is part of what was endorsed: with other files it is another block."""
     for each in tool.inputs:
         given = order.inputs.get(each.name)
         if each.carried and given is not None and any(data_in({each.name: given})):

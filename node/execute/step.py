@@ -26,6 +26,7 @@ from node.execute.collect import Collected, collect
 from node.execute.listing import Listing, run_and_list
 from node.execute.place import begin_place
 from node.execute.quota import discard
+from node.execute.turns import Turns
 from node.ports import Blobs
 from node.step import Ending, Exit, Finished, Job, Limits, Made, Memo, Mount, Product, Runner, Usage
 from workflow.argument import Argument, Data, Literal, Many
@@ -97,7 +98,7 @@ class StepExecutor:
         self._limits = limits
         self._memo = memo
         self._tools: dict[Cid, Tool] = {}
-        self._turns = trio.CapacityLimiter(at_once or os.cpu_count() or 1)
+        self._turns = Turns(at_once or os.cpu_count() or 1)
 
     async def start(self) -> None:
         """End and remove what an earlier node left of its steps, and let the runner show its isolation.
@@ -172,7 +173,8 @@ class StepExecutor:
             made = await self._recalled(tool, block, inputs, project)
             if made is not None:
                 return Finished(made.products, None, memo=made.order)
-            ended, listing = await self._in_turn(await self._job(tool, block, command, stage, work, limits), tool)
+            job = await self._job(tool, block, command, stage, work, limits)
+            ended, listing = await self._in_turn(job, tool, project.site)
             finished = await self._after(ended, listing, tool, command, stage, work, project)
         except (BadInput, VerificationFailed) as error:
             log.warning("a step of the block %s came to nothing before its command ran: %s", block, error)
@@ -235,13 +237,13 @@ class StepExecutor:
         except (ComityError, OSError) as error:
             log.warning("what a step of the block %s made is not remembered: %s", block, error)
 
-    async def _in_turn(self, job: Job, tool: Tool) -> tuple[Exit, Listing]:
-        """Run a command when a processor is free, and list what it left if it succeeded.
+    async def _in_turn(self, job: Job, tool: Tool, member: str) -> tuple[Exit, Listing]:
+        """Run a command of a project of ``member`` in its turn, and list what it left if it succeeded.
 
         Raises:
             VerificationFailed: the runner does not take the job; why names paths of this host, which stay here.
         """
-        async with self._turns:
+        async with self._turns.turn(member):
             try:
                 return await run_and_list(self._runner, job, tool.succeeded)
             except BadInput as error:

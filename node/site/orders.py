@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -18,6 +18,8 @@ from node.message import Cancel, Outcome, Place, Reported, Reporting
 from workflow.receipt import BY_ITS_PERSON, Receipt
 
 MAX_UNDER_WAY = 10_000
+"""Orders at a time. No member has more of them than there is room left for others."""
+
 LOOK_SECONDS = 1.0
 """How often it is asked whether what a waiting release rests on still stands."""
 
@@ -33,8 +35,9 @@ log = logging.getLogger("comity.orders")
 
 
 class _UnderWay:
-    def __init__(self, message: Place) -> None:
+    def __init__(self, message: Place, asker: str) -> None:
         self.message = message
+        self.asker = asker
         self.ended = trio.Event()
         # It ended, or stewards are asked first: whoever placed it hears so at once, and is patient from then on.
         self.told = trio.Event()
@@ -56,6 +59,7 @@ class Orders:
         self._reach = reach
         self._nursery = nursery
         self._under_way: dict[Cid, _UnderWay] = {}
+        self._theirs: Counter[str] = Counter()
         self._placed: OrderedDict[Cid, str] = OrderedDict()
 
     async def place(self, message: Place, asker: str) -> Receipt:
@@ -74,9 +78,10 @@ class Orders:
         if standing is not None and standing.final:
             return standing
         if cid not in self._under_way:
-            if len(self._under_way) >= MAX_UNDER_WAY:
+            if len(self._under_way) + self._theirs[asker] >= MAX_UNDER_WAY:
                 raise ComityError("too many orders are under way at this site; try again later")
-            self._under_way[cid] = _UnderWay(message)
+            self._under_way[cid] = _UnderWay(message, asker)
+            self._theirs[asker] += 1
             self._nursery.start_soon(partial(self._carry, cid, message, asker))
         return await self._wait(cid, message.seconds, self._under_way[cid].told)
 
@@ -196,6 +201,7 @@ class Orders:
             task.told.set()
             task.ended.set()
             del self._under_way[cid]
+            self._theirs -= Counter([task.asker])
 
     async def _wait(self, cid: Cid, seconds: float, event: trio.Event | None) -> Receipt:
         task = self._under_way.get(cid)

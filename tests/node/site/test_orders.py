@@ -225,3 +225,29 @@ def test_the_outcome_of_another_s_order_is_told_like_that_of_none():
         assert len(set(refusals)) == 1
 
     play(story)
+
+
+def test_a_member_with_many_orders_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: whoever places orders without end keeps everybody else out, until they end."""
+    monkeypatch.setattr("node.site.orders.MAX_UNDER_WAY", 10)
+
+    async def story(orders: Orders, automator: Automator) -> None:
+        async def placed(numbers: range, asker: str) -> int:
+            for number in numbers:
+                try:
+                    await orders.place(place(number, seconds=0), asker)
+                except Unreachable:
+                    pass  # under way
+                except ComityError:
+                    return number - numbers.start
+            return len(numbers)
+
+        assert await placed(range(20), "greedy") == 5
+        assert await placed(range(20, 22), "modest") == 2
+        assert await placed(range(22, 30), "other") == 2
+        await trio.testing.wait_all_tasks_blocked()
+        automator.go.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert await placed(range(30, 34), "greedy") == 4
+
+    play(story)
