@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from privacy.disclosure.rounding import to_base, to_digits
 from privacy.disclosure.rules import Finding, Reason, Rules, findings
-from privacy.disclosure.secondary import protected
+from privacy.disclosure.secondary import Effort, protected
 from privacy.disclosure.table import Key, Released, Table, in_words
 
 MOST_ROUNDS: Final = 64
@@ -107,8 +107,11 @@ def _suppress(table: Table, rules: Rules, primary: tuple[Finding, ...], past: Pa
     found = list(primary)
     public = past.public(table)
     withheld = frozenset(each.key for each in primary if each.key is not None)
+    effort = Effort()
     for _ in range(MOST_ROUNDS):
-        cubes = protected(table, withheld, rules, public.__contains__)
+        cubes = protected(table, withheld, rules, public.__contains__, effort)
+        if effort.spent:
+            return _refused(found, _TOO_MUCH)
         if cubes is None:
             return _refused(found, "a cell that discloses cannot be hidden among the others")
         withheld = cubes

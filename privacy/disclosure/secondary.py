@@ -22,11 +22,32 @@ NEAR: Final = 4
 MOST: Final = 20_000
 """Cubes that are tried for one cell before it is said that none protects it."""
 
+MOST_TRIED: Final = 1_000_000
+"""Cubes that are tried for a whole table: half a minute. Meanwhile nothing else of its site is examined."""
+
+
+class Effort:
+    """How many cubes may still be tried for one table, however often more of it is suppressed."""
+
+    def __init__(self) -> None:
+        self._left = MOST_TRIED
+
+    @property
+    def spent(self) -> bool:
+        """Whether they were not enough."""
+        return self._left < 0
+
+    def one_more(self) -> bool:
+        """Whether one more may be tried."""
+        self._left -= 1
+        return self._left >= 0
+
 
 def protected(
-    table: Table, primary: Iterable[Key], rules: Rules, public: Callable[[Key], bool]
+    table: Table, primary: Iterable[Key], rules: Rules, public: Callable[[Key], bool], effort: Effort
 ) -> frozenset[Key] | None:
-    """The cells to suppress so that each of ``primary`` has its cube; none if there is no cube for one of them.
+    """The cells to suppress so that each of ``primary`` has its cube; none if there is no cube for one of them, or if
+    to find it takes more ``effort``.
 
     ``public`` says of a cell that its count is known already: withholding it protects nothing.
     """
@@ -35,7 +56,7 @@ def protected(
     if not places:
         return frozenset(suppressed)
     for key in sorted(suppressed, key=lambda each: (-table.count(each), each)):
-        cube = _cube(table, key, places, suppressed, rules, public)
+        cube = _cube(table, key, places, suppressed, rules, public, effort)
         if cube is None:
             return None
         suppressed.update(cube)
@@ -43,7 +64,13 @@ def protected(
 
 
 def _cube(
-    table: Table, key: Key, places: list[int], suppressed: set[Key], rules: Rules, public: Callable[[Key], bool]
+    table: Table,
+    key: Key,
+    places: list[int],
+    suppressed: set[Key],
+    rules: Rules,
+    public: Callable[[Key], bool],
+    effort: Effort,
 ) -> tuple[Key, ...] | None:
     """The corners of the cheapest cube at ``key``: the fewest people in cells that nothing else withholds."""
     partners = [_partners(table, key, at, suppressed, rules, public) for at in places]
@@ -53,6 +80,8 @@ def _cube(
             return None
         best, least = None, -1
         for partner in product(*chosen):
+            if not effort.one_more():
+                return None
             corners = tuple(_corners(key, places, partner))
             cost = sum(table.count(each) for each, _ in corners if each not in suppressed)
             if (best is None or cost < least) and all(

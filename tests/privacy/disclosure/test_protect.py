@@ -5,10 +5,12 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import combinations, product
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
+from privacy.disclosure import secondary
 from privacy.disclosure.protect import Treatment, protect
 from privacy.disclosure.rounding import to_base
 from privacy.disclosure.rules import Rules, findings
@@ -127,3 +129,15 @@ def test_a_dominated_total_goes_with_its_cell_and_the_line_says_nothing_of_it() 
     assert {("a",), ("c",)} <= outcome.released.suppressed
     assert "1234" not in outcome.line
     assert "1234567" not in str(outcome.released)
+
+
+def test_how_long_cells_are_looked_for_is_bounded_for_a_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: one table of 100,000 cells, for which nothing else of its site is examined for many minutes."""
+    dimensions = tuple(Dimension(name, tuple(map(str, range(12)))) for name in ("a", "b"))
+    keys = product(*(each.categories for each in dimensions))
+    table = Table(dimensions, {key: Cell(40 if at % 5 else 3) for at, key in enumerate(keys)})
+    assert protect(table, RULES).released is not None
+    monkeypatch.setattr(secondary, "MOST_TRIED", 50)
+    outcome = protect(table, RULES)
+    assert outcome.released is None
+    assert outcome.line == "not released: what would follow from it is too much to be looked at"
