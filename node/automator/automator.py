@@ -8,6 +8,7 @@ so a message that comes twice, or after a crash, runs nothing twice.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 from msgspec import structs
@@ -332,7 +333,8 @@ class Automator:
         if finished.failure:
             await self._fail(attempt, finished.usage, finished.failure)
             return self._book.attempt(verified.order_cid)
-        async with self._disclosing.turn:
+        # What nobody gains by is not compared with what left before, so it waits for nobody else's rows.
+        async with self._disclosing.turn if self._rulings.gains(verified) else nullcontext():
             over = self._over(verified, attempt, finished)
             try:
                 rulings = [] if over else await self._ruled(message, verified, attempt, finished)

@@ -13,7 +13,7 @@ from node.automator.book import Line
 from node.automator.decide import Judge
 from node.automator.disclosing import Disclosing
 from node.automator.ledger import Attempt
-from node.automator.release import FURTHER, Candidate, Ruling, answered, rule
+from node.automator.release import FURTHER, Candidate, Ruling, answered, reads, rule
 from node.automator.verify import Verified
 from node.ports import Random
 from node.step import Product
@@ -35,10 +35,15 @@ class Rulings:
         self._disclosing = disclosing
         self._random = random
 
+    def gains(self, verified: Verified) -> bool:
+        """Whether anybody would gain an output, who does not read all that went into it."""
+        label = verified.case.evidence.inputs_label(verified.order)
+        return not all(reads(label, wanted.readers) for wanted in verified.order.outputs.values())
+
     async def on(self, verified: Verified, attempt: Attempt, products: Mapping[str, Product], now: int) -> list[Ruling]:
         """What becomes of each of ``products``: by policy, disclosure control, and what stewards said before.
 
-        Within a turn of the latter, which lasts until the rows are written.
+        Within a turn of the latter, which lasts until the rows are written, if anybody :meth:`gains`.
 
         Raises:
             ComityError: what leaves cannot be stored.

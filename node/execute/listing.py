@@ -7,6 +7,7 @@ when all of that has ended.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
@@ -73,8 +74,8 @@ class Listing:
         finally:
             self._listed.set()
 
-    async def begin(self) -> None:
-        """The command's own sandbox is made."""
+    def begin(self) -> None:
+        """The command starts: its own sandbox is made."""
         self._made.set()
 
     async def look(self) -> None:
@@ -84,19 +85,30 @@ class Listing:
         await self._listed.wait()
 
 
-async def run_and_list(runner: Runner, job: Job, succeeded: Callable[[int], bool]) -> tuple[Exit, Listing]:
+async def run_and_list(
+    runner: Runner, job: Job, succeeded: Callable[[int], bool], turns: trio.Semaphore
+) -> tuple[Exit, Listing]:
     """Run ``job`` to its end and, if it ``succeeded`` by its exit code, list what it left.
+
+    Its sandbox is made before it has one of the ``turns``, which it has while its command runs.
 
     Raises:
         Denied, BadInput, OSError: as :meth:`Runner.run`.
     """
     listing = Listing(runner, job.work)
     await trio.to_thread.run_sync(listing.prepare)
+    held = AsyncExitStack()
     ran: Exit | ComityError | OSError
+
+    async def turn() -> None:
+        await held.enter_async_context(turns)
+        listing.begin()
+
     async with trio.open_nursery() as nursery:
         nursery.start_soon(listing.wait)
         try:
-            ran = await runner.run(job, listing.begin)
+            async with held:
+                ran = await runner.run(job, turn)
             if ran.ending is Ending.EXITED and succeeded(ran.code):
                 await listing.look()
         except (ComityError, OSError) as error:

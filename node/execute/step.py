@@ -98,7 +98,10 @@ class StepExecutor:
         self._limits = limits
         self._memo = memo
         self._tools: dict[Cid, Tool] = {}
-        self._turns = Turns(at_once or os.cpu_count() or 1)
+        most = at_once or os.cpu_count() or 1
+        self._turns = trio.Semaphore(most)
+        # While commands run, the sandboxes of those that come next are made: who comes next is decided here.
+        self._made = Turns(2 * most)
 
     async def start(self) -> None:
         """End and remove what an earlier node left of its steps, and let the runner show its isolation.
@@ -238,14 +241,14 @@ class StepExecutor:
             log.warning("what a step of the block %s made is not remembered: %s", block, error)
 
     async def _in_turn(self, job: Job, tool: Tool, member: str) -> tuple[Exit, Listing]:
-        """Run a command of a project of ``member`` in its turn, and list what it left if it succeeded.
+        """Run a command of a project of ``member`` when it is its turn, and list what it left if it succeeded.
 
         Raises:
             VerificationFailed: the runner does not take the job; why names paths of this host, which stay here.
         """
-        async with self._turns.turn(member):
+        async with self._made.turn(member):
             try:
-                return await run_and_list(self._runner, job, tool.succeeded)
+                return await run_and_list(self._runner, job, tool.succeeded, self._turns)
             except BadInput as error:
                 log.warning("the runner does not take a step: %s", error)
                 raise VerificationFailed(

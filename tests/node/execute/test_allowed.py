@@ -128,13 +128,21 @@ class Turnstile(Sandbox):
         self.inside = self.most = 0
 
     async def run(self, job: Job, ready: Ready = unhindered) -> Exit:
-        listing = job.argv[0] == "find"  # made beside its command, and let go when that has ended
-        self.inside += not listing
-        self.most = max(self.most, self.inside)
-        try:
+        if job.argv[0] == "find":  # it is let go when its command has ended
             return await super().run(job, ready)
+        begun = 0
+
+        async def begin() -> None:
+            nonlocal begun
+            await ready()
+            begun = 1
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+
+        try:
+            return await super().run(job, begin)
         finally:
-            self.inside -= not listing
+            self.inside -= begun
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
