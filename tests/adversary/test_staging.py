@@ -34,7 +34,7 @@ HEAD = "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: [tool]\n"
 
 def secret(work: Path) -> Path:
     """A file of the host, beside the folders of steps."""
-    place = work.parents[2] / "secret.json"
+    place = work.parents[3] / "secret.json"
     place.write_text(SECRET)
     return place
 
@@ -45,7 +45,7 @@ def _link(work: Path) -> None:
 
 def _linked_folder(work: Path) -> None:
     secret(work)
-    (work / "folder").symlink_to(work.parents[2])
+    (work / "folder").symlink_to(work.parents[3])
 
 
 def _second_name(work: Path) -> None:
@@ -62,7 +62,7 @@ LEFT: Mapping[str, tuple[Callable[[Path], None], str]] = {
     "a_second_name_of_a_host_file": (_second_name, "*.json"),
     "a_name_of_two_lines": (_written("out\n2026-01-01 all is well.json"), "*.json"),
     "a_name_that_steers_a_terminal": (_written("\x1b[2Jout.json"), "*.json"),
-    "a_pattern_that_climbs": (lambda work: secret(work) and None, "../../../secret.json"),
+    "a_pattern_that_climbs": (lambda work: secret(work) and None, "../../../../secret.json"),
 }
 
 
