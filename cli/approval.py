@@ -30,11 +30,12 @@ def group() -> None:
 
 
 @group.command("list")
+@click.option("--all", "every", is_flag=True, help="Those too that are answered, while the answers count.")
 @pass_session
-def list_(session: Session) -> None:
-    """List what this site's stewards are asked, oldest first; for them."""
+def list_(session: Session, every: bool) -> None:
+    """List what this site's stewards are asked and something waits for, oldest first; for them."""
     with session.node() as node:
-        found = node.inquiries()
+        found = [each for each in node.inquiries() if every or each.waits]
 
     def tell() -> None:
         from node.api.answering import SHORT
@@ -111,11 +112,13 @@ def _answer(session: Session, inquiry: str, reason: str, until: str, yes: bool, 
         confirmed(yes, "Say yes to exactly this?" if granted else "Say no to it?")
         index = node.answer(view.cid, granted=granted, reason=reason, until=until)
     said = "yes" if granted else "no"
-    more = view.stewards - len(view.granted) - 1
+    more = max(0, view.stewards - len(view.granted) - 1)
 
     def tell() -> None:
         say(f"You said {said} (audit row {index}).")
-        if granted and more > 0:
+        if not view.waits:
+            say("Nothing waits for it any more: it counts if the same is asked again, as long as you said.")
+        elif granted and more:
             say(f"next: {counted(more, 'more steward')} must say so too")
 
     show(session, {"inquiry": view.cid, "granted": granted, "index": index}, tell)

@@ -85,25 +85,36 @@ def policy_of(node: Node, name: str) -> Policy:
 
 
 def found_in(recorded: Iterator[Recorded], named: str) -> list[Recorded]:
-    """The decisions of an order (its CID, or the end of it) or at a leaf (its number).
+    """The decisions of an order or of a submission (its CID, or the end of it), or at a leaf (its number).
 
     Raises:
         NotFound: there is none.
     """
     number = int(named) if named.isdecimal() else None
-    found = [each for each in recorded if each.place == number or (len(named) >= 8 and each.order.endswith(named))]
+    every = list(recorded)
+    orders = {each.order for each in every if len(named) >= 8 and named in _ends(each, len(named))}
+    found = [each for each in every if each.place == number or (each.order and each.order in orders)]
     if not found:
-        raise NotFound(f"no decision about «{named}» is in the audit log here; give an order's CID, or a leaf's number")
+        raise NotFound(
+            f"no decision about «{named}» is in the audit log here; give the CID of an order or a submission, or the "
+            "number of a leaf"
+        )
     return found
+
+
+def _ends(recorded: Recorded, length: int) -> tuple[str, str]:
+    return recorded.order[-length:], recorded.submission[-length:]
 
 
 def _recorded(place: int, body: Body, fields: AccountFields) -> Iterator[Recorded]:
     decision: Decision | None = None
     order: Cid | None = None
+    submission = ""
     match fields:
         case AccessFields() | ReleaseFields():
             decision, order = fields.decision, fields.order
+            submission = str(fields.instance.submission) if isinstance(fields, AccessFields) else ""
         case KeyReleaseFields():
             decision = fields.decision
     if decision is not None:
-        yield Recorded(place, body.at, decision, str(order) if order is not None else "")
+        yield Recorded(place, body.at, decision, str(order) if order is not None else "", submission)

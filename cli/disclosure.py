@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import structs
 
+from catalog.error import NotFound
 from catalog.plural import counted
 from cli.output import say, show, table
 from cli.session import Session, Verbs, pass_session
 
 if TYPE_CHECKING:
+    from node.api.client import Node
     from node.api.disclosed import ExaminationView
 
 
@@ -26,7 +29,12 @@ def group() -> None:
 def ledger(session: Session, population: str | None, found: bool) -> None:
     """List what was examined before it left, or waited for a steward, the newest thousand; for stewards."""
     with session.node() as node:
-        rows = [each for each in node.examinations() if population is None or _is_about(each, population)]
+        every = node.examinations()
+        rows = [each for each in every if population is None or _is_about(each, population)]
+        if population is not None and not rows:
+            _check_known(node, population)
+    # The small counts themselves are for whoever asks for them.
+    told = rows if found else [structs.replace(each, found=()) for each in rows]
 
     def tell() -> None:
         from node.api.quantity import clock_text
@@ -51,7 +59,16 @@ def ledger(session: Session, population: str | None, found: bool) -> None:
             for finding in each.found:
                 say(f"row {each.index}: {finding.words} ({finding.reason})")
 
-    show(session, rows, tell)
+    show(session, told, tell)
+
+
+def _check_known(node: Node, population: str) -> None:
+    """Say so where there are no such people, before somebody takes it that nothing of them left."""
+    known = {
+        name for each in node.datasets() for name in (str(each.fields.cid), each.fields.name, each.fields.population)
+    }
+    if population not in known:
+        raise NotFound(f"there is no dataset or population «{population}»; see «comity dataset list»")
 
 
 def _is_about(each: ExaminationView, population: str) -> bool:

@@ -38,7 +38,7 @@ def explain_own(session: Session, node: Node, named: str) -> bool:
             for each in run.view.instances
         ]
         table(("step", "site", "status", "rules that decided", "why"), rows)
-        say("The steward of a site can explain more of what it decided: comity policy explain ORDER")
+        say(f"The steward of a site can explain more of what it decided: comity policy explain {run.submission}")
 
     show(session, {"submission": str(run.submission), "steps": steps}, tell)
     return True

@@ -114,7 +114,7 @@ def diff(session: Session, old: Path, new: Path, since: str, folder: Path | None
 @click.argument("decision", metavar="ORDER|DECISION")
 @pass_session
 def explain(session: Session, decision: str) -> None:
-    """Explain the decisions about an order (its CID, or the end of it), or at a leaf (its number) of this audit log.
+    """Explain the decisions about an order or a submission (its CID, or the end), or at a leaf (its number) of the log.
 
     Of what you submitted (its CID) you are told what the sites that decided let you know.
     """

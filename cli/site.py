@@ -362,7 +362,7 @@ def halt(session: Session, reason: str, project: str | None, member: str | None)
     with session.node() as node:
         index = node.halt(reason, project, member)
     scope = [f"--{what} '{name}'" for what, name in (("project", project), ("member", member)) if name]
-    halted = f"What concerns {project or member}" if scope else "The site"
+    halted = f"What concerns {' or '.join(filter(None, (project, member)))}" if scope else "The site"
     again = " ".join(["comity site resume", *scope])
     show(session, {"index": index}, lambda: say(f"{halted} is halted (audit row {index}). To go on: {again}"))
 

@@ -13,12 +13,16 @@ from privacy.schema import CedarRequest
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A decision in the audit log: at which leaf, when (Unix milliseconds), and about which order, if about one."""
+    """A decision in the audit log: at which leaf, when (Unix milliseconds), and about which order, if about one.
+
+    ``submission`` is that of the order, where the row of the decision has it.
+    """
 
     place: int
     at: int
     decision: Decision
     order: str = ""
+    submission: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,8 @@ def _submission(data: bytes) -> tuple[Submission, Cid]:
     return submission, Cid.of(data, DAG_CBOR)
 
 
+_RENAMED: Final = ("/v1/submissions/", "/v1/inquiries/")
+
 _ASKING: Final = ("GET", "QUERY")
 """Methods that only ask: nothing else lets bytes go."""
 
@@ -129,9 +131,10 @@ def _check_fetch(fields: FetchFields, actor: str, nodes: Nodes) -> None:
             raise VerificationFailed("another person signed the request than the row says")
     elif asked.did not in nodes(fields.site):
         raise VerificationFailed("the request was signed by no node of the site that the row names")
-    # A result is asked for by its submission and name, everything else by the root's CID.
-    result = fields.person is not None and asked.path.startswith("/v1/submissions/")
-    if not result and str(fields.root) not in asked.path.split("/"):
+    # A person's result is asked for by its submission, a value about which stewards are asked by what they are asked;
+    # everything else by the root's CID.
+    renamed = fields.person is not None and asked.path.startswith(_RENAMED)
+    if not renamed and str(fields.root) not in asked.path.split("/"):
         raise VerificationFailed("what was asked for is not what the row says was given")
 
 

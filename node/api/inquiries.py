@@ -17,7 +17,8 @@ class InquiryView(Value, frozen=True, kw_only=True):
     Times are Unix milliseconds. ``reason`` is why policy leaves it to them. ``granted`` names those who said yes, of
     ``stewards`` that are needed, ``refused`` why one said no. ``datasets`` are those that it is accounted to, by CID
     with their names; ``size`` the bytes of a value that would leave, of a file that is called ``name``. ``check`` and
-    ``found`` are what disclosure control says of it (:class:`node.api.disclosed.ExaminationView`).
+    ``found`` are what disclosure control says of it (:class:`node.api.disclosed.ExaminationView`). ``waits`` is whether
+    an order waits for the answer; else what is answered counts if the same is asked again.
     """
 
     cid: Cid
@@ -34,6 +35,7 @@ class InquiryView(Value, frozen=True, kw_only=True):
     stewards: int
     granted: tuple[str, ...]
     refused: str
+    waits: bool
     name: str = ""
     size: int | None = None
     before: Cid | None = None

@@ -62,7 +62,8 @@ def _said(kind: str, fields: AccountFields, name: Name) -> str:
             return f"«{output}» came from {name(other)}"
         case ResultFields(status=status, kept=kept, memo=memo):
             held = dict.fromkeys(each.output.reason for each in kept.values() if each.output.reason)
-            reason = fields.reason or "; ".join(held)
+            # Whoever has the body may read what the receipt did not say.
+            reason = fields.detail or fields.reason or "; ".join(held)
             before = f"; nothing ran, for it was made before, for the order {memo}" if memo is not None else ""
             return f"{status}: {reason}{before}" if reason else f"{status}{before}"
         case FetchFields(side=side, site=other):
@@ -130,11 +131,9 @@ def _of_entry(kind: str, fields: EntryFields) -> str:
 
 
 def _of_halt(kind: str, fields: HaltFields, name: Name) -> str:
-    about = "everything"
-    if fields.project is not None:
-        about = f"the project «{fields.project.name}»"
-    elif fields.member is not None:
-        about = f"everything of {name(fields.member)}"
+    scopes = [f"the project «{fields.project.name}»"] if fields.project is not None else []
+    scopes += [f"everything of {name(fields.member)}"] if fields.member is not None else []
+    about = " and ".join(scopes) or "everything"
     done = "halted" if kind == "halt" else "resumed"
     lost = len(fields.delivered)
     told = f"; {counted(lost, 'result')} that only others have receipts of" if lost else ""

@@ -19,16 +19,16 @@ from workflow.order import Instance
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a halt is about: one project, one member, or with neither all."""
+    """What a halt is about: one project, one member, what concerns either, or with neither all."""
 
     project: ProjectRef | None
     member: str | None
 
     def words(self, name: Callable[[str], str]) -> str:
         """It, for people, who know members by what ``name`` gives for a root key."""
-        if self.project is not None:
-            return f"the project «{self.project.name}»"
-        return f"everything of {name(self.member)}" if self.member is not None else "everything"
+        scopes = [f"the project «{self.project.name}»"] if self.project is not None else []
+        scopes += [f"everything of {name(self.member)}"] if self.member is not None else []
+        return " and ".join(scopes) or "everything"
 
 
 class Halts:

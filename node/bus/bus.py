@@ -6,6 +6,7 @@ on where it stood: what has a receipt is not asked for again, what has an order 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -20,13 +21,14 @@ from node.message import Proof
 from node.ports import Clock, Together
 from node.step import Documents, Steps
 from privacy.trust import blocks_at
-from workflow.argument import Argument, Data, Many
+from workflow.argument import Argument, Data, Literal, Many
 from workflow.cancellation import Cancellation
 from workflow.graph import Source, Step, Workflow, order_of_steps
 from workflow.order import Instance, Order, Wanted
 from workflow.plan import Members, Plan, Planned, check_limits, make_plan
 from workflow.receipt import BY_ITS_PERSON
 from workflow.tool import Tool
+from workflow.type import check_value
 from workflow.unfold import given_inputs, shards
 
 FIRST_PAUSE: Final = 0.5
@@ -69,7 +71,9 @@ class Bus:
             raise BadInput(f"the workflow runs «{workflow.unpacked[0]}», which has no CID yet: add it as a block first")
         for block in workflow.blocks:
             await self._tool(block)
-        return workflow, make_plan(workflow, inputs, self._index, Members(names, self._site))
+        plan = make_plan(workflow, inputs, self._index, Members(names, self._site))
+        _check_types(workflow, inputs)
+        return workflow, plan
 
     async def cancel(self, word: Cancellation) -> None:
         """Write down that its person cancelled a submission; when this returns no further order is made for it.
@@ -248,3 +252,27 @@ def _data(reached: Reached, name: str) -> Data:
 def _once(proofs: Iterable[Proof]) -> list[Proof]:
     """Each proof once, in the order in which they come."""
     return list({cid_of(proof.receipt): proof for proof in proofs}.values())
+
+
+def _check_types(workflow: Workflow, inputs: Mapping[str, Argument]) -> None:
+    """Whether what is given is of the inputs' types: else each site finds out by itself, when data have been read."""
+    for each in workflow.inputs:
+        if each.name in inputs:
+            try:
+                check_value(each.type, _plain(inputs[each.name]), (Data,))
+            except BadInput as error:
+                raise BadInput(f"input «{each.name}»: {error} (a text is given in quotes, as JSON has it)") from error
+
+
+def _plain(argument: Argument) -> object:
+    """A literal as the value that it is; data as themselves."""
+    match argument:
+        case Many(items=items):
+            return tuple(_plain(item) for item in items)
+        case Literal(json=text):
+            try:
+                return json.loads(text)
+            except (ValueError, RecursionError) as error:
+                raise BadInput("it is no JSON") from error
+        case _:
+            return argument

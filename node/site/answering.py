@@ -121,8 +121,10 @@ def _open(site: Site) -> dict[Cid, Inquired]:
 
 def _stands(site: Site, asked: InquiryFields) -> bool:
     """Whether an order waits for the answer, or stewards gave one, which they may change for the next order."""
-    if site.ledger.inquiries.answers(cid_of(asked.inquiry)):
-        return True
+    return bool(site.ledger.inquiries.answers(cid_of(asked.inquiry))) or _waits(site, asked)
+
+
+def _waits(site: Site, asked: InquiryFields) -> bool:
     attempt = site.ledger.attempt(asked.order)
     return attempt is not None and attempt.waits_for_stewards
 
@@ -164,6 +166,7 @@ async def _view(site: Site, cid: Cid, each: Inquired) -> InquiryView:
         stewards=asked.stewards,
         granted=tuple(sorted(person_name(site, site.root, did) for did in stands.granted)),
         refused=stands.refusal,
+        waits=_waits(site, asked),
         name=kept.name if kept else "",
         size=kept.size if kept else None,
         before=_before(site, inquiry.block),

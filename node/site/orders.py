@@ -17,7 +17,7 @@ from node.automator.verify import UNKNOWN
 from node.message import Cancel, Outcome, Place, Reported, Reporting
 from workflow.receipt import BY_ITS_PERSON, Receipt
 
-MAX_UNDER_WAY = 10_000
+MAX_UNDER_WAY = 20_000
 """Orders at a time. No member has more of them than there is room left for others."""
 
 LOOK_SECONDS = 1.0

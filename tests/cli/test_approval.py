@@ -60,6 +60,7 @@ def asked(running: Running, value: Cid | None = None) -> InquiryView:
         stewards=2,
         granted=(),
         refused="",
+        waits=True,
         name="result.csv" if value else "",
         size=17 if value else None,
     )
@@ -94,6 +95,20 @@ def test_of_a_value_that_lies_elsewhere_it_is_said_why_there_is_no_preview(
     shown = " ".join(capsys.readouterr().out.split())
     assert "value not here: another site made it of several owners' data" in shown
     assert check in shown
+
+
+def test_what_is_answered_is_listed_where_it_is_asked_for_and_a_later_yes_says_what_it_does(
+    running: Running, anna: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: a steward looks for work where there is none, or takes it that a yes after a no lets something out."""
+    answered = structs.replace(asked(running), waits=False, refused="too small")
+    running.site.asked = (answered,)
+    assert run([*anna, "approval", "list"]) == 0
+    assert capsys.readouterr().out == "nothing is asked\n"
+    assert run([*anna, "approval", "list", "--all"]) == 0
+    assert "refused" in capsys.readouterr().out
+    assert run([*anna, "approval", "give", str(answered.cid), "--yes"]) == 0
+    assert "Nothing waits for it any more" in capsys.readouterr().out
 
 
 def test_an_answer_is_signed_for_the_very_question_that_was_shown(

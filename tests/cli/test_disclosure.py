@@ -74,5 +74,5 @@ def test_what_was_found_is_shown_where_it_is_asked_for(anna: list[str], capsys: 
     assert "row 10" not in shown
     assert run([*anna, "disclosure", "ledger", "--population", "visits", "--json"]) == 0
     assert [each["index"] for each in json.loads(capsys.readouterr().out)] == [10, 20, 30]
-    assert run([*anna, "disclosure", "ledger", "--population", "nobody"]) == 0
-    assert capsys.readouterr().out == "nothing was examined\n"
+    assert run([*anna, "disclosure", "ledger", "--population", "nobody"]) != 0
+    assert "there is no dataset or population «nobody»" in capsys.readouterr().err

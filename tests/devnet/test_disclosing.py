@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 
 from catalog.cid import Cid
+from devnet.patience import eventually
 from devnet.publication import endorse
 from devnet.topology import PROJECT
 from node.api.client import Node
@@ -103,12 +104,41 @@ def test_a_cell_of_three_is_suppressed_and_so_is_what_would_tell_three_by_differ
     assert "2 cells: below threshold" in rows[0]
     assert "difference" in rows[1]
     assert "year 2025" in rows[1]
-    told = consortium.command("disclosure", "ledger", "--population", str(made.dataset), "--json", at=small)
+    population = ("--population", str(made.dataset))
+    bare = consortium.command("disclosure", "ledger", *population, "--json", at=small)
+    assert [each["found"] for each in json.loads(bare.stdout)] == [[], []]
+    told = consortium.command("disclosure", "ledger", *population, "--found", "--json", at=small)
     found = json.loads(told.stdout)
     assert [each["released"] for each in found] == [True, True]
     assert any("would tell of a group of 3" in each["words"] for each in found[1]["found"])
     refused = consortium.command("disclosure", "ledger")
     assert refused.returncode == 3, "small counts are for stewards of the site alone"
+
+
+def test_a_steward_looks_at_what_would_leave_and_the_look_stands_in_a_log_that_verifies(
+    consortium: Consortium, tmp_path: Path
+) -> None:
+    """Lost: one look at a held value, and nobody can read that hospital's audit log any more."""
+    small = consortium.small
+    made = publish_and_grant(consortium, small, patients(tmp_path))
+    with consortium.researcher() as mara, consortium.steward(small) as steward:
+        unread = "open('counts.json', 'w').write('three of them')"
+        block = mara.publish_block({"tool.cwl": TOOL, "counts.py": unread}, f"counts {secrets.token_hex(4)}").cid
+        mara.share_block(block, [each.name for each in consortium.known.hospitals])
+        endorse(consortium.places, consortium.known, small, str(block))
+        given = {"table": mara.dataset(made.dataset), "years": ""}
+        plan = mara.plan(WORKFLOW.replace("BLOCK", str(block)), given, project=PROJECT, deadline="10m", budget="5")
+        submission = mara.submit(plan)
+        asked = eventually(
+            lambda: next((each for each in steward.inquiries() if each.inquiry.block == block), None), "the question"
+        )
+        assert steward.preview(asked.cid) == b"three of them"
+        rows = [row.kind for row in steward.audit(made.dataset).rows if row.site_name == small.name]
+        assert rows[-1] == "fetch"
+        steward.answer(asked.cid, granted=True, reason="", until="1d")
+        assert mara.wait(submission, SECONDS).check().state == "done"
+    explained = consortium.command("policy", "explain", str(submission), at=small)
+    assert explained.returncode == 0, explained.stderr
 
 
 def test_what_the_nodes_own_aggregator_counts_leaves_without_an_endorsement(
