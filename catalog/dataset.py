@@ -46,6 +46,7 @@ class DatasetFields(Value, frozen=True, kw_only=True):
     shared data too, and give its header under the owner's policy while the owner is away. Datasets of one owner with
     the same ``population``, or that had the same name, are about the same people: what leaves of one counts for all.
     ``columns`` are all values that columns can have, as far as the owner says so: sums over all are followed then.
+    ``person`` is the column that says whose a row is; nobody counts people by another without a steward's word.
     """
 
     cid: Cid
@@ -60,3 +61,4 @@ class DatasetFields(Value, frozen=True, kw_only=True):
     custodians: Annotated[tuple[Did, ...], msgspec.Meta(max_length=16)] = ()
     population: Population = ""
     columns: Columns = msgspec.field(default_factory=dict)
+    person: Annotated[str, msgspec.Meta(max_length=64)] = ""

@@ -63,6 +63,7 @@ group.add_command(fetch)
     "--population", default="", help="Whom it is about: data about the same people are held against each other."
 )
 @click.option("--values", "columns", multiple=True, help="All values of a column, as COLUMN=A,B,C; may be repeated.")
+@click.option("--person", default="", help="The column that says whose a row is: people are counted by it.")
 @click.option("--description", default="", help="What is in it, for people.")
 @pass_session
 def add(
@@ -75,6 +76,7 @@ def add(
     purposes: tuple[str, ...],
     population: str,
     columns: tuple[str, ...],
+    person: str,
     description: str,
 ) -> None:
     """Publish the file or folder at PATH, on the node's machine, as a dataset; for stewards."""
@@ -94,6 +96,7 @@ def add(
             custodians,
             population,
             _columns(columns),
+            person,
         )
 
     def tell() -> None:
@@ -161,6 +164,8 @@ def show_(session: Session, dataset: str) -> None:
                 ("bytes", f"{fields.size:,}"),
                 ("description", fields.description or "–"),
                 ("population", fields.population or "its own"),
+                *(("values", f"{column}: {', '.join(values)}") for column, values in fields.columns.items()),
+                *([("person", fields.person)] if fields.person else []),
                 ("holders", holders_text(held) if offered else "–"),
                 *_sharing(fields, names),
                 *inside,
@@ -281,6 +286,7 @@ def mirror(session: Session, dataset: str, end: bool) -> None:
 @_NO_CUSTODIAN
 @click.option("--population", help="Whom it is about: what left of data about the same people counts for it too.")
 @click.option("--values", "columns", multiple=True, help="All values of a column, as COLUMN=A,B,C; others go.")
+@click.option("--person", help="The column that says whose a row is: people are counted by it.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_session
 def change(
@@ -294,6 +300,7 @@ def change(
     no_custodian: bool,
     population: str | None,
     columns: tuple[str, ...],
+    person: str | None,
     yes: bool,
 ) -> None:
     """Say otherwise what DATASET, of this site, is called, may serve, or is; for stewards. The data stay the same.
@@ -304,7 +311,16 @@ def change(
     keepers = _keepers(custodians, no_custodian)
     with session.node() as node:
         found = node.dataset(dataset)
-        given = (name, purposes or None, description, readers or None, keepers, population, _columns(columns) or None)
+        given = (
+            name,
+            purposes or None,
+            description,
+            readers or None,
+            keepers,
+            population,
+            _columns(columns) or None,
+            person,
+        )
         changes = node.differences(node.changed_dataset(found, *given), found.fields)
         if not session.json:
             for line in changes:
@@ -319,6 +335,7 @@ def change(
             custodians=keepers,
             population=population,
             columns=_columns(columns) or None,
+            person=person,
         )
     show(
         session,

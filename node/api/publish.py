@@ -61,6 +61,7 @@ class Publisher(Fetcher):
         custodians: Sequence[str] = (),
         population: str = "",
         columns: Mapping[str, Sequence[str]] | None = None,
+        person: str = "",
     ) -> Published:
         """Make a dataset of a file or folder on the node's machine and put it into the catalog; for stewards.
 
@@ -68,7 +69,8 @@ class Publisher(Fetcher):
         on them. What is published already in just this way stays as it is; shared data are encrypted anew each time.
         Of shared data, ``readers`` are members and people (:meth:`reader`) who may have it, as far as grants and policy
         let them, and ``custodians`` members who keep its key too. Data with the same ``population`` are about the same
-        people: what leaves of one is held against what left of the other. ``columns`` are all values of a column.
+        people: what leaves of one is held against what left of the other. ``columns`` are all values of a column, and
+        ``person`` is the column that says whose a row is.
 
         Raises:
             BadInput: an unknown purpose or level, readers of what is not shared, or what the node cannot read.
@@ -101,6 +103,7 @@ class Publisher(Fetcher):
             custodians=keepers,
             population=population,
             columns={column: tuple(sorted(values)) for column, values in (columns or {}).items()},
+            person=person,
         )
         there = (each for each in self._published() if (each.site, each.fields.cid) == (self.site, made.cid))
         standing = next(there, None)
@@ -137,6 +140,7 @@ class Publisher(Fetcher):
         custodians: Sequence[str] | None = None,
         population: str | None = None,
         columns: Mapping[str, Sequence[str]] | None = None,
+        person: str | None = None,
     ) -> int:
         """Say otherwise what a dataset of this site is called, may serve, or is; if it is shared, who reads it too, and
         who keeps its key, or whom it is about.
@@ -149,7 +153,9 @@ class Publisher(Fetcher):
             BadInput: an unknown purpose, or nothing would change. Conflict: the name is another dataset's here.
         """
         found = self.dataset(dataset)
-        after = self.changed_dataset(found, name, purposes, description, readers, custodians, population, columns)
+        after = self.changed_dataset(
+            found, name, purposes, description, readers, custodians, population, columns, person
+        )
         self._show_policy(after.custodians)
         return self._write("dataset", after)
 
@@ -163,6 +169,7 @@ class Publisher(Fetcher):
         custodians: Sequence[str] | None = None,
         population: str | None = None,
         columns: Mapping[str, Sequence[str]] | None = None,
+        person: str | None = None,
     ) -> DatasetFields:
         """The fields that :meth:`change_dataset` would write; raises as it does."""
         if found.site != self.site:
@@ -182,11 +189,12 @@ class Publisher(Fetcher):
             custodians=now.custodians if custodians is None else self._keepers(custodians),
             population=now.population if population is None else population,
             columns=now.columns if columns is None else {name: tuple(sorted(each)) for name, each in columns.items()},
+            person=now.person if person is None else person,
         )
         if after == now:
             raise BadInput(
                 f"nothing of «{now.name}» would change; give another --name, --purpose, --description,"
-                " --reader, --custodian, --population or --values"
+                " --reader, --custodian, --population, --values or --person"
             )
         return readable(after)
 
@@ -206,6 +214,7 @@ class Publisher(Fetcher):
             "custodians": (named(before.custodians), named(after.custodians)),
             "population": (before.population, after.population),
             "values": (_listed(before), _listed(after)),
+            "person": (before.person, after.person),
         }
         return tuple(f"{what}: «{old}», not «{new}»" for what, (old, new) in said.items() if old != new)
 

@@ -18,14 +18,14 @@ from node.message import Proof
 from privacy.grant import Chain
 from privacy.trust import Person
 from workflow.account import MAX_REQUEST, AccessFields
-from workflow.argument import Data
+from workflow.argument import Argument, Data
 from workflow.evidence import Evidence
 from workflow.submission import Submission
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is asked of this site, checked: who, for what, with which block, on which data, in which consortium.
+    """What is asked of this site, checked: who, for what, with which block and inputs, on which data, and where.
 
     ``granted`` names the grants that let in what steps here made the data of (:class:`Reliance`).
     """
@@ -41,6 +41,7 @@ class Case:
     data: Sequence[Data]
     evidence: Evidence
     runner: str
+    inputs: Mapping[str, Argument] = field(default_factory=dict)
     granted: Mapping[str, Cid] = field(default_factory=dict)
 
     @property

@@ -1,20 +1,23 @@
 """What this site's stewards vouch for: blocks that they endorsed for a type of output, and the node's own aggregator.
 
 The aggregator needs no endorsement for tables, if what it counts are the rows of a dataset, or rows of a block that was
-endorsed for them. Rows that any other block wrote are none: who writes rows can write ten people who are one, and hide
-in their numbers what it likes.
+endorsed for them, and it takes for a person what the owner says is one. Rows that any other block wrote are none: who
+writes rows can write ten people who are one, and hide in their numbers what it likes. And who counts visits as people
+makes a small group of one who came often.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Final
 
 from catalog.block import EndorseFields
 from catalog.cid import Cid
+from catalog.dataset import DatasetFields
 from catalog.index import Index, SiteIndex
 from node.automator.case import Case
-from workflow.argument import Data
+from workflow.argument import Data, Literal
 
 TABLES: Final = frozenset({"table"})
 
@@ -38,14 +41,23 @@ class Endorsing:
         return sum(self.endorsed(block, wanted, site) for site in self._index.sites.values() if not site.stale)
 
     def aggregates(self, case: Case, types: Iterable[str]) -> bool:
-        """Whether the node's own aggregator counts tables of rows that somebody vouched for."""
-        counted = case.block == self._aggregator and set(types) == TABLES
-        return counted and bool(case.data) and all(self._are_rows(case, data) for data in case.data)
+        """Whether the node's own aggregator counts rows that somebody vouched for, by what their owner calls people."""
+        if case.block != self._aggregator or set(types) != TABLES or not case.data:
+            return False
+        person = _person(case)
+        return all(self._are_rows(case, each) and self._is_said(case, each, person) for each in case.data)
 
     def vouched(self, case: Case, types: Iterable[str]) -> bool:
         """Whether outputs of these types may leave without a steward's word."""
         wanted = frozenset(types)
         return self.endorsed(case.block, wanted) or self.aggregates(case, wanted)
+
+    def _is_said(self, case: Case, data: Data, person: str) -> bool:
+        """Whether this site says of each of its datasets behind ``data`` that a person is known by that column."""
+        found = [
+            self._here.typed(DatasetFields, "dataset", str(cid)) for cid in case.evidence.owned(data, self._here.root)
+        ]
+        return bool(person and found) and all(each is not None and each.person == person for each in found)
 
     def _are_rows(self, case: Case, data: Data) -> bool:
         """Whether ``data`` are rows as they were published, or as a block made them that was endorsed for it."""
@@ -53,3 +65,21 @@ class Endorsing:
             return True
         made = case.evidence.made(data)
         return bool(made) and all(self.endorsed(each.order.block, {each.output.type}) for each in made)
+
+
+def _person(case: Case) -> str:
+    """The column by which the aggregator is asked to count people; empty if its question is none, or says two."""
+    asked = case.inputs.get("spec")
+    if not isinstance(asked, Literal):
+        return ""
+    try:
+        spec = json.loads(json.loads(asked.json), object_pairs_hook=list)
+    except (TypeError, ValueError, RecursionError):
+        return ""
+    said = [value for name, value in spec if name == "person"] if _is_object(spec) else []
+    return said[0] if len(said) == 1 and isinstance(said[0], str) else ""
+
+
+def _is_object(spec: object) -> bool:
+    """Whether it was an object: a list of pairs now, and a list of anything else is no question."""
+    return isinstance(spec, list) and all(isinstance(each, tuple) and len(each) == 2 for each in spec)

@@ -202,6 +202,7 @@ class Verifier:
                 data=data,
                 evidence=evidence,
                 runner=self._steps.runner,
+                inputs=order.inputs,
             ),
             bus_site=asker,
             datasets=datasets,

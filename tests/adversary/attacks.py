@@ -128,6 +128,12 @@ FROM_THE_REQUESTER = _all(
             "test_aggregator.py::test_where_any_rows_are_vouched_for_they_leave",
         ),
         (
+            "have visits counted as people",
+            "the owner says which column is a person's",
+            "test_contributors.py::test_visits_that_are_counted_as_people[patient]",
+            "test_contributors.py::test_where_any_column_is_people_one_patients_mean_leaves",
+        ),
+        (
             "launder a label through a third site",
             "labels are recomputed back to the owners' logs",
             "test_proofs.py::test_a_label_laundered_through_a_third_site",

@@ -10,17 +10,20 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from catalog.cid import Cid
 from catalog.policy import PolicyFields
 from node.aggregator import aggregate as program
 from node.automator.decide import Judge
+from node.automator.endorsing import Endorsing
 from privacy.starters import HOSPITAL
 from tests.adversary.stage import Stage
 from tests.simulation import consortium, steps
 from tests.simulation.node import Node
 from workflow.argument import Literal
 from workflow.order import Wanted
+from workflow.receipt import Output
 
 TOOL = """\
 cwlVersion: v1.2
@@ -53,14 +56,6 @@ VISITS = [
 compute = consortium.compute
 
 
-def computed(command: str, files: list[bytes]) -> bytes:
-    """What the real program makes of the question."""
-    if command == "counted":
-        spec = program.read_spec(SPEC)
-        return program.table(program.aggregate(files[0].splitlines(keepends=True), spec), spec).encode()
-    return compute(command, files)
-
-
 class Aware(Judge):
     """The judge of a node that carries that aggregator."""
 
@@ -74,23 +69,55 @@ class Carrying(Node):
     judge_class = Aware
 
 
-@pytest.mark.xfail(strict=True, reason="no owner can say yet which column of a dataset is its people")
-def test_a_patient_whose_visits_are_counted_as_people(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else whoever came often is told of by name, and no rule sees a small group."""
+def counted_by(person: str, said: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Stage, Output]:
+    """The table of visits by patient, counted by the column ``person``, of data whose people are ``said`` to be it."""
+    spec = json.dumps({**json.loads(SPEC), "person": person})
     monkeypatch.setitem(consortium.BLOCKS, "counted", TOOL)
     monkeypatch.setitem(consortium.CIDS, "counted", BLOCK)
+
+    def computed(command: str, files: list[bytes]) -> bytes:
+        """What the real program makes of the question."""
+        if command == "counted":
+            asked = program.read_spec(spec)
+            return program.table(program.aggregate(files[0].splitlines(keepends=True), asked), asked).encode()
+        return compute(command, files)
+
     monkeypatch.setattr(steps, "compute", computed)
 
     def prepare(stage: Stage) -> None:
         stage.publish(stage.anna, "policy", "", PolicyFields(text=HOSPITAL))
+        cid = stage.data(stage.anna).cid
+        fields = structs.replace(consortium.dataset_fields(stage.anna, cid), person=said)
+        stage.publish(stage.anna, "dataset", str(cid), fields)
         stage.anna.disk.blobs[stage.data(stage.anna).cid] = "\n".join(map(json.dumps, VISITS)).encode()
 
     stage = Stage(prepare, Carrying)
     data = stage.data(stage.anna)
-    given = {"data": data, "spec": Literal(json=json.dumps(SPEC))}
+    given = {"data": data, "spec": Literal(json=json.dumps(spec))}
     submission = stage.submission(workflow=Cid.of(WORKFLOW.encode()), inputs=given)
     wanted = {"table": Wanted(type="table", readers=(stage.institute.did,))}
     inputs = {"rows": data, "spec": given["spec"]}
     order = stage.order(submission, block=BLOCK, inputs=inputs, outputs=wanted)
-    left = stage.place(stage.message(submission, order, workflow=WORKFLOW)).outputs["table"]
-    assert left.cid is None, json.loads(stage.anna.disk.blobs[left.cid])["cells"]
+    return stage, stage.place(stage.message(submission, order, workflow=WORKFLOW)).outputs["table"]
+
+
+@pytest.mark.parametrize("said", ["patient", ""])
+def test_visits_that_are_counted_as_people(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else whoever came often is told of by name, and no rule sees a small group."""
+    _, table = counted_by("visit", said, monkeypatch)
+    assert (table.cid, table.release) == (None, None)
+
+
+def test_where_any_column_is_people_one_patients_mean_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the table above is held for another reason."""
+    monkeypatch.setattr(Endorsing, "_is_said", lambda *_: True)
+    stage, table = counted_by("visit", "patient", monkeypatch)
+    assert table.cid is not None
+    left = json.loads(stage.anna.disk.blobs[table.cid])["cells"]
+    assert {cell["key"][0]: cell["count"] for cell in left} == {"erika": 12, "hans": 12}
+
+
+def test_by_the_column_that_the_owner_names_small_groups_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else an owner who says which column it is gets nothing for it."""
+    stage, table = counted_by("patient", "patient", monkeypatch)
+    assert table.cid is None or json.loads(stage.anna.disk.blobs[table.cid])["cells"] == []

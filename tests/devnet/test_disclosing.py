@@ -149,7 +149,7 @@ def test_what_the_nodes_own_aggregator_counts_leaves_without_an_endorsement(
     path = tmp_path / f"people-{secrets.token_hex(4)}.csv"
     people = [f"p{at}-{stage},{stage},{at}" for stage, n in STAGES.items() for at in range(1, n + 1)]
     path.write_text("\n".join(["person,stage,cost", *people, ""]))
-    made = publish_and_grant(consortium, small, path)
+    made = publish_and_grant(consortium, small, path, person="person")
     added = consortium.command("block", "add", "--aggregator", "--json")
     assert added.returncode == 0, added.stderr
     block = json.loads(added.stdout)["cid"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -11,13 +12,15 @@ import pytest
 from catalog.block import EndorseFields
 from catalog.body import write_body
 from catalog.cid import Cid
+from catalog.dataset import DatasetFields, Level
 from catalog.index import Index
 from catalog.key import PrivateKey
 from catalog.keyring import Charter
 from catalog.member import KeyFields, Role
 from node.automator.decide import Judge
+from privacy.label import resident
 from tests.node.automator.test_lapse import Heard
-from workflow.argument import Data
+from workflow.argument import Data, Literal
 
 BLOCK = Cid.of(b"a block")
 ROOTS = tuple(PrivateKey(bytes([number]) * 32) for number in (80, 81, 82))
@@ -68,6 +71,7 @@ def test_what_a_member_signs_after_it_left_counts_for_nothing(index: Index) -> N
     assert counted(index) == 2
 
 
+SPEC = '{"person": "patient", "by": ["stage"]}'
 ROWS, TABLE = "rows", frozenset({"table"})
 
 
@@ -77,6 +81,9 @@ class Beside:
 
     datasets: frozenset[Cid] = frozenset()
     by: dict[Cid, tuple[Cid, str]] = field(default_factory=dict)
+
+    def owned(self, data: Data, site: str) -> frozenset[Cid]:
+        return frozenset({data.cid})
 
     def dataset(self, data: Data) -> object:
         return data.cid if data.cid in self.datasets else None
@@ -94,12 +101,31 @@ def test_the_aggregator_is_vouched_for_where_its_rows_are_and_for_tables_alone(i
     endorsing = Judge(index.site(ROOTS[0].did), index, "the owner", "", Heard(), aggregator=own).endorsing
     published = Beside(datasets=frozenset({data}))
 
-    def vouched(beside: Beside, block: Cid = own, types: frozenset[str] = TABLE, count: int = 1) -> bool:
+    def vouched(
+        beside: Beside, block: Cid = own, types: frozenset[str] = TABLE, count: int = 1, asked: str = SPEC
+    ) -> bool:
         given = [Data(site=ROOTS[0].did, cid=data, name="rows.csv")] * count
-        case: Any = SimpleNamespace(block=block, data=given, evidence=beside)
+        spec = Literal(json=json.dumps(asked))
+        case: Any = SimpleNamespace(block=block, data=given, evidence=beside, inputs={"spec": spec})
         return endorsing.vouched(case, types)
 
+    assert not vouched(published), "nobody said which column is a person's"
+    dataset = DatasetFields(
+        cid=data,
+        name="rows.csv",
+        level=Level.RESIDENT,
+        label=resident(ROOTS[0].did),
+        purposes=(),
+        description="",
+        media_type="text/csv",
+        size=1,
+        person="patient",
+    )
+    here = index.site(ROOTS[0].did)
+    assert here.add(2, "dataset", write_body("dataset", dataset, site=here.root, at=1, by=STEWARD)) is not None
     assert vouched(published)
+    for other in ('{"person": "visit"}', '{"person": "patient", "person": "visit"}', "{}", "[]", "[1]", "1", "", "{"):
+        assert not vouched(published, asked=other), other
     assert not vouched(published, Cid.of(b"another block"))
     assert not vouched(published, types=frozenset({"table", "rows"}))
     assert not vouched(published, count=0), "of no data"
