@@ -204,11 +204,12 @@ def test_a_site_takes_part_through_a_proxy_that_sees_connect_alone(net: Net, tmp
     def seen() -> list[str]:
         return net.seen_by_proxy.read_text().splitlines()
 
-    # It waits at both for callers. Whether it also asks the trust, which holds nothing, for bytes is chance.
-    always = {f"CONNECT {institute}:443", f"CONNECT {trust}:4101"}
+    # It waits at both for callers. Control connections it dials itself, or gets over those lines: who is first is chance.
+    always, perhaps = {f"CONNECT {institute}:443", f"CONNECT {trust}:4102"}, {f"CONNECT {trust}:4101"}
     eventually(lambda: always <= {line.partition(" HTTP/")[0] for line in seen()} or None, "each way out", 60)
-    assert {line.partition(" HTTP/")[0] for line in seen()} <= always | {f"CONNECT {trust}:4102"}
-    assert {line.rpartition(" ")[2] for line in seen()} == {"16", "13"}  # TLS and libp2p, and nothing in the clear
+    assert {line.partition(" HTTP/")[0] for line in seen()} <= always | perhaps
+    # TLS and libp2p, and nothing in the clear.
+    assert {"16"} <= {line.rpartition(" ")[2] for line in seen()} <= {"16", "13"}
     with net.steward(HOLM) as steward:
         assert steward.status().reach.proxy == f"{net.machines['proxy'].address}:{PROXY_PORT}"
     printed = net.places.log(HOLM).read_text() + str(net.places.site(HOLM).config.read_text())
