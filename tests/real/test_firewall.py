@@ -204,7 +204,7 @@ def test_a_site_takes_part_through_a_proxy_that_sees_connect_alone(net: Net, tmp
     def seen() -> list[str]:
         return net.seen_by_proxy.read_text().splitlines()
 
-    # It waits at both for callers. Control connections it dials itself, or gets over those lines: who is first is chance.
+    # It waits at both for callers. It dials control connections, or gets them over those lines: who is first is chance.
     always, perhaps = {f"CONNECT {institute}:443", f"CONNECT {trust}:4102"}, {f"CONNECT {trust}:4101"}
     eventually(lambda: always <= {line.partition(" HTTP/")[0] for line in seen()} or None, "each way out", 60)
     assert {line.partition(" HTTP/")[0] for line in seen()} <= always | perhaps
