@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
+
+from node.roundrobin import RoundRobin
 
 
 class Turns:
@@ -14,7 +15,7 @@ class Turns:
 
     def __init__(self, at_once: int) -> None:
         self._free = at_once
-        self._waiting: OrderedDict[str, deque[trio.Event]] = OrderedDict()
+        self._waiting = RoundRobin[trio.Event]()
 
     @asynccontextmanager
     async def turn(self, member: str) -> AsyncIterator[None]:
@@ -30,27 +31,19 @@ class Turns:
             self._free -= 1
             return
         granted = trio.Event()
-        self._waiting.setdefault(member, deque()).append(granted)
+        self._waiting.put(member, granted)
         try:
             await granted.wait()
         except trio.Cancelled:
             if granted.is_set():  # both came at once
                 self._give()
             else:
-                self._leave(member, granted)
+                self._waiting.remove(member, granted)
             raise
 
     def _give(self) -> None:
-        if not self._waiting:
+        granted = self._waiting.next()
+        if granted is None:
             self._free += 1
-            return
-        member, queue = self._waiting.popitem(last=False)
-        queue.popleft().set()
-        if queue:
-            self._waiting[member] = queue
-
-    def _leave(self, member: str, granted: trio.Event) -> None:
-        queue = self._waiting[member]
-        queue.remove(granted)
-        if not queue:
-            del self._waiting[member]
+        else:
+            granted.set()

@@ -6,9 +6,10 @@ A site with a hundred requests gets no more than one with a single one: turns go
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
 from threading import Event, Lock
 from typing import Final
+
+from node.roundrobin import RoundRobin
 
 AT_ONCE: Final = 2
 """Pieces that are made ready at the same time: read and hashed."""
@@ -21,7 +22,7 @@ class Turns:
         self._rate = rate
         self._free = 1 if rate else AT_ONCE
         self._lock = Lock()
-        self._waiting: OrderedDict[str, deque[Event]] = OrderedDict()
+        self._waiting = RoundRobin[Event]()
         self._next_at = 0.0
 
     def take(self, site: str) -> None:
@@ -32,7 +33,7 @@ class Turns:
                 self._free -= 1
                 granted.set()
             else:
-                self._waiting.setdefault(site, deque()).append(granted)
+                self._waiting.put(site, granted)
         granted.wait()
         # Only whoever has a turn sleeps here: under a rate there is one at a time.
         if (pause := self._next_at - time.monotonic()) > 0:
@@ -43,10 +44,8 @@ class Turns:
         with self._lock:
             if self._rate:
                 self._next_at = max(self._next_at, time.monotonic()) + size / self._rate
-            if not self._waiting:
+            granted = self._waiting.next()
+            if granted is None:
                 self._free += 1
-                return
-            site, queue = self._waiting.popitem(last=False)
-            queue.popleft().set()
-            if queue:
-                self._waiting[site] = queue
+            else:
+                granted.set()

@@ -36,7 +36,7 @@ def test_a_site_with_many_requests_gets_no_more_turns_than_one_with_few() -> Non
 
 
 def _waits(turns: Turns, site: str, before: list[str]) -> bool:
-    return len(turns._waiting.get(site, ())) == before.count(site) + 1
+    return turns._waiting.count(site) == before.count(site) + 1
 
 
 def test_under_a_rate_turns_follow_one_another_as_their_bytes_may_go_out() -> None:
