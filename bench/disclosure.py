@@ -7,6 +7,7 @@ of rows that two others choose. Promised within 1 s. To add the margins up is th
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from itertools import combinations, product
@@ -38,6 +39,7 @@ def measure() -> Report:
     earlier = [_earlier(random, weights, str(number)) for number in range(RELEASES)]
     cells = sum(len(each.counts) for each in earlier)
     ledger = Ledger.of(Populations.of([]), earlier)
+    gc.freeze()  # as a node does
     table = _table(("column 0", "column 1", "column 2"), {}, weights)
     sparse = _sparse(table, random)
     past = ledger.past(DATASETS)

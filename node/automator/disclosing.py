@@ -10,7 +10,7 @@ same past.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
@@ -104,7 +104,9 @@ class Disclosing:
         aside: Aside,
         turn: AbstractAsyncContextManager[object],
         random: Random,
+        lasting: Callable[[], None],
     ) -> None:
+        """``lasting`` is called when much was made that stays for as long as this does."""
         self.turn = turn
         self._here = here
         self._book = book
@@ -112,6 +114,7 @@ class Disclosing:
         self._records = records
         self._aside = aside
         self._random = random
+        self._lasting = lasting
         self._left: dict[Cid, _Left] | None = None
         self._newest: tuple[Cid, Record] | None = None
         self._lost: set[str] = set()
@@ -252,6 +255,7 @@ class Disclosing:
         if self._ledger is None or populations != self._populations:
             releases = [each.record.release for each in left.values() if each.record.release is not None]
             self._ledger = await self._aside(lambda: Ledger.of(populations, releases))
+            self._lasting()
             self._populations = populations
         return self._ledger.past(datasets)
 

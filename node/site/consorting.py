@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -184,7 +185,8 @@ def _owners(site: Site, control: Control) -> Owners:
 
 def _disclosing(site: Site) -> Disclosing:
     here = site.index.site(site.root)
-    return Disclosing(here, site.book, site.blobs, site.records, aside, trio.Lock(), site.random)
+    # What is alive when the ledger is built is no garbage; the collector would walk through it at every few tables.
+    return Disclosing(here, site.book, site.blobs, site.records, aside, trio.Lock(), site.random, gc.freeze)
 
 
 def _projects(site: Site, orders: Orders) -> Projects:

@@ -14,7 +14,6 @@ nobody knows what rows they are of: such a table is taken to be of the same rows
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -53,14 +52,10 @@ class Ledger:
 
     @classmethod
     def of(cls, populations: Populations, releases: Iterable[Release]) -> Ledger:
-        """The ledger of ``releases``, for as long as this process lives. Blocking: about 5 ms for each release.
-
-        What is alive now is no garbage: the collector would else walk through all of it again at every few tables.
-        """
+        """The ledger of ``releases``. Blocking: about 5 ms for each."""
         ledger = cls(populations)
         for release in releases:
             ledger.record(release)
-        gc.freeze()
         return ledger
 
     def record(self, release: Release, threshold: int = Rules().threshold) -> None:

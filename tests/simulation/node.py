@@ -241,6 +241,7 @@ class Node:
             at_once,
             SimulatedTurn(self._scheduler),
             self.random,
+            lambda: None,
         )
         self.automator = self.automator_class(
             site.did,

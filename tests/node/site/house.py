@@ -118,7 +118,7 @@ class House:
     def disclosing(self) -> Disclosing:
         """Disclosure control, as a run of the node begins with it."""
         here = self.index.site(ANNA.did)
-        return Disclosing(here, self.book, self.blobs, self.records, aside, trio.Lock(), SystemRandom())
+        return Disclosing(here, self.book, self.blobs, self.records, aside, trio.Lock(), SystemRandom(), lambda: None)
 
     def owners(self) -> Owners:
         """The asking of other owners, none of whom answers here."""
