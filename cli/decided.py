@@ -92,7 +92,7 @@ def found_in(recorded: Iterator[Recorded], named: str) -> list[Recorded]:
     """
     number = int(named) if named.isdecimal() else None
     every = list(recorded)
-    orders = {each.order for each in every if len(named) >= 8 and named in _ends(each, len(named))}
+    orders = {each.order for each in every if len(named) >= 8 and _is_called(each, named)}
     found = [each for each in every if each.place == number or (each.order and each.order in orders)]
     if not found:
         raise NotFound(
@@ -102,8 +102,8 @@ def found_in(recorded: Iterator[Recorded], named: str) -> list[Recorded]:
     return found
 
 
-def _ends(recorded: Recorded, length: int) -> tuple[str, str]:
-    return recorded.order[-length:], recorded.submission[-length:]
+def _is_called(recorded: Recorded, named: str) -> bool:
+    return recorded.order.endswith(named) or recorded.submission.endswith(named)
 
 
 def _recorded(place: int, body: Body, fields: AccountFields) -> Iterator[Recorded]:

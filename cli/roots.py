@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 from catalog.block import BlockFields
@@ -10,6 +11,7 @@ from catalog.cid import Cid
 from catalog.dataset import DatasetFields, Level
 from catalog.epoch import charters
 from catalog.index import SiteIndex
+from catalog.keyring import Charter
 from catalog.mirror import MirrorFields
 from catalog.project import ProjectFields, ProjectRef
 from cli.offline import index_of, replicas_of
@@ -26,10 +28,7 @@ def roots_of(directory: Path) -> dict[Cid, str]:
     Raises:
         ComityError: the folder cannot be read.
     """
-    folder = Folder(directory)
-    site = read_config(folder).root
-    epochs = read_epochs(folder.state)
-    known = charters(epochs) if epochs else {}
+    folder, site, known = _known(directory)
     own, _ = index_of(folder.catalog, site, known.get(site))
     found = _published(own)
     mirrored = defaultdict(set)
@@ -49,10 +48,7 @@ def projects_of(directory: Path) -> dict[str, str]:
     Raises:
         ComityError: the folder cannot be read.
     """
-    folder = Folder(directory)
-    site = read_config(folder).root
-    epochs = read_epochs(folder.state)
-    known = charters(epochs) if epochs else {}
+    folder, site, known = _known(directory)
     logs = {**dict(replicas_of(folder.replicas)), site: folder.catalog}
     return {
         folder_name(ProjectRef(site=owner, name=entry.fields.name)): entry.fields.name
@@ -60,6 +56,13 @@ def projects_of(directory: Path) -> dict[str, str]:
         for entry in index_of(path, owner, known.get(owner))[0].entries("project")
         if isinstance(entry.fields, ProjectFields)
     }
+
+
+def _known(directory: Path) -> tuple[Folder, str, Mapping[str, Charter]]:
+    """A site's folder, its root key, and the members' charters by theirs."""
+    folder = Folder(directory)
+    epochs = read_epochs(folder.state)
+    return folder, read_config(folder).root, charters(epochs) if epochs else {}
 
 
 def _published(index: SiteIndex) -> dict[Cid, str]:

@@ -7,6 +7,7 @@ erased ones can be counted.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -356,6 +357,13 @@ class HaltFields(Value, frozen=True, kw_only=True):
     chain: Chain
     reopening: Request | None = None
     delivered: Annotated[tuple[Instance, ...], msgspec.Meta(max_length=256)] = ()
+
+
+def halted(project: ProjectRef | None, member: Did | None, name: Callable[[str], str]) -> str:
+    """What a halt is about, for people, who know members by what ``name`` gives for a root key."""
+    scopes = [f"the project «{project.name}»"] if project is not None else []
+    scopes += [f"everything of {name(member)}"] if member is not None else []
+    return " and ".join(scopes) or "everything"
 
 
 AccountFields = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import msgspec
 from catalog.body import Name
 from catalog.cid import Cid
 from catalog.dagcbor import Value
+from catalog.error import BadInput
 from catalog.key import Did
 
 Handle = Annotated[str, msgspec.Meta(pattern=r"^held:did:key:z6Mk[1-9A-HJ-NP-Za-km-z]{44}/[0-9a-f]{32}\Z")]
@@ -28,6 +30,18 @@ class Literal(Value, frozen=True, kw_only=True, tag="literal"):
     """A value that stands in the submission itself, as JSON text (floats keep the digits they were given)."""
 
     json: Annotated[str, msgspec.Meta(max_length=64 << 10)]
+
+    def value(self) -> object:
+        """What it stands for; an array as a tuple.
+
+        Raises:
+            BadInput: it is not JSON.
+        """
+        try:
+            value: object = json.loads(self.json)
+        except (ValueError, RecursionError) as error:
+            raise BadInput("a literal input is not JSON") from error
+        return tuple(value) if isinstance(value, list) else value
 
 
 class Many(Value, frozen=True, kw_only=True, tag="many"):

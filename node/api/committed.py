@@ -106,6 +106,7 @@ def _submission(data: bytes) -> tuple[Submission, Cid]:
 
 
 _RENAMED: Final = ("/v1/submissions/", "/v1/inquiries/")
+"""Under which a person asks for a value without naming it: for their result, or for what stewards are asked about."""
 
 _ASKING: Final = ("GET", "QUERY")
 """Methods that only ask: nothing else lets bytes go."""
@@ -131,8 +132,6 @@ def _check_fetch(fields: FetchFields, actor: str, nodes: Nodes) -> None:
             raise VerificationFailed("another person signed the request than the row says")
     elif asked.did not in nodes(fields.site):
         raise VerificationFailed("the request was signed by no node of the site that the row names")
-    # A person's result is asked for by its submission, a value about which stewards are asked by what they are asked;
-    # everything else by the root's CID.
     renamed = fields.person is not None and asked.path.startswith(_RENAMED)
     if not renamed and str(fields.root) not in asked.path.split("/"):
         raise VerificationFailed("what was asked for is not what the row says was given")

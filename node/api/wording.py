@@ -28,6 +28,7 @@ from workflow.account import (
     Side,
     UnwrittenFields,
     WithheldFields,
+    halted,
 )
 from workflow.inquiry import Answer
 
@@ -131,9 +132,7 @@ def _of_entry(kind: str, fields: EntryFields) -> str:
 
 
 def _of_halt(kind: str, fields: HaltFields, name: Name) -> str:
-    scopes = [f"the project «{fields.project.name}»"] if fields.project is not None else []
-    scopes += [f"everything of {name(fields.member)}"] if fields.member is not None else []
-    about = " and ".join(scopes) or "everything"
+    about = halted(fields.project, fields.member, name)
     done = "halted" if kind == "halt" else "resumed"
     lost = len(fields.delivered)
     told = f"; {counted(lost, 'result')} that only others have receipts of" if lost else ""

@@ -15,6 +15,7 @@ from typing import Final
 from catalog.block import EndorseFields
 from catalog.cid import Cid
 from catalog.dataset import DatasetFields
+from catalog.error import BadInput
 from catalog.index import Index, SiteIndex
 from node.automator.case import Case
 from workflow.argument import Data, Literal
@@ -73,8 +74,8 @@ def _person(case: Case) -> str:
     if not isinstance(asked, Literal):
         return ""
     try:
-        spec = json.loads(json.loads(asked.json), object_pairs_hook=list)
-    except (TypeError, ValueError, RecursionError):
+        spec = json.loads(str(asked.value()), object_pairs_hook=list)
+    except (BadInput, ValueError, RecursionError):
         return ""
     said = [value for name, value in spec if name == "person"] if _is_object(spec) else []
     return said[0] if len(said) == 1 and isinstance(said[0], str) else ""

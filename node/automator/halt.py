@@ -13,7 +13,7 @@ from catalog.body import Body, fields_of
 from catalog.cid import Cid
 from catalog.key import short
 from catalog.project import ProjectRef
-from workflow.account import HaltFields
+from workflow.account import HaltFields, halted
 from workflow.order import Instance
 
 
@@ -26,9 +26,7 @@ class Scope:
 
     def words(self, name: Callable[[str], str]) -> str:
         """It, for people, who know members by what ``name`` gives for a root key."""
-        scopes = [f"the project «{self.project.name}»"] if self.project is not None else []
-        scopes += [f"everything of {name(self.member)}"] if self.member is not None else []
-        return " and ".join(scopes) or "everything"
+        return halted(self.project, self.member, name)
 
 
 class Halts:

@@ -6,7 +6,6 @@ on where it stood: what has a receipt is not asked for again, what has an order 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -269,10 +268,7 @@ def _plain(argument: Argument) -> object:
     match argument:
         case Many(items=items):
             return tuple(_plain(item) for item in items)
-        case Literal(json=text):
-            try:
-                return json.loads(text)
-            except (ValueError, RecursionError) as error:
-                raise BadInput("it is no JSON") from error
+        case Literal():
+            return argument.value()
         case _:
             return argument

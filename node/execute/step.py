@@ -6,7 +6,6 @@ The host's paths end here: what the core sees are CIDs, and what the step sees a
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import secrets
@@ -354,7 +353,7 @@ class _Stage:
 
     async def _item(self, name: str, item: Data | Literal, index: int | None) -> object:
         if isinstance(item, Literal):
-            return _literal(item)
+            return item.value()
         staged = stage_path(name, item.name, index)
         source = await self._materials.resident(item)
         if source is None:
@@ -387,11 +386,3 @@ class _Stage:
 def _room(folder: Path) -> int:
     """What one input may take of the disk: half of what is free, in bytes."""
     return shutil.disk_usage(folder).free // 2
-
-
-def _literal(item: Literal) -> object:
-    try:
-        value: object = json.loads(item.json)
-    except (ValueError, RecursionError) as error:
-        raise BadInput("a literal input is not JSON") from error
-    return tuple(value) if isinstance(value, list) else value

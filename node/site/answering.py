@@ -18,6 +18,7 @@ from node.api.inquiries import MAX_PREVIEW, AnswerRequest, InquiryView
 from node.automator.book import Line
 from node.automator.inquiries import Inquired, consent
 from node.site.disclosures import found_in, record_of
+from node.site.freshness import is_fresh
 from node.site.publishing import check_halted, member_of
 from node.site.site import Site
 from node.site.titles import block_name, dataset_names, person_name
@@ -25,7 +26,6 @@ from privacy.label import may_hold
 from workflow.account import MAX_REQUEST, ApprovalFields, Chain, FetchFields, InquiryFields, Kept, datasets_of
 from workflow.inquiry import Answer
 
-FRESH_MILLIS: Final = 10 * 60_000
 LONGEST_MILLIS: Final = 365 * 86_400_000
 """For how long an answer may count."""
 
@@ -54,7 +54,7 @@ async def answer(site: Site, did: str, request: AnswerRequest) -> schema.Written
     if (word.person, word.site) != (did, site.root):
         raise VerificationFailed("the answer is another person's, or for another site")
     now = site.clock.now()
-    if abs(now - word.at) > FRESH_MILLIS:
+    if not is_fresh(word.at, now):
         raise Denied("this answer was signed more than ten minutes ago; give it anew")
     if not now < word.until <= now + LONGEST_MILLIS:
         raise BadInput("an answer counts until a time to come, within a year; say another one with --until")

@@ -28,6 +28,7 @@ from node.automator.decide import Judge
 from node.message import Opening, Row, Rows, Who, WhoAnswer
 from node.ports import Clock
 from node.quota import Bound, Quota
+from node.site.freshness import is_fresh
 from node.storage.stored import StoredLog
 from privacy.request import AuditRef, PersonAsker, See
 from privacy.trust import Person, person_at
@@ -35,7 +36,6 @@ from workflow.account import ACCOUNTS, Chain, HeadsFields, ReadFields, datasets_
 
 PAGE_BYTES = 700 << 10
 PAGE_ROWS = 1000
-FRESH_MILLIS = 10 * 60_000
 EVERYTHING = "*"
 """As which trail policy decides about rows that are about no dataset, and about reading a whole log."""
 
@@ -221,7 +221,7 @@ class AuditDesk:
     def _check_asker(self, who: Who) -> Person:
         """Whoever signed the question, a person of the member that it comes from, and just now."""
         check(who, who.person)
-        if abs(self._clock.now() - who.at) > FRESH_MILLIS:
+        if not is_fresh(who.at, self._clock.now()):
             raise VerificationFailed("the question is older than ten minutes, or the clocks of the two sites differ")
         if who.dataset is not None and who.about is not None:
             raise VerificationFailed("the question is about a dataset and a person at once; ask one after the other")

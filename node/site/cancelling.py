@@ -9,12 +9,12 @@ from catalog.error import Denied, VerificationFailed
 from catalog.key import check
 from node.api.cancelling import CancelRequest
 from node.bus.journal import Record
+from node.site.freshness import is_fresh
 from node.site.publishing import member_of
 from node.site.site import Site
 from node.site.submitting import consorting, find
 from workflow.cancellation import Cancellation
 
-FRESH_MILLIS: Final = 10 * 60_000
 MOST_WORD: Final = 1 << 10
 """Bytes of a signed word."""
 
@@ -33,7 +33,7 @@ async def cancel(site: Site, did: str, request: CancelRequest) -> Record:
     if word.person != did:
         raise VerificationFailed("the word is another person's")
     check(word, did)
-    if abs(site.clock.now() - word.at) > FRESH_MILLIS:
+    if not is_fresh(word.at, site.clock.now()):
         raise Denied("this word was given more than ten minutes ago; give it anew")
     record = await find(site, did, word.submission)
     if record.word is not None:

@@ -13,11 +13,11 @@ from node.api import schema
 from node.automator.book import Line
 from node.automator.halt import Scope
 from node.message import Halt, Place
+from node.site.freshness import is_fresh
 from node.site.publishing import member_of
 from node.site.site import Site
 from workflow.account import MAX_REQUEST, Chain, HaltFields
 
-FRESH_MILLIS = 10 * 60_000
 CHUNK = 1024
 """Leaves that are looked through at once."""
 
@@ -35,7 +35,7 @@ async def halt(site: Site, did: str, request: schema.HaltRequest) -> schema.Writ
     check(word, did)
     if (word.person, word.site) != (did, site.root):
         raise VerificationFailed("the word is another person's, or for another site")
-    if abs(site.clock.now() - word.at) > FRESH_MILLIS or site.book.halts.used(request.statement):
+    if not is_fresh(word.at, site.clock.now()) or site.book.halts.used(request.statement):
         raise Denied("this word was given before, or more than ten minutes ago; give it anew")
     scope, name = Scope(word.project, word.member), site.book.halts.name
     if word.resume and scope not in site.book.halts.standing:

@@ -199,12 +199,10 @@ class Site:
         self.swarm = swarm_of(self, state.facts, kubo)
         self.memos = Memos(self.blobs, f"{Sandbox.name} {python_version()}")
         sandbox = Sandbox(Environment(self.folder.environment))
-        work, limits, at_once = (
-            work_folder(self.folder, self.config),
-            limits_of(self.config.steps),
-            self.config.steps.at_once,
+        work, bounds = work_folder(self.folder, self.config), self.config.steps
+        self.steps = StepExecutor(
+            sandbox, self.materials, self.blobs, work, limits_of(bounds), self.memos, bounds.at_once
         )
-        self.steps = StepExecutor(sandbox, self.materials, self.blobs, work, limits, self.memos, at_once)
 
     @classmethod
     async def open(cls, folder: Folder, kubo: str | None = None) -> Site:

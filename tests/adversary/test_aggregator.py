@@ -7,7 +7,6 @@ becomes ten, all of them in the cells that this one person's value names.
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
@@ -15,13 +14,12 @@ from catalog.cid import Cid
 from catalog.dagcbor import cid_of
 from catalog.policy import PolicyFields
 from node.aggregator import aggregate as program
-from node.automator.decide import Judge
 from node.automator.endorsing import Endorsing
 from node.message import Proof
 from privacy.starters import HOSPITAL
+from tests.adversary.carrying import carrying
 from tests.adversary.stage import Stage
 from tests.simulation import consortium, steps
-from tests.simulation.node import Node
 from workflow.argument import Data
 from workflow.order import Wanted
 from workflow.receipt import Output
@@ -69,19 +67,6 @@ def computed(command: str, files: list[bytes]) -> bytes:
     return compute(command, files)
 
 
-class Aware(Judge):
-    """The judge of a node that carries that aggregator."""
-
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **(named | {"aggregator": CIDS["aggregate"]}))
-
-
-class Carrying(Node):
-    """A node that carries it."""
-
-    judge_class = Aware
-
-
 @pytest.fixture(autouse=True)
 def blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The consortium has the two blocks, and what they do."""
@@ -100,7 +85,7 @@ def table_of_made_up_people() -> tuple[Stage, Output]:
         stage.publish(stage.anna, "policy", "", PolicyFields(text=HOSPITAL + GO_ON))
         grants.append(stage.grant(stage.anna, [stage.data(stage.anna).cid]))
 
-    stage = Stage(prepare, Carrying)
+    stage = Stage(prepare, carrying(CIDS["aggregate"]))
     anna, institute = stage.anna, stage.institute.did
     data = stage.data(anna)
     submission = stage.submission(

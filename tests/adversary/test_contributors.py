@@ -7,7 +7,6 @@ patient who came twelve times is a cell of twelve.
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from msgspec import structs
@@ -15,12 +14,11 @@ from msgspec import structs
 from catalog.cid import Cid
 from catalog.policy import PolicyFields
 from node.aggregator import aggregate as program
-from node.automator.decide import Judge
 from node.automator.endorsing import Endorsing
 from privacy.starters import HOSPITAL
+from tests.adversary.carrying import carrying
 from tests.adversary.stage import Stage
 from tests.simulation import consortium, steps
-from tests.simulation.node import Node
 from workflow.argument import Literal
 from workflow.order import Wanted
 from workflow.receipt import Output
@@ -56,19 +54,6 @@ VISITS = [
 compute = consortium.compute
 
 
-class Aware(Judge):
-    """The judge of a node that carries that aggregator."""
-
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **(named | {"aggregator": BLOCK}))
-
-
-class Carrying(Node):
-    """A node that carries it."""
-
-    judge_class = Aware
-
-
 def counted_by(person: str, said: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Stage, Output]:
     """The table of visits by patient, counted by the column ``person``, of data whose people are ``said`` to be it."""
     spec = json.dumps({**json.loads(SPEC), "person": person})
@@ -91,7 +76,7 @@ def counted_by(person: str, said: str, monkeypatch: pytest.MonkeyPatch) -> tuple
         stage.publish(stage.anna, "dataset", str(cid), fields)
         stage.anna.disk.blobs[stage.data(stage.anna).cid] = "\n".join(map(json.dumps, VISITS)).encode()
 
-    stage = Stage(prepare, Carrying)
+    stage = Stage(prepare, carrying(BLOCK))
     data = stage.data(stage.anna)
     given = {"data": data, "spec": Literal(json=json.dumps(spec))}
     submission = stage.submission(workflow=Cid.of(WORKFLOW.encode()), inputs=given)

@@ -19,7 +19,8 @@ from node.automator.book import Line
 from node.automator.decide import Judge
 from node.message import Rows, Who, WhoAnswer
 from node.site import auditdesk
-from node.site.auditdesk import FRESH_MILLIS, AuditDesk
+from node.site.auditdesk import AuditDesk
+from node.site.freshness import FRESH_MILLIS
 from privacy.starters import HOSPITAL
 from tests.node.site.house import (
     ANNA,
