@@ -99,7 +99,10 @@ def test_what_a_steward_is_asked_is_asked_no_more(consortium: Consortium, asking
     with consortium.researcher() as mara, consortium.steward(asking) as steward:
         workflow = publish_workflow(consortium.places, consortium.known, mark)
         submission = submitted(consortium, mara, workflow, asking)
-        asked = eventually(lambda: next(iter(steward.inquiries()), None), "the question")
+        asked = eventually(
+            lambda: next((each for each in steward.inquiries() if each.inquiry.value is None and each.waits), None),
+            "the question",
+        )
         mara.cancel(submission)
         ended = mara.wait(submission, SECONDS)
         assert {each.status for each in ended.view.instances} == {"cancelled"}

@@ -15,6 +15,7 @@ from devnet.patience import eventually
 from devnet.process import Process, end
 from devnet.publication import as_steward, publish_sites, write_tables
 from devnet.topology import Institution, Places, topology
+from node.api.client import Node
 from node.config import read_config
 from privacy.purpose import GRU
 from tests.devnet.consortium import comity
@@ -108,7 +109,14 @@ def test_when_the_member_that_relays_starts_again_it_hears_the_others_and_they_g
         dataset = steward.publish_dataset(tmp_path / "later.txt", "later", level="open", purposes=(GRU,)).cid
     with as_steward(places, ANNA) as steward:
         eventually(lambda: steward.dataset(dataset), "the dataset at St. Anna", 60)
+        # Its catalog may come before the first of its beats does, and nothing is fetched from whom none was heard.
+        eventually(lambda: _heard(steward, NORDSTAD), "a beat of Nordstad's", 60)
         assert steward.fetch(dataset) == b"after the restart"
+
+
+def _heard(steward: Node, institution: Institution) -> int | None:
+    """How old in milliseconds what that node last heard of the institution is."""
+    return next(member.heard for member in steward.members() if member.name == institution.name)
 
 
 def test_the_member_that_relays_is_restored_with_what_those_have_seen_that_only_dial_out(places: Places) -> None:
