@@ -107,10 +107,11 @@ def test_when_the_member_that_relays_starts_again_it_hears_the_others_and_they_g
     (tmp_path / "later.txt").write_text("after the restart")
     with as_steward(places, NORDSTAD) as steward:
         dataset = steward.publish_dataset(tmp_path / "later.txt", "later", level="open", purposes=(GRU,)).cid
+        # A catalog may come before the first cosigned beat does, without which nothing is given or taken.
+        eventually(lambda: _heard(steward, ANNA), "a beat of St. Anna's", 60)
     with as_steward(places, ANNA) as steward:
-        eventually(lambda: steward.dataset(dataset), "the dataset at St. Anna", 60)
-        # Its catalog may come before the first of its beats does, and nothing is fetched from whom none was heard.
         eventually(lambda: _heard(steward, NORDSTAD), "a beat of Nordstad's", 60)
+        eventually(lambda: steward.dataset(dataset), "the dataset at St. Anna", 60)
         assert steward.fetch(dataset) == b"after the restart"
 
 
