@@ -196,7 +196,7 @@ def _may_see(policy: Policy, rule: str, request: Request) -> bool:
         resource=RuleRef(rule, request.here),
         reader=False,
     )
-    return decide(policy, question).allowed
+    return answer(policy, in_cedar(question)).allowed
 
 
 def _reasons(result: AuthzResult) -> tuple[int, ...]:

@@ -51,10 +51,9 @@ def give(work: Path) -> None:
 
 
 def make_readable(work: Path) -> None:
-    """Let the step's account read ``work``, which the node took over when the step had ended. Blocking."""
-    if is_separate():
-        give(work)
-        work.chmod(0o755)
+    """Let the step's account, which :func:`is_separate`, read ``work`` again, which the node took over. Blocking."""
+    give(work)
+    work.chmod(0o755)
 
 
 def is_open_to_nobody(path: Path) -> bool:

@@ -14,7 +14,7 @@ from typing import Final
 import trio
 
 from catalog.error import ComityError, VerificationFailed
-from node.execute.account import make_readable
+from node.execute.account import is_separate, make_readable
 from node.execute.collect import Entry, listing_command, read_listing
 from node.step import Ending, Exit, Job, Limits, Mount, Runner
 
@@ -38,8 +38,8 @@ class Listing:
         self._listed = trio.Event()
         self._failure: ComityError | OSError | None = None
 
-    async def found(self) -> Entry:
-        """What lay in the work folder when the command had ended.
+    def found(self) -> Entry:
+        """What lay in the work folder when the command had ended. Blocking.
 
         Raises:
             VerificationFailed: it could not be listed.
@@ -47,7 +47,7 @@ class Listing:
         """
         if self._failure is not None:
             raise self._failure
-        return await trio.to_thread.run_sync(lambda: read_listing((self._place / "found").read_bytes()))
+        return read_listing((self._place / "found").read_bytes())
 
     def prepare(self) -> None:
         """Make the folders that the sandbox is shown; before the command starts."""
@@ -80,7 +80,8 @@ class Listing:
 
     async def look(self) -> None:
         """List what is there now."""
-        await trio.to_thread.run_sync(make_readable, self._work)
+        if is_separate():
+            await trio.to_thread.run_sync(make_readable, self._work)
         self._ended.set()
         await self._listed.wait()
 

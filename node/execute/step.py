@@ -304,9 +304,13 @@ class StepExecutor:
         self, command: Command, listing: Listing, work: Path, usage: Usage, project: ProjectRef
     ) -> Finished:
         products: dict[str, Product] = {}
-        top = await listing.found()
-        for output in command.outputs:
-            found = await trio.to_thread.run_sync(collect, top, work, output.patterns, self._limits)
+        outputs = command.outputs
+
+        def collected() -> list[tuple[Collected, ...]]:
+            top = listing.found()
+            return [collect(top, work, output.patterns, self._limits) for output in outputs]
+
+        for output, found in zip(outputs, await trio.to_thread.run_sync(collected), strict=True):
             if not found and output.type.optional:
                 continue
             if len(found) != 1 or output.type.depth or found[0].is_dir != (output.type.kind is Kind.DIRECTORY):

@@ -147,7 +147,7 @@ class ReplicaLog(StoredLog):
             for level in range(ENTRIES, len(growth.edge.levels)):
                 wider = tile_at(level, (before >> tiles.HEIGHT * max(level, 0)) // WIDTH, checkpoint.size)
                 if wider is not None:
-                    self._tiles.drop_narrower(wider)
+                    self._tiles.replace(wider, before)
 
 
 def _partial_tiles(growth: Growth) -> dict[Tile, bytes]:

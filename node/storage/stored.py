@@ -345,8 +345,7 @@ class StoredLog:
         # The log is right with or without the narrower tiles; opening it tries again.
         with suppress(OSError):
             for tile in growth.tiles:
-                if tile.start < before:
-                    self._tiles.drop_narrower(tile)
+                self._tiles.replace(tile, before)
 
     def _subtree(self, size: int) -> Subtree:
         return tiles.subtree_of(size, self._tiles.require)

@@ -75,14 +75,16 @@ class TileFolder:
         """Write these tiles and make them durable."""
         write_files({self.file(tile): data for tile, data in tiles.items()})
 
-    def drop_narrower(self, tile: Tile) -> None:
-        """Remove the partial tiles at the place of ``tile`` that it makes needless."""
-        for narrow in self._partials(tile):
-            if narrow.width < tile.width:
-                self.file(narrow).unlink(missing_ok=True)
+    def replace(self, tile: Tile, before: int) -> None:
+        """Remove the tile that a tree of ``before`` leaves had at the place of ``tile``, which is wider."""
+        narrower = tile_at(tile.level, tile.index, before)
+        if narrower is None or narrower == tile:
+            return
+        file = self.file(narrower)
+        file.unlink(missing_ok=True)
         if tile.width == WIDTH:
             with suppress(FileNotFoundError):
-                self._partial_folder(tile).rmdir()
+                file.parent.rmdir()
 
     def drop_beyond(self, size: int) -> int:
         """Remove what a tree of ``size`` leaves does not have; return how many leaves were in what was removed.
