@@ -10,13 +10,11 @@ import click
 from catalog.plural import counted
 from cli.output import confirmed, document, pairs, say, show, table
 from cli.session import Session, Verbs, pass_session
+from cli.value import tell_value
 
 if TYPE_CHECKING:
     from node.api.client import Node
     from node.api.inquiries import InquiryView
-
-LINES: Final = 40
-"""Lines of a value that are shown."""
 
 FOUND: Final = 20
 """Findings of disclosure control that are shown."""
@@ -76,7 +74,7 @@ def show_(session: Session, inquiry: str, value: bool) -> None:
             document(text)
         if seen is not None:
             say("")
-            _tell_value(view, seen)
+            tell_value(view.name, seen, more=(view.size or 0) > len(seen))
 
     answer = {"inquiry": view, "code": code}
     show(session, answer | ({"value": seen} if seen is not None else {}), tell)
@@ -194,17 +192,3 @@ def _files(node: Node, block: str) -> dict[str, str]:
             except UnicodeDecodeError:
                 texts[name] = f"({size:,} bytes that are no text)"
     return texts
-
-
-def _tell_value(view: InquiryView, seen: bytes) -> None:
-    """What would leave, as text without what steers a terminal."""
-    try:
-        lines = seen.decode().split("\n")
-    except UnicodeDecodeError:
-        say(f"{view.name} is no text; it begins: {seen[:32].hex(' ')}")
-        return
-    shown = lines[:LINES]
-    say(f"{view.name}:")
-    document("\n".join(shown))
-    if len(lines) > LINES or (view.size or 0) > len(seen):
-        say("… and more")

@@ -12,6 +12,7 @@ from catalog.plural import counted
 from cli.answer import Missing, asked_of, tell_rows
 from cli.output import pairs, say, show
 from cli.session import Session, Verbs, pass_session
+from cli.value import tell_value
 
 
 @click.group(cls=Verbs)
@@ -68,6 +69,18 @@ def whole_log(
         told = node.audit_log(asked, since=since, until=until, whole=strict)
         here = [each.name for each in members if each.here]
         tell_rows(session, node, {"sites": list(asked)}, told, strict, asked or here)
+
+
+@group.command()
+@click.argument("value")
+@pass_session
+def look(session: Session, value: str) -> None:
+    """Show the beginning of VALUE, a CID that a row names: what a step left here. For stewards; it is logged."""
+    from node.api.inquiries import MAX_PREVIEW
+
+    with session.node() as node:
+        seen = node.held(value)
+    show(session, {"cid": value, "value": seen}, lambda: tell_value(value, seen, more=len(seen) == MAX_PREVIEW))
 
 
 @group.command()

@@ -136,12 +136,14 @@ class Finished:
     """How a step ended. ``failure`` is empty when it delivered its outputs; ``usage`` is there once its command ran.
 
     ``memo`` is the order whose command made the outputs, if that was an earlier one and nothing ran for this.
+    ``errors`` is the end of what a command that failed wrote to standard error, if it wrote anything.
     """
 
     products: Mapping[str, Product]
     usage: Usage | None
     failure: str = ""
     memo: Cid | None = None
+    errors: Product | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,12 +164,21 @@ class Kept(Value, frozen=True, kw_only=True):
     name: Annotated[str, msgspec.Meta(max_length=255)]
 
 
+class Complaint(Value, frozen=True, kw_only=True):
+    """The end of what a command that failed wrote to standard error, held as an output would be."""
+
+    cid: Cid
+    size: Index
+    label: Label
+
+
 class ResultFields(Value, frozen=True, kw_only=True):
     """The fields of a ``result``: how the intent at ``intent`` ended, and what is held of it.
 
     ``reason`` is what the receipt says; ``detail`` says more (an exit code) and stays in the body. Where stewards are
     asked whether outputs may leave, those are in ``waits``, and a second result follows their answers. Where nothing
-    ran, for the same was made before in the same project, ``memo`` is the order that it was made for.
+    ran, for the same was made before in the same project, ``memo`` is the order that it was made for. ``errors`` is
+    there where a command failed and said anything.
     """
 
     order: Cid
@@ -184,6 +193,13 @@ class ResultFields(Value, frozen=True, kw_only=True):
     chain: Chain
     waits: Annotated[tuple[OutputName, ...], msgspec.Meta(max_length=256)] = ()
     memo: Cid | None = None
+    errors: Complaint | None = None
+
+    @property
+    def held(self) -> list[tuple[Cid, Label]]:
+        """All that this site holds of the order, each with its label."""
+        held = [(kept.cid, kept.label) for kept in self.kept.values()]
+        return held if self.errors is None else [*held, (self.errors.cid, self.errors.label)]
 
 
 class ReleaseFields(Value, frozen=True, kw_only=True):

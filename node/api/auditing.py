@@ -14,6 +14,7 @@ from catalog.dataset import DatasetFields
 from catalog.error import BadInput, NotFound
 from catalog.key import UNSIGNED, public_bytes, signed
 from catalog.member import KeyFields
+from node.api import operation
 from node.api.audit import Account
 from node.api.publish import Publisher, now
 from node.api.quantity import Moment, past
@@ -73,6 +74,16 @@ class Auditor(Publisher):
         """All rows of the audit logs of ``sites`` (by name), or of this node's own, as :meth:`audit_who`."""
         asked = [self.member(each).site for each in sites] or [self.site]
         return self._ask(None, None, _Range(since, until, whole), asked)
+
+    def held(self, value: Cid | str) -> bytes:
+        """The first bytes of what a step left at this site: an output, or what a command that failed said of it.
+
+        For its stewards; who looks is written down. Rows of the audit log name such values.
+
+        Raises:
+            NotFound: nothing of that name is held here, or it has other owners too. Denied: not for this person.
+        """
+        return self._connection.ask(operation.HELD, cid=str(value))
 
     def audit(self, dataset: Cid | str) -> AuditTable:
         """All that the sites answer about a dataset, verified, oldest first."""

@@ -131,6 +131,13 @@ class Service(Protocol):
             Denied, NotFound: not for this person, or no such value.
         """
 
+    async def held(self, person: str, signed: SignedRequest, cid: Cid) -> bytes:
+        """The first bytes of what a step left here; for stewards, and written down.
+
+        Raises:
+            Denied: not for this person. NotFound: nothing of that name is held here, or others own it too.
+        """
+
     async def search(self, person: str, request: schema.SearchRequest) -> schema.FoundView:
         """Find datasets, blocks and projects that the person may see, by words and facets.
 

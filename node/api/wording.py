@@ -61,12 +61,13 @@ def _said(kind: str, fields: AccountFields, name: Name) -> str:
     match fields:
         case ReleaseFields(site=other, output=output):
             return f"«{output}» came from {name(other)}"
-        case ResultFields(status=status, kept=kept, memo=memo):
+        case ResultFields(status=status, kept=kept, memo=memo, errors=errors):
             held = dict.fromkeys(each.output.reason for each in kept.values() if each.output.reason)
             # Whoever has the body may read what the receipt did not say.
             reason = fields.detail or fields.reason or "; ".join(held)
             before = f"; nothing ran, for it was made before, for the order {memo}" if memo is not None else ""
-            return f"{status}: {reason}{before}" if reason else f"{status}{before}"
+            said = f"; what it wrote to standard error is held as {errors.cid}" if errors is not None else ""
+            return f"{status}: {reason}{before}{said}" if reason else f"{status}{before}{said}"
         case FetchFields(side=side, site=other):
             return f"bytes came from {name(other)}" if side is Side.RECIPIENT else "bytes were given"
         case ReadFields(rows=rows):

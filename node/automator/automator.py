@@ -42,7 +42,7 @@ from node.ports import Clock, Random
 from node.replication import Covering
 from node.step import Finished, Steps, Usage
 from privacy.label import withheld
-from workflow.account import MAX_REQUEST, AccessFields, Chain, InquiryFields, Kept, datasets_of
+from workflow.account import MAX_REQUEST, AccessFields, Chain, Complaint, InquiryFields, Kept, datasets_of
 from workflow.order import Order
 from workflow.receipt import ASKED_TO_RUN, BY_ITS_PERSON, Receipt, Release, Status
 from workflow.submission import Submission
@@ -331,8 +331,10 @@ class Automator:
     async def _close(self, message: Place, verified: Verified, attempt: Attempt, finished: Finished) -> Attempt:
         """Decide what leaves and write releases and result in one commit."""
         if finished.failure:
-            await self._fail(attempt, finished.usage, finished.failure)
-            return self._book.attempt(verified.order_cid)
+            await self._fail(attempt, finished.usage, finished.failure, errors=_complaint(verified, finished))
+            failed = self._book.attempt(verified.order_cid)
+            self._hold(failed)
+            return failed
         # What nobody gains by is not compared with what left before, so it waits for nobody else's rows.
         async with self._disclosing.turn if self._rulings.gains(verified) else nullcontext():
             over = self._over(verified, attempt, finished)
@@ -383,10 +385,17 @@ class Automator:
         self._hold(closed)
         return closed
 
-    async def _fail(self, attempt: Attempt, usage: Usage | None, reason: str, status: Status = Status.FAILED) -> None:
+    async def _fail(
+        self,
+        attempt: Attempt,
+        usage: Usage | None,
+        reason: str,
+        status: Status = Status.FAILED,
+        errors: Complaint | None = None,
+    ) -> None:
         """Record a failure. What a command that ran failed of may carry its data, so it is told to this site alone."""
         told = reason if usage is None else RAN_AND_FAILED
-        await self._book.write([result_line(attempt, status, dict, usage, 0, told, reason)])
+        await self._book.write([result_line(attempt, status, dict, usage, 0, told, reason, errors=errors)])
 
     def _waits(self, attempt: Attempt) -> bool:
         """Whether something was released that has not taken effect yet (PROTOCOL.md, Release)."""
@@ -401,9 +410,8 @@ class Automator:
             return
         waits = self._waits(attempt)
         datasets = datasets_of(attempt.access.chain)
-        for kept in attempt.result.kept.values() if attempt.result is not None else ():
-            label = withheld(kept.label) if waits else kept.label
-            self._holdings.hold(kept.cid, label, datasets, attempt.access.project)
+        for cid, label in attempt.result.held if attempt.result is not None else ():
+            self._holdings.hold(cid, withheld(label) if waits else label, datasets, attempt.access.project)
 
     def _told(self, attempt: Attempt) -> Receipt:
         if attempt.asked is not None:
@@ -415,6 +423,14 @@ class Automator:
 
     def _receipt(self, attempt: Attempt) -> Receipt:
         return receipt_of(attempt, self._site, self._book.number, self._signer)
+
+
+def _complaint(verified: Verified, finished: Finished) -> Complaint | None:
+    """What the command said, under the label that its outputs would have."""
+    if finished.errors is None:
+        return None
+    label = verified.case.evidence.inputs_label(verified.order)
+    return Complaint(cid=finished.errors.cid, size=finished.errors.size, label=label)
 
 
 def _shortcoming(order: Order, finished: Finished, now: int) -> str:

@@ -221,7 +221,7 @@ class Ledger:
         attempt = self._orders.get(fields.order)
         if attempt is not None:  # its intent may have been erased
             self._orders[fields.order] = replace(attempt, result=fields, ended=at, closed=index)
-            made = (kept.cid for kept in fields.kept.values())
+            made = (cid for cid, _ in fields.held)
             self._traces.add(attempt.access.project, made, map(str, datasets_of(fields.chain)))
 
     def attempt(self, order: Cid) -> Attempt | None:

@@ -8,7 +8,7 @@ from catalog.cid import Cid
 from node.automator.book import Line
 from node.automator.ledger import Attempt
 from node.step import Usage
-from workflow.account import Chain, Kept, ResultFields, datasets_of
+from workflow.account import Chain, Complaint, Kept, ResultFields, datasets_of
 from workflow.receipt import Spent, Status, rounded_up
 
 MAX_DETAIL = 1000
@@ -24,6 +24,7 @@ def result_line(
     detail: str = "",
     waits: tuple[str, ...] = (),
     memo: Cid | None = None,
+    errors: Complaint | None = None,
 ) -> Line:
     """The result's line. ``kept`` is asked when it is written, after the releases before it have their places."""
     access = attempt.access
@@ -42,6 +43,7 @@ def result_line(
             chain=chain,
             waits=waits,
             memo=memo,
+            errors=errors,
         )
 
     return Line("result", datasets_of(access.chain), fields, (access.person,))

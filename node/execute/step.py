@@ -38,6 +38,7 @@ from workflow.type import Kind
 
 log = logging.getLogger("comity.steps")
 TOOL = "tool.cwl"
+STANDARD_ERROR = "stderr"
 MAX_TOOLS = 256
 PROBE_SECONDS = 60
 PROVEN_SECONDS = 3600.0
@@ -266,14 +267,22 @@ class StepExecutor:
     ) -> Finished:
         """What a command that ended delivered, or what it failed of, in words that are none of the command's own."""
         if ended.ending is not Ending.EXITED:
-            return Finished({}, ended.usage, f"its command was ended: {ended.reason or ended.ending}")
+            return await self._failed(ended, f"its command was ended: {ended.reason or ended.ending}", project)
         if not tool.succeeded(ended.code):
-            return Finished({}, ended.usage, f"its command ended with code {ended.code}")
+            return await self._failed(ended, f"its command ended with code {ended.code}", project)
         try:
             await stage.check_unchanged()
             return await self._collect(command, listing, work, ended.usage, project)
         except (BadInput, NotFound, VerificationFailed) as error:
             return Finished({}, ended.usage, f"its outputs are not to be taken: {type(error).__name__}")
+
+    async def _failed(self, ended: Exit, failure: str, project: ProjectRef) -> Finished:
+        """A command that failed. What it wrote of that may quote its data, so it is held as an output would be."""
+        held = None
+        if ended.errors:
+            cid = await self._blobs.hold(ended.errors, project)
+            held = Product(STANDARD_ERROR, cid, len(ended.errors))
+        return Finished({}, ended.usage, failure, errors=held)
 
     async def _checkout(self, block: Cid) -> Path:
         """The block's folder, written out once and mounted read-only by every step that runs it."""

@@ -14,16 +14,17 @@ from catalog.httpsig import SignedRequest
 from catalog.key import check
 from catalog.member import Role
 from node.api import schema
-from node.api.inquiries import MAX_PREVIEW, AnswerRequest, InquiryView
+from node.api.inquiries import AnswerRequest, InquiryView
 from node.automator.book import Line
 from node.automator.inquiries import Inquired, consent
 from node.site.disclosures import found_in, record_of
 from node.site.freshness import is_fresh
+from node.site.looking import shown
 from node.site.publishing import check_halted, member_of
 from node.site.site import Site
 from node.site.titles import block_name, dataset_names, person_name
 from privacy.label import may_hold
-from workflow.account import MAX_REQUEST, ApprovalFields, Chain, FetchFields, InquiryFields, Kept, datasets_of
+from workflow.account import MAX_REQUEST, ApprovalFields, Chain, InquiryFields, Kept, datasets_of
 from workflow.inquiry import Answer
 
 LONGEST_MILLIS: Final = 365 * 86_400_000
@@ -103,14 +104,7 @@ async def preview(site: Site, did: str, signed: SignedRequest, cid: Cid) -> byte
         )
     if not may_hold(kept.label, site.root):
         raise Denied("the value has other owners too, who have not let this site's people read it")
-
-    def account(chain: Chain, _index: int) -> FetchFields:
-        return FetchFields(
-            root=value, site=site.root, person=person.did, chain=chain, request=signed, project=inquiry.project
-        )
-
-    await site.book.write([Line("fetch", datasets_of(asked.chain), account, (person.did,))])
-    return await site.blobs.read_part(value, "", 0, MAX_PREVIEW - 1)
+    return await shown(site, person, signed, value, datasets_of(asked.chain), inquiry.project)
 
 
 def _open(site: Site) -> dict[Cid, Inquired]:

@@ -33,6 +33,7 @@ from node.site import (
     fetching,
     governing,
     halting,
+    looking,
     mirroring,
     opening,
     publishing,
@@ -254,6 +255,10 @@ class SiteService:
     async def preview(self, person: str, signed: SignedRequest, cid: Cid) -> bytes:
         """The first bytes of a value that would leave."""
         return await answering.preview(self._site, person, signed, cid)
+
+    async def held(self, person: str, signed: SignedRequest, cid: Cid) -> bytes:
+        """The first bytes of what a step left here."""
+        return await looking.look(self._site, person, signed, cid)
 
     async def search(self, person: str, request: schema.SearchRequest) -> schema.FoundView:
         """Find what the person may see."""

@@ -213,7 +213,7 @@ class DiskLedger:
                 self._write("UPDATE attempt SET closed = ? WHERE orders = ?", (index, bytes(fields.order)))
                 opened = self._opened(fields)
                 if opened is not None:
-                    made = [kept.cid for kept in fields.kept.values()]
+                    made = [cid for cid, _ in fields.held]
                     self._trace(opened.access.project, made, datasets_of(fields.chain))
                     self._keep(replace(opened, result=fields, ended=body.at, closed=index))
             case ReleaseFields():

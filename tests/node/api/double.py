@@ -253,6 +253,11 @@ class MemorySite:
         self._known(person)
         return b"count,n\nall,12\n"
 
+    async def held(self, person: str, signed: SignedRequest, cid: Cid) -> bytes:
+        self._known(person)
+        self.calls.append(f"held {cid}")
+        return b"Traceback\nKeyError: 'age'\n"
+
     async def search(self, person: str, request: schema.SearchRequest) -> schema.FoundView:
         self.calls.append(f"search {request.words} {request.chosen}")
         kinds = request.chosen.get("kind", ("dataset",))
