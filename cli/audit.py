@@ -79,7 +79,7 @@ def look(session: Session, value: str) -> None:
     from node.api.inquiries import MAX_PREVIEW
 
     with session.node() as node:
-        seen = node.held(value)
+        seen = node.look(value)
     show(session, {"cid": value, "value": seen}, lambda: tell_value(value, seen, more=len(seen) == MAX_PREVIEW))
 
 

@@ -235,7 +235,7 @@ class _Text:
             self._fail(0, message)
         tokens = self._cuts[int(number)]
         more = f" (and {len(result.errors) - 1} more)" if len(result.errors) > 1 else ""
-        self._fail(self._find(tokens, message), f"{message}{more}; see the schema for what there is")
+        self._fail(self._find(tokens, message), f"{message}{more}; docs/protocol/policy.md has the schema")
 
     def _rule(self, policy: _Policy, tokens: list[_Token]) -> Rule:
         annotations = policy.annotations

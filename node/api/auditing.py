@@ -75,7 +75,7 @@ class Auditor(Publisher):
         asked = [self.member(each).site for each in sites] or [self.site]
         return self._ask(None, None, _Range(since, until, whole), asked)
 
-    def held(self, value: Cid | str) -> bytes:
+    def look(self, value: Cid | str) -> bytes:
         """The first bytes of what a step left at this site: an output, or what a command that failed said of it.
 
         For its stewards; who looks is written down. Rows of the audit log name such values.
@@ -83,7 +83,7 @@ class Auditor(Publisher):
         Raises:
             NotFound: nothing of that name is held here, or it has other owners too. Denied: not for this person.
         """
-        return self._connection.ask(operation.HELD, cid=str(value))
+        return self._connection.ask(operation.LOOK, cid=str(value))
 
     def audit(self, dataset: Cid | str) -> AuditTable:
         """All that the sites answer about a dataset, verified, oldest first."""

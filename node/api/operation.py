@@ -115,7 +115,7 @@ ANSWER: Final = Operation("answer", "POST", "/v1/inquiries", schema.Written, Ans
 PREVIEW: Final = Operation(
     "preview", "GET", "/v1/inquiries/{cid}/value", bytes, parameters=(_CID,), person=True, keeps=True
 )
-HELD: Final = Operation("held", "GET", "/v1/held/{cid}", bytes, parameters=(_CID,), person=True, keeps=True)
+LOOK: Final = Operation("look", "GET", "/v1/held/{cid}", bytes, parameters=(_CID,), person=True, keeps=True)
 SEARCH: Final = Operation("search", "POST", "/v1/search", schema.FoundView, schema.SearchRequest, person=True)
 IMPORT_DATASET: Final = Operation(
     "import_dataset", "POST", "/v1/datasets", schema.Imported, schema.ImportDataset, person=True, seconds=None
@@ -215,7 +215,7 @@ OPERATIONS: Final[tuple[Operation[object], ...]] = (
     EXAMINATIONS,
     ANSWER,
     PREVIEW,
-    HELD,
+    LOOK,
     MENTIONS,
     IMPORT_DATASET,
     REKEY,

@@ -131,7 +131,7 @@ class Service(Protocol):
             Denied, NotFound: not for this person, or no such value.
         """
 
-    async def held(self, person: str, signed: SignedRequest, cid: Cid) -> bytes:
+    async def look(self, person: str, signed: SignedRequest, cid: Cid) -> bytes:
         """The first bytes of what a step left here; for stewards, and written down.
 
         Raises:

@@ -13,6 +13,7 @@ from catalog.error import BadInput, Conflict, Denied, NotFound, VerificationFail
 from catalog.httpsig import SignedRequest
 from catalog.key import check
 from catalog.member import Role
+from catalog.plural import counted
 from node.api import schema
 from node.api.inquiries import AnswerRequest, InquiryView
 from node.automator.book import Line
@@ -154,7 +155,7 @@ async def _view(site: Site, cid: Cid, each: Inquired) -> InquiryView:
         step=str(asked.instance),
         datasets=dataset_names(site, datasets_of(asked.chain)),
         readers={reader: _reader(site, names, reader) for reader in readers},
-        reason=asked.decision.reason,
+        reason=_why(asked),
         asked_at=each.at,
         not_after=asked.not_after,
         stewards=asked.stewards,
@@ -167,6 +168,12 @@ async def _view(site: Site, cid: Cid, each: Inquired) -> InquiryView:
         check=record.line if record is not None else "",
         found=found_in(record),
     )
+
+
+def _why(asked: InquiryFields) -> str:
+    """What policy said, and that it leaves it to people, if it is a rule that does."""
+    wanted = asked.decision.duties.approvals
+    return asked.decision.reason + (f"; it asks for the word of {counted(wanted, 'steward')}" if wanted else "")
 
 
 def _before(site: Site, block: Cid) -> Cid | None:

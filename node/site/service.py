@@ -256,7 +256,7 @@ class SiteService:
         """The first bytes of a value that would leave."""
         return await answering.preview(self._site, person, signed, cid)
 
-    async def held(self, person: str, signed: SignedRequest, cid: Cid) -> bytes:
+    async def look(self, person: str, signed: SignedRequest, cid: Cid) -> bytes:
         """The first bytes of what a step left here."""
         return await looking.look(self._site, person, signed, cid)
 

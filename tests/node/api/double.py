@@ -253,9 +253,9 @@ class MemorySite:
         self._known(person)
         return b"count,n\nall,12\n"
 
-    async def held(self, person: str, signed: SignedRequest, cid: Cid) -> bytes:
+    async def look(self, person: str, signed: SignedRequest, cid: Cid) -> bytes:
         self._known(person)
-        self.calls.append(f"held {cid}")
+        self.calls.append(f"look {cid}")
         return b"Traceback\nKeyError: 'age'\n"
 
     async def search(self, person: str, request: schema.SearchRequest) -> schema.FoundView:
