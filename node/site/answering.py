@@ -20,11 +20,10 @@ from node.automator.book import Line
 from node.automator.inquiries import Inquired, consent
 from node.site.disclosures import found_in, record_of
 from node.site.freshness import is_fresh
-from node.site.looking import shown
+from node.site.looking import may_look, shown
 from node.site.publishing import check_halted, member_of
 from node.site.site import Site
 from node.site.titles import block_name, dataset_names, person_name
-from privacy.label import may_hold
 from workflow.account import MAX_REQUEST, ApprovalFields, Chain, InquiryFields, Kept, datasets_of
 from workflow.inquiry import Answer
 
@@ -103,7 +102,7 @@ async def preview(site: Site, did: str, signed: SignedRequest, cid: Cid) -> byte
             "the value lies where it was made, and has other owners too, who have not let this site's people read it;"
             " «comity approval show» says what the check there found"
         )
-    if not may_hold(kept.label, site.root):
+    if not may_look(site.root, did, kept.label):
         raise Denied("the value has other owners too, who have not let this site's people read it")
     return await shown(site, person, signed, value, datasets_of(asked.chain), inquiry.project)
 

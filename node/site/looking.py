@@ -5,12 +5,15 @@ from __future__ import annotations
 from catalog.cid import Cid
 from catalog.error import NotFound
 from catalog.httpsig import SignedRequest
+from catalog.label import Label
 from catalog.member import Role
 from catalog.project import ProjectRef
 from node.api.inquiries import MAX_PREVIEW
 from node.automator.book import Line
+from node.automator.release import reads
 from node.site.publishing import check_halted, member_of
 from node.site.site import Site
+from privacy.label import person_at
 from privacy.trust import Person
 from workflow.account import Chain, FetchFields
 
@@ -23,11 +26,20 @@ async def look(site: Site, did: str, signed: SignedRequest, cid: Cid) -> bytes:
         NotFound: nothing of that name is held here, or it has other owners too; the two are never told apart.
     """
     person = member_of(site, did, Role.STEWARD)
-    project = next((each.project for each in site.holdings.for_site(cid, site.root) if each.project is not None), None)
+    held = site.holdings.for_site(cid, site.root)
+    project = next((each.project for each in held if each.project and may_look(site.root, did, each.label)), None)
     if project is None:
-        raise NotFound("no step left anything of that name here; «comity audit log» names what steps left")
+        raise NotFound("no step left anything of that name here that you may see; rows of the audit log name such")
     check_halted(site, project, (site.root, project.site))
     return await shown(site, person, signed, cid, site.holdings.accounted(cid), project)
+
+
+def may_look(root: str, did: str, label: Label) -> bool:
+    """Whether ``label`` lets the person ``did`` of the site ``root`` read: by name, or as all of its people.
+
+    That a site may hold a value, since somebody else at it reads it, is not enough.
+    """
+    return reads(label, (root,)) or reads(label, (person_at(did, root),))
 
 
 async def shown(

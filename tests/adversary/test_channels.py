@@ -7,12 +7,13 @@ import pytest
 from msgspec import structs
 
 from catalog.block import EndorseFields
+from catalog.cid import Cid
 from catalog.error import BadInput
 from catalog.policy import PolicyFields
 from node.automator import automator, result
 from node.automator.automator import Automator
 from node.automator.endorsing import Endorsing
-from node.step import Finished, Usage
+from node.step import Finished, Product, Usage
 from privacy.disclosure import form
 from privacy.disclosure.examine import examine
 from privacy.disclosure.ledger import Ledger
@@ -42,18 +43,19 @@ def told(monkeypatch: pytest.MonkeyPatch, bit: int, finished: Finished) -> Recei
 
 @pytest.mark.parametrize("defended", [True, False])
 def test_an_exit_code_that_carries_a_bit(defended: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a step ends with the code 1 or 2 as a patient is ill or not."""
+    """Else a step ends with the code 1 or 2, and says so, as a patient is ill or not."""
     if not defended:
         monkeypatch.setattr(automator, "RAN_AND_FAILED", "its command ended with code {}")
         real = Automator._fail
 
-        async def says(self: Automator, attempt: object, usage: object, reason: str) -> None:
+        async def says(self: Automator, attempt: object, usage: object, reason: str, **more: object) -> None:
             monkeypatch.setattr(automator, "RAN_AND_FAILED", reason)
-            await real(self, attempt, usage, reason)  # type: ignore[arg-type]
+            await real(self, attempt, usage, reason, **more)  # type: ignore[arg-type]
 
         monkeypatch.setattr(Automator, "_fail", says)
-    usage = Usage(0.1, 0.1, 1)
-    receipts = [told(monkeypatch, bit, Finished({}, usage, f"its command ended with code {bit + 1}")) for bit in (0, 1)]
+    usage, said = Usage(0.1, 0.1, 1), [Product("stderr", Cid.of(bytes([bit])), bit + 1) for bit in (0, 1)]
+    ended = [Finished({}, usage, f"its command ended with code {bit + 1}", errors=said[bit]) for bit in (0, 1)]
+    receipts = [told(monkeypatch, bit, each) for bit, each in enumerate(ended)]
     assert {each.status for each in receipts} == {Status.FAILED}
     assert (receipts[0] == receipts[1]) is defended
 
