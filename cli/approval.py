@@ -36,12 +36,12 @@ def list_(session: Session, every: bool) -> None:
         found = [each for each in node.inquiries() if every or each.waits]
 
     def tell() -> None:
-        from node.api.answering import SHORT
         from node.api.quantity import clock_text
+        from node.api.short import LETTERS
 
         rows = [
             (
-                str(each.cid)[-SHORT:],
+                str(each.cid)[-LETTERS:],
                 each.person_name,
                 _what(each),
                 ", ".join(name or cid for cid, name in each.datasets.items()) or "no data",

@@ -92,7 +92,7 @@ def found_in(recorded: Iterator[Recorded], named: str) -> list[Recorded]:
     """
     number = int(named) if named.isdecimal() else None
     every = list(recorded)
-    orders = {each.order for each in every if len(named) >= 8 and _is_called(each, named)}
+    orders = {each.order for each in every if _is_called(each, named)}
     found = [each for each in every if each.place == number or (each.order and each.order in orders)]
     if not found:
         raise NotFound(
@@ -103,7 +103,9 @@ def found_in(recorded: Iterator[Recorded], named: str) -> list[Recorded]:
 
 
 def _is_called(recorded: Recorded, named: str) -> bool:
-    return recorded.order.endswith(named) or recorded.submission.endswith(named)
+    from node.api.short import is_named
+
+    return is_named(named, recorded.order) or is_named(named, recorded.submission)
 
 
 def _recorded(place: int, body: Body, fields: AccountFields) -> Iterator[Recorded]:

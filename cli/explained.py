@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def explain_own(session: Session, node: Node, named: str) -> bool:
     """Show what is told of each step of a submission of this person's; whether there is one of that name."""
-    run = next((each for each in node.runs() if len(named) >= 8 and str(each.submission).endswith(named)), None)
+    from node.api.short import is_named
+
+    run = next((each for each in node.runs() if is_named(named, each.submission)), None)
     if run is None:
         return False
     steps = [

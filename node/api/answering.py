@@ -13,9 +13,9 @@ from node.api.disclosed import ExaminationView
 from node.api.inquiries import AnswerRequest, InquiryView
 from node.api.publish import Publisher, now
 from node.api.quantity import Moment, moment
+from node.api.short import is_named
 from workflow.inquiry import Answer
 
-SHORT = 8
 """Characters at the end of a CID that name an inquiry as well."""
 
 
@@ -45,7 +45,7 @@ class Answerer(Publisher):
             NotFound: none of that name is asked. BadInput: several end so.
         """
         text = str(name)
-        found = [each for each in self.inquiries() if str(each.cid).endswith(text) and len(text) >= SHORT]
+        found = [each for each in self.inquiries() if is_named(text, each.cid)]
         if not found:
             raise NotFound(f"nothing of the name «{text}» is asked, or not any more; see «comity approval list»")
         if len(found) > 1:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -43,6 +44,7 @@ from node.api.schema import (
     Submit,
 )
 from node.api.sharing import Sharer
+from node.api.short import is_named
 from node.api.view import Listing, Plan, Run
 from node.keyfile import Identity
 from node.message import Halt
@@ -147,8 +149,7 @@ class Node(Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sharer):
         Raises:
             NotFound: this person made no such submission. Conflict: it has ended.
         """
-        cid = submission if isinstance(submission, Cid) else Cid.parse(submission)
-        word = Cancellation(person=self.person, submission=cid, at=now(), sig=UNSIGNED)
+        word = Cancellation(person=self.person, submission=self._submission(submission), at=now(), sig=UNSIGNED)
         request = CancelRequest(statement=encode(signed(word, self._signer())))
         return Run(self._connection.ask(operation.CANCEL, request))
 
@@ -157,16 +158,33 @@ class Node(Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sharer):
         return tuple(Run(view) for view in self._connection.ask(operation.SUBMISSIONS))
 
     def run(self, submission: Cid | str, seconds: float = 0) -> Run:
-        """A submission as it stands, after at most ``seconds`` or as soon as something changes."""
-        told = f"{min(seconds, MAX_WAIT):.3f}"
-        return Run(self._connection.ask(operation.SUBMISSION, submission=str(submission), seconds=told))
+        """A submission, by its CID or its end, as it stands: after at most ``seconds``, or once something changes.
+
+        Raises:
+            NotFound: this person made no such submission. BadInput: several end so.
+        """
+        told, cid = f"{min(seconds, MAX_WAIT):.3f}", self._submission(submission)
+        return Run(self._connection.ask(operation.SUBMISSION, submission=str(cid), seconds=told))
+
+    def _submission(self, named: Cid | str) -> Cid:
+        """The CID of the submission of that name."""
+        if isinstance(named, Cid):
+            return named
+        with suppress(BadInput):
+            return Cid.parse(named)
+        found = [each.submission for each in self.runs() if is_named(named, each.submission)]
+        if len(found) > 1:
+            raise BadInput(f"{len(found)} submissions end in «{named}»; give more of it")
+        if not found:
+            raise NotFound(f"you made no submission «{named}»; see «comity submission list»")
+        return found[0]
 
     def watch(self, submission: Cid | str) -> Iterator[Run]:
         """A submission each time that something about it changes, until it has ended."""
         run = self.run(submission)
         yield run
         while not run.done:
-            later = self.run(submission, 20)
+            later = self.run(run.submission, 20)
             if later != run:
                 run = later
                 yield run
@@ -177,7 +195,7 @@ class Node(Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sharer):
         run = self.run(submission)
         while not run.done and (until is None or now() < until):
             left = 20.0 if until is None else max(0.0, (until - now()) / 1000)
-            run = self.run(submission, min(20.0, left))
+            run = self.run(run.submission, min(20.0, left))
         return run
 
     def result(self, submission: Cid | str, name: str | None = None) -> bytes:
@@ -187,13 +205,14 @@ class Node(Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sharer):
             NotFound: no such output, or not released to this person. BadInput: several, and none is named.
             VerificationFailed: the bytes are not what its CID names.
         """
-        results = self.run(submission).results
+        run = self.run(submission)
+        results = run.results
         found = [each for each in results if name in (None, each.name)]
         if len(found) != 1:
             names = ", ".join(each.name for each in results) or "none"
             kind = BadInput if len(found) > 1 else NotFound
             raise kind(f"which output? {'«' + name + '» is not among them' if name else 'Name it'}: {names}")
-        data = self._connection.ask(operation.RESULT, submission=str(submission), name=found[0].name)
+        data = self._connection.ask(operation.RESULT, submission=str(run.submission), name=found[0].name)
         # A file of several chunks has a root that only a store computes; the node verified it as it arrived.
         if found[0].cid.codec == RAW and not found[0].cid.matches(data):
             raise VerificationFailed(f"the output «{found[0].name}» is not what its CID {found[0].cid} names")

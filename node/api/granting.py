@@ -24,6 +24,7 @@ from catalog.revoke import RevokeFields, subject_of
 from node.api.publish import Publisher, end_of, now, readable
 from node.api.quantity import Moment
 from node.api.schema import MemberView
+from node.api.short import is_named
 from node.api.view import Listing, Published
 from privacy.freshness import overdue
 from privacy.grant import Held, chain_of, revocation, widens
@@ -36,7 +37,6 @@ _ADD = (
     "a steward of the project's site can add these (comity project new, with the project's name and all that stays),"
     " and this site then approves it again"
 )
-LEAST_LETTERS = 8
 """Characters of a grant's CID, from its end, by which it may be asked for."""
 
 
@@ -192,7 +192,7 @@ class Granter(Publisher):
             NotFound: none that this person may see. BadInput: several end so.
         """
         named = str(grant)
-        found = {each.cid: each for each in self.standings() if _is_named(named, each.cid)}
+        found = {each.cid: each for each in self.standings() if is_named(named, each.cid)}
         if len(found) > 1:
             raise BadInput(f"{len(found)} grants end in «{named}»; give more of the CID")
         if not found:
@@ -435,10 +435,6 @@ def _overdue(sites: Iterable[MemberView]) -> str:
     others = list(sites)
     stopped = next((each.stopped for each in others if each.stopped), "")
     return stopped or overdue("compute", {each.name: each.heard for each in others})
-
-
-def _is_named(named: str, cid: Cid) -> bool:
-    return named == str(cid) or (len(named) >= LEAST_LETTERS and str(cid).endswith(named.removeprefix("…")))
 
 
 def _actions(names: Sequence[str]) -> tuple[Action, ...]:

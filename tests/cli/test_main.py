@@ -440,4 +440,4 @@ def test_a_submission_is_cancelled_and_shown_as_it_stands(
     assert run([*mara, "submission", "cancel", submitted["submission"]]) == 0
     assert "cancelled" in capsys.readouterr().out
     assert run([*mara, "submission", "watch", submitted["submission"]]) != 0
-    assert run([*mara, "submission", "cancel", "nonsense"]) == 2
+    assert run([*mara, "submission", "cancel", "nonsense"]) == 1

@@ -258,6 +258,22 @@ def test_a_submission_is_signed_by_the_person_and_brings_its_result(anna: Node, 
         mara.result(submission, "other")
 
 
+def test_a_submission_is_named_by_the_end_of_its_cid_if_that_names_one(
+    anna: Node, mara: Node, running: Running
+) -> None:
+    """Lost: sixty letters are copied for each look; or a few of them name another submission."""
+    asked = {"table": project(anna)}
+    first, second = (
+        mara.submit(mara.plan(WORKFLOW, asked, project="pooling", deadline="10m", budget=budget)) for budget in (1, 2)
+    )
+    assert mara.run(f"…{str(first)[-8:]}").submission == first
+    assert mara.result(str(second)[-8:]) == b"a,b\n1,2\n"
+    assert mara.cancel(str(second)[-12:]).submission == second
+    for none in (str(first)[-7:], "aaaaaaaa", "…", ""):
+        with pytest.raises(NotFound):
+            mara.run(none)
+
+
 def test_a_submission_is_cancelled_by_the_person_s_signed_word(anna: Node, mara: Node, running: Running) -> None:
     """Lost: a word that another wrote, or that no site takes, ends nothing; or a wait for it never ends."""
     submission = mara.submit(mara.plan(WORKFLOW, {"table": project(anna)}, project="pooling", deadline="10m", budget=1))
