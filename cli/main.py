@@ -113,6 +113,11 @@ def run(arguments: Sequence[str]) -> int:
         code = root.main(list(arguments), prog_name="comity", standalone_mode=False, obj=session)
     except ComityError as error:
         return _failed(session, type(error).__name__, str(error), error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        if session.json:
+            return _failed(session, "BadInput", "say what to do: a verb is missing", 2)
+        print(error.format_message(), file=sys.stderr)
+        return 2
     except click.ClickException as error:
         help_line = (
             f"; see: {error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""

@@ -131,6 +131,16 @@ def test_each_error_has_its_exit_code_and_one_line(
         assert told.err.startswith("error: it did not work")
 
 
+def test_a_group_without_a_verb_shows_its_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    """Lost: whoever looks for a verb reads the help folded into one line, as an error."""
+    assert run(["disclosure"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert [line.split()[0] for line in shown.err.splitlines() if line.strip().startswith("ledger")] == ["ledger"]
+    assert run(["--json", "disclosure"]) == 2
+    assert json.loads(capsys.readouterr().err)["message"] == "say what to do: a verb is missing"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
