@@ -166,19 +166,13 @@ class StepExecutor:
             raise Denied(self.fault)
         tool = await self.tool(block)
         folder = self._work / secrets.token_hex(8)
-        work = folder / "left" / "work"
-        work.mkdir(parents=True, mode=0o700)
         stage = _Stage(self._materials, self._blobs, folder, order, project, self._limits.input_bytes)
+        stage.work.mkdir(parents=True, mode=0o700)
         try:
             limits = allowed(self._limits, tool, seconds)
-            values = {name: await stage.place(name, argument) for name, argument in inputs.items()}
-            command = command_line(tool, values, runtime=Runtime(ram=limits.memory_bytes // _MIB))
-            made = await self._recalled(tool, block, inputs, project)
-            if made is not None:
-                return Finished(made.products, None, memo=made.order)
-            job = await self._job(tool, block, command, stage, work, limits)
-            ended, listing = await self._in_turn(job, tool, project.site)
-            finished = await self._after(ended, listing, tool, command, stage, work, project)
+            for argument in inputs.values():
+                await stage.fetch(argument)
+            finished = await self._in_turn(stage, tool, block, inputs, limits)
         except (BadInput, VerificationFailed) as error:
             log.warning("a step of the block %s came to nothing before its command ran: %s", block, error)
             return Finished({}, None, str(error))
@@ -191,19 +185,44 @@ class StepExecutor:
             log.warning("a step of the block %s could not be run: %s", block, error)
             return Finished({}, None, f"it could not be run: {type(error).__name__}")
         else:
-            if not finished.failure:
+            if not finished.failure and finished.memo is None:
                 await self._remember(tool, block, inputs, project, Made(order, finished.products))
             return finished
         finally:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(discard, folder)
 
-    async def _job(self, tool: Tool, block: Cid, command: Command, stage: _Stage, work: Path, limits: Limits) -> Job:
-        """The command for the runner, with what it needs beside it in ``work``."""
-        await self._prepare(tool, block, work)
+    async def _in_turn(
+        self, stage: _Stage, tool: Tool, block: Cid, inputs: Mapping[str, Argument], limits: Limits
+    ) -> Finished:
+        """Stage and run when it is the turn of the member whose project it is for: who waits takes no room on the disk.
+
+        Raises:
+            ComityError: data or block cannot be had.
+            VerificationFailed: the runner does not take the job; why names paths of this host, which stay here.
+        """
+        async with self._made.turn(stage.project.site):
+            values = {name: await stage.place(name, argument) for name, argument in inputs.items()}
+            command = command_line(tool, values, runtime=Runtime(ram=limits.memory_bytes // _MIB))
+            made = await self._recalled(tool, block, inputs, stage.project)
+            if made is not None:
+                return Finished(made.products, None, memo=made.order)
+            job = await self._job(tool, block, command, stage, limits)
+            try:
+                ended, listing = await run_and_list(self._runner, job, tool.succeeded, self._turns)
+            except BadInput as error:
+                log.warning("the runner does not take a step: %s", error)
+                raise VerificationFailed(
+                    "this site's runner does not take the step; its steward can see why"
+                ) from error
+        return await self._after(ended, listing, tool, command, stage)
+
+    async def _job(self, tool: Tool, block: Cid, command: Command, stage: _Stage, limits: Limits) -> Job:
+        """The command for the runner, with what it needs beside it in its work folder."""
+        await self._prepare(tool, block, stage.work)
         return Job(
             argv=command.argv,
-            work=work,
+            work=stage.work,
             mounts=(Mount(await self._checkout(block), BLOCK), *stage.mounts),
             environment=dict(command.environment),
             stdin=command.stdin,
@@ -240,39 +259,15 @@ class StepExecutor:
         except (ComityError, OSError) as error:
             log.warning("what a step of the block %s made is not remembered: %s", block, error)
 
-    async def _in_turn(self, job: Job, tool: Tool, member: str) -> tuple[Exit, Listing]:
-        """Run a command of a project of ``member`` when it is its turn, and list what it left if it succeeded.
-
-        Raises:
-            VerificationFailed: the runner does not take the job; why names paths of this host, which stay here.
-        """
-        async with self._made.turn(member):
-            try:
-                return await run_and_list(self._runner, job, tool.succeeded, self._turns)
-            except BadInput as error:
-                log.warning("the runner does not take a step: %s", error)
-                raise VerificationFailed(
-                    "this site's runner does not take the step; its steward can see why"
-                ) from error
-
-    async def _after(
-        self,
-        ended: Exit,
-        listing: Listing,
-        tool: Tool,
-        command: Command,
-        stage: _Stage,
-        work: Path,
-        project: ProjectRef,
-    ) -> Finished:
+    async def _after(self, ended: Exit, listing: Listing, tool: Tool, command: Command, stage: _Stage) -> Finished:
         """What a command that ended delivered, or what it failed of, in words that are none of the command's own."""
         if ended.ending is not Ending.EXITED:
-            return await self._failed(ended, f"its command was ended: {ended.reason or ended.ending}", project)
+            return await self._failed(ended, f"its command was ended: {ended.reason or ended.ending}", stage.project)
         if not tool.succeeded(ended.code):
-            return await self._failed(ended, f"its command ended with code {ended.code}", project)
+            return await self._failed(ended, f"its command ended with code {ended.code}", stage.project)
         try:
             await stage.check_unchanged()
-            return await self._collect(command, listing, work, ended.usage, project)
+            return await self._collect(command, listing, stage, ended.usage)
         except (BadInput, NotFound, VerificationFailed) as error:
             return Finished({}, ended.usage, f"its outputs are not to be taken: {type(error).__name__}")
 
@@ -309,15 +304,13 @@ class StepExecutor:
             if file.writable:
                 place.chmod(0o644)
 
-    async def _collect(
-        self, command: Command, listing: Listing, work: Path, usage: Usage, project: ProjectRef
-    ) -> Finished:
+    async def _collect(self, command: Command, listing: Listing, stage: _Stage, usage: Usage) -> Finished:
         products: dict[str, Product] = {}
         outputs = command.outputs
 
         def collected() -> list[tuple[Collected, ...]]:
             top = listing.found()
-            return [collect(top, work, output.patterns, self._limits) for output in outputs]
+            return [collect(top, stage.work, output.patterns, self._limits) for output in outputs]
 
         for output, found in zip(outputs, await trio.to_thread.run_sync(collected), strict=True):
             if not found and output.type.optional:
@@ -326,7 +319,7 @@ class StepExecutor:
                 return Finished({}, usage, f"output «{output.name}» is not one {output.type}: {len(found)} found")
             if not is_data_name(found[0].path.name):
                 return Finished({}, usage, f"the name of output «{output.name}» is too long, or not plain")
-            products[output.name] = await self._store(found[0], project)
+            products[output.name] = await self._store(found[0], stage.project)
         return Finished(products, usage)
 
     async def _store(self, found: Collected, project: ProjectRef) -> Product:
@@ -340,14 +333,21 @@ class _Stage:
     def __init__(
         self, materials: Materials, blobs: Blobs, folder: Path, order: Cid, project: ProjectRef, most: int
     ) -> None:
+        self.work = folder / "left" / "work"
+        self.project = project
         self._most = most
-        self._project = project
         self._order = order
         self._materials = materials
         self._blobs = blobs
         self._folder = folder
         self._resident: list[Data] = []
         self.mounts: list[Mount] = []
+
+    async def fetch(self, argument: Argument) -> None:
+        """Have what is another site's in the store here: that may take long, and is not to be done in a turn."""
+        for item in argument.items if isinstance(argument, Many) else (argument,):
+            if isinstance(item, Data) and not item.cid.is_keyed:
+                await self._materials.stored(item, self.project)
 
     async def place(self, name: str, argument: Argument) -> object:
         """The value of an input as the command line takes it, its data mounted."""
@@ -374,7 +374,7 @@ class _Stage:
             if not await self._materials.opened(item, self._order, source):
                 # A few small nodes that name one another can be a file of any size.
                 room = await trio.to_thread.run_sync(_room, self._folder)
-                cid = await self._materials.stored(item, self._project)
+                cid = await self._materials.stored(item, self.project)
                 await self._blobs.checkout(cid, source, max_bytes=min(self._most, room))
         else:
             self._resident.append(item)
