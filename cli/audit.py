@@ -9,6 +9,7 @@ import click
 
 from catalog.error import BadInput, VerificationFailed
 from catalog.plural import counted
+from cli import completing
 from cli.answer import Missing, asked_of, tell_rows
 from cli.output import pairs, say, show
 from cli.session import Session, Verbs, pass_session
@@ -33,7 +34,7 @@ def _asking(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 @group.command()
-@click.argument("dataset")
+@click.argument("dataset", shell_complete=completing.datasets)
 @_asking
 @pass_session
 def who(session: Session, dataset: str, strict: bool, since: str | None, until: str | None) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from catalog.plural import counted
+from cli import completing
 from cli.mirror import mirror_published
 from cli.output import document, pairs, say, show, table, tell_former, working
 from cli.session import Session, Verbs, pass_session
@@ -72,7 +73,7 @@ def list_(session: Session) -> None:
 
 
 @group.command("show")
-@click.argument("block")
+@click.argument("block", shell_complete=completing.blocks)
 @click.argument("file", required=False)
 @pass_session
 def show_(session: Session, block: str, file: str | None) -> None:
@@ -103,7 +104,7 @@ def show_(session: Session, block: str, file: str | None) -> None:
 
 
 @group.command()
-@click.argument("block")
+@click.argument("block", shell_complete=completing.blocks)
 @click.option("--with", "sites", multiple=True, required=True, help="A member by name or root key; may be repeated.")
 @pass_session
 def share(session: Session, block: str, sites: tuple[str, ...]) -> None:
@@ -114,7 +115,7 @@ def share(session: Session, block: str, sites: tuple[str, ...]) -> None:
 
 
 @group.command()
-@click.argument("block")
+@click.argument("block", shell_complete=completing.blocks)
 @click.option("--end", is_flag=True, help="Hold it for others no more.")
 @pass_session
 def mirror(session: Session, block: str, end: bool) -> None:
@@ -124,7 +125,7 @@ def mirror(session: Session, block: str, end: bool) -> None:
 
 
 @group.command()
-@click.argument("block")
+@click.argument("block", shell_complete=completing.blocks)
 @click.option("--type", "types", multiple=True, help="An output type to vouch for; all that it declares otherwise.")
 @pass_session
 def endorse(session: Session, block: str, types: tuple[str, ...]) -> None:

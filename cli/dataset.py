@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from catalog.plural import counted
+from cli import completing
 from cli.fetch import FOLDER, fetch
 from cli.mirror import mirror_published
 from cli.output import confirmed, pairs, say, show, table, tell_former, working
@@ -135,7 +136,7 @@ def list_(session: Session) -> None:
 
 
 @group.command("show")
-@click.argument("dataset")
+@click.argument("dataset", shell_complete=completing.datasets)
 @pass_session
 def show_(session: Session, dataset: str) -> None:
     """Show DATASET, by name or CID; also one that is offered no more."""
@@ -231,7 +232,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 @group.command()
-@click.argument("dataset")
+@click.argument("dataset", shell_complete=completing.datasets)
 @click.option("--reader", "readers", multiple=True, help="Who may read the new version; all that are not given go.")
 @_CUSTODIANS
 @_NO_CUSTODIAN
@@ -267,7 +268,7 @@ def rekey(
 
 
 @group.command()
-@click.argument("dataset")
+@click.argument("dataset", shell_complete=completing.datasets)
 @click.option("--end", is_flag=True, help="Hold it for others no more.")
 @pass_session
 def mirror(session: Session, dataset: str, end: bool) -> None:
@@ -277,7 +278,7 @@ def mirror(session: Session, dataset: str, end: bool) -> None:
 
 
 @group.command()
-@click.argument("dataset")
+@click.argument("dataset", shell_complete=completing.datasets)
 @click.option("--name", help="What it is called from now on.")
 @click.option("--purpose", "purposes", multiple=True, help="A DUO term that it may serve; all that are not given go.")
 @click.option("--description", help="What is in it, for people.")
@@ -345,7 +346,7 @@ def change(
 
 
 @group.command()
-@click.argument("dataset")
+@click.argument("dataset", shell_complete=completing.datasets)
 @click.option("--erase", is_flag=True, help="Erase its entries at every member too, so that nothing names it any more.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_session

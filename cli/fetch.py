@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from catalog.plural import counted
+from cli import completing
 from cli.output import say, show
 from cli.session import Session, Verb, pass_session
 from cli.transfer import carrying, paced
@@ -26,7 +27,7 @@ FOLDER: Final = "inode/directory"
 
 
 @click.command(cls=Verb)
-@click.argument("dataset")
+@click.argument("dataset", shell_complete=completing.datasets)
 @click.argument("path", default="")
 @click.option("--out", type=click.Path(path_type=Path), help="The new file or folder; standard output otherwise.")
 @click.option("--project", help="Of shared data: the project of your grant, if you hold several.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli import completing
 from cli.output import pairs, say, show, table, warn
 from cli.session import Session, Verbs, pass_session
 
@@ -25,8 +26,15 @@ def group() -> None:
 
 @group.command()
 @click.argument("person")
-@click.option("--project", required=True, help="The project that it is for.")
-@click.option("--dataset", "datasets", multiple=True, required=True, help="A dataset of this site; may be repeated.")
+@click.option("--project", required=True, help="The project that it is for.", shell_complete=completing.projects)
+@click.option(
+    "--dataset",
+    "datasets",
+    multiple=True,
+    required=True,
+    help="A dataset of this site; may be repeated.",
+    shell_complete=completing.datasets,
+)
 @click.option("--until", required=True, help="When it ends: 30d, or 2026-12-01.")
 @click.option("--purpose", "purposes", multiple=True, help="A DUO term; the project's purpose otherwise.")
 @click.option(
@@ -38,7 +46,9 @@ def group() -> None:
     show_default=True,
     help="What is granted; may be repeated.",
 )
-@click.option("--block", "blocks", multiple=True, help="Only with this block; may be repeated.")
+@click.option(
+    "--block", "blocks", multiple=True, help="Only with this block; may be repeated.", shell_complete=completing.blocks
+)
 @click.option("--to", "destinations", multiple=True, help="Only for results that go to this site; may be repeated.")
 @pass_session
 def issue(
@@ -72,10 +82,18 @@ def issue(
 @click.argument("grant")
 @click.argument("person")
 @click.option("--until", help="When it ends, if sooner than the grant: 30d, or 2026-12-01.")
-@click.option("--dataset", "datasets", multiple=True, help="Only for this dataset; may be repeated.")
+@click.option(
+    "--dataset",
+    "datasets",
+    multiple=True,
+    help="Only for this dataset; may be repeated.",
+    shell_complete=completing.datasets,
+)
 @click.option("--purpose", "purposes", multiple=True, help="Only for this purpose; may be repeated.")
 @click.option("--action", "actions", type=ACTIONS, multiple=True, help="Only this; may be repeated.")
-@click.option("--block", "blocks", multiple=True, help="Only with this block; may be repeated.")
+@click.option(
+    "--block", "blocks", multiple=True, help="Only with this block; may be repeated.", shell_complete=completing.blocks
+)
 @click.option("--to", "destinations", multiple=True, help="Only for results that go to this site; may be repeated.")
 @pass_session
 def attenuate(

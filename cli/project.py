@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from catalog.plural import counted
+from cli import completing
 from cli.output import confirmed, pairs, say, show, table
 from cli.session import Session, Verbs, pass_session
 
@@ -24,7 +25,13 @@ def group() -> None:
 @click.argument("name")
 @click.option("--person", "people", multiple=True, required=True, help="An enrolled person; may be repeated.")
 @click.option("--purpose", required=True, help="A DUO term, such as DUO:0000006.")
-@click.option("--dataset", "datasets", multiple=True, help="A dataset by name or CID; may be repeated.")
+@click.option(
+    "--dataset",
+    "datasets",
+    multiple=True,
+    help="A dataset by name or CID; may be repeated.",
+    shell_complete=completing.datasets,
+)
 @click.option("--until", required=True, help="When it ends: 30d, or 2026-12-01.")
 @click.option("--member", "members", multiple=True, help="A site to ask for its approval, besides the data's owners.")
 @click.option(
@@ -88,7 +95,7 @@ def list_(session: Session) -> None:
 
 
 @group.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.projects)
 @pass_session
 def show_(session: Session, name: str) -> None:
     """Show the project NAME: its people, purpose, data and end; who approved it; who destroyed what it left."""
@@ -98,7 +105,7 @@ def show_(session: Session, name: str) -> None:
 
 
 @group.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.projects)
 @click.option("--withdraw", is_flag=True, help="Take the approval back: this site's data are used in it no more.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_session
@@ -120,7 +127,7 @@ def approve(session: Session, name: str, withdraw: bool, yes: bool) -> None:
 
 
 @group.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.projects)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_session
 def end(session: Session, name: str, yes: bool) -> None:

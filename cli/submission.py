@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from catalog.plural import counted
+from cli import completing
 from cli.fetch import write_out
 from cli.output import clean, pairs, rich_table, say, show, table
 from cli.session import Session, Verbs, pass_session
@@ -48,7 +49,7 @@ def list_(session: Session) -> None:
 
 
 @group.command("show")
-@click.argument("submission")
+@click.argument("submission", shell_complete=completing.submissions)
 @pass_session
 def show_(session: Session, submission: str) -> None:
     """Show SUBMISSION as it stands: its steps, where they ran, and why they were allowed."""
@@ -58,7 +59,7 @@ def show_(session: Session, submission: str) -> None:
 
 
 @group.command()
-@click.argument("submission")
+@click.argument("submission", shell_complete=completing.submissions)
 @pass_session
 def watch(session: Session, submission: str) -> None:
     """Follow SUBMISSION until it has ended; fails as it failed."""
@@ -70,7 +71,7 @@ def watch(session: Session, submission: str) -> None:
 
 
 @group.command()
-@click.argument("submission")
+@click.argument("submission", shell_complete=completing.submissions)
 @click.argument("name", required=False)
 @click.option("--out", type=click.Path(path_type=Path), help="The file to write; standard output otherwise.")
 @pass_session
@@ -87,7 +88,7 @@ def result(session: Session, submission: str, name: str | None, out: Path | None
 
 
 @group.command()
-@click.argument("submission")
+@click.argument("submission", shell_complete=completing.submissions)
 @pass_session
 def cancel(session: Session, submission: str) -> None:
     """End SUBMISSION: no further step is ordered, and each site ends what it runs of it. Yours alone, and for good."""

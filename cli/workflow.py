@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from catalog.error import BadInput
+from cli import completing
 from cli.output import say, show, table, working
 from cli.session import Session, Verbs, pass_session
 
@@ -32,7 +33,12 @@ def _request(verb: F) -> F:
         click.option("--job", type=click.Path(path_type=Path), help="The inputs, a CWL job in JSON."),
         click.option("--data", multiple=True, metavar="INPUT=DATASET", help="A dataset; repeated, a list of them."),
         click.option("--value", multiple=True, metavar="INPUT=JSON", help="A number, text or list."),
-        click.option("--project", required=True, help="The project that it is for: NAME, or NAME@SITE."),
+        click.option(
+            "--project",
+            required=True,
+            help="The project that it is for: NAME, or NAME@SITE.",
+            shell_complete=completing.projects,
+        ),
         click.option("--deadline", required=True, help="Until when: 10m, 2h, or 2026-12-01T12:00."),
         click.option("--budget", required=True, help="What it may cost, such as 2.50."),
         click.option("--min-sites", type=click.IntRange(1), help="How many shards must deliver; all otherwise."),

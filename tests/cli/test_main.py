@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 
 from catalog.error import (
     BadInput,
@@ -420,6 +421,29 @@ def test_completion_knows_the_people_whose_keys_lie_here(anna: list[str], words:
         env={**os.environ, **environment}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert told.stdout.splitlines() == ["plain,Sister Agnes"], told.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        ("dataset show Ta", ["Table"]),
+        ("grant issue Mara --dataset T", ["Table"]),
+        ("audit who X", []),
+        ("project show poo", ["pooling"]),
+        ("--site nowhere dataset show Ta", []),
+    ],
+)
+def test_completion_knows_what_the_node_knows_by_name(
+    words: str, known: list[str], anna: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost: names are typed, or sixty letters of a CID; or Tab prints an error where no node runs."""
+    run([*anna, "dataset", "add", "/data/table.csv", "--name", "Table"])
+    run([*anna, "project", "new", "pooling", "--person", "Mara", "--purpose", "DUO:0000006", "--until", "30d"])
+    monkeypatch.setenv("COMITY_SITE", anna[1])
+    monkeypatch.setenv("COMITY_PERSON", anna[3])
+    *given, begun = words.split()
+    found = ShellComplete(root, {}, "comity", "_COMITY_COMPLETE").get_completions(given, begun)
+    assert [each.value for each in found] == known
 
 
 def test_the_invitation_is_a_secret_file(anna: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
