@@ -10,15 +10,15 @@ LINES: Final = 40
 """Lines of a value that are shown."""
 
 _CONTINUES: Final = bytes(range(0x80, 0xC0))
+_REST: Final = 3
+"""Bytes of a letter in UTF-8 after its first, at most."""
 
 
 def tell_value(name: str, seen: bytes, *, more: bool = False) -> None:
     """Show what was ``seen`` of the value ``name``, of which there is ``more`` or not."""
-    text = (
-        seen if len(seen.lstrip(_CONTINUES)) < len(seen) - 3 else seen.lstrip(_CONTINUES)
-    )  # its beginning was cut off
+    whole = seen.lstrip(_CONTINUES)  # the end of something long may begin within a letter
     try:
-        lines = text.decode().split("\n")
+        lines = (whole if len(seen) - len(whole) <= _REST else seen).decode().split("\n")
     except UnicodeDecodeError:
         say(f"{name} is no text; it begins: {seen[:32].hex(' ')}")
         return

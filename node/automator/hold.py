@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from catalog.block import BlockFields
 from catalog.cid import Cid
@@ -18,6 +18,9 @@ from catalog.error import NotFound
 from catalog.label import Label
 from catalog.project import ProjectRef
 from privacy.label import flows_to, may_hold
+
+NOTHING: Final = "there is nothing of that name here that you may see"
+"""What is said of what is not here, and of what is not for whoever asks."""
 
 
 def _nobody(_root: Cid) -> None:
@@ -130,7 +133,7 @@ class Holdings:
             if project not in halted:
                 found += [Held(project, label) for label in labels]
         if not (readable := [each for each in found if may_hold(each.label, site)]):
-            raise NotFound("there is nothing of that name here that you may see")
+            raise NotFound(NOTHING)
         return readable
 
     def needed_for(self, root: Cid) -> ProjectRef | None:

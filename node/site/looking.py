@@ -1,4 +1,4 @@
-"""A steward's look at what steps left here: outputs, and what commands that failed said. Written down before it."""
+"""A steward's look at what steps left here, outputs and what commands that failed said: written down, then given."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from catalog.member import Role
 from catalog.project import ProjectRef
 from node.api.inquiries import MAX_PREVIEW
 from node.automator.book import Line
+from node.automator.hold import NOTHING
 from node.automator.release import reads
 from node.site.publishing import check_halted, member_of
 from node.site.site import Site
@@ -29,7 +30,7 @@ async def look(site: Site, did: str, signed: SignedRequest, cid: Cid) -> bytes:
     held = site.holdings.for_site(cid, site.root)
     project = next((each.project for each in held if each.project and may_look(site.root, did, each.label)), None)
     if project is None:
-        raise NotFound("no step left anything of that name here that you may see; rows of the audit log name such")
+        raise NotFound(NOTHING)
     check_halted(site, project, (site.root, project.site))
     return await shown(site, person, signed, cid, site.holdings.accounted(cid), project)
 
