@@ -272,11 +272,17 @@ class StepExecutor:
             return Finished({}, ended.usage, f"its outputs are not to be taken: {type(error).__name__}")
 
     async def _failed(self, ended: Exit, failure: str, project: ProjectRef) -> Finished:
-        """A command that failed. What it wrote of that may quote its data, so it is held as an output would be."""
+        """A command that failed. What it wrote of that may quote its data, so it is held as an output would be.
+
+        Where the disk does not take it, it is lost, and the account of what failed and what it used is not.
+        """
         held = None
         if ended.errors:
-            cid = await self._blobs.hold(ended.errors, project)
-            held = Product(STANDARD_ERROR, cid, len(ended.errors))
+            try:
+                cid = await self._blobs.hold(ended.errors, project)
+                held = Product(STANDARD_ERROR, cid, len(ended.errors))
+            except ComityError as error:
+                log.warning("what a step that failed wrote to standard error is not held: %s", error)
         return Finished({}, ended.usage, failure, errors=held)
 
     async def _checkout(self, block: Cid) -> Path:

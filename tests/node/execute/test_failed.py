@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import trio
 
+from catalog.cid import Cid
+from catalog.error import Full
 from node.step import Finished
 from node.stepsettings import StepSettings
 from node.storage.disk import DiskBlobs
@@ -51,3 +53,17 @@ def test_of_one_that_succeeded_nothing_is_held(tmp_path: Path) -> None:
     """Lost: each warning that a library prints fills a hospital's disk."""
     finished = trio.run(ran, tmp_path, "import sys; print('careful', file=sys.stderr); print(1)", FREE)
     assert (finished.failure, finished.errors) == ("", None)
+
+
+def test_on_a_full_disk_what_it_said_is_lost_and_how_it_ended_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost: a command that ran is told of as one that could not be run, and what it used is charged to nobody."""
+
+    async def refuses(*_: object) -> Cid:
+        raise Full("the store has no room")
+
+    monkeypatch.setattr(DiskBlobs, "hold", refuses)
+    finished = trio.run(ran, tmp_path, "raise SystemExit('patient 17')", FREE)
+    assert (finished.failure, finished.errors) == ("its command ended with code 1", None)
+    assert finished.usage is not None
