@@ -30,7 +30,7 @@ class Daemons:
         ends = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
         try:
             process = os.posix_spawnp(
-                command[0], command, {**os.environ, **(environment or {})}, file_actions=ends, setsid=True
+                command[0], list(command), {**os.environ, **(environment or {})}, file_actions=ends, setsid=True
             )
         finally:
             os.close(log)
