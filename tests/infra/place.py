@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.infra.daemons import Daemons
-from tests.infra.machine import run
+from tests.infra.machine import RefusedError, run
 
 CGROUPS = Path("/sys/fs/cgroup")
+# In bytes: a socket's path has at most 107 (unix(7)), and the kubelet makes some of its own below its state.
+LONGEST = 64
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,13 @@ class Place:
         return ["nsenter", f"--net=/run/netns/{self.mark}", "--", *map(str, command)]
 
     def make(self) -> None:
-        """Make folders, namespace and cgroup."""
+        """Make folders, namespace and cgroup.
+
+        Raises:
+            RefusedError: its path is too long, or this process may not.
+        """
+        if len(os.fsencode(self.state)) > LONGEST:
+            raise RefusedError(f"{self.state} is too long for the sockets below it: name another XDG_STATE_HOME")
         for folder in (self.state, self.sockets):
             folder.mkdir(parents=True, mode=0o700)
         run(["ip", "netns", "add", self.mark])

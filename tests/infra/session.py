@@ -34,9 +34,17 @@ def command(place: Place, up: Callable[[], str], down: Callable[[], None]) -> in
             if sys.argv[1] == "down":
                 down()
             else:
-                print(up())
-                place.kept.touch()
+                _up_to_stay(place, up, down)
     except RefusedError as refused:
         print(refused, file=sys.stderr)
         return 1
     return 0
+
+
+def _up_to_stay(place: Place, up: Callable[[], str], down: Callable[[], None]) -> None:
+    try:
+        print(up())
+    except BaseException:
+        down()
+        raise
+    place.kept.touch()
