@@ -6,11 +6,12 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.infra.machine import RefusedError, cache_folder
+from tests.infra.machine import RefusedError, alone, cache_folder
 
 
 def built(name: str, made_of: Sequence[Path], make: Callable[[Path], None]) -> Path:
@@ -22,15 +23,15 @@ def built(name: str, made_of: Sequence[Path], make: Callable[[Path], None]) -> P
     version = go(Path("/"), "env", "GOVERSION", "GOOS", "GOARCH")
     key = hashlib.sha256(version.encode() + b"".join(path.read_bytes() for path in made_of)).hexdigest()[:16]
     folder = cache_folder() / f"{name}-{key}"
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # Aside, so that a build that is cut off leaves no half of one.
-        with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
-            made = Path(aside) / name
-            made.mkdir()
-            print(f"building {name}, some minutes …", flush=True)
-            make(made)
-            made.rename(folder)
+    with alone(folder.with_suffix(".lock")):
+        if not folder.exists():
+            # Aside, so that a build that is cut off leaves no half of one.
+            with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
+                made = Path(aside) / name
+                made.mkdir()
+                print(f"building {name}, some minutes …", file=sys.stderr, flush=True)
+                make(made)
+                made.rename(folder)
     return folder
 
 

@@ -1,11 +1,14 @@
-"""What this machine must have, installed where Debian has it and refused by name where not; and who may use it when."""
+"""What this machine must have, installed where Debian has it and refused by name where not."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -71,7 +74,8 @@ def apt(verb: str, *arguments: str, folder: Path | None = None) -> None:
     # Its sandbox user cannot write into folders of ours.
     command = ["apt-get", "-o", "APT::Sandbox::User=root", "-o", "DPkg::Lock::Timeout=300", verb, *arguments]
     try:
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        with alone(cache_folder() / "apt.lock"):
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     except FileNotFoundError:
         raise RefusedError(f"«apt-get {verb}» needs Debian: packages come from there alone") from None
     if done.returncode:
@@ -95,3 +99,16 @@ def run(command: Sequence[str | Path], seconds: float = 120) -> str:
 def cache_folder() -> Path:
     """The folder of what is built once, for all checkouts of this user."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "comity-infra"
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """One process at a time, which others wait for; it is free again when that ends, however it ends."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for whoever holds {lock} …", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.infra.daemons import Daemons
-from tests.infra.machine import RefusedError, run
+from tests.infra.machine import RefusedError, alone, run
 
 CGROUPS = Path("/sys/fs/cgroup")
 # In bytes: a socket's path has at most 107 (unix(7)), and the kubelet makes some of its own below its state.
@@ -84,13 +83,7 @@ class Place:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Nobody else starts, uses or ends it in the block; it waits for whoever does. Free again if this is killed."""
-        self.state.parent.mkdir(parents=True, exist_ok=True)
-        with self.state.with_suffix(".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print(f"waiting for another process that uses {self.name} …", flush=True)
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        with alone(self.state.with_suffix(".lock")):
             yield
 
 

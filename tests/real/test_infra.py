@@ -22,6 +22,7 @@ from tests.infra.argo import controller
 from tests.infra.argo.manifests import WORKFLOWS
 from tests.infra.daemons import Daemons
 from tests.infra.docker import daemon
+from tests.infra.image import Start, Tree, archive
 from tests.infra.images import BUSYBOX, PYTHON
 from tests.infra.kubernetes import cluster, control
 from tests.infra.kubernetes.node import NO_NETWORK
@@ -132,6 +133,21 @@ def test_a_process_that_took_an_ended_ones_number_is_left_alone(tmp_path: Path) 
         stranger.wait()
     assert daemons.names() == []
     assert not Path(f"/proc/{ours}").exists()
+
+
+def test_an_image_is_the_same_bytes_whenever_it_is_made() -> None:
+    """Lost: results whose CIDs differ from run to run, for the digest of the image that is part of them."""
+    names = ["b", "a/c", "a"]
+    made = []
+    for order in (names, sorted(names)):
+        tree = Tree()
+        for name in order:
+            if name == "a":
+                tree.link("link", "a/c")
+            else:
+                tree.file(name, name.encode())
+        made.append(archive("infra.local/some:1", tree, Start(command=("a",), environment={"A": "b"})))
+    assert made[0] == made[1]
 
 
 def _probed(asked: docker.DockerClient, **settings: object) -> Iterator[tuple[int, object]]:
