@@ -41,6 +41,9 @@ except OSError as failed:
     reached = errno.errorcode.get(failed.errno, "timed out")
 print(json.dumps([sorted(name for _, name in socket.if_nameindex()), reached]))
 """
+PROBES_API = ["python3", "-c", PROBE, control.ADDRESS, str(control.PORT)]
+# What Argo's executor adds to what a step says.
+ARGOS = "\nError: exit status "
 ALONE = [["lo"], "ENETUNREACH"]
 
 
@@ -56,10 +59,9 @@ def test_docker_runs_a_container_without_network_and_leaves_nothing() -> None:
     """Lost: tests of the Docker runner that speak with another daemon, or litter the machine."""
     with daemon.running() as address:
         with closing(docker.DockerClient(base_url=address)) as asked:
-            apart = [network for _, network in _probed(asked, network_mode="none")]
-            assert apart == [ALONE]
+            assert _probed(asked, network_mode="none") == ALONE
             # The same probe where there is a network: the gateway answers, if only with a refusal.
-            assert [network for _, network in _probed(asked)] == [[["eth0", "lo"], "ECONNREFUSED"]]
+            assert _probed(asked) == [["eth0", "lo"], "ECONNREFUSED"]
             asked.containers.run(BUSYBOX, ["sleep", "1000"], network_mode="none", detach=True)
             assert _processes_of(daemon.PLACE)
         assert daemon.up() == address, "it was up"
@@ -110,7 +112,9 @@ def test_argo_runs_a_workflow_and_leaves_nothing() -> None:
     """Lost: tests of the Argo runner without Argo."""
     with cluster.running() as made, controller.running(made) as account, made.client() as api:
         assert _workflow(api, account, "print('hello')") == ("Succeeded", "hello")
-        assert _workflow(api, account, "import sys; print('bye'); sys.exit(3)") == ("Failed", "bye")
+        assert _workflow(api, account, "import sys; print('bye'); sys.exit(3)") == ("Failed", f"bye{ARGOS}3")
+        # Its own pods speak with the API server; those that it makes need not.
+        assert _job_of_workflow(api, account, NO_NETWORK) == ALONE
         assert controller.up(made) == account, "it was up"
     assert _left(cluster.PLACE) == []
 
@@ -150,33 +154,41 @@ def test_an_image_is_the_same_bytes_whenever_it_is_made() -> None:
     assert made[0] == made[1]
 
 
-def _probed(asked: docker.DockerClient, **settings: object) -> Iterator[tuple[int, object]]:
+def _probed(asked: docker.DockerClient, **settings: object) -> object:
     command = ["python3", "-c", PROBE, daemon.BRIDGE.partition("/")[0], "1"]
     hardened = {"read_only": True, "cap_drop": ["ALL"], "user": str(NOBODY), "security_opt": ["no-new-privileges"]}
     container = asked.containers.create(PYTHON, command, **hardened, **settings)
     try:
         container.start()
-        ended = container.wait(timeout=60)["StatusCode"]
-        yield ended, json.loads(container.logs())
+        assert container.wait(timeout=60)["StatusCode"] == 0
+        return json.loads(container.logs())
     finally:
         container.remove(force=True)
 
 
 def _job(api: client.ApiClient, name: str, runtime: str | None) -> object:
-    _create_job(api, name, ["python3", "-c", PROBE, control.ADDRESS, str(control.PORT)], runtime)
-    batch = client.BatchV1Api(api)
-    _until(lambda: batch.read_namespaced_job_status(name, "default").status.succeeded)
-    pod = _pod(api, f"job-name={name}").metadata.name
-    return json.loads(client.CoreV1Api(api).read_namespaced_pod_log(pod, "default", _preload_content=False).data)
+    _create_job(api, name, PROBES_API, runtime)
+    return _said(api, name)
 
 
 def _create_job(api: client.ApiClient, name: str, command: list[str], runtime: str | None) -> None:
+    client.BatchV1Api(api).create_namespaced_job("default", _job_manifest(name, command, runtime))
+
+
+def _job_manifest(name: str, command: list[str], runtime: str | None) -> dict[str, object]:
     container = {"name": "step", "image": PYTHON, "imagePullPolicy": "Never", "command": command}
     pod = _hardened(container) | {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1}
-    if runtime is not None:
-        pod["runtimeClassName"] = runtime
-    job = {"metadata": {"name": name}, "spec": {"backoffLimit": 0, "template": {"spec": pod}}}
-    client.BatchV1Api(api).create_namespaced_job("default", job)
+    pod |= {"runtimeClassName": runtime} if runtime else {}
+    spec = {"backoffLimit": 0, "template": {"spec": pod}}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
+
+
+def _said(api: client.ApiClient, job: str) -> object:
+    """What a job said, in JSON, when it has ended well."""
+    batch = client.BatchV1Api(api)
+    _until(lambda: batch.read_namespaced_job_status(job, "default").status.succeeded)
+    pod = _pod(api, f"job-name={job}").metadata.name
+    return json.loads(client.CoreV1Api(api).read_namespaced_pod_log(pod, "default", _preload_content=False).data)
 
 
 def _workflow(api: client.ApiClient, account: str, script: str) -> tuple[str, str]:
@@ -184,24 +196,35 @@ def _workflow(api: client.ApiClient, account: str, script: str) -> tuple[str, st
     # Argo asks a registry for the command that an image has, unless one is named.
     container = {"image": PYTHON, "imagePullPolicy": "Never", "command": ["python3", "-c", script]}
     pod = _hardened(container)
+    name, ended = _ended(api, account, {"container": pod.pop("containers")[0]}, pod)
+    of_it = _pod(api, f"workflows.argoproj.io/workflow={name}").metadata.name
+    log = client.CoreV1Api(api).read_namespaced_pod_log(of_it, WORKFLOWS, container="main")
+    # Argo's executor has its own log there.
+    return ended, "\n".join(line for line in log.splitlines() if "argo=true" not in line)
+
+
+def _job_of_workflow(api: client.ApiClient, account: str, runtime: str) -> object:
+    manifest = json.dumps(_job_manifest("made", PROBES_API, runtime))
+    ends = {"successCondition": "status.succeeded > 0", "failureCondition": "status.failed > 0"}
+    resource = {"action": "create", "manifest": manifest, "setOwnerReference": True, **ends}
+    assert _ended(api, account, {"resource": resource}, {})[1] == "Succeeded"
+    return _said(api, "made")
+
+
+def _ended(api: client.ApiClient, account: str, template: dict[str, object], pod: dict[str, object]) -> tuple[str, str]:
+    """The name of a workflow of one template, and how it ended."""
     spec = {"entrypoint": "main", "serviceAccountName": account, "executor": {"serviceAccountName": account}}
-    spec |= {"securityContext": pod["securityContext"], "automountServiceAccountToken": False}
-    spec |= {"templates": [{"name": "main", "container": pod["containers"][0]}]}
+    spec |= pod | {"templates": [{"name": "main"} | template]}
     value = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"generateName": "w-"}, "spec": spec}
     custom = client.CustomObjectsApi(api)
     where = ("argoproj.io", "v1alpha1", WORKFLOWS, "workflows")
     name = custom.create_namespaced_custom_object(*where, value)["metadata"]["name"]
-    ends = ("Succeeded", "Failed", "Error")
 
     def phase() -> str | None:
         found = custom.get_namespaced_custom_object(*where, name).get("status", {}).get("phase")
-        return found if found in ends else None
+        return found if found in ("Succeeded", "Failed", "Error") else None
 
-    ended = _until(phase)
-    pod = _pod(api, f"workflows.argoproj.io/workflow={name}").metadata.name
-    log = client.CoreV1Api(api).read_namespaced_pod_log(pod, WORKFLOWS, container="main")
-    # Argo's executor writes lines of its own there.
-    return str(ended), "\n".join(line for line in log.splitlines() if "argo=true" not in line)
+    return name, str(_until(phase))
 
 
 def _hardened(container: dict[str, object]) -> dict[str, object]:

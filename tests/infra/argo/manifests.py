@@ -9,7 +9,7 @@ from tests.infra.argo.build import USER
 
 NAMESPACE = "argo"
 ACCOUNT = "argo"
-# Where workflows run, and as whom: the executor reports its results, and may do nothing else.
+# Where workflows run, and as whom: the executor reports its results, and makes jobs, which can be without network.
 WORKFLOWS = "default"
 EXECUTOR = "workflow-executor"
 RIGHTS = "rbac.authorization.k8s.io"
@@ -31,7 +31,8 @@ def of_argo(parts: Path) -> list[Manifest]:
 
 def of_ours() -> list[Manifest]:
     """The controller's account and settings; the account of workflows."""
-    role: Manifest = {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]}
+    reports = {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]}
+    makes_jobs = {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "get"]}
     token_of = {"kubernetes.io/service-account.name": EXECUTOR}
     secret = _manifest("v1", "Secret", f"{EXECUTOR}.service-account-token", WORKFLOWS, annotations=token_of)
     binding = _manifest(f"{RIGHTS}/v1", "RoleBinding", EXECUTOR, WORKFLOWS)
@@ -40,7 +41,7 @@ def of_ours() -> list[Manifest]:
         _manifest("v1", "ConfigMap", "workflow-controller-configmap", NAMESPACE) | {"data": _settings()},
         _manifest("v1", "ServiceAccount", EXECUTOR, WORKFLOWS),
         secret | {"type": "kubernetes.io/service-account-token"},
-        _manifest(f"{RIGHTS}/v1", "Role", EXECUTOR, WORKFLOWS) | {"rules": [role]},
+        _manifest(f"{RIGHTS}/v1", "Role", EXECUTOR, WORKFLOWS) | {"rules": [reports, makes_jobs]},
         binding
         | {
             "roleRef": {"apiGroup": RIGHTS, "kind": "Role", "name": EXECUTOR},
@@ -50,13 +51,15 @@ def of_ours() -> list[Manifest]:
 
 
 def _settings() -> dict[str, str]:
-    """Values are YAML, of which JSON is a part."""
+    """Values are YAML, of which JSON is a part.
+
+    The root of its containers is not read-only: the first of a pod puts a template's manifest into /tmp there.
+    """
     executor = {
         "imagePullPolicy": "Never",
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"cpu": "500m", "memory": "256Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
             "runAsNonRoot": True,
             "runAsUser": USER,
             "capabilities": {"drop": ["ALL"]},
