@@ -1,0 +1,1 @@
+"""Argo Workflows, which starts pods on the Kubernetes beside it."""

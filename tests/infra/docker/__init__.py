@@ -1,0 +1,1 @@
+"""Docker, as Debian packages it."""

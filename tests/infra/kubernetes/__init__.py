@@ -1,0 +1,1 @@
+"""Kubernetes: one node, built from its own sources, that runs real pods."""
