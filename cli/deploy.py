@@ -27,7 +27,7 @@ _CONFIG: Final = "kubeconfig"
 @click.option("--gib", type=int, default=64, show_default=True, help="Of memory, of all steps together.")
 @click.option(
     "--kubeconfig",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path),
     envvar="KUBECONFIG",
     default=Path("~/.kube/config").expanduser(),
     help="Who you are to the cluster, as for kubectl.",
