@@ -7,7 +7,9 @@ few places, and to parse all of it takes longer than to transmit it.
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -117,8 +119,8 @@ class Api:
                 answer.release_conn()
         return _object(data, self.host)
 
-    def watch(self, path: str, since: str, seconds: int, **query: str | int) -> Iterator[Value]:
-        """What happens in the collection at ``path`` after the version ``since``, for ``seconds`` or until it breaks.
+    def watch(self, path: str, since: str, seconds: int, **query: str | int) -> Watching:
+        """What happens in the collection at ``path`` after the version ``since``, for ``seconds`` at most.
 
         Raises:
             TooOldError: the server does not know that version any more.
@@ -127,16 +129,8 @@ class Api:
         asked = {**query, "watch": "true", "resourceVersion": since, "timeoutSeconds": seconds}
         asked["allowWatchBookmarks"] = "true"
         with _told(self.host, "WATCH", path):
-            answer = self._request("GET", path, None, asked, "application/json", (CONNECT_SECONDS, seconds + 10.0))
-            try:
-                for line in _lines(answer):
-                    event = _object(line, self.host)
-                    if event.get("type") == "ERROR":
-                        _raise_error(event.get("object", {}), self.host)
-                    yield event
-            finally:
-                answer.close()
-                answer.release_conn()
+            timeouts = (CONNECT_SECONDS, seconds + ANSWER_SECONDS)
+            return Watching(self._request("GET", path, None, asked, "application/json", timeouts), self.host)
 
     def _request(
         self,
@@ -159,6 +153,44 @@ class Api:
             _request_timeout=seconds,
         )
         return answer
+
+
+class Watching:
+    """A watch that goes on."""
+
+    def __init__(self, answer: urllib3.HTTPResponse, host: str) -> None:
+        """Use :meth:`Api.watch`."""
+        self._answer = answer
+        self._host = host
+        self._stopped = False
+
+    def events(self) -> Iterator[Value]:
+        """What happens, until it breaks, ends, or is stopped by another thread.
+
+        Raises:
+            TooOldError: the server forgot what was to be watched.
+            Denied, Unreachable: as :meth:`Api.ask`.
+        """
+        try:
+            for line in _lines(self._answer):
+                event = _object(line, self._host)
+                if event.get("type") == "ERROR":
+                    _raise_error(event.get("object", {}), self._host)
+                yield event
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            if not self._stopped:  # a closed file is a ValueError to whoever reads it
+                raise _away(self._host, error) from error
+        finally:
+            self._answer.close()
+
+    def stop(self) -> None:
+        """End it, though a thread reads it."""
+        self._stopped = True
+        connection = self._answer.connection
+        line = getattr(connection, "sock", None)
+        if line is not None:
+            with suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
 
 
 def connect(config: Path | None) -> Api:

@@ -1,0 +1,59 @@
+"""The container beside a step where host and cluster share no folder: inputs come in by it, and outputs leave.
+
+Each of these is a process of its own that the host starts in that container, and speaks with over its standard streams.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+from node.execute.inside.order import GATE
+from node.execute.inside.parcel import Bounds, receive, send
+from node.execute.inside.supervise import main
+
+TERMINATION = "/dev/termination-log"
+"""What lies there when a container ends is kept by Kubernetes as its last words; a step may write there too."""
+
+_ENDLESS = 1 << 62
+_LOOK_SECONDS = 0.01
+
+
+def stand_by() -> None:
+    """Be there until told to end: the first process of the container."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    while True:
+        signal.pause()
+
+
+def take() -> None:
+    """Put what comes over standard input where its paths say, below the root; then say so."""
+    receive(lambda most: os.read(0, most), "/", Bounds(_ENDLESS, _ENDLESS, links=True), modes=True)
+    os.write(1, b"taken\n")
+
+
+def give() -> None:
+    """Send what lies in the folder that is named, which lies at the root, over standard output."""
+    folder = f"/{sys.argv[1]}"
+    send([(name, f"{folder}/{name}") for name in os.listdir(folder)], _write)
+
+
+def supervise() -> None:
+    """Be the first process of the step's own container, and leave nothing of a step in what Kubernetes keeps of it."""
+    main()
+    with open(TERMINATION, "wb"):
+        pass
+
+
+def supervise_when_ready() -> None:
+    """Likewise, once the order has come."""
+    while not os.path.lexists(f"{GATE}/ready"):
+        time.sleep(_LOOK_SECONDS)
+    supervise()
+
+
+def _write(data: bytes) -> None:
+    while data:
+        data = data[os.write(1, data) :]
