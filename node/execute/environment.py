@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from catalog.error import Denied
-from node.execute.quota import discard
+from node.execute.discard import discard
 
 INSIDE: Final = "/opt"
 """Where the tree lies inside; the root's ``/bin``, ``/lib`` and ``/lib64`` are links into it."""
