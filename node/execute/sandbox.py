@@ -10,8 +10,7 @@ from typing import Final, TypeVar, TypeVarTuple
 
 import trio
 
-from catalog.error import BadInput
-from node.execute.account import give, is_separate
+from node.execute.account import take
 from node.execute.bubble import Bubble, end_leftovers
 from node.execute.environment import Environment, passing
 from node.execute.inside.verdict import KILLED, NOT_FOUND, NOT_FOUND_REASON, limit_met, out_of_time
@@ -89,19 +88,10 @@ class Sandbox:
 
     def _prepare(self, job: Job, streams: Streams) -> list[str]:
         """Open the streams of ``job``; the options of its sandbox."""
-        _check(job)
+        take(job)
         options = sandbox_options(job, self._environment.options())
         streams.open(job)
         return options
-
-
-def _check(job: Job) -> None:
-    if not job.argv or any("\0" in part for part in job.argv):
-        raise BadInput("the step's command is empty or holds a NUL character")
-    if job.work.is_symlink() or not job.work.is_dir():
-        raise BadInput(f"«{job.work}» is not a folder: give each run a new one")
-    if is_separate():
-        give(job.work)
 
 
 @dataclass(slots=True)
