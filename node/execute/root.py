@@ -14,7 +14,10 @@ from node.step import Job, Limits, Mount
 WORK = "/work"
 """The step's working directory inside: the only place whose content outlives it."""
 
-_RESERVED = ("/bin", "/dev", "/etc", "/lib", "/lib64", INSIDE, "/proc", "/sbin", "/sys", "/tmp", "/usr", WORK)  # noqa: S108 - a path inside the sandbox
+_RESERVED = (
+    *("/bin", "/dev", "/etc", "/lib", "/lib64", INSIDE, "/proc", "/sbin", "/sys", "/tmp", "/usr", WORK),  # noqa: S108 - a path inside the sandbox
+    *("/gate", "/.comity"),  # a container's own
+)
 _DEVICES = ("full", "null", "random", "urandom", "zero")
 # What Docker's default profile hides of /proc, and what root alone may read there.
 _HIDDEN = tuple(
@@ -50,8 +53,12 @@ def sandbox_options(job: Job, environment: Sequence[str]) -> list[str]:
     return options
 
 
-def _variable_options(job: Job) -> list[str]:
-    """The whole environment of the step: a few fixed names, then what the job asks for."""
+def variables_of(job: Job) -> dict[str, str]:
+    """The whole environment of the step: a few fixed names, then what the job asks for.
+
+    Raises:
+        BadInput: a variable cannot be set.
+    """
     variables = {
         "PATH": BIN,
         "HOME": WORK,
@@ -61,12 +68,17 @@ def _variable_options(job: Job) -> list[str]:
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     variables.update(job.variables)
-    options = ["--clearenv"]
     for name, value in variables.items():
         if not name or "=" in name or "\0" in name or "\0" in value:
             raise BadInput(
                 f"the environment variable «{shown(name)}» cannot be set: a name has no «=», neither has a NUL"
             )
+    return variables
+
+
+def _variable_options(job: Job) -> list[str]:
+    options = ["--clearenv"]
+    for name, value in variables_of(job).items():
         options += ["--setenv", name, value]
     return options
 
@@ -104,7 +116,17 @@ def _proc_options() -> list[str]:
 
 
 def _mount_options(mounts: Sequence[Mount]) -> list[str]:
-    options: list[str] = []
+    check_mounts(mounts)
+    return [part for mount in mounts for part in ("--ro-bind", str(mount.source), mount.target)]
+
+
+def check_mounts(mounts: Sequence[Mount]) -> None:
+    """Check what a step is to be shown.
+
+    Raises:
+        BadInput: a source is missing or closed to the step, or a target is relative, shadows the root, or is given
+            twice.
+    """
     seen: set[str] = set()
     for mount in mounts:
         target = mount.target
@@ -122,8 +144,6 @@ def _mount_options(mounts: Sequence[Mount]) -> list[str]:
                 "chmod it o+rX, or run the node as the user whose data it is"
             )
         seen.add(target)
-        options += ["--ro-bind", str(mount.source), target]
-    return options
 
 
 def _scratch(target: str, size: int, mode: str = "1777") -> list[str]:

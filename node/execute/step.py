@@ -22,8 +22,8 @@ from catalog.project import ProjectRef
 from node.execute.account import is_open_to_nobody, is_separate
 from node.execute.allowed import allowed
 from node.execute.collect import Collected, collect, read_listing
+from node.execute.discard import discard
 from node.execute.place import begin_place
-from node.execute.quota import discard
 from node.execute.turns import Turns
 from node.ports import Blobs
 from node.step import Ending, Exit, Finished, Job, Limits, Made, Memo, Mount, Product, Runner
