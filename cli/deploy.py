@@ -13,9 +13,8 @@ from cli.output import confirmed, document, pairs, say, show, table, working
 from cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from deploy.kubernetes.install import Step
+    from deploy.kubernetes.install import Api, Step
     from deploy.kubernetes.manifest import Manifest, Room
-    from node.execute.kubernetes.api import Api
 
 _CONFIG: Final = "kubeconfig"
 
@@ -105,7 +104,7 @@ def _remove(session: Session, api: Api, made: Sequence[Manifest], yes: bool) -> 
 
 def _connected(kubeconfig: Path) -> Api:
     try:
-        from node.execute.kubernetes.api import connect
+        from deploy.kubernetes.install import connect
     except ModuleNotFoundError as error:
         raise BadInput(f"«{error.name}» is not installed; it comes with the extra: comity[kubernetes]") from error
     return connect(kubeconfig)

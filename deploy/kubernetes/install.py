@@ -14,7 +14,9 @@ from typing import Final
 
 from catalog.error import BadInput, Conflict, NotFound, Unreachable
 from deploy.kubernetes.manifest import NODE, OWNER, Manifest, Room, Value
-from node.execute.kubernetes.api import Api
+from node.execute.kubernetes.api import Api, connect
+
+__all__ = ["Api", "Change", "connect", "install", "plan", "plan_removal", "remove", "write_config"]
 
 MANAGER: Final = "comity"
 """The name under which the server notes which fields are ours."""

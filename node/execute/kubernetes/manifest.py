@@ -6,7 +6,7 @@ in and out. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -75,26 +75,39 @@ def memory_of(limits: Limits) -> int:
     return limits.memory_bytes + limits.memory_bytes // 2 + limits.memory_bytes // 4 + _SLACK
 
 
-def job_manifest(name: str, image: Image, limits: Limits, parts: Sequence[Part], pattern: Pattern) -> Value:
-    """The Job ``name`` for a step with ``limits`` that sees ``parts``."""
+def job_manifest(
+    name: str,
+    image: Image,
+    commands: Mapping[str, Sequence[str]],
+    limits: Limits,
+    parts: Sequence[Part],
+    pattern: Pattern,
+) -> Value:
+    """The Job ``name``: a pod with a container for each of ``commands``, the step's with ``limits`` and ``parts``."""
     labels = MANAGED | {NODE_LABEL: pattern.owner}
+    pod = _pod(image, commands, limits, parts, pattern)
     spec = {
         "backoffLimit": 0,
         "completions": 1,
         "parallelism": 1,
         "ttlSecondsAfterFinished": TTL_SECONDS,
-        "template": {"metadata": {"labels": labels}, "spec": _pod(image, limits, parts, pattern)},
+        "template": {"metadata": {"labels": labels}, "spec": pod},
     }
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "labels": labels}, "spec": spec}
 
 
-def _pod(image: Image, limits: Limits, parts: Sequence[Part], pattern: Pattern) -> Value:
+def _pod(
+    image: Image,
+    commands: Mapping[str, Sequence[str]],
+    limits: Limits,
+    parts: Sequence[Part],
+    pattern: Pattern,
+) -> Value:
     mounts = [_mount(part, pattern) for part in parts]
-    command = image.calls("supervise" if pattern.claim else "supervise_when_ready")
-    step = _container(STEP, image, command, pattern.millicpus, memory_of(limits))
+    step = _container(STEP, image, commands[STEP], pattern.millicpus, memory_of(limits))
     containers = [step | {"volumeMounts": [*_SCRATCH, *mounts]}]
-    if not pattern.claim:
-        side = _container(SIDE, image, image.calls("stand_by"), _SIDE_MILLICPUS, _SIDE_MEMORY)
+    if SIDE in commands:
+        side = _container(SIDE, image, commands[SIDE], _SIDE_MILLICPUS, _SIDE_MEMORY)
         containers.append(side | {"volumeMounts": [each | {"readOnly": False} for each in mounts]})
     pod: Value = {
         "restartPolicy": "Never",
@@ -115,8 +128,6 @@ def _pod(image: Image, limits: Limits, parts: Sequence[Part], pattern: Pattern) 
         "containers": containers,
         "volumes": _volumes(limits, parts, pattern),
     }
-    if not pattern.claim:
-        pod["securityContext"]["fsGroup"] = pattern.group  # an empty volume is root's, else
     return pod | ({"runtimeClassName": pattern.runtime_class} if pattern.runtime_class else {})
 
 

@@ -6,54 +6,34 @@ that runs is waited for: it is held to its limits where it runs, by its supervis
 
 from __future__ import annotations
 
-import logging
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import trio
 
-from catalog.error import ComityError, Denied, NotFound, Unreachable, shown
+from catalog.error import Unreachable
 from node.execute.container import Gate
 from node.execute.inside.verdict import KILLED
-from node.execute.kubernetes.api import QUOTA
-from node.execute.kubernetes.jobs import Submission
-from node.execute.kubernetes.manifest import STEP, Image, Part, Pattern, job_manifest
+from node.execute.kubernetes.manifest import STEP, Image, Part
+from node.execute.kubernetes.onejob import OneJob, running
 from node.execute.kubernetes.pod import Pod
-from node.execute.kubernetes.pods import Pods
 from node.execute.kubernetes.way import Way
 from node.step import Ending, Exit, Limits, Turn
-
-log = logging.getLogger("comity.kubernetes")
 
 AWAY_SECONDS: Final = 900.0
 """How long a cluster may be away beyond a step's own time, and its result is still fetched."""
 
 _SLACK_SECONDS: Final = 60.0
-_REFUSALS_SECONDS: Final = 3.0
 _AGAIN_SECONDS: Final = 2.0
-_GONE_SECONDS: Final = 60.0
 _KILLED_SECONDS: Final = 10.0
 _REPORT_SECONDS: Final = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where steps run: how Jobs come there, what is seen of their pods, what all have in common."""
-
-    submission: Submission
-    pods: Pods
-    pattern: Pattern
-    patience_seconds: float
-
-
 class OneStep:
-    """One step, called ``name`` there."""
+    """One step, as a Job of its own and by a way of its own."""
 
-    def __init__(self, place: Place, limits: Limits, way: Way) -> None:
-        self.name = f"step-{secrets.token_hex(8)}"
-        self._place = place
+    def __init__(self, job: OneJob, limits: Limits, way: Way) -> None:
+        self._job = job
         self._limits = limits
         self._way = way
 
@@ -65,12 +45,11 @@ class OneStep:
             Unreachable: the cluster has no room, no image, or lost the step; with its reason.
             BadInput: the order could not be carried out as it is written.
         """
-        self._place.pods.follow()
+        commands = self._way.commands(image)
         ended = False
         try:
-            manifest = job_manifest(self.name, image, self._limits, parts, self._place.pattern)
-            await self._place.submission.submit(manifest)
-            pod = await self.started(self._way.containers)
+            await self._job.make(image, commands, self._limits, parts)
+            pod = await self._job.begun(lambda pod: running(pod, [*commands]))
             await self._way.fill(pod)
             async with turn:
                 await self._insist(self._way.open, pod)
@@ -80,61 +59,9 @@ class OneStep:
             return found
         finally:
             with trio.CancelScope(shield=True):
-                await self.withdraw(ended=ended)
-
-    async def started(self, containers: Sequence[str]) -> Pod:
-        """Its pod, once all of these run.
-
-        Raises:
-            Denied, Unreachable: it does not come to that; with the cluster's reason.
-        """
-        fault = ""
-        with trio.move_on_after(self._place.patience_seconds):
-            while True:
-                pod = None
-                with trio.move_on_after(_REFUSALS_SECONDS):
-                    pod = await self._place.pods.until(self.name, lambda pod: _started(pod, containers))
-                if pod is not None:
-                    return pod
-                if self._place.pods.pod(self.name) is None:
-                    fault = await self._refused()
-        seen = self._place.pods.pod(self.name)
-        told = (seen.unplaced or seen.waits) if seen is not None else fault
-        told = told or self._place.pods.fault or "it does not say why"
-        raise Unreachable(
-            f"the cluster did not start the step within {self._place.patience_seconds:g} s: {told};"
-            " ask its operator for room, or give [kubernetes] patience_seconds more"
-        )
-
-    async def withdraw(self, *, ended: bool) -> None:
-        """End what is left of it, and wait until its pod is gone; be done with it where the cluster does not answer."""
-        try:
-            if not ended:
-                await self._way.stop()
-            await self._place.submission.withdraw(self.name, ended=ended)
-            if not ended:
-                with trio.move_on_after(_GONE_SECONDS) as scope:
-                    await self._place.pods.until(self.name, lambda pod: True if pod is None or pod.gone else None)
-                if scope.cancelled_caught:
-                    log.error("the pod of %s was told to end, and is there yet after %g s", self.name, _GONE_SECONDS)
-        except (ComityError, OSError) as error:
-            log.error("what is left of %s in the cluster ends by itself, or when this starts: %s", self.name, error)
-        finally:
-            self._place.pods.forget(self.name)
-
-    async def _refused(self) -> str:
-        """Why its pod is not made, if the cluster says so; what may pass by is no error.
-
-        Raises:
-            Denied: such a pod is never let in.
-        """
-        try:
-            said = await self._place.submission.fault(self.name)
-        except (NotFound, Unreachable) as error:
-            return str(error)
-        if said and QUOTA not in said:
-            raise Denied(f"the cluster does not let the step's pod in: {shown(said, 300)}")
-        return shown(said, 300)
+                if not ended:
+                    await self._way.stop()
+                await self._job.withdraw(ended=ended)
 
     async def _over(self) -> None:
         """Wait until its command has ended, by what its supervisor says or the cluster does.
@@ -142,18 +69,17 @@ class OneStep:
         Raises:
             Unreachable: neither says so in time.
         """
-        with trio.move_on_after(self._limits.wall_seconds + _SLACK_SECONDS):
+        with trio.move_on_after(self._limits.wall_seconds + _SLACK_SECONDS) as scope:
             await self._seen_over()
-            return
-        if self._place.pods.fault:
-            with trio.move_on_after(AWAY_SECONDS):
+        if scope.cancelled_caught and self._job.unseen:
+            with trio.move_on_after(AWAY_SECONDS) as scope:
                 await self._seen_over()
-                return
-        pod = self._place.pods.pod(self.name)
+        if not scope.cancelled_caught:
+            return
+        pod = self._job.pod
         where = f" on {pod.machine}" if pod is not None and pod.machine else ""
         raise Unreachable(
-            f"the step{where} was not seen to end within its time:"
-            f" {self._place.pods.fault or 'its machine may be lost'}"
+            f"the step{where} was not seen to end within its time: {self._job.unseen or 'its machine may be lost'}"
         )
 
     async def _seen_over(self) -> None:
@@ -164,7 +90,7 @@ class OneStep:
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(reported)
-            await self._place.pods.until(self.name, _over)
+            await self._job.until(_over)
             nursery.cancel_scope.cancel()
 
     async def _found(self, gate: Gate, pod: Pod) -> Exit:
@@ -173,7 +99,7 @@ class OneStep:
         Raises:
             Unreachable: there is no report; with the cluster's reason.
         """
-        seen = self._place.pods.pod(self.name) or pod
+        seen = self._job.pod or pod
         if seen.gone or (seen.phase == "Failed" and not seen.container(STEP).starved):
             raise Unreachable(f"the cluster ended the step: {seen.end()}; it is tried again")
         await self._insist(self._way.fetch, pod)
@@ -184,7 +110,7 @@ class OneStep:
         if ended.ending is Ending.EXITED and ended.code == KILLED and not starved:
             # Who kills a process for lack of memory says so to the machine alone, which tells it of the container.
             with trio.move_on_after(_KILLED_SECONDS):
-                seen = await self._place.pods.until(self.name, _over)
+                seen = await self._job.until(_over)
             if seen.container(STEP).starved:
                 return await _exit(gate, True)
         return ended
@@ -193,7 +119,7 @@ class OneStep:
         """Wait for the report of a supervisor that ended well: a volume may show what is new a little later."""
         report = trio.Path(gate.folder, "report.json")
         with trio.move_on_after(_REPORT_SECONDS):
-            while not await report.exists():
+            while not await report.exists():  # noqa: ASYNC110 - another machine writes it
                 await trio.sleep(_AGAIN_SECONDS / 10)
 
     async def _insist(self, work: Callable[[Pod], Awaitable[None]], pod: Pod) -> None:
@@ -207,7 +133,7 @@ class OneStep:
             try:
                 await work(pod)
             except Unreachable:
-                seen = self._place.pods.pod(self.name)
+                seen = self._job.pod
                 if seen is not None and seen.is_over:
                     raise Unreachable(f"the cluster ended the step: {seen.end()}; it is tried again") from None
                 if trio.current_time() > deadline:
@@ -215,26 +141,6 @@ class OneStep:
                 await trio.sleep(_AGAIN_SECONDS)
             else:
                 return
-
-
-def _started(pod: Pod | None, containers: Sequence[str]) -> Pod | None:
-    """The pod, if all of these run.
-
-    Raises:
-        Unreachable: they never will.
-    """
-    if pod is None or pod.runs(*containers):
-        return pod
-    if fault := pod.image_fault:
-        raise Unreachable(
-            f"the machine {pod.machine or 'of the step'} has not its image: {fault};"
-            " see [kubernetes] containerd and registry"
-        )
-    if fault := pod.fault:
-        raise Unreachable(f"the cluster cannot make the step's container: {fault}")
-    if pod.is_over or any(pod.container(name).code is not None for name in containers):
-        raise Unreachable(f"the step's pod ended before its command: {pod.end()}")
-    return None
 
 
 def _over(pod: Pod | None) -> Pod | None:

@@ -2,24 +2,231 @@
 
 from __future__ import annotations
 
-import logging
+import os
+import secrets
 from collections.abc import Callable
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar, TypeVarTuple
+from typing import Final
 
 import trio
 
-from catalog.error import ComityError, Denied, Unreachable, shown
+from catalog.error import BadInput, Denied, Unreachable
 from node.clustersettings import ClusterSettings
-from node.execute.account import NOBODY, is_separate
+from node.execute.account import NOBODY
 from node.execute.container import Gate
-from node.execute.inside.verdict import KILLED
-from node.execute.kubernetes.api import QUOTA, Api, connect
+from node.execute.discard import discard
+from node.execute.kubernetes.api import Api, Value, connect
 from node.execute.kubernetes.environments import Environments
+from node.execute.kubernetes.images import Containerd, Images, Registry
 from node.execute.kubernetes.jobs import Jobs, Submission
-from node.execute.kubernetes.manifest import STEP, Image, Pattern, job_manifest
-from node.execute.kubernetes.pod import Pod
+from node.execute.kubernetes.manifest import Image, Pattern
+from node.execute.kubernetes.onejob import OneJob, Place, last_words
+from node.execute.kubernetes.onestep import OneStep
 from node.execute.kubernetes.pods import Pods
+from node.execute.kubernetes.probe import LIMITS, answered, listening, probe_command, read_findings
 from node.execute.kubernetes.way import Beside, Volume, Way
 from node.step import AT_ONCE, Ending, Exit, Job, Turn
+
+_GONE_SECONDS: Final = 120.0
+_LOOK_SECONDS: Final = 0.25
+_MEND: Final = (
+    "let its network hold to NetworkPolicy, or name a [kubernetes] runtime_class whose pods have no network,"
+    " and probe again"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster, once it is known how to speak with it."""
+
+    api: Api
+    jobs: Jobs
+    environments: Environments
+    place: Place
+
+
+class Direct:
+    """Each step's Job is made by the node itself."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+
+    async def submit(self, job: Value) -> None:
+        """Have ``job`` made.
+
+        Raises:
+            Denied, Unreachable, BadInput: the cluster does not take it.
+        """
+        await trio.to_thread.run_sync(self._jobs.make, job)
+
+    async def withdraw(self, name: str, *, ended: bool) -> None:
+        """Have the Job ``name`` gone, and its pod.
+
+        Raises:
+            Denied, Unreachable: the cluster does not do it.
+        """
+        await trio.to_thread.run_sync(lambda: self._jobs.end(name, ended=ended))
+
+    async def fault(self, name: str) -> str:
+        """Why the cluster did not make the pod of ``name`` when it tried last; an empty string if it did not try.
+
+        Raises:
+            Denied, Unreachable: the cluster does not tell.
+        """
+        said = await trio.to_thread.run_sync(self._jobs.refusals, name)
+        return said[-1] if said else ""
+
+
+class Kubernetes:
+    """Steps as Jobs of a cluster.
+
+    A step's pod has the «restricted» profile of Pod Security, no account, no network (which the probe tries), a
+    read-only root, and limits of CPU and memory by its control group; all else is held by its supervisor.
+    """
+
+    name = "kubernetes"
+
+    def __init__(
+        self,
+        settings: ClusterSettings,
+        staging: Path,
+        owner: str,
+        submission: Callable[[Api, Jobs], Submission] = lambda _, jobs: Direct(jobs),
+    ) -> None:
+        """``staging`` is where the volume of ``settings.claim`` lies here; ``owner`` names this node in the cluster.
+
+        ``owner`` is a label's value: at most 63 letters, digits, dots and hyphens.
+        """
+        self._settings = settings
+        self._staging = staging
+        self._submission = submission
+        self._pattern = Pattern(
+            owner=owner,
+            user=os.geteuid() or NOBODY,
+            group=os.getegid() or NOBODY,
+            millicpus=settings.millicpus,
+            claim=settings.claim,
+            runtime_class=settings.runtime_class,
+        )
+        self._cluster: Cluster | None = None
+
+    async def run(self, job: Job, turn: Turn = AT_ONCE) -> Exit:
+        """Run ``job`` to its end within its ``turn``; its pod is gone, or ended, when this returns or raises.
+
+        Raises:
+            Denied: the cluster does not let such a pod in, or does not know this node.
+            BadInput: the job cannot be run as it is written.
+            Unreachable: the API server is away, there is no room or no image, or the cluster ended the step; with
+                the cluster's own reason.
+        """
+        cluster = await self._joined()
+        image = await cluster.environments.image(job.environment)
+        gate = await trio.to_thread.run_sync(Gate, job)
+        try:
+            way = self._way(cluster, job, gate, image)
+            parts = await trio.to_thread.run_sync(way.prepare)
+            return await OneStep(OneJob(cluster.place), job.limits, way).carry_out(image, parts, gate, turn)
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(gate.close)
+
+    async def recover(self, folder: Path) -> int:  # noqa: ARG002 - a node's steps in the cluster carry its name
+        """End whatever an earlier node of this name left in the cluster, and wait until it is gone; how many steps.
+
+        Raises:
+            Denied, Unreachable, BadInput: the cluster does not let it, does not answer, or is not known.
+        """
+        cluster = await self._joined()
+        left = await trio.to_thread.run_sync(cluster.jobs.all)
+        for name in left:
+            await cluster.place.submission.withdraw(name, ended=False)
+        with trio.move_on_after(_GONE_SECONDS) as scope:
+            while await trio.to_thread.run_sync(cluster.jobs.running):  # noqa: ASYNC110 - the server is asked
+                await trio.sleep(_LOOK_SECONDS)
+        if scope.cancelled_caught:
+            raise Unreachable("steps of an earlier node do not end in the cluster: see its machines, then start again")
+        return len(left)
+
+    async def probe(self) -> None:
+        """Show by a real pod that a step reaches nothing, and by a real step that they run.
+
+        Raises:
+            Denied: a guarantee fails, or the cluster cannot be used; the message says which and what to do.
+        """
+        try:
+            cluster = await self._joined()
+            cluster.environments.forget()
+            image = await cluster.environments.image(None)
+            await self._probe_pod(cluster, image)
+            await self._probe_step()
+        except (Unreachable, BadInput) as error:
+            raise Denied(f"no step runs in the cluster: {error}") from error
+
+    async def describe(self) -> tuple[str, ...]:
+        """What this runner cannot guarantee here, a line each."""
+        return (
+            "processes and files in /tmp are bounded by the supervisor, not by the kernel, unless the kubelet bounds"
+            " them (podPidsLimit)",
+            "what a step writes to the disk of its machine is bounded by looking at it, some times a second",
+            "the cluster's administrators can look into a step's pod, and its volumes, while it runs",
+        )
+
+    async def _joined(self) -> Cluster:
+        """The cluster.
+
+        Raises:
+            BadInput: the settings lead to none.
+        """
+        if self._cluster is None:
+            self._cluster = await trio.to_thread.run_sync(self._join)
+        return self._cluster
+
+    def _join(self) -> Cluster:
+        settings = self._settings
+        images = _images(settings)
+        api = connect(settings.config)
+        jobs = Jobs(api, settings.namespace, self._pattern.owner)
+        pods = Pods(api, jobs.pods, jobs.selector)
+        place = Place(self._submission(api, jobs), pods, self._pattern, settings.patience_seconds)
+        return Cluster(api, jobs, Environments(images), place)
+
+    def _way(self, cluster: Cluster, job: Job, gate: Gate, image: Image) -> Way:
+        if self._settings.claim:
+            return Volume(job, gate, self._staging)
+        return Beside(job, gate, cluster.api, self._settings.namespace, image)
+
+    async def _probe_pod(self, cluster: Cluster, image: Image) -> None:
+        with listening(cluster.api.host) as (targets, end):
+            said = await last_words(cluster.place, image, probe_command(targets), LIMITS)
+            broken = read_findings(said).broken(self._pattern.user)
+            if answered(end) and not any("no network" in each for each in broken):
+                broken.append("no network: it reaches this node")
+        if broken:
+            raise Denied(f"the cluster does not give {'; '.join(broken)}: this node runs no steps there; {_MEND}")
+
+    async def _probe_step(self) -> None:
+        folder = self._staging / f"probe-{secrets.token_hex(8)}"
+        work = folder / "left" / "work"
+        await trio.to_thread.run_sync(lambda: work.mkdir(parents=True, mode=0o700))
+        try:
+            argv = ("python3", "-c", "open('made', 'w').write('well')")
+            done = await self.run(Job(argv, work, limits=LIMITS, succeeds=frozenset((0,))))
+            made = trio.Path(work, "made")
+            if done.ending is not Ending.EXITED or done.code or not await made.exists():
+                said = done.errors.decode("utf-8", "replace").strip().rpartition("\n")[2]
+                raise Denied(f"a step does not run in the cluster as it should: {said or done.reason or done.code}")
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(discard, folder)
+
+
+def _images(settings: ClusterSettings) -> Images:
+    if settings.registry:
+        return Registry(settings.registry)
+    if settings.containerd is not None:
+        return Containerd(settings.containerd)
+    raise BadInput(
+        "how images get to the cluster's machines is not said: [kubernetes] registry is the site's own,"
+        " or containerd the socket of a cluster of this machine alone"
+    )

@@ -33,8 +33,8 @@ _OF_THE_GATE: Final = 64
 class Way(Protocol):
     """The way in and out of one step's pod."""
 
-    containers: tuple[str, ...]
-    """Those that must run before anything can be given."""
+    def commands(self, image: Image) -> dict[str, tuple[str, ...]]:
+        """The commands of the containers that it takes, by their names; all of them must run before it is filled."""
 
     def prepare(self) -> Sequence[Part]:
         """Lay ready what the step is shown. Blocking.
@@ -74,12 +74,14 @@ class Way(Protocol):
 class Volume:
     """A volume whose root lies at ``root`` here, and below it all that a step reads and writes."""
 
-    containers = (STEP,)
-
     def __init__(self, job: Job, gate: Gate, root: Path) -> None:
         self._job = job
         self._gate = gate
         self._root = root
+
+    def commands(self, image: Image) -> dict[str, tuple[str, ...]]:
+        """The supervisor's."""
+        return {STEP: image.calls("supervise")}
 
     def prepare(self) -> Sequence[Part]:
         """Copy into the volume what lies elsewhere on this machine; where each part lies there. Blocking.
@@ -95,14 +97,14 @@ class Volume:
     async def fill(self, pod: Pod) -> None:
         """All of it is there."""
 
-    async def open(self, pod: Pod) -> None:
+    async def open(self, pod: Pod) -> None:  # noqa: ARG002 - it shares the folder
         """Let the command start."""
         await trio.to_thread.run_sync(self._gate.open)
 
     async def reported(self) -> None:
         """Look for the report, which the supervisor writes last."""
         report = self._gate.folder / "report.json"
-        while not await trio.to_thread.run_sync(os.path.lexists, report):
+        while not await trio.to_thread.run_sync(os.path.lexists, report):  # noqa: ASYNC110 - another machine writes
             await trio.sleep(_LOOK_SECONDS)
 
     async def fetch(self, pod: Pod) -> None:
@@ -147,14 +149,16 @@ class Volume:
 class Beside:
     """A container beside the step, by which its inputs come in and its outputs leave as parcels."""
 
-    containers = (STEP, SIDE)
-
     def __init__(self, job: Job, gate: Gate, api: Api, namespace: str, image: Image) -> None:
         self._job = job
         self._gate = gate
         self._api = api
         self._namespace = namespace
         self._image = image
+
+    def commands(self, image: Image) -> dict[str, tuple[str, ...]]:
+        """The supervisor's, and one that does nothing but be there."""
+        return {STEP: image.calls("supervise_when_ready"), SIDE: image.calls("stand_by")}
 
     def prepare(self) -> Sequence[Part]:
         """An empty volume for each folder at the root that something lies in.
