@@ -56,10 +56,12 @@ def send(tops: Sequence[tuple[str, str]], out: Send, *, folders: Sequence[str] =
     out(_row("e", 0, 0, b""))
 
 
-def receive(source: Receive, folder: str, bounds: Bounds, *, modes: bool) -> None:
+def receive(source: Receive | Reader, folder: str, bounds: Bounds, *, modes: bool) -> None:
     """Put what comes from ``source`` below ``folder``, where nothing of that name lies yet but folders.
 
     With ``modes`` each has that with which it was sent; else files have 0600 and folders 0700.
+
+    A :class:`Reader` may have another parcel behind it.
 
     Raises:
         ParcelError: it is no parcel, breaks off, or is more than ``bounds``.
@@ -67,7 +69,7 @@ def receive(source: Receive, folder: str, bounds: Bounds, *, modes: bool) -> Non
     """
     top = os.open(folder, _FOLDER)
     try:
-        _Receiving(_Reader(source), top, bounds, modes).all()
+        _Receiving(source if isinstance(source, Reader) else Reader(source), top, bounds, modes).all()
     finally:
         os.close(top)
 
@@ -109,14 +111,19 @@ def _send_file(parent: int, name: bytes, path: bytes, mode: int, out: Send) -> N
         os.close(fd)
 
 
-class _Reader:
-    """A stream from which rows and a number of bytes are taken."""
+class Reader:
+    """A stream of parcels, one after the other, from which rows and a number of bytes are taken."""
 
     def __init__(self, source: Receive) -> None:
         self._source = source
         self._held = b""
 
     def row(self) -> tuple[str, int, int, bytes]:
+        """The next row: kind, mode, size and path.
+
+        Raises:
+            ParcelError: what comes is none.
+        """
         while b"\0" not in self._held:
             if len(self._held) > MOST_NAME:
                 raise ParcelError("a name is too long")
@@ -132,7 +139,11 @@ class _Reader:
         return read
 
     def some(self, most: int) -> bytes:
-        """At least one byte and at most so many."""
+        """At least one byte and at most so many.
+
+        Raises:
+            ParcelError: nothing comes any more.
+        """
         if not self._held:
             self._more()
         taken, self._held = self._held[:most], self._held[most:]
@@ -148,7 +159,7 @@ class _Reader:
 class _Receiving:
     """A parcel on its way into a folder."""
 
-    def __init__(self, reader: _Reader, top: int, bounds: Bounds, modes: bool) -> None:
+    def __init__(self, reader: Reader, top: int, bounds: Bounds, modes: bool) -> None:
         self._reader = reader
         self._top = top
         self._bounds = bounds

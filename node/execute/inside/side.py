@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 
-from node.execute.inside.order import GATE
+from node.execute.inside.order import GATE, WORK
 from node.execute.inside.parcel import Bounds, receive, send
 from node.execute.inside.supervise import main
 
@@ -29,15 +29,24 @@ def stand_by() -> None:
 
 
 def take() -> None:
-    """Put what comes over standard input where its paths say, below the root; then say so."""
+    """Put what comes over standard input where its paths say, below the root; all of it is there for the supervisor."""
     receive(lambda most: os.read(0, most), "/", Bounds(_ENDLESS, _ENDLESS, links=True), modes=True)
-    os.write(1, b"taken\n")
+    _make(f"{GATE}/ready")
+
+
+def begin() -> None:
+    """Open the gate and say so; say again when there is a report, whoever wrote it."""
+    _make(f"{GATE}/open")
+    _write(b"open\n")
+    while not os.path.lexists(f"{GATE}/report.json"):
+        time.sleep(_LOOK_SECONDS)
+    _write(b"over\n")
 
 
 def give() -> None:
-    """Send what lies in the folder that is named, which lies at the root, over standard output."""
-    folder = f"/{sys.argv[1]}"
-    send([(name, f"{folder}/{name}") for name in os.listdir(folder)], _write)
+    """Send work folder and gate over standard output, one after the other."""
+    for folder in (WORK, GATE):
+        send([(name, f"{folder}/{name}") for name in os.listdir(folder)], _write)
 
 
 def supervise() -> None:
@@ -52,6 +61,10 @@ def supervise_when_ready() -> None:
     while not os.path.lexists(f"{GATE}/ready"):
         time.sleep(_LOOK_SECONDS)
     supervise()
+
+
+def _make(path: str) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
 
 
 def _write(data: bytes) -> None:

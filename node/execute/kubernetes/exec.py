@@ -56,6 +56,10 @@ class Exec:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection, though a thread reads from it; the process may go on."""
         self._socket.shutdown()
 
     def write(self, data: bytes) -> None:

@@ -105,6 +105,10 @@ class OneStep:
         await self._insist(self._way.fetch, pod)
         if seen.container(STEP).code == 0:
             await self._come(gate)
+        elif not seen.is_over and not gate.is_reported():
+            # A report that the step wrote, or none because its supervisor was ended: then its container has ended too.
+            seen = await self._job.until(_over)
+            await self._insist(self._way.fetch, pod)
         starved = seen.container(STEP).starved
         ended = await _exit(gate, starved)
         if ended.ending is Ending.EXITED and ended.code == KILLED and not starved:
@@ -117,9 +121,8 @@ class OneStep:
 
     async def _come(self, gate: Gate) -> None:
         """Wait for the report of a supervisor that ended well: a volume may show what is new a little later."""
-        report = trio.Path(gate.folder, "report.json")
         with trio.move_on_after(_REPORT_SECONDS):
-            while not await report.exists():  # noqa: ASYNC110 - another machine writes it
+            while not await trio.to_thread.run_sync(gate.is_reported):  # noqa: ASYNC110 - another machine writes it
                 await trio.sleep(_AGAIN_SECONDS / 10)
 
     async def _insist(self, work: Callable[[Pod], Awaitable[None]], pod: Pod) -> None:

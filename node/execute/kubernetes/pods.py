@@ -9,17 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, TypeVar, TypeVarTuple
+from typing import Final, TypeVar
 
 import trio
 
 from catalog.error import ComityError
 from node.execute.kubernetes.api import Api, TooOldError, Value, Watching
 from node.execute.kubernetes.pod import Pod, read_pod
+from node.execute.kubernetes.thread import in_thread
 
 log = logging.getLogger("comity.kubernetes")
 T = TypeVar("T")
-_Given = TypeVarTuple("_Given")
 
 _WATCH_SECONDS: Final = 240
 _AGAIN_SECONDS: Final = 1.0
@@ -34,7 +34,6 @@ class Pods:
         self._selector = selector
         self._seen: dict[str, Pod] = {}
         self._changed: dict[str, trio.Event] = {}
-        self._limiter = trio.CapacityLimiter(2)
         self._running: trio.lowlevel.TrioToken | None = None
         self.fault = ""
         """Why nothing is known now; empty while the server answers."""
@@ -69,7 +68,7 @@ class Pods:
         version = ""
         while True:
             try:
-                version = version or await self._thread(self._list)
+                version = version or await in_thread(self._list)
                 version = await self._watch(version)
             except TooOldError:
                 version = ""
@@ -77,11 +76,6 @@ class Pods:
                 self._lost(str(error))
                 version = ""
                 await trio.sleep(_AGAIN_SECONDS)
-
-    async def _thread(self, work: Callable[[*_Given], T], *given: *_Given) -> T:
-        """In a thread of its own, which waits for most of its time and is left to itself when the loop ends."""
-        # trio-typing's stubs are older than this parameter.
-        return await trio.to_thread.run_sync(work, *given, abandon_on_cancel=True, limiter=self._limiter)  # type: ignore[call-arg]
 
     def _lost(self, fault: str) -> None:
         if not self.fault:
@@ -96,9 +90,9 @@ class Pods:
         return str(found["metadata"]["resourceVersion"])
 
     async def _watch(self, since: str) -> str:
-        watching = await self._thread(self._open, since)
+        watching = await in_thread(self._open, since)
         try:
-            return await self._thread(self._read, watching, since)
+            return await in_thread(self._read, watching, since)
         finally:
             watching.stop()
 

@@ -146,7 +146,7 @@ def listening(api: str) -> Iterator[tuple[list[tuple[str, str, int]], socket.soc
         port = end.getsockname()[1]
         targets = [("this node", address, port) for address in _own_addresses()]
         named = urlsplit(api)
-        if named.hostname:
+        if named.hostname and not _is_loopback(named.hostname):
             targets.append(("the API server", named.hostname, named.port or 443))
         targets.append(("the cloud's metadata", *_LINK_LOCAL))
         targets += [("the resolver", *each) for each in _RESOLVERS]
@@ -160,6 +160,11 @@ def answered(end: socket.socket) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether that is the pod's own."""
+    return host == "localhost" or host.startswith("127.") or host == "::1"
 
 
 def _own_addresses() -> list[str]:

@@ -123,12 +123,13 @@ class Kubernetes:
         cluster = await self._joined()
         image = await cluster.environments.image(job.environment)
         gate = await trio.to_thread.run_sync(Gate, job)
+        way = self._way(cluster, job, gate, image)
         try:
-            way = self._way(cluster, job, gate, image)
             parts = await trio.to_thread.run_sync(way.prepare)
             return await OneStep(OneJob(cluster.place), job.limits, way).carry_out(image, parts, gate, turn)
         finally:
             with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(way.close)
                 await trio.to_thread.run_sync(gate.close)
 
     async def recover(self, folder: Path) -> int:  # noqa: ARG002 - a node's steps in the cluster carry its name

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -16,11 +17,12 @@ import trio
 from catalog.error import BadInput, Unreachable
 from node.execute.container import Gate
 from node.execute.discard import discard
-from node.execute.inside.parcel import Bounds, ParcelError, receive, send
+from node.execute.inside.parcel import Bounds, ParcelError, Reader, receive, send
 from node.execute.kubernetes.api import Api
 from node.execute.kubernetes.exec import Exec
 from node.execute.kubernetes.manifest import SIDE, STEP, Image, Part
 from node.execute.kubernetes.pod import Pod
+from node.execute.kubernetes.thread import in_thread
 from node.step import Job, Mount
 
 _GATE: Final = "/gate"
@@ -70,6 +72,9 @@ class Way(Protocol):
     async def stop(self) -> None:
         """Have the command ended, if that can be said from here."""
 
+    def close(self) -> None:
+        """Leave nothing open."""
+
 
 class Volume:
     """A volume whose root lies at ``root`` here, and below it all that a step reads and writes."""
@@ -103,8 +108,7 @@ class Volume:
 
     async def reported(self) -> None:
         """Look for the report, which the supervisor writes last."""
-        report = self._gate.folder / "report.json"
-        while not await trio.to_thread.run_sync(os.path.lexists, report):  # noqa: ASYNC110 - another machine writes
+        while not await trio.to_thread.run_sync(self._gate.is_reported):  # noqa: ASYNC110 - another machine writes
             await trio.sleep(_LOOK_SECONDS)
 
     async def fetch(self, pod: Pod) -> None:
@@ -113,6 +117,12 @@ class Volume:
     async def stop(self) -> None:
         """Tell the supervisor, who needs no API server to hear it."""
         await trio.to_thread.run_sync(self._gate.stop)
+
+    def close(self) -> None:
+        """Remove what was copied into the volume."""
+        copies = self._gate.folder.with_name("mounts")
+        if copies.exists():
+            discard(copies)
 
     def _part(self, number: int, mount: Mount) -> Part:
         # The API takes no mount at a path with a colon: there the folder around it is mounted.
@@ -155,6 +165,7 @@ class Beside:
         self._api = api
         self._namespace = namespace
         self._image = image
+        self._seen: Exec | None = None
 
     def commands(self, image: Image) -> dict[str, tuple[str, ...]]:
         """The supervisor's, and one that does nothing but be there."""
@@ -182,16 +193,20 @@ class Beside:
         await trio.to_thread.run_sync(self._fill, pod)
 
     async def open(self, pod: Pod) -> None:
-        """Send what opens the gate.
+        """Open the gate there.
 
         Raises:
             Unreachable: it broke off.
         """
-        await trio.to_thread.run_sync(self._gate.open)
-        await trio.to_thread.run_sync(self._put, pod, [("gate/open", str(self._gate.folder / "open"))])
+        self._seen = await trio.to_thread.run_sync(self._begin, pod)
 
     async def reported(self) -> None:
-        """That is not seen from here."""
+        """Wait for what the process that opened the gate says of a report; a step might have written that."""
+        if self._seen is not None:
+            with suppress(Unreachable):
+                await in_thread(self._seen.read)  # left to itself if the cluster says so first
+                self._seen = None
+                return
         await trio.sleep_forever()
 
     async def fetch(self, pod: Pod) -> None:
@@ -205,31 +220,40 @@ class Beside:
     async def stop(self) -> None:
         """That is said by its end alone."""
 
+    def close(self) -> None:
+        """Leave nothing open."""
+        if self._seen is not None:
+            self._seen.close()
+
+    def _begin(self, pod: Pod) -> Exec:
+        there = self._exec(pod, "begin")
+        if there.read() != b"open\n":
+            there.finish()
+        return there
+
+    def _exec(self, pod: Pod, function: str) -> Exec:
+        return Exec(self._api, self._namespace, pod.name, SIDE, self._image.calls(function))
+
     def _fill(self, pod: Pod) -> None:
         inputs = [(mount.target.removeprefix("/"), str(mount.source)) for mount in self._job.mounts]
         folders = sorted({str(above) for name, _ in inputs for above in Path(name).parents if str(above) != "."})
         work = [(f"work/{name}", str(self._job.work / name)) for name in sorted(os.listdir(self._job.work))]
-        self._put(pod, [*inputs, *work, ("gate/order.json", str(self._gate.folder / "order.json"))], folders)
-        # In a parcel of its own: an order that is there may be half there.
-        self._put(pod, [], ["gate/ready"])
-
-    def _put(self, pod: Pod, tops: Sequence[tuple[str, str]], folders: Sequence[str] = ()) -> None:
-        with Exec(self._api, self._namespace, pod.name, SIDE, self._image.calls("take")) as there:
+        with self._exec(pod, "take") as there:
+            tops = [*inputs, *work, ("gate/order.json", str(self._gate.folder / "order.json"))]
             send(tops, there.write, folders=folders, links=True)
             there.finish()
 
     def _fetch(self, pod: Pod) -> None:
         limits = self._job.limits
-        self._get(pod, "work", self._job.work, Bounds(limits.output_files, limits.output_bytes))
-        self._get(pod, "gate", self._gate.folder, Bounds(_OF_THE_GATE, _GATE_BYTES))
-
-    def _get(self, pod: Pod, name: str, place: Path, bounds: Bounds) -> None:
-        if place.exists():
-            discard(place)
-        place.mkdir(mode=0o700)
-        with Exec(self._api, self._namespace, pod.name, SIDE, (*self._image.calls("give"), name)) as there:
+        for place in (self._job.work, self._gate.folder):
+            if place.exists():
+                discard(place)
+            place.mkdir(mode=0o700)
+        with self._exec(pod, "give") as there:
+            reader = Reader(there.read)
             try:
-                receive(there.read, str(place), bounds, modes=False)
+                receive(reader, str(self._job.work), Bounds(limits.output_files, limits.output_bytes), modes=False)
+                receive(reader, str(self._gate.folder), Bounds(_OF_THE_GATE, _GATE_BYTES), modes=False)
             except ParcelError as error:
                 raise Unreachable(f"what the step left does not come whole: {error}") from error
             there.finish()
