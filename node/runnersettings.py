@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 from catalog.error import BadInput
@@ -32,7 +33,7 @@ def docker_settings(table: Mapping[str, object]) -> DockerSettings:
     section = table.get("docker", {})
     if not isinstance(section, dict):
         raise BadInput("[docker] must be a section")
-    known = sorted(field.name for field in fields(DockerSettings))
+    known = sorted(each.name for each in fields(DockerSettings))
     unknown = sorted(section.keys() - set(known))
     if unknown:
         raise BadInput(f"[docker] {unknown[0]} is no setting; it has: {', '.join(known)}")
@@ -45,3 +46,35 @@ def docker_settings(table: Mapping[str, object]) -> DockerSettings:
     if runtime != "" and not (isinstance(runtime, str) and _RUNTIME.match(runtime)):
         raise BadInput('[docker] runtime must be the name of a runtime that the daemon has, such as "runsc"')
     return DockerSettings(host, runtime)
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerSettings:
+    """What each runner needs to know, whichever is chosen."""
+
+    docker: DockerSettings = field(default_factory=DockerSettings)
+
+
+def runner_settings(table: Mapping[str, object]) -> RunnerSettings:
+    """The sections of all runners in a file's ``table``.
+
+    Raises:
+        BadInput: a setting is none, or of no known name; the message names it.
+    """
+    return RunnerSettings(docker=docker_settings(table))
+
+
+def runners_toml(settings: RunnerSettings) -> str:
+    """The commented sections."""
+    return _docker_toml(settings.docker)
+
+
+def _docker_toml(settings: DockerSettings) -> str:
+    text = '# The Docker daemon on this machine that steps run in, if [steps] runner is "docker".\n'
+    if settings == DockerSettings():
+        return text + (
+            "# [docker]\n"
+            '# host = "unix:///run/user/1000/docker.sock"  # else what DOCKER_HOST names, or the usual socket\n'
+            '# runtime = "runsc"                           # else the daemon\'s own\n'
+        )
+    return text + f'[docker]\nhost = {json.dumps(settings.host)}\nruntime = "{settings.runtime}"\n'
