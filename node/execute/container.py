@@ -18,7 +18,7 @@ import msgspec
 from catalog.error import BadInput, Unreachable, VerificationFailed
 from node.execute.account import give, is_separate, take
 from node.execute.discard import discard
-from node.execute.inside.verdict import KILLED, out_of_memory
+from node.execute.inside.verdict import KILLED, out_of_memory, out_of_time
 from node.execute.inside.weigh import settle
 from node.execute.root import check_mounts, variables_of
 from node.execute.streams import check_streams
@@ -88,10 +88,15 @@ class Gate:
         if not (self.folder / "stop").exists():
             self._put("stop", b"")
 
-    def exit(self, *, starved: bool) -> Exit:
+    def is_stopped(self) -> bool:
+        """Whether the supervisor has done so."""
+        return not os.path.lexists(self.folder / "stop")
+
+    def exit(self, starved: bool, overdue: bool = False) -> Exit:
         """How the command ended, once the container has; the work folder is the node's again.
 
-        ``starved`` is whether the kernel ended a process of the container for lack of memory.
+        ``starved`` is whether the kernel ended a process of the container for lack of memory, ``overdue`` whether the
+        container was ended since its supervisor did not end the command in time.
 
         Raises:
             BadInput: the order could not be carried out as it is written; nothing has run.
@@ -100,8 +105,11 @@ class Gate:
         over = settle(self._job.work, self._job.limits)
         report = self._report()
         if report is None:
+            unknown = Usage(self._job.limits.wall_seconds if overdue else 0.0, 0.0, 0)
             if starved:
-                return Exit(Ending.OUT_OF_LIMITS, KILLED, Usage(0.0, 0.0, 0), reason=out_of_memory(self._job.limits))
+                return Exit(Ending.OUT_OF_LIMITS, KILLED, unknown, reason=out_of_memory(self._job.limits))
+            if overdue:
+                return Exit(Ending.TIMED_OUT, KILLED, unknown, reason=out_of_time(self._job.limits))
             raise Unreachable("the step's container was ended before the step was: by hand, by its host, or by itself")
         if report.ending == _REFUSED:
             raise BadInput(f"the container cannot run the step: {report.reason}")

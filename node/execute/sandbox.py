@@ -17,7 +17,7 @@ from node.execute.inside.verdict import KILLED, NOT_FOUND, NOT_FOUND_REASON, lim
 from node.execute.inside.watch import sample, scratched
 from node.execute.inside.weigh import excess, settle
 from node.execute.listing import run_and_list
-from node.execute.probe import probe, refusal
+from node.execute.probe import SANDBOX, probe, refusal
 from node.execute.processes import open_processes
 from node.execute.root import sandbox_options
 from node.execute.streams import Streams
@@ -55,7 +55,7 @@ class Sandbox:
         Raises:
             Denied: a guarantee fails; the message names it and says what to do.
         """
-        await probe(self.run)
+        await probe(self.run, *SANDBOX)
 
     async def recover(self, folder: Path) -> int:
         """End the sandboxes that an earlier node left below ``folder``; how many."""

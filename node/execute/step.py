@@ -17,7 +17,7 @@ from typing import Protocol
 import trio
 
 from catalog.cid import Cid
-from catalog.error import BadInput, ComityError, Denied, NotFound, VerificationFailed
+from catalog.error import BadInput, ComityError, Denied, NotFound, Unreachable, VerificationFailed
 from catalog.project import ProjectRef
 from node.execute.account import is_open_to_nobody, is_separate
 from node.execute.allowed import allowed
@@ -101,6 +101,7 @@ class StepExecutor:
         self._turns = trio.Semaphore(most)
         # While commands run, the sandboxes of those that come next are made: who comes next is decided here.
         self._made = Turns(2 * most)
+        self._doubted = trio.Event()
 
     async def start(self) -> None:
         """End and remove what an earlier node left of its steps, and let the runner show its isolation.
@@ -115,9 +116,13 @@ class StepExecutor:
         await self._prove()
 
     async def keep_proving(self) -> None:
-        """Let the runner show its isolation again each hour, and each minute while it cannot; until cancelled."""
+        """Let the runner show its isolation again each hour, each minute while it cannot, and at once when what runs
+        steps went while it ran one; until cancelled.
+        """
         while True:
-            await trio.sleep(PROVEN_AGAIN_SECONDS if self.fault else PROVEN_SECONDS)
+            with trio.move_on_after(PROVEN_AGAIN_SECONDS if self.fault else PROVEN_SECONDS):
+                await self._doubted.wait()
+            self._doubted = trio.Event()
             before = self.fault
             await self._prove()
             if self.fault != before:
@@ -209,6 +214,9 @@ class StepExecutor:
             job = await self._job(tool, block, command, stage, limits)
             try:
                 ended = await self._runner.run(job, self._turns)
+            except Unreachable:
+                self._doubted.set()
+                raise
             except BadInput as error:
                 log.warning("the runner does not take a step: %s", error)
                 raise VerificationFailed(

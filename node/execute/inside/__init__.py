@@ -13,7 +13,7 @@ host and it tell each other lies in ``/gate``, a folder of the step's own user t
 ``open``
     By the host: the command may start now. Until then the supervisor waits, and looks every few milliseconds.
 ``stop``
-    By the host, at any time: end all, and report nothing.
+    By the host, at any time: end all, and report nothing. The supervisor takes it away when nothing runs any more.
 ``errors``
     By the supervisor, when all processes of the step have ended: the end of standard error, at most 4 KiB.
 ``listing``

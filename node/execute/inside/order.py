@@ -79,6 +79,11 @@ class Gate:
         """Whether all is to end."""
         return _lies(f"{self.folder}/stop")
 
+    def stopped(self) -> None:
+        """Tell the host that all has ended, by taking its word away."""
+        os.chmod(self.folder, 0o700)
+        os.rename(f"{self.folder}/stop", f"{self.folder}/.stopped")
+
     def report(self, report: Report, errors: bytes, listing: bytes | None) -> None:
         """Write down how it ended, in place of whatever lies there. All processes of the step have ended."""
         if os.stat(self.folder).st_uid == os.geteuid():  # else a volume of root's, which no step can close

@@ -57,6 +57,7 @@ def _wait(gate: Gate) -> None:
     pause, longest = _WAIT_SECONDS
     while not gate.is_open():
         if gate.is_stopped():
+            gate.stopped()
             raise SystemExit(STOPPED)
         time.sleep(pause)
         pause = min(pause * _WAIT_GROWS, longest)
@@ -122,6 +123,7 @@ class _Run:
         """See what it uses; and now and then what it wrote, which takes longer."""
         if self._gate.is_stopped():
             _end_all()
+            self._gate.stopped()
             raise SystemExit(STOPPED)
         for process, status in _reap():
             self._reaped(process, status)

@@ -67,4 +67,4 @@ def run(job: Job, *, meanwhile: Callable[[Gate], object] = lambda _: None, starv
         gate.open()
         meanwhile(gate)
         process.wait(SECONDS)
-        return gate.exit(starved=starved)
+        return gate.exit(starved)

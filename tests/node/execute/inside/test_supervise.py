@@ -200,7 +200,7 @@ def test_it_waits_at_its_gate_and_stops_when_it_is_told(work: Path) -> None:
         gate.stop()
         assert process.wait(60) == STOPPED
         with pytest.raises(Unreachable):
-            gate.exit(starved=False)
+            gate.exit(False)
     assert list(work.iterdir()) == []
 
 
