@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -15,6 +16,15 @@ _PLACE: Final = re.compile(r"[a-z0-9]([a-z0-9.:_/-]{0,198}[a-z0-9])?")
 _PATHS: Final = ("config", "containerd")
 _NAMES: Final = ("namespace", "claim", "runtime_class", "account")
 _NUMBERS: Final = ("millicpus", "patience_seconds")
+_EXAMPLE: Final = """\
+# [kubernetes]
+# config = "/srv/comity/kubeconfig"           # who the node is there; without it, it runs in the cluster itself
+# namespace = "comity"
+# registry = "registry.anna.example/comity"   # where images of environments are put, and the cluster gets them
+# containerd = "/run/containerd/containerd.sock"   # instead, for a cluster of this machine alone
+# claim = "staging"                           # a volume that lies here at [steps] staging; else data go over the API
+# runtime_class = "no-network"                # how pods are made
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,21 @@ def cluster_settings(table: Mapping[str, object]) -> ClusterSettings:
     if read.get("containerd") and read.get("registry"):
         raise BadInput("[kubernetes] containerd and registry are two ways for images: name one")
     return ClusterSettings(**read)  # type: ignore[arg-type]  # each was looked at by its name
+
+
+def cluster_toml(settings: ClusterSettings) -> str:
+    """The commented section."""
+    text = """\
+# The cluster that steps run in, if [steps] runner is "kubernetes" or "argo"; «comity site deploy» makes it ready.
+"""
+    if settings == ClusterSettings():
+        return text + _EXAMPLE
+    lines = [
+        f"{each.name} = {json.dumps(value if isinstance(value, int) else str(value))}"
+        for each in fields(settings)
+        if (value := getattr(settings, each.name)) != each.default
+    ]
+    return text + "\n".join(["[kubernetes]", *lines, ""])
 
 
 def _setting(name: str, value: object) -> str | int | Path:

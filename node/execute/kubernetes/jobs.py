@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from catalog.error import Conflict
 from node.execute.kubernetes.api import Api, Value
 from node.execute.kubernetes.manifest import NODE_LABEL
+from node.execute.kubernetes.pod import read_pod
 
 ENDED: Final = "Foreground"
 """It is gone only when its pods are."""
@@ -78,13 +79,14 @@ class Jobs:
         found = self._api.get(self._path, labelSelector=self.selector)
         return [each["metadata"]["name"] for each in found["items"]]
 
-    def running(self) -> int:
-        """How many pods of theirs are there.
+    def running(self) -> list[str]:
+        """The names of those that have pods.
 
         Raises:
             Denied, Unreachable: the cluster does not tell.
         """
-        return len(self._api.get(self._pods, labelSelector=self.selector)["items"])
+        found = self._api.get(self._pods, labelSelector=self.selector)
+        return [read_pod(each).job for each in found["items"]]
 
     def refusals(self, name: str) -> list[str]:
         """Why the cluster did not make the pod of the Job ``name``, as often as it tried.

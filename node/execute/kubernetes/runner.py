@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +29,10 @@ from node.execute.kubernetes.probe import LIMITS, answered, listening, probe_com
 from node.execute.kubernetes.way import Beside, Volume, Way
 from node.step import AT_ONCE, Ending, Exit, Job, Turn
 
+log = logging.getLogger("comity.kubernetes")
+
 _GONE_SECONDS: Final = 120.0
+_PROBE_SECONDS: Final = 25.0
 _LOOK_SECONDS: Final = 0.25
 _MEND: Final = (
     "let its network hold to NetworkPolicy, or name a [kubernetes] runtime_class whose pods have no network,"
@@ -110,6 +114,8 @@ class Kubernetes:
             runtime_class=settings.runtime_class,
         )
         self._cluster: Cluster | None = None
+        self._folder: Path | None = None
+        self._mine: set[str] = set()
 
     async def run(self, job: Job, turn: Turn = AT_ONCE) -> Exit:
         """Run ``job`` to its end within its ``turn``; its pod is gone, or ended, when this returns or raises.
@@ -123,31 +129,28 @@ class Kubernetes:
         cluster = await self._joined()
         image = await cluster.environments.image(job.environment)
         gate = await trio.to_thread.run_sync(Gate, job)
-        way = self._way(cluster, job, gate, image)
+        way, one = self._way(cluster, job, gate, image), OneJob(cluster.place)
+        self._mine.add(one.name)
         try:
             parts = await trio.to_thread.run_sync(way.prepare)
-            return await OneStep(OneJob(cluster.place), job.limits, way).carry_out(image, parts, gate, turn)
+            return await OneStep(one, job.limits, way).carry_out(image, parts, gate, turn)
         finally:
+            self._mine.discard(one.name)
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(way.close)
                 await trio.to_thread.run_sync(gate.close)
 
-    async def recover(self, folder: Path) -> int:  # noqa: ARG002 - a node's steps in the cluster carry its name
+    async def recover(self, folder: Path) -> int:
         """End whatever an earlier node of this name left in the cluster, and wait until it is gone; how many steps.
 
-        Raises:
-            Denied, Unreachable, BadInput: the cluster does not let it, does not answer, or is not known.
+        What a cluster that does not answer runs is left to the next probe.
         """
-        cluster = await self._joined()
-        left = await trio.to_thread.run_sync(cluster.jobs.all)
-        for name in left:
-            await cluster.place.submission.withdraw(name, ended=False)
-        with trio.move_on_after(_GONE_SECONDS) as scope:
-            while await trio.to_thread.run_sync(cluster.jobs.running):  # noqa: ASYNC110 - the server is asked
-                await trio.sleep(_LOOK_SECONDS)
-        if scope.cancelled_caught:
-            raise Unreachable("steps of an earlier node do not end in the cluster: see its machines, then start again")
-        return len(left)
+        self._folder = folder
+        try:
+            return await self._end_left(await self._joined())
+        except (Unreachable, Denied, BadInput) as error:
+            log.warning("steps of an earlier node may be left in the cluster: %s", error)
+            return 0
 
     async def probe(self) -> None:
         """Show by a real pod that a step reaches nothing, and by a real step that they run.
@@ -157,6 +160,7 @@ class Kubernetes:
         """
         try:
             cluster = await self._joined()
+            await self._end_left(cluster)
             cluster.environments.forget()
             image = await cluster.environments.image(None)
             await self._probe_pod(cluster, image)
@@ -192,6 +196,18 @@ class Kubernetes:
         place = Place(self._submission(api, jobs), pods, self._pattern, settings.patience_seconds)
         return Cluster(api, jobs, Environments(images), place)
 
+    async def _end_left(self, cluster: Cluster) -> int:
+        left = [name for name in await trio.to_thread.run_sync(cluster.jobs.all) if name not in self._mine]
+        for name in left:
+            await cluster.place.submission.withdraw(name, ended=False)
+
+        with trio.move_on_after(_GONE_SECONDS) as scope:
+            while left and not set(left).isdisjoint(await trio.to_thread.run_sync(cluster.jobs.running)):  # noqa: ASYNC110
+                await trio.sleep(_LOOK_SECONDS)
+        if scope.cancelled_caught:
+            raise Unreachable(f"steps of an earlier node do not end in the cluster: see the pods of {', '.join(left)}")
+        return len(left)
+
     def _way(self, cluster: Cluster, job: Job, gate: Gate, image: Image) -> Way:
         if self._settings.claim:
             return Volume(job, gate, self._staging)
@@ -199,7 +215,8 @@ class Kubernetes:
 
     async def _probe_pod(self, cluster: Cluster, image: Image) -> None:
         with listening(cluster.api.host) as (targets, end):
-            said = await last_words(cluster.place, image, probe_command(targets), LIMITS)
+            place = replace(cluster.place, patience_seconds=_PROBE_SECONDS)
+            said = await last_words(place, image, probe_command(targets), LIMITS)
             broken = read_findings(said).broken(self._pattern.user)
             if answered(end) and not any("no network" in each for each in broken):
                 broken.append("no network: it reaches this node")
@@ -207,7 +224,7 @@ class Kubernetes:
             raise Denied(f"the cluster does not give {'; '.join(broken)}: this node runs no steps there; {_MEND}")
 
     async def _probe_step(self) -> None:
-        folder = self._staging / f"probe-{secrets.token_hex(8)}"
+        folder = (self._folder or self._staging) / f"probe-{secrets.token_hex(8)}"
         work = folder / "left" / "work"
         await trio.to_thread.run_sync(lambda: work.mkdir(parents=True, mode=0o700))
         try:

@@ -1,0 +1,80 @@
+"""A real cluster as an operator makes it ready: by our own command's means, and the node is there with no more rights."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.kubernetes.install import install, plan_removal, remove, write_config
+from deploy.kubernetes.manifest import Room, manifests
+from node.clustersettings import ClusterSettings
+from node.execute.kubernetes.api import Api, connect
+from tests.infra.containerd import socket
+from tests.infra.kubernetes.cluster import Cluster, running
+from tests.infra.kubernetes.node import NO_NETWORK
+
+ROOM = Room("comity-tests", cpus=12, gib=48)
+CLAIM = "staging"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A cluster with a namespace for steps, the node's kubeconfig, and a folder whose content is the volume's."""
+
+    cluster: Cluster
+    admin: Api
+    config: Path
+    volume: Path
+
+    def settings(self, **more: object) -> ClusterSettings:
+        """The node's, with a runtime whose pods have no network."""
+        usual: dict[str, object] = {
+            "namespace": ROOM.namespace,
+            "config": self.config,
+            "runtime_class": NO_NETWORK,
+            "containerd": socket(self.cluster.place),
+            "millicpus": 200,
+            "patience_seconds": 120,
+        }
+        return ClusterSettings(**(usual | more))  # type: ignore[arg-type]
+
+
+@contextmanager
+def ready(kind: str = "kubernetes") -> Iterator[Ready]:
+    """One for a block; nothing of ours is left in it."""
+    folder = Path(tempfile.mkdtemp(prefix="comity-volume-"))
+    folder.chmod(0o755)
+    try:
+        with running() as cluster:
+            admin = connect(cluster.kubeconfig)
+            made = manifests(kind, ROOM)
+            try:
+                install(admin, made)
+                _make_volume(admin, folder)
+                write_config(admin, ROOM, folder / "kubeconfig")
+                yield Ready(cluster, admin, folder / "kubeconfig", folder)
+            finally:
+                remove(admin, plan_removal(admin, made))
+                admin.delete("/api/v1/persistentvolumes/comity-tests")
+                admin.close()
+    finally:
+        shutil.rmtree(folder)
+
+
+def _make_volume(admin: Api, folder: Path) -> None:
+    """What an operator does, with a file server in the place of this machine's own folder."""
+    much = {"storage": "100Gi"}
+    common = {"accessModes": ["ReadWriteMany"], "storageClassName": "here"}
+    claimed = {"claimRef": {"namespace": ROOM.namespace, "name": CLAIM}}
+    place = {"capacity": much, "hostPath": {"path": str(folder)}}
+    volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "comity-tests"}}
+    admin.create("/api/v1/persistentvolumes", volume | {"spec": common | claimed | place})
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": CLAIM}}
+    asked = {"resources": {"requests": much}, "volumeName": "comity-tests"}
+    admin.create(
+        f"/api/v1/namespaces/{ROOM.namespace}/persistentvolumeclaims", claim | {"spec": common | asked}
+    )
