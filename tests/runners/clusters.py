@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.kubernetes.install import install, plan_removal, remove, write_config
-from deploy.kubernetes.manifest import Room, manifests
+from deploy.kubernetes.manifest import Manifest, Room, manifests
 from node.clustersettings import ClusterSettings
 from node.execute.kubernetes.api import Api, connect
 from tests.infra.containerd import socket
@@ -52,17 +52,22 @@ def ready(kind: str = "kubernetes") -> Iterator[Ready]:
         with running() as cluster:
             admin = connect(cluster.kubeconfig)
             made = manifests(kind, ROOM)
+            _take_away(admin, made)  # what a run that was killed left in a cluster that stays
             try:
                 install(admin, made)
                 _make_volume(admin, folder)
                 write_config(admin, ROOM, folder / "kubeconfig")
                 yield Ready(cluster, admin, folder / "kubeconfig", folder)
             finally:
-                remove(admin, plan_removal(admin, made))
-                admin.delete("/api/v1/persistentvolumes/comity-tests")
+                _take_away(admin, made)
                 admin.close()
     finally:
         shutil.rmtree(folder)
+
+
+def _take_away(admin: Api, made: Sequence[Manifest]) -> None:
+    remove(admin, plan_removal(admin, made))
+    admin.delete("/api/v1/persistentvolumes/comity-tests")
 
 
 def _make_volume(admin: Api, folder: Path) -> None:
@@ -75,6 +80,4 @@ def _make_volume(admin: Api, folder: Path) -> None:
     admin.create("/api/v1/persistentvolumes", volume | {"spec": common | claimed | place})
     claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": CLAIM}}
     asked = {"resources": {"requests": much}, "volumeName": "comity-tests"}
-    admin.create(
-        f"/api/v1/namespaces/{ROOM.namespace}/persistentvolumeclaims", claim | {"spec": common | asked}
-    )
+    admin.create(f"/api/v1/namespaces/{ROOM.namespace}/persistentvolumeclaims", claim | {"spec": common | asked})

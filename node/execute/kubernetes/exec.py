@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
+from socket import SHUT_RDWR
 from types import TracebackType
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -60,7 +62,15 @@ class Exec:
 
     def close(self) -> None:
         """Close the connection, though a thread reads from it; the process may go on."""
+        line = self._socket.sock
+        if line is not None:
+            with suppress(OSError):
+                line.shutdown(SHUT_RDWR)
         self._socket.shutdown()
+
+    def wait_long(self) -> None:
+        """From now on, wait for what it writes as long as that takes."""
+        self._socket.settimeout(None)
 
     def write(self, data: bytes) -> None:
         """Give ``data`` to its standard input.

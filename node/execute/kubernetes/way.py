@@ -205,7 +205,6 @@ class Beside:
         if self._seen is not None:
             with suppress(Unreachable):
                 await in_thread(self._seen.read)  # left to itself if the cluster says so first
-                self._seen = None
                 return
         await trio.sleep_forever()
 
@@ -229,6 +228,7 @@ class Beside:
         there = self._exec(pod, "begin")
         if there.read() != b"open\n":
             there.finish()
+        there.wait_long()
         return there
 
     def _exec(self, pod: Pod, function: str) -> Exec:
