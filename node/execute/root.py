@@ -62,6 +62,7 @@ def variables_of(job: Job) -> dict[str, str]:
     variables = {
         "PATH": BIN,
         "HOME": WORK,
+        "PWD": WORK,
         "TMPDIR": "/tmp",  # noqa: S108 - a path inside the sandbox
         "LANG": "C.UTF-8",
         "PYTHONNOUSERSITE": "1",
