@@ -8,7 +8,7 @@ from pathlib import Path
 
 from catalog.error import BadInput, shown
 from node.execute.account import is_open_to_nobody, is_separate
-from node.execute.environment import BIN, INSIDE
+from node.execute.environment.base import BIN, INSIDE
 from node.step import Job, Limits, Mount
 
 WORK = "/work"

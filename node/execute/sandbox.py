@@ -14,7 +14,7 @@ import trio
 from catalog.error import BadInput
 from node.execute.account import give, is_separate
 from node.execute.bubble import Bubble, end_leftovers
-from node.execute.environment import Environment, passing
+from node.execute.environment.base import Own, passing
 from node.execute.listing import run_and_list
 from node.execute.probe import probe, refusal
 from node.execute.quota import excess, settle
@@ -49,9 +49,9 @@ class Sandbox:
 
     name = "sandbox"
 
-    def __init__(self, environment: Environment | None = None) -> None:
-        """Steps get the programs of ``environment``; without one, of one that goes with this process."""
-        self._environment = environment or passing()
+    def __init__(self, own: Own | None = None) -> None:
+        """Steps whose job names no environment get ``own``; without one, one that goes with this process."""
+        self._own = own or passing()
 
     async def probe(self) -> None:
         """Show by a real step that isolation holds here.
@@ -93,7 +93,7 @@ class Sandbox:
     def _prepare(self, job: Job, streams: Streams) -> list[str]:
         """Open the streams of ``job``; the options of its sandbox."""
         _check(job)
-        options = sandbox_options(job, self._environment.options())
+        options = sandbox_options(job, self._own.options())
         streams.open(job)
         return options
 

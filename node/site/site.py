@@ -27,7 +27,7 @@ from node.automator.hold import Holdings
 from node.automator.steady import SteadyClock
 from node.config import Folder, read_config, site_diseases, work_folder
 from node.execute.allowed import limits_of
-from node.execute.environment import Environment
+from node.execute.environment.base import Own
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
 from node.founding import Founder
@@ -198,7 +198,7 @@ class Site:
         self.documents = ParsedDocuments()
         self.swarm = swarm_of(self, state.facts, kubo)
         self.memos = Memos(self.blobs, f"{Sandbox.name} {python_version()}")
-        sandbox = Sandbox(Environment(self.folder.environment))
+        sandbox = Sandbox(Own(self.folder.environment))
         work, bounds = work_folder(self.folder, self.config), self.config.steps
         self.steps = StepExecutor(
             sandbox, self.materials, self.blobs, work, limits_of(bounds), self.memos, bounds.at_once
