@@ -18,7 +18,7 @@ from node.execute.environment.base import Own, passing
 from node.execute.listing import run_and_list
 from node.execute.probe import probe, refusal
 from node.execute.quota import excess, settle
-from node.execute.root import sandbox_options
+from node.execute.root import environment_options, sandbox_options
 from node.execute.streams import Streams
 from node.execute.watch import open_processes, sample, scratched
 from node.step import AT_ONCE, Ending, Exit, Job, Limits, Turn, Usage
@@ -93,7 +93,8 @@ class Sandbox:
     def _prepare(self, job: Job, streams: Streams) -> list[str]:
         """Open the streams of ``job``; the options of its sandbox."""
         _check(job)
-        options = sandbox_options(job, self._own.options())
+        there = job.environment
+        options = sandbox_options(job, self._own.options() if there is None else environment_options(there))
         streams.open(job)
         return options
 

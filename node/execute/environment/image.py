@@ -14,14 +14,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Protocol, cast
 
 import msgspec
 
 from catalog.error import BadInput, NotFound, VerificationFailed, shown
 from node.execute.environment.description import FILE, ROOT, Description, check_platform, platform_here, write
 from node.execute.environment.layers import Flat
-from node.execute.environment.wheels import full_or
+from node.execute.environment.trees import on_disk
 
 MOST_DOCUMENT: Final = 4 << 20
 MOST_LAYERS: Final = 512
@@ -100,7 +100,7 @@ def make_image(archive: Path, digest: str, folder: Path) -> None:
             of machine. VerificationFailed: bytes are not what their digest says, or a name is none that a file may
             have. Full: no room on the disk. ComityError: the disk refuses.
     """
-    try:
+    with on_disk(f"the image in {archive.name} could not be unpacked"):
         with _opened(archive) as (tar, members):
             image = _found(tar, members, digest)
             _check_machine(image.config)
@@ -108,12 +108,8 @@ def make_image(archive: Path, digest: str, folder: Path) -> None:
             for number, layer in enumerate(image.layers, 1):
                 _apply(tar, members, layer, flat, number)
         links = flat.write(folder / "tree" / ROOT)
-        made = Description(
-            platform=platform_here(), variables=_variables(image.config), links=links, image=digest
-        )
+        made = Description(platform=platform_here(), variables=_variables(image.config), links=links, image=digest)
         (folder / "tree" / FILE).write_bytes(write(made))
-    except OSError as error:
-        raise full_or(error, f"the image in {archive.name} could not be unpacked") from error
 
 
 @contextmanager
@@ -145,9 +141,7 @@ def _found(tar: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], digest:
     )
 
 
-def _in_layout(
-    tar: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo]
-) -> Iterator[tuple[str, str, _Image]]:
+def _in_layout(tar: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo]) -> Iterator[tuple[str, str, _Image]]:
     """Each image of an OCI layout for any machine, with the digests of its manifest and its configuration."""
     pending = _document(_Index, _small(tar, members, "index.json"), "index.json").manifests
     looked = 0
@@ -206,10 +200,11 @@ def _apply(
     head = outer.peek(4)
     if head[:4] == b"\x28\xb5\x2f\xfd":
         raise BadInput("the image has layers in zstd, which are not read: save it with gzip, or uncompressed")
-    opened: IO[bytes] = gzip.GzipFile(fileobj=outer) if head[:2] == b"\x1f\x8b" else outer  # type: ignore[assignment]
-    inner = _Counting(opened, MOST_STREAM)
+    # Both libraries only read, which is all that the type asks for there.
+    unpacked: Readable = gzip.GzipFile(fileobj=cast("IO[bytes]", outer)) if head[:2] == b"\x1f\x8b" else outer
+    inner = _Counting(unpacked, MOST_STREAM)
     try:
-        with tarfile.open(fileobj=inner, mode="r|") as entries:  # type: ignore[call-overload]
+        with tarfile.open(fileobj=cast("IO[bytes]", inner), mode="r|") as entries:
             flat.apply(entries)
         inner.drain()
         outer.drain()
@@ -223,16 +218,23 @@ MOST_STREAM: Final = 64 << 30
 """Bytes of a layer, packed or unpacked."""
 
 
+class Readable(Protocol):
+    """What gives bytes."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next ``size`` bytes, fewer at the end."""
+
+
 class _Counting:
     """A stream that is hashed as it is read, and refused beyond ``most`` bytes."""
 
-    def __init__(self, stream: IO[bytes], most: int) -> None:
+    def __init__(self, stream: Readable, most: int) -> None:
         self._stream = stream
         self._left = most
         self._ahead = b""
         self._sha256 = hashlib.sha256()
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         """The next bytes."""
         if size < 0:
             size = 1 << 20

@@ -6,7 +6,6 @@ The same lock on the same base is the same bytes, whoever makes it and whatever 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +17,8 @@ from node.execute.environment.base import BIN, INSIDE, base_sources, fill_base
 from node.execute.environment.description import FILE, ROOT, Description, platform_here, write
 from node.execute.environment.lock import Lock, Requirement
 from node.execute.environment.resolving import fetch_wheels
-from node.execute.environment.wheels import PREFIX, compile_below, full_or, merge, unpack
+from node.execute.environment.trees import link_tree, merge, on_disk
+from node.execute.environment.wheels import PREFIX, compile_below, unpack
 from node.execute.quota import discard
 
 Told = Callable[[str], None]
@@ -32,7 +32,7 @@ _FINGERPRINT: Final = "fingerprint"
 
 
 class Base:
-    """The base of this site, made in ``folder`` when it is first needed, and anew when this machine's Python changed."""
+    """The base of this site, made in ``folder`` when it is first needed, and anew when the machine's Python changed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -59,12 +59,10 @@ class Base:
 
     async def _make(self, sources: Mapping[str, Path], now: str) -> None:
         root = self._folder / ROOT
-        try:
+        with on_disk("the base of environments could not be made"):
             await trio.to_thread.run_sync(self._fill, root, sources)
             await compile_below(root / _OPT / "python" / "lib", root)
             (self._folder / _FINGERPRINT).write_text(now)
-        except OSError as error:
-            raise full_or(error, "the base of environments could not be made") from error
 
     def _fill(self, root: Path, sources: Mapping[str, Path]) -> None:
         if self._folder.exists():
@@ -98,10 +96,11 @@ async def make_python(lock: Lock, base: Base, folder: Path, told: Told) -> dict[
     told("preparing Python")
     root = folder / "tree" / ROOT
     begun = await base.root()
-    await trio.to_thread.run_sync(_begin, begun, root)
-    await _unpack_all(wheels, folder, root, told)
-    made = Description(platform=platform_here(), variables=_VARIABLES, links=_LINKS, lock=lock.digest)
-    await trio.to_thread.run_sync((folder / "tree" / FILE).write_bytes, write(made))
+    with on_disk("the environment could not be put together"):
+        await trio.to_thread.run_sync(link_tree, begun, root)
+        await _unpack_all(wheels, folder, root, told)
+        made = Description(platform=platform_here(), variables=_VARIABLES, links=_LINKS, lock=lock.digest)
+        await trio.to_thread.run_sync((folder / "tree" / FILE).write_bytes, write(made))
     return {each.name: each.version for each in wheels.values()}
 
 
@@ -131,12 +130,3 @@ async def _unpack_all(wheels: Mapping[Path, Requirement], folder: Path, root: Pa
         raise failures[0]
     for tree in trees.values():
         await trio.to_thread.run_sync(merge, tree, root)
-
-
-def _begin(base: Path, root: Path) -> None:
-    """The base at its place in a new tree: links to its files, which nobody writes."""
-    try:
-        shutil.copytree(base, root, copy_function=os.link)
-    except (OSError, shutil.Error) as error:
-        given = error if isinstance(error, OSError) and not isinstance(error, shutil.Error) else OSError(0, str(error))
-        raise full_or(given, "the environment could not be put together") from error

@@ -23,7 +23,9 @@ from node.execute.environment.lock import Lock, Requirement, normal
 MOST_SECONDS: Final = 3600.0
 _MOST_LOG: Final = 64 << 20
 # What tells pip where its index is and how to get there; nothing else of the node's own environment is its business.
-_KEPT: Final = re.compile(r"PIP_.*|PATH|HOME|LANG|TMPDIR|XDG_.*|SSL_CERT_.*|REQUESTS_CA_BUNDLE|(https?|no|all)_proxy", re.I)
+_KEPT: Final = re.compile(
+    r"PIP_.*|PATH|HOME|LANG|TMPDIR|XDG_.*|SSL_CERT_.*|REQUESTS_CA_BUNDLE|(https?|no|all)_proxy", re.I
+)
 
 
 async def fetch_wheels(lock: Lock, folder: Path) -> dict[Path, Requirement]:
@@ -97,7 +99,9 @@ def _failure(log: Path, lock: Lock) -> ComityError:
     if "DO NOT MATCH THE HASHES" in text:
         found = re.search(r"HASHES FROM THE REQUIREMENTS FILE.*?^\S*\s+([A-Za-z0-9._-]+)[=\s\[]", text, re.S | re.M)
         return _wrong(found[1] if found else "a package")
-    unpinned = re.search(r"In --require-hashes mode, all requirements must have .*?\n(?:\S*\s+)?([A-Za-z0-9._-]+)", text)
+    unpinned = re.search(
+        r"In --require-hashes mode, all requirements must have .*?\n(?:\S*\s+)?([A-Za-z0-9._-]+)", text
+    )
     if unpinned:
         return BadInput(
             f"the lock is not whole: «{unpinned[1]}» is needed and not in it; write it with «uv pip compile "

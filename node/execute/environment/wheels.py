@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import site
 import stat
 import subprocess
@@ -18,8 +16,9 @@ from installer.destinations import SchemeDictionaryDestination
 from installer.exceptions import InstallerError
 from installer.sources import WheelContentElement, WheelFile
 
-from catalog.error import BadInput, ComityError, Full, VerificationFailed, shown
+from catalog.error import ComityError, VerificationFailed, shown
 from node.execute.environment.base import INSIDE, interpreter
+from node.execute.environment.trees import on_disk
 
 PREFIX: Final = f"{INSIDE}/python"
 """Where Python's own prefix is inside."""
@@ -61,13 +60,11 @@ def unpack(wheel: Path, name: str, root: Path) -> None:
         schemes, interpreter=PYTHON, script_kind="posix", destdir=str(root), overwrite_existing=False
     )
     try:
-        with zipfile.ZipFile(wheel) as archive:
+        with on_disk(f"the wheel of «{name}» could not be unpacked"), zipfile.ZipFile(wheel) as archive:
             _check(archive, name)
             source = _Wheel(archive)
             source.validate_record(validate_contents=True)
             install(source, destination, {})
-    except OSError as error:
-        raise full_or(error, f"the wheel of «{name}» could not be unpacked") from error
     # A list of errors, since the library and zipfile tell by all of these that an archive is not what it should be.
     except (zipfile.BadZipFile, InstallerError, ValueError, KeyError, RuntimeError, NotImplementedError) as error:
         raise VerificationFailed(f"the wheel of «{name}» was refused: {shown(str(error), 120)}") from error
@@ -118,30 +115,3 @@ async def compile_below(folder: Path, root: Path) -> None:
     )
     if ended.returncode not in (0, 1):
         raise ComityError(f"the modules could not be compiled: Python ended with {ended.returncode}")
-
-
-def merge(tree: Path, into: Path) -> None:
-    """Move the files of ``tree`` into ``into``; one of the same path takes the place of that which is there. Blocking.
-
-    Wheels do write the same file (a «tests» beside the package): as with pip, the later one stands.
-
-    Raises:
-        BadInput: a file and a folder have the same path.
-    """
-    for top, folders, files in os.walk(tree):
-        here = into / Path(top).relative_to(tree)
-        try:
-            for name in folders:
-                (here / name).mkdir(exist_ok=True)
-            for name in files:
-                os.replace(Path(top, name), here / name)
-        except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
-            place = shown(str(here.relative_to(into)))
-            raise BadInput(f"two packages of the lock have a file and a folder of one name in «{place}»") from error
-
-
-def full_or(error: OSError, what: str) -> ComityError:
-    """The error that says ``what`` failed: that the disk is full, if it is."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Full(f"{what}: there is no room on this site's disk; nothing was kept")
-    return ComityError(f"{what}: {error.strerror or error}")
