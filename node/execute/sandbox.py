@@ -12,14 +12,14 @@ import trio
 
 from node.execute.account import take
 from node.execute.bubble import Bubble, end_leftovers
-from node.execute.environment import Environment, passing
+from node.execute.environment.base import Own, passing
 from node.execute.inside.verdict import KILLED, NOT_FOUND, NOT_FOUND_REASON, limit_met, out_of_time
 from node.execute.inside.watch import sample, scratched
 from node.execute.inside.weigh import excess, settle
 from node.execute.listing import run_and_list
 from node.execute.probe import SANDBOX, probe, refusal
 from node.execute.processes import open_processes
-from node.execute.root import sandbox_options
+from node.execute.root import environment_options, sandbox_options
 from node.execute.streams import Streams
 from node.step import AT_ONCE, Ending, Exit, Job, Limits, Turn, Usage
 
@@ -45,9 +45,9 @@ class Sandbox:
 
     name = "sandbox"
 
-    def __init__(self, environment: Environment | None = None) -> None:
-        """Steps get the programs of ``environment``; without one, of one that goes with this process."""
-        self._environment = environment or passing()
+    def __init__(self, own: Own | None = None) -> None:
+        """Steps whose job names no environment get ``own``; without one, one that goes with this process."""
+        self._own = own or passing()
 
     async def probe(self) -> None:
         """Show by a real step that isolation holds here.
@@ -89,7 +89,8 @@ class Sandbox:
     def _prepare(self, job: Job, streams: Streams) -> list[str]:
         """Open the streams of ``job``; the options of its sandbox."""
         take(job)
-        options = sandbox_options(job, self._environment.options())
+        there = job.environment
+        options = sandbox_options(job, self._own.options() if there is None else environment_options(there))
         streams.open(job)
         return options
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from catalog.error import BadInput
 from node.config import Config, Folder
-from node.execute.environment import Environment
+from node.execute.environment.base import Own
 from node.execute.sandbox import Sandbox
 from node.step import Runner
 
@@ -17,7 +17,7 @@ def runner_of(config: Config, folder: Folder) -> Runner:
     """
     if config.steps.runner == "docker":
         return _docker(config)
-    return Sandbox(Environment(folder.environment))
+    return Sandbox(Own(folder.environment))
 
 
 def _docker(config: Config) -> Runner:

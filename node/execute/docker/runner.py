@@ -22,6 +22,7 @@ from node.execute.docker.daemon import Daemon, Facts, RefusedError
 from node.execute.image import Image, architecture, folder_layer
 from node.execute.ownlayer import own_layer
 from node.execute.probe import probe
+from node.execute.root import ITS_OWN
 from node.execute.tools import tools_layer
 from node.runnersettings import DockerSettings
 from node.step import AT_ONCE, Environment, Exit, Job, Turn
@@ -169,7 +170,7 @@ class Docker:
             return self._images[cid]
 
     def _loaded(self, environment: Environment | None) -> str:
-        layer = folder_layer(environment.folder, environment.links) if environment else own_layer()
+        layer = folder_layer(environment.folder, environment.links, ITS_OWN) if environment else own_layer()
         image = Image((tools_layer(), layer), architecture())
         name = f"{_REPOSITORY}:{image.digest.partition(':')[2][:32]}"
         if not self._daemon.has(name, image):
