@@ -20,7 +20,8 @@ import pytest
 import trio
 
 from catalog.error import BadInput, ComityError
-from node.execute.quota import MOST_DEPTH, discard
+from node.execute.discard import discard
+from node.execute.inside.weigh import MOST_DEPTH
 from node.execute.sandbox import Sandbox
 from node.step import Ending, Exit, Job, Limits, Mount
 
