@@ -20,7 +20,9 @@ _RESERVED = (
     *("/bin", "/dev", "/etc", "/lib", "/lib64", INSIDE, "/proc", "/sbin", "/sys", "/tmp", "/usr", WORK),  # noqa: S108 - a path inside the sandbox
     *("/gate", "/.comity"),  # a container's own
 )
-_ITS_OWN = frozenset((".comity", "block", "dev", "gate", "inputs", "proc", "sys", "tmp", "work"))
+ITS_OWN = frozenset((".comity", "block", "dev", "gate", "inputs", "proc", "sys", "tmp", "work"))
+"""Names at the root that are never an environment's."""
+
 _DEVICES = ("full", "null", "random", "urandom", "zero")
 # What Docker's default profile hides of /proc, and what root alone may read there.
 _HIDDEN = tuple(
@@ -67,16 +69,16 @@ def environment_options(environment: Environment) -> list[str]:
     folder = linked(environment)
     options: list[str] = []
     for name in sorted(os.listdir(folder)):
-        if name not in _ITS_OWN and not (folder / name).is_symlink():
+        if name not in ITS_OWN and not (folder / name).is_symlink():
             options += ["--ro-bind", str(folder / name), f"/{name}"]
     for name, target in environment.links.items():
-        if "/" not in name and name not in _ITS_OWN:
+        if "/" not in name and name not in ITS_OWN:
             options += ["--symlink", target, f"/{name}"]
     return options
 
 
 def variables_of(job: Job) -> dict[str, str]:
-    """The whole environment of the step: a few fixed names, its environment's, then what the job asks for.
+    """All variables of the step: a few fixed names, its environment's, and what the job asks for.
 
     Raises:
         BadInput: a variable cannot be set.
@@ -88,6 +90,7 @@ def variables_of(job: Job) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         **(job.environment.variables if job.environment is not None else {}),
         "HOME": WORK,
+        "PWD": WORK,
         "TMPDIR": "/tmp",  # noqa: S108 - a path inside the sandbox
         **job.variables,
     }

@@ -97,8 +97,8 @@ class StepExecutor:
         await self._prove()
 
     async def keep_proving(self) -> None:
-        """Let the runner show its isolation again each hour, each minute while it cannot, and at once when what runs
-        steps went while it ran one; until cancelled.
+        """Let the runner show its isolation again each hour, each minute while it cannot, and at once when it
+        refuses a step, or goes while it runs one; until cancelled.
         """
         while True:
             with trio.move_on_after(PROVEN_AGAIN_SECONDS if self.fault else PROVEN_SECONDS):
@@ -221,7 +221,7 @@ class StepExecutor:
             job = await self._job(tool, block, command, stage, limits, environment)
             try:
                 ended = await self._runner.run(job, self._turns)
-            except Unreachable:
+            except (Denied, Unreachable):
                 self._doubted.set()
                 raise
             except BadInput as error:

@@ -22,6 +22,7 @@ from node.execute.docker.daemon import Daemon, Facts, RefusedError
 from node.execute.image import Image, architecture, folder_layer
 from node.execute.ownlayer import own_layer
 from node.execute.probe import probe
+from node.execute.root import ITS_OWN
 from node.execute.tools import tools_layer
 from node.runnersettings import DockerSettings
 from node.step import AT_ONCE, Environment, Exit, Job, Turn
@@ -67,9 +68,7 @@ class Docker:
             Denied: the daemon is not there, lacks something, or a guarantee fails; the message says what to do.
         """
         try:
-            facts = await self._thread(self._daemon.facts)
-            self._user = _user(facts)
-            _check(facts, self._runtime)
+            await self._meet()
             if self._folder is not None:
                 await self.recover(self._folder)
             await probe(self.run, "Docker", _MEND, int(self._user.partition(":")[0]))
@@ -111,6 +110,16 @@ class Docker:
                 starved = await self._remove(name, gate)
             return await self._thread(gate.exit, starved, overdue)
 
+    async def _meet(self) -> None:
+        """Learn what the daemon is.
+
+        Raises:
+            Denied: it lacks something, or there is nobody whom steps could be. Unreachable: it does not answer.
+        """
+        facts = await self._thread(self._daemon.facts)
+        _check(facts, self._runtime)
+        self._user = _user(facts)
+
     @asynccontextmanager
     async def _gate(self, job: Job) -> AsyncIterator[Gate]:
         gate = await self._thread(Gate, job)
@@ -134,6 +143,8 @@ class Docker:
                 await self._remove(name, gate)
 
     async def _start(self, name: str, job: Job, gate: Gate) -> None:
+        if not self._user:
+            await self._meet()
         for attempt in ("as it is", "with its image loaded again"):
             image = await self._image(job.environment)
             made = await self._thread(made_of, image, job, self._user)
@@ -159,7 +170,7 @@ class Docker:
             return self._images[cid]
 
     def _loaded(self, environment: Environment | None) -> str:
-        layer = folder_layer(environment.folder, environment.links) if environment else own_layer()
+        layer = folder_layer(environment.folder, environment.links, ITS_OWN) if environment else own_layer()
         image = Image((tools_layer(), layer), architecture())
         name = f"{_REPOSITORY}:{image.digest.partition(':')[2][:32]}"
         if not self._daemon.has(name, image):
