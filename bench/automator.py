@@ -38,7 +38,7 @@ from catalog.error import ComityError, Unreachable
 from node.execute.sandbox import Sandbox
 from node.message import Place, question_bytes, read_question
 from node.site.orders import Orders
-from node.step import Exit, Job, Mount, Ready, at_once
+from node.step import AT_ONCE, Exit, Job, Mount, Turn
 from workflow.receipt import Status
 
 RUNS: Final = 40
@@ -154,7 +154,7 @@ class _Stuck:
         """Nothing is left."""
         return 0
 
-    async def run(self, _job: Job, _ready: Ready = at_once) -> Exit:
+    async def run(self, _job: Job, _turn: Turn = AT_ONCE) -> Exit:
         """Never comes back."""
         return await trio.sleep_forever()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -42,24 +43,43 @@ SYSTEM: Final = frozenset(("/dev", "/proc", "/tmp"))  # noqa: S108 - paths insid
 
 
 @dataclass(frozen=True, slots=True)
+class Environment:
+    """An environment that lies here, for a step to find at its root: programs and libraries, read-only.
+
+    ``folder`` holds plain files and folders alone, and nobody writes there; ``links`` are by their path below the root,
+    each with what stands in it, and are never followed on this machine. ``variables`` are what its programs expect,
+    ``PATH`` among them.
+    """
+
+    cid: Cid
+    folder: Path
+    links: Mapping[str, str]
+    variables: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One command for a runner: all it needs, and nothing of who asked for it.
 
-    ``work`` is a host folder, empty but for prepared files, that becomes the step's writable directory ``/work``.
-    ``stdout`` and ``stderr`` name a file in it, or nothing; ``stdin`` is an absolute path inside. ``system`` are the
-    folders of :data:`SYSTEM` that the command sees; what cannot see ``/proc`` is not watched there, and its usage is
-    not known.
+    ``work`` is a host folder, empty but for prepared files, that becomes the step's writable directory ``/work``. It
+    lies alone in its parent, beside which the runner keeps what it needs. ``environment`` is what the step finds at
+    its root, the runner's own if there is none. ``stdout`` and ``stderr`` name a file in ``work``, or nothing;
+    ``stdin`` is an absolute path inside. ``system`` are the folders of :data:`SYSTEM` that the command sees; what
+    cannot see ``/proc`` is not watched there, and its usage is not known. After an exit code in ``succeeds`` what it
+    left is listed.
     """
 
     argv: tuple[str, ...]
     work: Path
     mounts: tuple[Mount, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    environment: Environment | None = None
     stdin: str | None = None
     stdout: str | None = None
     stderr: str | None = None
     limits: Limits = field(default_factory=Limits)
     system: frozenset[str] = SYSTEM
+    succeeds: frozenset[int] = frozenset()
 
 
 class Ending(StrEnum):
@@ -81,21 +101,25 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """A command that ended. ``errors`` is the end of its standard error, which carries the output's label."""
+    """A command that ended. ``errors`` is the end of its standard error, which carries the output's label.
+
+    ``left`` lists what lay in its work folder when all of its processes had ended, as find(1) prints it
+    (:func:`node.execute.collect.read_listing`); none if it did not succeed, or could not be looked through.
+    """
 
     ending: Ending
     code: int
     usage: Usage
     errors: bytes = b""
     reason: str = ""
+    left: bytes | None = None
 
 
-Ready = Callable[[], Awaitable[object]]
-"""What a command waits for, once all is made in which it runs."""
+Turn = AbstractAsyncContextManager[object]
+"""That in which a command runs, once all is made for it: it may have to wait for it."""
 
-
-async def at_once() -> None:
-    """Nothing is waited for."""
+AT_ONCE: Final[Turn] = nullcontext()
+"""Nothing is waited for."""
 
 
 class Runner(Protocol):
@@ -113,12 +137,13 @@ class Runner(Protocol):
     async def recover(self, folder: Path) -> int:
         """End whatever an earlier node left running with a work folder below ``folder``; how many commands."""
 
-    async def run(self, job: Job, ready: Ready = at_once) -> Exit:
-        """Run ``job`` to its end, from when it is ``ready``. Cancelling this coroutine ends the command and everything
-        that it started. Its limits count from then on.
+    async def run(self, job: Job, turn: Turn = AT_ONCE) -> Exit:
+        """Run ``job`` to its end within its ``turn``, from whose beginning its limits count. Cancelling this coroutine
+        ends the command and everything that it started.
 
         Raises:
-            Denied: this runner cannot isolate here.
+            Denied: this runner cannot isolate here. BadInput: the job cannot be run as it is written. Nothing has run.
+            Unreachable: what runs it is gone; whether it has run is not known, and nothing of it runs any more.
         """
 
 

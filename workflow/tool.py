@@ -147,8 +147,8 @@ class Tool:
         """The output called ``name``, if there is one."""
         return next((each for each in self.outputs if each.name == name), None)
 
-    def succeeded(self, code: int) -> bool:
-        """Whether exit ``code`` means success: it is listed, or 0 and not listed as a failure."""
-        if code in self.success_codes:
-            return True
-        return code == 0 and code not in self.temporary_fail_codes + self.permanent_fail_codes
+    @property
+    def successes(self) -> frozenset[int]:
+        """The exit codes that mean success: those listed, and 0 unless it is listed as a failure."""
+        failures = self.temporary_fail_codes + self.permanent_fail_codes
+        return frozenset(self.success_codes) | (frozenset((0,)) - frozenset(failures))

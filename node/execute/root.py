@@ -60,7 +60,7 @@ def _variable_options(job: Job) -> list[str]:
         "PYTHONNOUSERSITE": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    variables.update(job.environment)
+    variables.update(job.variables)
     options = ["--clearenv"]
     for name, value in variables.items():
         if not name or "=" in name or "\0" in name or "\0" in value:

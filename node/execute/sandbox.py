@@ -15,12 +15,13 @@ from catalog.error import BadInput
 from node.execute.account import give, is_separate
 from node.execute.bubble import Bubble, end_leftovers
 from node.execute.environment import Environment, passing
+from node.execute.listing import run_and_list
 from node.execute.probe import probe, refusal
 from node.execute.quota import excess, settle
 from node.execute.root import sandbox_options
 from node.execute.streams import Streams
 from node.execute.watch import open_processes, sample, scratched
-from node.step import Ending, Exit, Job, Limits, Ready, Usage, at_once
+from node.step import AT_ONCE, Ending, Exit, Job, Limits, Turn, Usage
 
 _Given = TypeVarTuple("_Given")
 _Result = TypeVar("_Result")
@@ -64,8 +65,8 @@ class Sandbox:
         """End the sandboxes that an earlier node left below ``folder``; how many."""
         return await trio.to_thread.run_sync(end_leftovers, folder)
 
-    async def run(self, job: Job, ready: Ready = at_once) -> Exit:
-        """Run ``job`` to its end, from when it is ``ready``; all that it started has ended when this returns or raises.
+    async def run(self, job: Job, turn: Turn = AT_ONCE) -> Exit:
+        """Run ``job`` to its end within its ``turn``; all that it started has ended when this returns or raises.
 
         Call it in the thread that lives as long as the node: the kernel ends a sandbox with the thread that started
         it. Modes in ``job.work`` are 0700 and 0600 afterwards.
@@ -74,11 +75,15 @@ class Sandbox:
             Denied: this machine does not let a sandbox be made; nothing has run.
             BadInput: the job cannot be run as it is written; nothing has run.
         """
+        return await (run_and_list(self.command, job, turn) if job.succeeds else self.command(job, turn))
+
+    async def command(self, job: Job, turn: Turn) -> Exit:
+        """As :meth:`run`, and nothing is listed."""
         streams = Streams()
         try:
             options = await trio.to_thread.run_sync(self._prepare, job, streams)
             run = _Run(job.limits, job.work, "/proc" in job.system)
-            await run.supervise(options, job.argv, streams, ready)
+            await run.supervise(options, job.argv, streams, turn)
             errors = streams.errors()
         finally:
             streams.close()
@@ -118,17 +123,17 @@ class _Run:
     # Its own threads: other work of the node must not be able to keep a watch from looking.
     limiter: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(2))
 
-    async def supervise(self, options: Sequence[str], argv: Sequence[str], streams: Streams, ready: Ready) -> None:
-        """Start the command once it is ``ready``, serve its streams, hold it to its limits, and see all of it gone."""
+    async def supervise(self, options: Sequence[str], argv: Sequence[str], streams: Streams, turn: Turn) -> None:
+        """Start the command in its ``turn``, serve its streams, hold it to its limits, and see all of it gone."""
         bubble = Bubble(options, argv, self.work, streams.stdin, streams.stdout, streams.stderr)
         async with trio.open_nursery() as readers:
             try:
                 streams.started()
                 streams.serve(readers)
                 if await bubble.prepare(self.limits):
-                    await ready()
-                    bubble.open_gate()
-                    await self._watch(bubble, streams)
+                    async with turn:
+                        bubble.open_gate()
+                        await self._watch(bubble, streams)
             finally:
                 with trio.CancelScope(shield=True):
                     self.code = await bubble.close()

@@ -21,13 +21,12 @@ from catalog.error import BadInput, ComityError, Denied, NotFound, VerificationF
 from catalog.project import ProjectRef
 from node.execute.account import is_open_to_nobody, is_separate
 from node.execute.allowed import allowed
-from node.execute.collect import Collected, collect
-from node.execute.listing import Listing, run_and_list
+from node.execute.collect import Collected, collect, read_listing
 from node.execute.place import begin_place
 from node.execute.quota import discard
 from node.execute.turns import Turns
 from node.ports import Blobs
-from node.step import Ending, Exit, Finished, Job, Limits, Made, Memo, Mount, Product, Runner, Usage
+from node.step import Ending, Exit, Finished, Job, Limits, Made, Memo, Mount, Product, Runner
 from workflow.argument import Argument, Data, Literal, Many
 from workflow.command import BLOCK, Command, command_line, stage_path
 from workflow.name import is_data_name
@@ -209,13 +208,13 @@ class StepExecutor:
                 return Finished(made.products, None, memo=made.order)
             job = await self._job(tool, block, command, stage, limits)
             try:
-                ended, listing = await run_and_list(self._runner, job, tool.succeeded, self._turns)
+                ended = await self._runner.run(job, self._turns)
             except BadInput as error:
                 log.warning("the runner does not take a step: %s", error)
                 raise VerificationFailed(
                     "this site's runner does not take the step; its steward can see why"
                 ) from error
-        return await self._after(ended, listing, tool, command, stage)
+        return await self._after(ended, tool, command, stage)
 
     async def _job(self, tool: Tool, block: Cid, command: Command, stage: _Stage, limits: Limits) -> Job:
         """The command for the runner, with what it needs beside it in its work folder."""
@@ -224,11 +223,12 @@ class StepExecutor:
             argv=command.argv,
             work=stage.work,
             mounts=(Mount(await self._checkout(block), BLOCK), *stage.mounts),
-            environment=dict(command.environment),
+            variables=dict(command.environment),
             stdin=command.stdin,
             stdout=command.stdout,
             stderr=command.stderr,
             limits=limits,
+            succeeds=tool.successes,
         )
 
     async def _recalled(
@@ -259,15 +259,15 @@ class StepExecutor:
         except (ComityError, OSError) as error:
             log.warning("what a step of the block %s made is not remembered: %s", block, error)
 
-    async def _after(self, ended: Exit, listing: Listing, tool: Tool, command: Command, stage: _Stage) -> Finished:
+    async def _after(self, ended: Exit, tool: Tool, command: Command, stage: _Stage) -> Finished:
         """What a command that ended delivered, or what it failed of, in words that are none of the command's own."""
         if ended.ending is not Ending.EXITED:
             return await self._failed(ended, f"its command was ended: {ended.reason or ended.ending}", stage.project)
-        if not tool.succeeded(ended.code):
+        if ended.code not in tool.successes:
             return await self._failed(ended, f"its command ended with code {ended.code}", stage.project)
         try:
             await stage.check_unchanged()
-            return await self._collect(command, listing, stage, ended.usage)
+            return await self._collect(command, ended, stage)
         except (BadInput, NotFound, VerificationFailed) as error:
             return Finished({}, ended.usage, f"its outputs are not to be taken: {type(error).__name__}")
 
@@ -310,15 +310,18 @@ class StepExecutor:
             if file.writable:
                 place.chmod(0o644)
 
-    async def _collect(self, command: Command, listing: Listing, stage: _Stage, usage: Usage) -> Finished:
+    async def _collect(self, command: Command, ended: Exit, stage: _Stage) -> Finished:
         products: dict[str, Product] = {}
-        outputs = command.outputs
+        outputs, usage = command.outputs, ended.usage
 
-        def collected() -> list[tuple[Collected, ...]]:
-            top = listing.found()
+        if ended.left is None:
+            raise VerificationFailed("what it left could not be looked through")
+
+        def collected(left: bytes) -> list[tuple[Collected, ...]]:
+            top = read_listing(left)
             return [collect(top, stage.work, output.patterns, self._limits) for output in outputs]
 
-        for output, found in zip(outputs, await trio.to_thread.run_sync(collected), strict=True):
+        for output, found in zip(outputs, await trio.to_thread.run_sync(collected, ended.left), strict=True):
             if not found and output.type.optional:
                 continue
             if len(found) != 1 or output.type.depth or found[0].is_dir != (output.type.kind is Kind.DIRECTORY):

@@ -16,9 +16,10 @@ from catalog.dagcbor import encode
 from catalog.error import BadInput, Denied, VerificationFailed
 from catalog.project import ProjectRef
 from node.automator.automator import RAN_AND_FAILED
+from node.execute.collect import listing_command
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
-from node.step import Ending, Exit, Finished, Job, Limits, Ready, Runner, Usage, at_once
+from node.step import AT_ONCE, Ending, Exit, Finished, Job, Limits, Runner, Turn, Usage
 from node.storage.disk import DiskBlobs
 from tests.adversary.stage import Stage
 from tests.simulation.steps import SimulatedSteps
@@ -41,13 +42,9 @@ outputs:
 """
 
 
-def look_through(job: Job) -> Exit:
-    """The command that looks through outputs, which is the node's own, run outside."""
-    (mount,) = job.mounts
-    argv = [part.replace(mount.target, str(mount.source)) for part in job.argv]
-    with (job.work / "found").open("wb") as listing:
-        subprocess.run(argv, stdout=listing, check=True)
-    return Exit(Ending.EXITED, 0, Usage(0, 0, 1))
+def look_through(work: Path) -> bytes:
+    """What the node's own command finds in a work folder, run outside."""
+    return subprocess.run(listing_command(str(work)), capture_output=True, check=True).stdout
 
 
 class Hostile:
@@ -66,13 +63,11 @@ class Hostile:
         """It left nothing."""
         return 0
 
-    async def run(self, job: Job, ready: Ready = at_once) -> Exit:
-        await ready()
-        if job.argv[:1] == ("find",):
-            return look_through(job)
-        self._act(job.work)
+    async def run(self, job: Job, turn: Turn = AT_ONCE) -> Exit:
+        async with turn:
+            self._act(job.work)
         errors = f"{SECRET} on standard error".encode()
-        return Exit(Ending.EXITED, self._code, Usage(0.1, 0.1, 1), errors)
+        return Exit(Ending.EXITED, self._code, Usage(0.1, 0.1, 1), errors, left=look_through(job.work))
 
 
 class Shelf:
@@ -228,9 +223,9 @@ def test_the_name_of_data_is_no_path(name: str, tmp_path: Path) -> None:
     seen: list[Job] = []
 
     class Watching(Hostile):
-        async def run(self, job: Job, ready: Ready = at_once) -> Exit:
+        async def run(self, job: Job, turn: Turn = AT_ONCE) -> Exit:
             seen.append(job)
-            return await super().run(job, ready)
+            return await super().run(job, turn)
 
     data = Data(site=SITE, cid=Cid.of(b"1"), name=name)
     patients = tmp_path / "patients.csv"

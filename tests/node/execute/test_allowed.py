@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,7 @@ from catalog.cid import Cid
 from node.execute.allowed import limits_of
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
-from node.step import Exit, Finished, Job, Ready
-from node.step import at_once as unhindered
+from node.step import Exit, Finished, Job, Turn
 from node.stepsettings import StepSettings
 from node.storage.disk import DiskBlobs
 from tests.adversary.test_steps import PROJECT, Shelf
@@ -127,22 +128,19 @@ class Turnstile(Sandbox):
         super().__init__()
         self.inside = self.most = 0
 
-    async def run(self, job: Job, ready: Ready = unhindered) -> Exit:
-        if job.argv[0] == "find":  # it is let go when its command has ended
-            return await super().run(job, ready)
-        begun = 0
+    async def command(self, job: Job, turn: Turn) -> Exit:
+        """A listing is let go when its command has ended, and is not counted."""
+        return await super().command(job, turn if job.argv[0] == "find" else self._counted(turn))
 
-        async def begin() -> None:
-            nonlocal begun
-            await ready()
-            begun = 1
+    @asynccontextmanager
+    async def _counted(self, turn: Turn) -> AsyncIterator[None]:
+        async with turn:
             self.inside += 1
             self.most = max(self.most, self.inside)
-
-        try:
-            return await super().run(job, begin)
-        finally:
-            self.inside -= begun
+            try:
+                yield
+            finally:
+                self.inside -= 1
 
 
 @pytest.mark.parametrize("at_once", [1, 3])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trio
 
 from node.execute.sandbox import Sandbox
-from node.step import Exit, Job, Ready, at_once
+from node.step import Exit, Job, Turn
 from tests.node.execute.test_allowed import FREE, ran
 
 CLOSING = "import os; os.chmod('.', 0); print(1)"
@@ -22,25 +24,27 @@ class Late(Sandbox):
         self._ended = trio.Event()
         self._made = trio.Event()
 
-    async def run(self, job: Job, ready: Ready = at_once) -> Exit:
+    async def command(self, job: Job, turn: Turn) -> Exit:
         """A step's command, whose end is told once the other sandbox waits."""
         if job.argv[0] == "find":
-            return await self._list(job, ready)
-        ended = await super().run(job, ready)
+            return await self._list(job, turn)
+        ended = await super().command(job, turn)
         self._ended.set()
         await self._made.wait()
         return ended
 
-    async def _list(self, job: Job, ready: Ready) -> Exit:
-        async def made() -> None:
-            self._made.set()
-            await ready()
-
+    async def _list(self, job: Job, turn: Turn) -> Exit:
         await self._ended.wait()
         try:
-            return await super().run(job, made)
+            return await super().command(job, self._told(turn))
         finally:
             self._made.set()
+
+    @asynccontextmanager
+    async def _told(self, turn: Turn) -> AsyncIterator[None]:
+        self._made.set()
+        async with turn:
+            yield
 
 
 class Early(Sandbox):
@@ -50,18 +54,21 @@ class Early(Sandbox):
         super().__init__()
         self._waits = trio.Event()
 
-    async def run(self, job: Job, ready: Ready = at_once) -> Exit:
+    async def command(self, job: Job, turn: Turn) -> Exit:
         """A step's command after the listing's sandbox."""
+        return await super().command(job, self._first(turn) if job.argv[0] == "find" else self._then(turn))
 
-        async def waits() -> None:
-            self._waits.set()
-            await ready()
+    @asynccontextmanager
+    async def _first(self, turn: Turn) -> AsyncIterator[None]:
+        self._waits.set()
+        async with turn:
+            yield
 
-        async def waited() -> None:
-            await ready()
+    @asynccontextmanager
+    async def _then(self, turn: Turn) -> AsyncIterator[None]:
+        async with turn:
             await self._waits.wait()
-
-        return await super().run(job, waits if job.argv[0] == "find" else waited)
+            yield
 
 
 @pytest.mark.parametrize("runner", [Sandbox, Late, Early])

@@ -197,7 +197,7 @@ def test_user_capabilities_privileges_and_namespaces_are_a_strangers(work: Path)
 def test_the_environment_is_the_jobs_alone(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost: a secret in the node's environment reaches a step, or a loader variable works outside the sandbox."""
     monkeypatch.setenv("COMITY_SECRET", "s3cret")
-    job = Job(("env",), work, environment={"STEP": "a=b c", "LD_PRELOAD": "/nowhere.so"}, stdout="found", limits=SMALL)
+    job = Job(("env",), work, variables={"STEP": "a=b c", "LD_PRELOAD": "/nowhere.so"}, stdout="found", limits=SMALL)
     assert run(job).code == 0
     found = dict(line.split("=", 1) for line in (work / "found").read_text().splitlines())
     assert found.pop("STEP") == "a=b c"
@@ -531,7 +531,7 @@ JOB = Job(("touch", "ran"), Path())
         replace(JOB, stdout="../out"),
         replace(JOB, stdout="/out"),
         replace(JOB, stderr="a\nb"),
-        replace(JOB, environment={"A=B": "x"}),
+        replace(JOB, variables={"A=B": "x"}),
     ],
 )
 def test_a_job_that_cannot_be_run_as_written_is_refused_before_anything_runs(work: Path, job: Job) -> None:

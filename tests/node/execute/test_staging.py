@@ -10,7 +10,7 @@ import trio.testing
 from catalog.cid import Cid
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
-from node.step import Exit, Finished, Job, Limits, Ready, at_once
+from node.step import Exit, Finished, Job, Limits, Turn
 from node.storage.disk import DiskBlobs
 from tests.adversary.test_steps import PROJECT, Shelf
 from workflow.argument import Data
@@ -31,12 +31,12 @@ class Gated(Sandbox):
         super().__init__()
         self.begun, self.go = trio.Event(), trio.Event()
 
-    async def run(self, job: Job, ready: Ready = at_once) -> Exit:
+    async def command(self, job: Job, turn: Turn) -> Exit:
         """The command, once it may."""
         if job.argv[0] != "find":
             self.begun.set()
             await self.go.wait()
-        return await super().run(job, ready)
+        return await super().command(job, turn)
 
 
 def test_who_waits_for_a_turn_has_no_copy_of_its_data_on_the_disk(tmp_path: Path) -> None:

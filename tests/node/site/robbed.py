@@ -10,7 +10,7 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TypeVar
@@ -28,7 +28,7 @@ from node.execute.step import StepExecutor
 from node.site.gateway import Wanted
 from node.site.materials import Materials
 from node.site.transfer import Holders
-from node.step import Exit, Job, Limits
+from node.step import AT_ONCE, Exit, Job, Limits, Turn
 from node.storage.car import header, prefix
 from node.storage.disk import DiskBlobs
 from node.storage.unixfs import CHUNK
@@ -107,10 +107,10 @@ class Waiting:
         """It left nothing that runs."""
         return 0
 
-    async def run(self, job: Job, ready: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint) -> Exit:
-        await ready()
-        os.write(1, READY)
-        await trio.sleep_forever()
+    async def run(self, job: Job, turn: Turn = AT_ONCE) -> Exit:
+        async with turn:
+            os.write(1, READY)
+            await trio.sleep_forever()
         raise AssertionError
 
 
