@@ -122,10 +122,25 @@ AT_ONCE: Final[Turn] = nullcontext()
 """Nothing is waited for."""
 
 
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a runner is on this machine: the ``version`` of what isolates there, empty if that does not answer.
+
+    ``lacks`` says in plain words, one line each, what it cannot guarantee here, and so its operator has to know.
+    """
+
+    name: str
+    version: str
+    lacks: tuple[str, ...] = ()
+
+
 class Runner(Protocol):
     """What executes a step with no network, a read-only root, no capabilities, and limits."""
 
     name: str
+
+    async def describe(self) -> Description:
+        """What it is here. What cannot be found out now is among what it lacks; it raises nothing."""
 
     async def probe(self) -> None:
         """Show that isolation holds here.

@@ -23,7 +23,7 @@ GB: Final = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """By what a site charges one order: the ``offer`` at the place ``entry`` of its catalog, and the bytes ``moved``."""
+    """By what a site charges an order: the ``offer`` at the place ``entry`` of its catalog, and the bytes ``moved``."""
 
     offer: OfferFields
     entry: int

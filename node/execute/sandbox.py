@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,17 +12,18 @@ from typing import Final, TypeVar, TypeVarTuple
 
 import trio
 
-from catalog.error import BadInput
+from catalog.error import BadInput, ComityError
 from node.execute.account import give, is_separate
 from node.execute.bubble import Bubble, end_leftovers
 from node.execute.environment import Environment, passing
 from node.execute.listing import run_and_list
 from node.execute.probe import probe, refusal
+from node.execute.program import bubblewrap_version
 from node.execute.quota import excess, settle
 from node.execute.root import sandbox_options
 from node.execute.streams import Streams
 from node.execute.watch import open_processes, sample, scratched
-from node.step import AT_ONCE, Ending, Exit, Job, Limits, Turn, Usage
+from node.step import AT_ONCE, Description, Ending, Exit, Job, Limits, Turn, Usage
 
 _Given = TypeVarTuple("_Given")
 _Result = TypeVar("_Result")
@@ -34,6 +36,16 @@ _KILLED: Final = 128 + signal.SIGKILL
 _NOT_STARTED: Final = b"bwrap: execvp "
 # The kernel gives no sign when it refuses memory to a process; what the usual languages then say is the only one.
 _STARVED: Final = (b"MemoryError", b"std::bad_alloc", b"Cannot allocate memory", b"out of memory", b"memory exhausted")
+
+
+SHORTCOMINGS: Final = (
+    "memory and processor time of all processes of a step together are watched 50 times a second, what it writes 4"
+    " times: it may be over a limit for that long before it is ended",
+    "a step shares this machine's kernel, of which it reaches what the list of system calls lets through",
+    "a step gets no share of the processors: one of many threads slows the others down until its limit is met",
+    "no GPU is passed through",
+)
+SAME_USER: Final = "a step has an account of its own inside alone: to the machine it is the node's own user"
 
 
 class Sandbox:
@@ -52,6 +64,15 @@ class Sandbox:
     def __init__(self, environment: Environment | None = None) -> None:
         """Steps get the programs of ``environment``; without one, of one that goes with this process."""
         self._environment = environment or passing()
+
+    async def describe(self) -> Description:
+        """Bubblewrap's version, and what watching from outside cannot give."""
+        lacks = SHORTCOMINGS if is_separate() else (*SHORTCOMINGS, SAME_USER)
+        try:
+            told = await trio.to_thread.run_sync(bubblewrap_version)
+        except (ComityError, OSError, subprocess.SubprocessError) as error:
+            return Description(self.name, "", (f"bubblewrap does not answer: {error}", *lacks))
+        return Description(self.name, told, lacks)
 
     async def probe(self) -> None:
         """Show by a real step that isolation holds here.

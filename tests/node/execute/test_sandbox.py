@@ -20,6 +20,7 @@ import pytest
 import trio
 
 from catalog.error import BadInput, ComityError
+from node.execute.account import is_separate
 from node.execute.quota import MOST_DEPTH, discard
 from node.execute.sandbox import Sandbox
 from node.step import Ending, Exit, Job, Limits, Mount
@@ -48,6 +49,14 @@ def shell(
     work: Path, script: str, *, limits: Limits = SMALL, stdout: str | None = None, stderr: str | None = None
 ) -> Exit:
     return run(Job(("sh", "-c", script), work, stdout=stdout, stderr=stderr, limits=limits))
+
+
+def test_it_says_what_it_is_and_what_it_cannot_give() -> None:
+    """Lost: an operator takes watched limits for the kernel's, or a step's user for another than the node's."""
+    told = trio.run(Sandbox().describe)
+    assert (told.name, told.version.partition(" ")[0]) == ("sandbox", "bubblewrap")
+    assert any("watched" in line for line in told.lacks)
+    assert any("the node's own user" in line for line in told.lacks) is not is_separate()
 
 
 def processes_with(marker: str) -> list[str]:
