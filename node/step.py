@@ -134,6 +134,15 @@ class Description:
     lacks: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The steps here: how many run, how many wait for their turn or their data, how many run ``at_once`` at most."""
+
+    running: int
+    waiting: int
+    at_once: int
+
+
 class Runner(Protocol):
     """What executes a step with no network, a read-only root, no capabilities, and limits."""
 
@@ -160,6 +169,15 @@ class Runner(Protocol):
             Denied: this runner cannot isolate here. BadInput: the job cannot be run as it is written. Nothing has run.
             Unreachable: what runs it is gone; whether it has run is not known, and nothing of it runs any more.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Footing:
+    """What steps run on here: their ``runner``, the folder below which they are staged, and the most each may use."""
+
+    runner: Runner
+    work: Path
+    limits: Limits
 
 
 @dataclass(frozen=True, slots=True)
