@@ -25,7 +25,7 @@ from node.execute.probe import probe
 from node.execute.root import ITS_OWN
 from node.execute.tools import tools_layer
 from node.runnersettings import DockerSettings
-from node.step import AT_ONCE, Environment, Exit, Job, Turn
+from node.step import AT_ONCE, Description, Environment, Exit, Job, Turn
 
 log = logging.getLogger("comity.steps")
 
@@ -60,6 +60,14 @@ class Docker:
         self._images: dict[Cid | None, str] = {}
         self._loading = trio.Lock()
         self._limiter = trio.CapacityLimiter(_THREADS)
+
+    async def describe(self) -> Description:
+        """Docker's version, and what this daemon cannot give."""
+        try:
+            facts = await self._thread(self._daemon.facts)
+        except Unreachable as error:
+            return Description(self.name, "", (f"Docker does not answer: {error}",))
+        return Description(self.name, f"Docker {facts.server_version}", _lacks(facts, self._runtime))
 
     async def probe(self) -> None:
         """Show by a real step that isolation holds here.
@@ -222,6 +230,22 @@ def _check(facts: Facts, runtime: str) -> None:
         raise Denied(f"Docker has no runtime «{runtime}», which [docker] runtime names; it has {known}: no step runs")
     if not facts.filters:
         raise Denied("Docker does not filter system calls here: run a daemon that was built with seccomp; no step runs")
+
+
+def _lacks(facts: Facts, runtime: str) -> tuple[str, ...]:
+    """What a daemon cannot guarantee, in plain words."""
+    lacks = ["whoever may speak with Docker's socket is root of this machine; nobody but this node needs to"]
+    if not runtime:
+        lacks.append("a step shares this machine's kernel: set [docker] runtime to one of its own, such as «runsc»")
+    if facts.rootless:
+        lacks.append("the daemon is rootless: a step is root of its container, which outside is the daemon's own user")
+    elif not is_separate():
+        lacks.append("a step is the node's own user outside its container too")
+    if not facts.memory_limit:
+        lacks.append("the kernel bounds no container's memory: it is watched 50 times a second instead")
+    if not facts.pids_limit:
+        lacks.append("the kernel bounds no container's processes: they are watched 50 times a second instead")
+    return (*lacks, "what a step writes is weighed 4 times a second", "no GPU is passed through")
 
 
 def _user(facts: Facts) -> str:

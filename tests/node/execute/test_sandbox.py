@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from node.execute.account import is_separate
 from node.execute.discard import discard
 from node.execute.sandbox import Sandbox
 from node.step import Ending, Exit, Job, Limits, Mount
@@ -54,6 +55,14 @@ def shell(
     work: Path, script: str, *, limits: Limits = SMALL, stdout: str | None = None, stderr: str | None = None
 ) -> Exit:
     return run(Job(("sh", "-c", script), work, stdout=stdout, stderr=stderr, limits=limits))
+
+
+def test_it_says_what_it_is_and_what_it_cannot_give() -> None:
+    """Lost: an operator takes watched limits for the kernel's, or a step's user for another than the node's."""
+    told = trio.run(Sandbox().describe)
+    assert (told.name, told.version.partition(" ")[0]) == ("sandbox", "bubblewrap")
+    assert any("watched" in line for line in told.lacks)
+    assert any("the node's own user" in line for line in told.lacks) is not is_separate()
 
 
 def test_where_user_namespaces_are_forbidden_nothing_runs_and_the_mend_is_named(tmp_path: Path) -> None:
