@@ -25,8 +25,6 @@ from tests.infra.images import BUSYBOX
 from tests.runners.subject import SMALL, processes_with
 
 REPOSITORY = "comity.local/step"
-# The client leaves a socket that found nobody to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture
