@@ -23,6 +23,7 @@ from devnet.patience import eventually
 from devnet.process import end
 from devnet.publication import as_researcher, as_steward, endorse, open_projects, publish_sites, write_tables
 from devnet.report import Comparison, Hospital, Offline, Tale, report, verdict
+from devnet.runner import Chosen
 from devnet.state import read_state
 from devnet.story import Story
 from devnet.topology import CONSORTIUM, RESEARCHER, Institution, Places, Topology, topology
@@ -35,8 +36,10 @@ SITES: Final = 4
 BLOCK: Final = "sums of a table"
 
 
-def tell(path: Path) -> Path:
-    """Tell the whole story; the report's place, ``path``. What it was made from stays in «comity-demo» beside it.
+def tell(path: Path, runner: Chosen) -> Path:
+    """Tell the whole story, whose steps run in ``runner``; the report's place, ``path``.
+
+    What it was made from stays in «comity-demo» beside it.
 
     Raises:
         ComityError: something did not hold. NotFound: the notebook is missing.
@@ -60,7 +63,7 @@ def tell(path: Path) -> Path:
         shutil.rmtree(beside, ignore_errors=True)
         try:
             with made(places, known), _logs_kept(places, beside / "logs"):
-                tale = _acts(story, places, known, beside)
+                tale = _acts(story, places, known, runner, beside)
         finally:
             _take_away(places)
     path.write_text(report(tale))
@@ -68,10 +71,10 @@ def tell(path: Path) -> Path:
     return path
 
 
-def _acts(story: Story, places: Places, known: Topology, beside: Path) -> Tale:
+def _acts(story: Story, places: Places, known: Topology, runner: Chosen, beside: Path) -> Tale:
     first, *_, last = known.hospitals
     with story.act("Four institutions and a witness, five nodes"):
-        rows = _start(story, places, known)
+        rows = _start(story, places, known, runner)
     with story.act("They found a consortium"):
         consortium = str(consortium_cid(found(places, known)))
         story.tell(f"«{CONSORTIUM}»: five root keys signed one document, and its CID is the consortium's name:")
@@ -126,9 +129,9 @@ def _acts(story: Story, places: Places, known: Topology, beside: Path) -> Tale:
     )
 
 
-def _start(story: Story, places: Places, known: Topology) -> dict[str, int]:
+def _start(story: Story, places: Places, known: Topology, runner: Chosen) -> dict[str, int]:
     rows = write_tables(places, known)
-    make_sites(places, known)
+    make_sites(places, known, runner)
     state = start_nodes(places, known)
     story.table(
         ("site", "process", "what it has"),

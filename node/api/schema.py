@@ -12,6 +12,7 @@ from catalog.cid import Cid
 from catalog.dagcbor import Value
 from catalog.member import KeyFields
 from node.api.copies import StorageView
+from node.api.running import StepsView
 from node.api.swarm import SwarmView
 
 
@@ -133,6 +134,7 @@ class StatusView(Value, frozen=True, kw_only=True):
     swarm: SwarmView | None = None
     policy_faults: PolicyFaultsView | None = None
     storage: StorageView
+    steps: StepsView | None = None
 
 
 class WriteEntry(Value, frozen=True, kw_only=True):
@@ -250,30 +252,6 @@ class SharedView(Value, frozen=True, kw_only=True):
 
     header: bytes
     manifest: int
-
-
-class ImportBlock(Value, frozen=True, kw_only=True):
-    """A block's files by their relative paths; one of them is ``tool.cwl``."""
-
-    files: dict[str, bytes]
-
-
-class BlockImported(Value, frozen=True, kw_only=True):
-    """What packing a block gave: its CID, what it is called, and its outputs with their disclosure types."""
-
-    cid: Cid
-    label: str
-    doc: str
-    outputs: dict[str, str]
-
-
-class BlockView(Value, frozen=True, kw_only=True):
-    """A block that the asker may see, with the text of its tool and who endorsed it for what."""
-
-    entry: EntryView
-    tool: str
-    files: dict[str, int]
-    endorsed: dict[str, tuple[str, ...]]
 
 
 class PlanRequest(Value, frozen=True, kw_only=True):

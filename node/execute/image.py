@@ -13,7 +13,7 @@ import json
 import os
 import posixpath
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -48,13 +48,15 @@ class File:
 
 @dataclass(frozen=True)
 class Layer:
-    """Files and links by their paths, which have no slash at their start; the folders above them come with them.
+    """Files and links by their paths, which have no slash at their start, and ``folders`` that may hold nothing; those
+    above them come with them.
 
     Its bytes are made anew whenever they are wanted; what lies at the files' sources stays as it is meanwhile.
     """
 
     files: Mapping[str, File]
     links: Mapping[str, str] = field(default_factory=dict)
+    folders: frozenset[str] = frozenset()
 
     @cached_property
     def _measured(self) -> tuple[str, int]:
@@ -94,21 +96,29 @@ class Layer:
         yield bytes(2 * _BLOCK)
 
     def _folders(self) -> set[str]:
-        found: set[str] = set()
-        for name in (*self.files, *self.links):
+        found = set(self.folders)
+        for name in (*self.files, *self.links, *self.folders):
             while (name := posixpath.dirname(name)) and name not in found:
                 found.add(name)
         return found
 
 
-def folder_layer(folder: Path, links: Mapping[str, str]) -> Layer:
-    """The layer of an environment: the plain files below ``folder``, and ``links`` that lie nowhere here. Blocking."""
+def folder_layer(folder: Path, links: Mapping[str, str], without: Collection[str] = ()) -> Layer:
+    """The layer of an environment: plain files and folders below ``folder``, and ``links`` that lie nowhere here.
+
+    Whatever has a name of ``without`` at the top is left out. Blocking.
+    """
     files: dict[str, File] = {}
-    for top, _, names in os.walk(folder):
-        for name in names:
-            path = Path(top, name)
-            files[str(path.relative_to(folder))] = File(path)
-    return Layer(files, links)
+    folders: set[str] = set()
+    for top, below, names in os.walk(folder):
+        here = Path(top).relative_to(folder)
+        if here == Path():
+            below[:], names = ([each for each in kind if each not in without] for kind in (below, names))
+        folders |= {str(here / name) for name in below}
+        files |= {str(here / name): File(folder / here / name) for name in names}
+    return Layer(
+        files, {path: to for path, to in links.items() if path.split("/")[0] not in without}, frozenset(folders)
+    )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from node.execute.environment import INSIDE, base_sources
+from node.execute.environment.base import INSIDE, base_sources
 from node.execute.image import File, Layer
 
 _LINKS: Final = {"bin": f"{INSIDE}/bin", "lib": f"{INSIDE}/lib", "lib64": f"{INSIDE}/lib"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,18 +11,20 @@ from typing import Final, TypeVar, TypeVarTuple
 
 import trio
 
-from node.execute.account import take
+from catalog.error import ComityError
+from node.execute.account import is_separate, take
 from node.execute.bubble import Bubble, end_leftovers
-from node.execute.environment import Environment, passing
+from node.execute.environment.base import Own, passing
 from node.execute.inside.verdict import KILLED, NOT_FOUND, NOT_FOUND_REASON, limit_met, out_of_time
 from node.execute.inside.watch import sample, scratched
 from node.execute.inside.weigh import excess, settle
 from node.execute.listing import run_and_list
 from node.execute.probe import SANDBOX, probe, refusal
 from node.execute.processes import open_processes
-from node.execute.root import sandbox_options
+from node.execute.program import bubblewrap_version
+from node.execute.root import environment_options, sandbox_options
 from node.execute.streams import Streams
-from node.step import AT_ONCE, Ending, Exit, Job, Limits, Turn, Usage
+from node.step import AT_ONCE, Description, Ending, Exit, Job, Limits, Turn, Usage
 
 _Given = TypeVarTuple("_Given")
 _Result = TypeVar("_Result")
@@ -30,6 +33,16 @@ _READY_SECONDS: Final = 0.004
 _SAMPLE_SECONDS: Final = 0.02
 _WEIGH_SECONDS: Final = 0.25
 _NOT_STARTED: Final = b"bwrap: execvp "
+
+
+SHORTCOMINGS: Final = (
+    "memory and processor time of all processes of a step together are watched 50 times a second, what it writes 4"
+    " times: it may be over a limit for that long before it is ended",
+    "a step shares this machine's kernel, of which it reaches what the list of system calls lets through",
+    "a step gets no share of the processors: one of many threads slows the others down until its limit is met",
+    "no GPU is passed through",
+)
+SAME_USER: Final = "a step has an account of its own inside alone: to the machine it is the node's own user"
 
 
 class Sandbox:
@@ -45,9 +58,18 @@ class Sandbox:
 
     name = "sandbox"
 
-    def __init__(self, environment: Environment | None = None) -> None:
-        """Steps get the programs of ``environment``; without one, of one that goes with this process."""
-        self._environment = environment or passing()
+    def __init__(self, own: Own | None = None) -> None:
+        """Steps whose job names no environment get ``own``; without one, one that goes with this process."""
+        self._own = own or passing()
+
+    async def describe(self) -> Description:
+        """Bubblewrap's version, and what watching from outside cannot give."""
+        lacks = SHORTCOMINGS if is_separate() else (*SHORTCOMINGS, SAME_USER)
+        try:
+            told = await trio.to_thread.run_sync(bubblewrap_version)
+        except (ComityError, OSError, subprocess.SubprocessError) as error:
+            return Description(self.name, "", (f"bubblewrap does not answer: {error}", *lacks))
+        return Description(self.name, told, lacks)
 
     async def probe(self) -> None:
         """Show by a real step that isolation holds here.
@@ -89,7 +111,8 @@ class Sandbox:
     def _prepare(self, job: Job, streams: Streams) -> list[str]:
         """Open the streams of ``job``; the options of its sandbox."""
         take(job)
-        options = sandbox_options(job, self._environment.options())
+        there = job.environment
+        options = sandbox_options(job, self._own.options() if there is None else environment_options(there))
         streams.open(job)
         return options
 

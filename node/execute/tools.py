@@ -2,6 +2,9 @@
 
 It lies at ``/.comity`` and is started through its own dynamic linker, so that it works in every image, one without a
 shell or a C library too. It holds the modules that the supervisor loads, as the interpreter tells them, and no others.
+
+Of an image that somebody else made it reads nothing: neither a cache of libraries nor ``/etc/ld.so.preload``, which
+every dynamic linker obeys but this one, in which another name stands for it.
 """
 
 from __future__ import annotations
@@ -18,13 +21,15 @@ from typing import Final
 
 import node
 from catalog.error import Denied
-from node.execute.environment import interpreter, loaded_by, standard_library
+from node.execute.environment.base import interpreter, loaded_by, standard_library
 from node.execute.image import File, Layer
 
 FOLDER: Final = ".comity"
 _MAIN: Final = "node.execute.inside.supervise"
 _SIDE: Final = "node.execute.inside.side"
 _LIBRARY: Final = f"{FOLDER}/python/lib/python{sys.version_info.major}.{sys.version_info.minor}"
+_PRELOADED: Final = b"/etc/ld.so.preload\0"
+_NEVER: Final = b"/.comity/nothing..\0"
 _TELLS: Final = f"""
 import json, sys
 sys.path.append(sys.argv[1])
@@ -50,7 +55,7 @@ def tools_layer() -> Layer:
     program = interpreter()
     files[f"{FOLDER}/python/bin/{program.name}"] = File(program)
     extensions = [source for source in sources if source.suffix == ".so"]
-    files |= {f"{FOLDER}/lib/{name}": File(path) for name, path in loaded_by([program, *extensions]).items()}
+    files |= {f"{FOLDER}/lib/{name}": File(_library(path)) for name, path in loaded_by([program, *extensions]).items()}
     return Layer(files)
 
 
@@ -59,9 +64,24 @@ def supervisor_command() -> tuple[str, ...]:
     """The command that starts the supervisor in a container that has :func:`tools_layer`. Blocking, the first time."""
     linker = next(name for name in tools_layer().files if Path(name).name.startswith("ld-linux"))
     return (
-        *(f"/{linker}", "--library-path", f"/{FOLDER}/lib", f"/{FOLDER}/python/bin/{interpreter().name}"),
+        *(
+            f"/{linker}",
+            "--inhibit-cache",
+            "--library-path",
+            f"/{FOLDER}/lib",
+            f"/{FOLDER}/python/bin/{interpreter().name}",
+        ),
         *("-I", "-S", "-B", "-c", f"from {_MAIN} import main; main()"),
     )
+
+
+def _library(path: Path) -> Path | bytes:
+    if not path.name.startswith("ld-"):
+        return path
+    linker = path.read_bytes()
+    if linker.count(_PRELOADED) != 1:
+        raise Denied(f"{path} is no dynamic linker that the supervisor of containers can be started with; no step runs")
+    return linker.replace(_PRELOADED, _NEVER)
 
 
 def _loaded_modules() -> list[str]:

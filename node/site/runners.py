@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from catalog.error import BadInput
 from node.config import Config, Folder
-from node.execute.environment import Environment
+from node.execute.environment.base import Own
 from node.execute.sandbox import Sandbox
 from node.step import Runner
 
@@ -21,7 +21,7 @@ def runner_of(config: Config, folder: Folder) -> Runner:
         return _docker(config)
     if config.steps.runner == "kubernetes":
         return _kubernetes(config, folder)
-    return Sandbox(Environment(folder.environment))
+    return Sandbox(Own(folder.environment))
 
 
 def _docker(config: Config) -> Runner:

@@ -27,6 +27,8 @@ from node.automator.hold import Holdings
 from node.automator.steady import SteadyClock
 from node.config import Folder, read_config, site_diseases, work_folder
 from node.execute.allowed import limits_of
+from node.execute.environment.checkouts import Checkouts
+from node.execute.environment.python import Base
 from node.execute.step import StepExecutor
 from node.founding import Founder
 from node.message import reply_bytes
@@ -45,6 +47,7 @@ from node.site.keyholders import KeyHolders
 from node.site.locating import mirrors_of
 from node.site.materials import Materials
 from node.site.membership import Membership
+from node.site.packing import Packing
 from node.site.parts import Reading
 from node.site.reach import Introducing, Reach
 from node.site.recollection import Recollection
@@ -69,6 +72,7 @@ from node.storage.kubo import in_thread
 from node.storage.kubostore import open_store
 from node.storage.log import DiskLog
 from node.storage.memo import Memos
+from node.storage.pooled import checkout_pooled, drop_unused
 from node.storage.releases import WaitingReleases
 from node.storage.resident import Residents
 from node.storage.shared import SharedData
@@ -199,8 +203,10 @@ class Site:
         runner = runner_of(self.config, self.folder)
         self.memos = Memos(self.blobs, f"{runner.name} {python_version()}")
         work, bounds = work_folder(self.folder, self.config), self.config.steps
+        self.packing = Packing(self.folder.environments / "packing", Base(self.folder.environments / "base"))
+        checkouts = Checkouts(self.folder.environments, partial(checkout_pooled, self.blobs.get), drop_unused)
         self.steps = StepExecutor(
-            runner, self.materials, self.blobs, work, limits_of(bounds), self.memos, bounds.at_once
+            runner, self.materials, self.blobs, work, limits_of(bounds), self.memos, bounds.at_once, checkouts
         )
 
     @classmethod

@@ -17,7 +17,8 @@ _SLACK_BYTES: Final = 96 << 20
 """Of memory, for the supervisor and what the kernel keeps for the step."""
 _LEAST_PROCESSES: Final = 32
 """Below these the runtime that starts the container could not."""
-_MORE_FILES: Final = 64
+_MORE_FILES: Final = 4096
+"""In scratch folders than the supervisor allows, who names the limit; these are for when it looks too late."""
 # Docker's own, and what a step has no use for: the machine's hardware.
 _MASKED: Final = (
     *("/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats"),
@@ -87,7 +88,7 @@ def _bound(source: str, target: str, *, read_only: bool) -> dict[str, Any]:
 
 
 def _scratch(limits: Limits, size: int) -> str:
-    return f"rw,exec,nosuid,nodev,mode=1777,size={max(size, 4096)},nr_inodes={limits.output_files + _MORE_FILES}"
+    return f"rw,exec,nosuid,nodev,mode=1777,size={max(size, 4096)},nr_inodes={2 * limits.output_files + _MORE_FILES}"
 
 
 def _check_whole(mounts: Sequence[Mount]) -> None:

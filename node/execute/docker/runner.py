@@ -22,9 +22,10 @@ from node.execute.docker.daemon import Daemon, Facts, RefusedError
 from node.execute.image import Image, architecture, folder_layer
 from node.execute.ownlayer import own_layer
 from node.execute.probe import probe
+from node.execute.root import ITS_OWN
 from node.execute.tools import tools_layer
 from node.runnersettings import DockerSettings
-from node.step import AT_ONCE, Environment, Exit, Job, Turn
+from node.step import AT_ONCE, Description, Environment, Exit, Job, Turn
 
 log = logging.getLogger("comity.steps")
 
@@ -60,6 +61,14 @@ class Docker:
         self._loading = trio.Lock()
         self._limiter = trio.CapacityLimiter(_THREADS)
 
+    async def describe(self) -> Description:
+        """Docker's version, and what this daemon cannot give."""
+        try:
+            facts = await self._thread(self._daemon.facts)
+        except Unreachable as error:
+            return Description(self.name, "", (f"Docker does not answer: {error}",))
+        return Description(self.name, f"Docker {facts.server_version}", _lacks(facts, self._runtime))
+
     async def probe(self) -> None:
         """Show by a real step that isolation holds here.
 
@@ -67,9 +76,7 @@ class Docker:
             Denied: the daemon is not there, lacks something, or a guarantee fails; the message says what to do.
         """
         try:
-            facts = await self._thread(self._daemon.facts)
-            self._user = _user(facts)
-            _check(facts, self._runtime)
+            await self._meet()
             if self._folder is not None:
                 await self.recover(self._folder)
             await probe(self.run, "Docker", _MEND, int(self._user.partition(":")[0]))
@@ -111,6 +118,16 @@ class Docker:
                 starved = await self._remove(name, gate)
             return await self._thread(gate.exit, starved, overdue)
 
+    async def _meet(self) -> None:
+        """Learn what the daemon is.
+
+        Raises:
+            Denied: it lacks something, or there is nobody whom steps could be. Unreachable: it does not answer.
+        """
+        facts = await self._thread(self._daemon.facts)
+        _check(facts, self._runtime)
+        self._user = _user(facts)
+
     @asynccontextmanager
     async def _gate(self, job: Job) -> AsyncIterator[Gate]:
         gate = await self._thread(Gate, job)
@@ -134,6 +151,8 @@ class Docker:
                 await self._remove(name, gate)
 
     async def _start(self, name: str, job: Job, gate: Gate) -> None:
+        if not self._user:
+            await self._meet()
         for attempt in ("as it is", "with its image loaded again"):
             image = await self._image(job.environment)
             made = await self._thread(made_of, image, job, self._user)
@@ -159,7 +178,7 @@ class Docker:
             return self._images[cid]
 
     def _loaded(self, environment: Environment | None) -> str:
-        layer = folder_layer(environment.folder, environment.links) if environment else own_layer()
+        layer = folder_layer(environment.folder, environment.links, ITS_OWN) if environment else own_layer()
         image = Image((tools_layer(), layer), architecture())
         name = f"{_REPOSITORY}:{image.digest.partition(':')[2][:32]}"
         if not self._daemon.has(name, image):
@@ -211,6 +230,22 @@ def _check(facts: Facts, runtime: str) -> None:
         raise Denied(f"Docker has no runtime «{runtime}», which [docker] runtime names; it has {known}: no step runs")
     if not facts.filters:
         raise Denied("Docker does not filter system calls here: run a daemon that was built with seccomp; no step runs")
+
+
+def _lacks(facts: Facts, runtime: str) -> tuple[str, ...]:
+    """What a daemon cannot guarantee, in plain words."""
+    lacks = ["whoever may speak with Docker's socket is root of this machine; nobody but this node needs to"]
+    if not runtime:
+        lacks.append("a step shares this machine's kernel: set [docker] runtime to one of its own, such as «runsc»")
+    if facts.rootless:
+        lacks.append("the daemon is rootless: a step is root of its container, which outside is the daemon's own user")
+    elif not is_separate():
+        lacks.append("a step is the node's own user outside its container too")
+    if not facts.memory_limit:
+        lacks.append("the kernel bounds no container's memory: it is watched 50 times a second instead")
+    if not facts.pids_limit:
+        lacks.append("the kernel bounds no container's processes: they are watched 50 times a second instead")
+    return (*lacks, "what a step writes is weighed 4 times a second", "no GPU is passed through")
 
 
 def _user(facts: Facts) -> str:

@@ -1,7 +1,8 @@
-"""The environment of a step: a tree of this site's Python, a shell, the small programs of POSIX, and their libraries.
+"""The base of environments: a tree of this site's Python, a shell, the small programs of POSIX, and their libraries.
 
-The tree is made from lists and holds nothing else: no folder of the host's system is shown to a step. Whoever gives
-steps another environment (a block's own, locked one) makes another tree; how it is shown stays.
+The tree is made from lists and holds nothing else: no folder of the host's system is shown to a step. A step whose
+block names no environment is shown it as it is (:class:`Own`), with the standard library where it lies; environments
+that are made from locks begin with a copy of it all (:func:`fill_base`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import sysconfig
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -54,8 +55,8 @@ _EVERYWHERE: Final = (
 _LINE: Final = re.compile(r"^\s(?:(?P<name>\S+) => )?(?P<path>/\S+) \(0x", re.MULTILINE)
 
 
-class Environment:
-    """The tree in ``folder``, made anew when it is first needed."""
+class Own:
+    """The site's own environment, a tree in ``folder``, made anew when it is first needed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -77,11 +78,11 @@ class Environment:
 
 
 @cache
-def passing() -> Environment:
+def passing() -> Own:
     """One that goes with this process, for whoever has no folder to keep it in."""
     place = Path(tempfile.mkdtemp(prefix="comity-environment-"))
     atexit.register(shutil.rmtree, place, ignore_errors=True)
-    return Environment(place)
+    return Own(place)
 
 
 def _make(folder: Path) -> list[str]:
@@ -160,6 +161,13 @@ def _modules(library: Path) -> Iterator[Path]:
             for name in files
             if not name.startswith(_UNTAKEN_FILES) and not name.endswith((".pyc", ".a", ".o"))
         )
+
+
+def fill_base(folder: Path, sources: Mapping[str, Path]) -> None:
+    """Copy the files of :func:`base_sources` below ``folder``, which is there. Blocking."""
+    for name, path in sources.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / name)
 
 
 def _library_options(library: Path) -> list[str]:
