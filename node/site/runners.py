@@ -19,8 +19,8 @@ def runner_of(config: Config, folder: Folder) -> Runner:
     """
     if config.steps.runner == "docker":
         return _docker(config)
-    if config.steps.runner == "kubernetes":
-        return _kubernetes(config, folder)
+    if config.steps.runner in ("kubernetes", "argo"):
+        return _cluster(config, folder)
     return Sandbox(Own(folder.environment))
 
 
@@ -32,14 +32,17 @@ def _docker(config: Config) -> Runner:
     return Docker(config.runners.docker)
 
 
-def _kubernetes(config: Config, folder: Folder) -> Runner:
+def _cluster(config: Config, folder: Folder) -> Runner:
+    name = config.steps.runner
     try:
+        from node.execute.argo.runner import Argo
         from node.execute.kubernetes.runner import Kubernetes
     except ModuleNotFoundError as error:
         raise BadInput(
-            f"[steps] runner is «kubernetes», and {error.name} is missing: install «comity[kubernetes]»"
+            f"[steps] runner is «{name}», and {error.name} is missing: install «comity[kubernetes]»"
         ) from error
-    return Kubernetes(config.runners.kubernetes, config.steps.staging or folder.path, _owner(config))
+    runner = Argo if name == "argo" else Kubernetes
+    return runner(config.runners.kubernetes, config.steps.staging or folder.path, _owner(config))
 
 
 def _owner(config: Config) -> str:

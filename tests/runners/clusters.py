@@ -1,4 +1,4 @@
-"""A real cluster as an operator makes it ready: by our own command's means, and the node is there with no more rights."""
+"""A real cluster as an operator makes it ready, by our command's own means: the node has no more rights than that."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from deploy.kubernetes.manifest import Manifest, Room, manifests
 from node.clustersettings import ClusterSettings
 from node.execute.kubernetes.api import Api, connect
 from tests.infra.containerd import socket
-from tests.infra.kubernetes.cluster import Cluster, running
+from tests.infra.kubernetes.cluster import Cluster
 from tests.infra.kubernetes.node import NO_NETWORK
 
-ROOM = Room("comity-tests", cpus=12, gib=48)
 CLAIM = "staging"
 
 
@@ -27,13 +26,14 @@ class Ready:
 
     cluster: Cluster
     admin: Api
+    room: Room
     config: Path
     volume: Path
 
     def settings(self, **more: object) -> ClusterSettings:
         """The node's, with a runtime whose pods have no network."""
         usual: dict[str, object] = {
-            "namespace": ROOM.namespace,
+            "namespace": self.room.namespace,
             "config": self.config,
             "runtime_class": NO_NETWORK,
             "containerd": socket(self.cluster.place),
@@ -44,40 +44,38 @@ class Ready:
 
 
 @contextmanager
-def ready(kind: str = "kubernetes") -> Iterator[Ready]:
+def ready(cluster: Cluster, kind: str = "kubernetes") -> Iterator[Ready]:
     """One for a block; nothing of ours is left in it."""
+    room = Room(f"comity-{kind}", cpus=12, gib=48)
     folder = Path(tempfile.mkdtemp(prefix="comity-volume-"))
     folder.chmod(0o755)
+    admin = connect(cluster.kubeconfig)
+    made = manifests(kind, room)
+    _take_away(admin, made, room)  # what a run that was killed left in a cluster that stays
     try:
-        with running() as cluster:
-            admin = connect(cluster.kubeconfig)
-            made = manifests(kind, ROOM)
-            _take_away(admin, made)  # what a run that was killed left in a cluster that stays
-            try:
-                install(admin, made)
-                _make_volume(admin, folder)
-                write_config(admin, ROOM, folder / "kubeconfig")
-                yield Ready(cluster, admin, folder / "kubeconfig", folder)
-            finally:
-                _take_away(admin, made)
-                admin.close()
+        install(admin, made)
+        _make_volume(admin, room, folder)
+        write_config(admin, room, folder / "kubeconfig")
+        yield Ready(cluster, admin, room, folder / "kubeconfig", folder)
     finally:
+        _take_away(admin, made, room)
+        admin.close()
         shutil.rmtree(folder)
 
 
-def _take_away(admin: Api, made: Sequence[Manifest]) -> None:
+def _take_away(admin: Api, made: Sequence[Manifest], room: Room) -> None:
     remove(admin, plan_removal(admin, made))
-    admin.delete("/api/v1/persistentvolumes/comity-tests")
+    admin.delete(f"/api/v1/persistentvolumes/{room.namespace}")
 
 
-def _make_volume(admin: Api, folder: Path) -> None:
+def _make_volume(admin: Api, room: Room, folder: Path) -> None:
     """What an operator does, with a file server in the place of this machine's own folder."""
     much = {"storage": "100Gi"}
     common = {"accessModes": ["ReadWriteMany"], "storageClassName": "here"}
-    claimed = {"claimRef": {"namespace": ROOM.namespace, "name": CLAIM}}
+    claimed = {"claimRef": {"namespace": room.namespace, "name": CLAIM}}
     place = {"capacity": much, "hostPath": {"path": str(folder)}}
-    volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "comity-tests"}}
+    volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": room.namespace}}
     admin.create("/api/v1/persistentvolumes", volume | {"spec": common | claimed | place})
     claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": CLAIM}}
-    asked = {"resources": {"requests": much}, "volumeName": "comity-tests"}
-    admin.create(f"/api/v1/namespaces/{ROOM.namespace}/persistentvolumeclaims", claim | {"spec": common | asked})
+    asked = {"resources": {"requests": much}, "volumeName": room.namespace}
+    admin.create(f"/api/v1/namespaces/{room.namespace}/persistentvolumeclaims", claim | {"spec": common | asked})

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from node.execute.kubernetes.runner import Kubernetes
+from tests.infra.kubernetes.cluster import Cluster
 from tests.runners.clusters import CLAIM, Ready, ready
 from tests.runners.conformance import Conformance
 from tests.runners.subject import Subject
@@ -22,8 +23,8 @@ CODE = """
 
 
 @pytest.fixture(scope="session")
-def there() -> Iterator[Ready]:
-    with ready() as there:
+def there(cluster: Cluster) -> Iterator[Ready]:
+    with ready(cluster) as there:
         yield there
 
 

@@ -29,6 +29,10 @@ class ParcelError(Exception):
     """What came is no parcel, or more than may come; its argument says why."""
 
 
+class MoreError(ParcelError):
+    """More comes than may come; what came before is there."""
+
+
 class Bounds(NamedTuple):
     """What may come: files and folders, bytes of all of them, and whether links may be among them."""
 
@@ -64,7 +68,7 @@ def receive(source: Receive | Reader, folder: str, bounds: Bounds, *, modes: boo
     A :class:`Reader` may have another parcel behind it.
 
     Raises:
-        ParcelError: it is no parcel, breaks off, or is more than ``bounds``.
+        MoreError: it is more than ``bounds``. ParcelError: it is no parcel, or breaks off.
         OSError: it cannot be written.
     """
     top = os.open(folder, _FOLDER)
@@ -183,9 +187,9 @@ class _Receiving:
         self._entries += 1
         self._size += size
         if self._entries > self._bounds.entries:
-            raise ParcelError(f"more than {self._bounds.entries} files and folders")
+            raise MoreError(f"more than {self._bounds.entries} files and folders")
         if self._size > self._bounds.size:
-            raise ParcelError(f"more than {self._bounds.size} bytes")
+            raise MoreError(f"more than {self._bounds.size} bytes")
 
     def _place(self, path: bytes) -> tuple[int, bytes]:
         """The folder in which something comes to lie, opened through no link, and its name there."""

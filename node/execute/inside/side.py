@@ -44,9 +44,14 @@ def begin() -> None:
 
 
 def give() -> None:
-    """Send work folder and gate over standard output, one after the other."""
-    for folder in (WORK, GATE):
+    """Send gate and work folder over standard output, one after the other."""
+    for folder in (GATE, WORK):
         send([(name, f"{folder}/{name}") for name in os.listdir(folder)], _write)
+
+
+def leave() -> None:
+    """All has come where it belongs: end the container."""
+    os.kill(1, signal.SIGTERM)
 
 
 def supervise() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -99,7 +99,7 @@ class Api:
         self,
         verb: str,
         path: str,
-        body: Mapping[str, object] | None = None,
+        body: Mapping[str, object] | Sequence[object] | None = None,
         query: Mapping[str, str | int] | None = None,
         kind: str = "application/json",
     ) -> Value:
@@ -136,7 +136,7 @@ class Api:
         self,
         verb: str,
         path: str,
-        body: Mapping[str, object] | None,
+        body: Mapping[str, object] | Sequence[object] | None,
         query: Mapping[str, str | int],
         kind: str,
         seconds: tuple[float, float],
@@ -224,6 +224,8 @@ class _told:  # noqa: N801 - read as a phrase: with _told(…)
         return None
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, official.ApiException) and not error.status:
+            raise _away(self._host, error) from error  # of TLS
         if isinstance(error, official.ApiException):
             raise _refused(int(error.status or 0), _message(error.body), self._host, self._what) from error
         if isinstance(error, urllib3.exceptions.HTTPError | OSError):
@@ -231,9 +233,8 @@ class _told:  # noqa: N801 - read as a phrase: with _told(…)
 
 
 def _away(host: str, error: Exception) -> Unreachable:
-    reason = getattr(error, "reason", None)
     return Unreachable(
-        f"the cluster's API server at {host} does not answer ({type(reason or error).__name__}):"
+        f"the cluster's API server at {host} does not answer ({type(error).__name__}):"
         " see whether it runs and is reached from here"
     )
 
@@ -252,7 +253,7 @@ def _refused(status: int, said: str, host: str, what: str) -> ComityError | TooO
         return Denied(f"{told}: give this node's account the rights that «comity site deploy --show» lists")
     if status == 401:
         return Denied(f"the cluster at {host} does not know this node: run «comity site deploy» for a new token")
-    if status in (429, 0) or status >= 500:
+    if status == 429 or status >= 500:
         return Unreachable(f"{told}: the API server at {host} cannot answer now")
     return BadInput(told)
 

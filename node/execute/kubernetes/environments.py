@@ -6,16 +6,13 @@ from typing import Final
 
 import trio
 
-from node.execute.image import Image as Content
-from node.execute.image import Layer, architecture, folder_layer
 from node.execute.kubernetes.images import Images
 from node.execute.kubernetes.manifest import Image
-from node.execute.ownlayer import own_layer
-from node.execute.tools import supervisor_command, tools_layer
+from node.execute.stepimage import step_image, tag_of
+from node.execute.tools import supervisor_command
 from node.step import Environment
 
 _OWN: Final = ""
-_TAG: Final = 32
 
 
 class Environments:
@@ -44,10 +41,5 @@ class Environments:
         self._placed.clear()
 
     def _place(self, environment: Environment | None) -> Image:
-        content = Content((_layer(environment), tools_layer()), architecture())
-        name = self._images.place(content, content.digest.partition(":")[2][:_TAG])
-        return Image(name, self._images.pulled, supervisor_command()[:-1])
-
-
-def _layer(environment: Environment | None) -> Layer:
-    return own_layer() if environment is None else folder_layer(environment.folder, environment.links)
+        content = step_image(environment)
+        return Image(self._images.place(content, tag_of(content)), self._images.pulled, supervisor_command()[:-1])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from catalog.error import Conflict
-from node.execute.kubernetes.api import Api, Value
+from catalog.error import Conflict, Denied, Unreachable, shown
+from node.execute.kubernetes.api import QUOTA, Api, Value
 from node.execute.kubernetes.manifest import NODE_LABEL
 from node.execute.kubernetes.pod import read_pod
 
@@ -13,6 +13,11 @@ ENDED: Final = "Foreground"
 """It is gone only when its pods are."""
 
 _NOT_MADE: Final = "FailedCreate"
+_SAID: Final = 300
+
+
+class HopelessError(Unreachable):
+    """A Job came to nothing, and there is no waiting for it."""
 
 
 class Submission(Protocol):
@@ -33,10 +38,18 @@ class Submission(Protocol):
         """
 
     async def fault(self, name: str) -> str:
-        """Why the Job ``name`` came to nothing before it had a pod; an empty string as long as it may have one yet.
+        """Why the Job ``name`` has no pod yet, as long as it may have one; an empty string if nothing is said.
 
         Raises:
-            Denied, Unreachable: the cluster does not tell.
+            HopelessError: it will have none. Denied: such a pod is never let in.
+            Unreachable: the cluster does not tell.
+        """
+
+    async def sweep(self) -> None:
+        """End what else an earlier node of this name left, beside its Jobs.
+
+        Raises:
+            Denied, Unreachable: the cluster does not let it, or does not answer.
         """
 
 
@@ -88,12 +101,15 @@ class Jobs:
         found = self._api.get(self._pods, labelSelector=self.selector)
         return [read_pod(each).job for each in found["items"]]
 
-    def refusals(self, name: str) -> list[str]:
-        """Why the cluster did not make the pod of the Job ``name``, as often as it tried.
+    def refusal(self, name: str) -> str:
+        """Why the cluster did not make the pod of the Job ``name`` when it tried last, if that may pass by.
 
         Raises:
-            Denied, Unreachable: the cluster does not tell.
+            Denied: such a pod is never let in. Unreachable: the cluster does not tell.
         """
         which = f"involvedObject.kind=Job,involvedObject.name={name},reason={_NOT_MADE}"
         found = self._api.get(self._events, fieldSelector=which)
-        return [str(each.get("message", "")) for each in found["items"]]
+        said = shown(str(found["items"][-1].get("message", "")), _SAID) if found["items"] else ""
+        if said and QUOTA not in said:
+            raise Denied(f"the cluster does not let the step's pod in: {said}")
+        return said

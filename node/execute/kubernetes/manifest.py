@@ -25,6 +25,8 @@ NODE_LABEL: Final = "comity.site/node"
 """The label of all that a node makes, by which it finds it again."""
 
 TTL_SECONDS: Final = 600
+"""How long a Job that ended stays, if the node does not remove it."""
+
 WAITING_SECONDS: Final = 6 * 3600
 """How long a pod may stand by before the command in it has its turn."""
 
@@ -68,6 +70,7 @@ class Pattern:
     millicpus: int
     claim: str = ""
     runtime_class: str = ""
+    ttl_seconds: int = TTL_SECONDS
 
 
 def memory_of(limits: Limits) -> int:
@@ -90,7 +93,7 @@ def job_manifest(
         "backoffLimit": 0,
         "completions": 1,
         "parallelism": 1,
-        "ttlSecondsAfterFinished": TTL_SECONDS,
+        "ttlSecondsAfterFinished": pattern.ttl_seconds,
         "template": {"metadata": {"labels": labels}, "spec": pod},
     }
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "labels": labels}, "spec": spec}

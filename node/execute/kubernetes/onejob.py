@@ -11,8 +11,7 @@ from typing import Final
 import trio
 
 from catalog.error import ComityError, Denied, NotFound, Unreachable, shown
-from node.execute.kubernetes.api import QUOTA
-from node.execute.kubernetes.jobs import Submission
+from node.execute.kubernetes.jobs import HopelessError, Submission
 from node.execute.kubernetes.manifest import STEP, Image, Part, Pattern, job_manifest
 from node.execute.kubernetes.pod import Pod
 from node.execute.kubernetes.pods import Pods
@@ -115,18 +114,17 @@ class OneJob:
             self._place.pods.forget(self.name)
 
     async def _refused(self) -> str:
-        """Why its pod is not made, if the cluster says so; what may pass by is no error.
+        """Why it has no pod, if the cluster says so; what may pass by is no error.
 
         Raises:
-            Denied: such a pod is never let in.
+            HopelessError, Denied: it will have none.
         """
         try:
-            said = await self._place.submission.fault(self.name)
+            return await self._place.submission.fault(self.name)
+        except HopelessError:
+            raise
         except (NotFound, Unreachable) as error:
             return str(error)
-        if said and QUOTA not in said:
-            raise Denied(f"the cluster does not let the step's pod in: {shown(said, 300)}")
-        return shown(said, 300)
 
 
 async def last_words(place: Place, image: Image, command: Sequence[str], limits: Limits) -> str:

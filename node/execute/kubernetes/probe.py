@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from catalog.error import Denied
-from node.execute.environment import BIN
+from node.execute.environment.base import BIN
 from node.execute.inside.side import TERMINATION
 from node.step import Limits
 

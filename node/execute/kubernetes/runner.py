@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from catalog.error import BadInput, Denied, Unreachable
+from catalog.error import BadInput, Denied, NotFound, Unreachable, shown
 from node.clustersettings import ClusterSettings
 from node.execute.account import NOBODY
 from node.execute.container import Gate
@@ -21,19 +21,25 @@ from node.execute.kubernetes.api import Api, Value, connect
 from node.execute.kubernetes.environments import Environments
 from node.execute.kubernetes.images import Containerd, Images, Registry
 from node.execute.kubernetes.jobs import Jobs, Submission
-from node.execute.kubernetes.manifest import Image, Pattern
+from node.execute.kubernetes.manifest import TTL_SECONDS, Image, Pattern
 from node.execute.kubernetes.onejob import OneJob, Place, last_words
 from node.execute.kubernetes.onestep import OneStep
 from node.execute.kubernetes.pods import Pods
 from node.execute.kubernetes.probe import LIMITS, answered, listening, probe_command, read_findings
 from node.execute.kubernetes.way import Beside, Volume, Way
-from node.step import AT_ONCE, Ending, Exit, Job, Turn
+from node.step import AT_ONCE, Description, Ending, Exit, Job, Turn
 
 log = logging.getLogger("comity.kubernetes")
 
 _GONE_SECONDS: Final = 120.0
 _PROBE_SECONDS: Final = 25.0
 _LOOK_SECONDS: Final = 0.25
+_LACKS: Final = (
+    "processes and files in /tmp are bounded by the supervisor; by the kernel where the kubelet does (podPidsLimit)",
+    "what a step writes to its machine's disk is bounded by looks at it, several in a second",
+    "system calls are filtered by the list of the cluster's runtime (RuntimeDefault), which is longer than ours",
+    "whoever administers the cluster can look into the pods of steps, and their volumes, while they run",
+)
 _MEND: Final = (
     "let its network hold to NetworkPolicy, or name a [kubernetes] runtime_class whose pods have no network,"
     " and probe again"
@@ -76,10 +82,12 @@ class Direct:
         """Why the cluster did not make the pod of ``name`` when it tried last; an empty string if it did not try.
 
         Raises:
-            Denied, Unreachable: the cluster does not tell.
+            Denied: such a pod is never let in. Unreachable: the cluster does not tell.
         """
-        said = await trio.to_thread.run_sync(self._jobs.refusals, name)
-        return said[-1] if said else ""
+        return await trio.to_thread.run_sync(self._jobs.refusal, name)
+
+    async def sweep(self) -> None:
+        """There is nothing else."""
 
 
 class Kubernetes:
@@ -97,6 +105,7 @@ class Kubernetes:
         staging: Path,
         owner: str,
         submission: Callable[[Api, Jobs], Submission] = lambda _, jobs: Direct(jobs),
+        ttl_seconds: int = TTL_SECONDS,
     ) -> None:
         """``staging`` is where the volume of ``settings.claim`` lies here; ``owner`` names this node in the cluster.
 
@@ -112,6 +121,7 @@ class Kubernetes:
             millicpus=settings.millicpus,
             claim=settings.claim,
             runtime_class=settings.runtime_class,
+            ttl_seconds=ttl_seconds,
         )
         self._cluster: Cluster | None = None
         self._folder: Path | None = None
@@ -168,14 +178,14 @@ class Kubernetes:
         except (Unreachable, BadInput) as error:
             raise Denied(f"no step runs in the cluster: {error}") from error
 
-    async def describe(self) -> tuple[str, ...]:
-        """What this runner cannot guarantee here, a line each."""
-        return (
-            "processes and files in /tmp are bounded by the supervisor, not by the kernel, unless the kubelet bounds"
-            " them (podPidsLimit)",
-            "what a step writes to the disk of its machine is bounded by looking at it, some times a second",
-            "the cluster's administrators can look into a step's pod, and its volumes, while it runs",
-        )
+    async def describe(self) -> Description:
+        """The cluster's version, and what it cannot give."""
+        try:
+            cluster = await self._joined()
+            version, quota = await trio.to_thread.run_sync(_facts, cluster, self._settings.namespace)
+        except (Unreachable, Denied, BadInput, NotFound) as error:
+            return Description(self.name, "", (f"the cluster does not answer: {error}", *_LACKS))
+        return Description(self.name, f"Kubernetes {version}", (*quota, *_LACKS))
 
     async def _joined(self) -> Cluster:
         """The cluster.
@@ -197,6 +207,7 @@ class Kubernetes:
         return Cluster(api, jobs, Environments(images), place)
 
     async def _end_left(self, cluster: Cluster) -> int:
+        await cluster.place.submission.sweep()
         left = [name for name in await trio.to_thread.run_sync(cluster.jobs.all) if name not in self._mine]
         for name in left:
             await cluster.place.submission.withdraw(name, ended=False)
@@ -248,3 +259,16 @@ def _images(settings: ClusterSettings) -> Images:
         "how images get to the cluster's machines is not said: [kubernetes] registry is the site's own,"
         " or containerd the socket of a cluster of this machine alone"
     )
+
+
+def _facts(cluster: Cluster, namespace: str) -> tuple[str, list[str]]:
+    """The cluster's version, and what all steps together have at most. Blocking."""
+    version = shown(str(cluster.api.get("/version").get("gitVersion", "")))
+    quotas = cluster.api.get(f"/api/v1/namespaces/{namespace}/resourcequotas")["items"]
+    bounds = [
+        f"all steps together have no more than {shown(str(most))} of {shown(what)}: the quota of the namespace"
+        for each in quotas
+        for what, most in sorted(each.get("status", {}).get("hard", {}).items())
+        if what.startswith("limits.")
+    ]
+    return version, bounds

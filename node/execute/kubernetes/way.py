@@ -5,6 +5,7 @@ All that is done here to files is done in threads.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Sequence
@@ -17,13 +18,15 @@ import trio
 from catalog.error import BadInput, Unreachable
 from node.execute.container import Gate
 from node.execute.discard import discard
-from node.execute.inside.parcel import Bounds, ParcelError, Reader, receive, send
+from node.execute.inside.parcel import Bounds, MoreError, ParcelError, Reader, receive, send
 from node.execute.kubernetes.api import Api
 from node.execute.kubernetes.exec import Exec
 from node.execute.kubernetes.manifest import SIDE, STEP, Image, Part
 from node.execute.kubernetes.pod import Pod
 from node.execute.kubernetes.thread import in_thread
 from node.step import Job, Mount
+
+log = logging.getLogger("comity.kubernetes")
 
 _GATE: Final = "/gate"
 _WORK: Final = "/work"
@@ -215,6 +218,8 @@ class Beside:
             Unreachable: it broke off.
         """
         await trio.to_thread.run_sync(self._fetch, pod)
+        with suppress(Unreachable):  # it ends with its Job, or in its time
+            await trio.to_thread.run_sync(self._leave, pod)
 
     async def stop(self) -> None:
         """That is said by its end alone."""
@@ -252,8 +257,15 @@ class Beside:
         with self._exec(pod, "give") as there:
             reader = Reader(there.read)
             try:
-                receive(reader, str(self._job.work), Bounds(limits.output_files, limits.output_bytes), modes=False)
                 receive(reader, str(self._gate.folder), Bounds(_OF_THE_GATE, _GATE_BYTES), modes=False)
+                # One more of each shows that there are more, which the supervisor said already.
+                bounds = Bounds(limits.output_files + 1, limits.output_bytes + 1)
+                receive(reader, str(self._job.work), bounds, modes=False)
+            except MoreError:
+                log.info("a step left more than it may; the rest is not fetched")
             except ParcelError as error:
                 raise Unreachable(f"what the step left does not come whole: {error}") from error
-            there.finish()
+
+    def _leave(self, pod: Pod) -> None:
+        with self._exec(pod, "leave"):
+            return  # who ends the container ends this with it
