@@ -18,13 +18,22 @@ OutputType = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z-]{0,31}\Z")]
 
 
 class BlockFields(Value, frozen=True, kw_only=True):
-    """The fields of a ``block`` entry: a UnixFS folder under ``cid`` that holds ``tool.cwl`` and its code."""
+    """The fields of a ``block`` entry: a UnixFS folder under ``cid`` that holds ``tool.cwl`` and its code.
+
+    ``environment`` is the folder of programs that it runs in, if it names one: it goes where the block goes.
+    """
 
     cid: Cid
     name: Name
     label: Label
     description: Text
     outputs: Annotated[dict[OutputName, OutputType], msgspec.Meta(max_length=256)]
+    environment: Cid | None = None
+
+    @property
+    def roots(self) -> tuple[Cid, ...]:
+        """What is stored of it: the block, and its environment if it has one."""
+        return (self.cid,) if self.environment is None else (self.cid, self.environment)
 
 
 class EndorseFields(Value, frozen=True, kw_only=True):

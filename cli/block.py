@@ -11,12 +11,13 @@ import click
 from catalog.plural import counted
 from cli import completing
 from cli.mirror import mirror_published
-from cli.output import document, pairs, say, show, table, tell_former, working
+from cli.output import document, pairs, say, show, table, tell_former
 from cli.session import Session, Verbs, pass_session
+from cli.transfer import packing
 
 if TYPE_CHECKING:
+    from node.api.blocks import BlockView, EnvironmentView
     from node.api.client import Node
-    from node.api.schema import BlockView
 
 
 @click.group(cls=Verbs)
@@ -28,16 +29,24 @@ def group() -> None:
 @click.argument("path", type=click.Path(path_type=Path), required=False)
 @click.option("--aggregator", is_flag=True, help="The block that every node carries, which counts rows into tables.")
 @click.option("--name", default="", help="What it is called; the tool's label otherwise.")
+@click.option(
+    "--image",
+    type=click.Path(path_type=Path),
+    help="The archive of the image that it runs in, on the node's machine; for stewards.",
+)
 @pass_session
-def add(session: Session, path: Path | None, aggregator: bool, name: str) -> None:
-    """Pack the CWL tool at PATH with what it carries, or a folder that holds tool.cwl, under one CID."""
+def add(session: Session, path: Path | None, aggregator: bool, name: str, image: Path | None) -> None:
+    """Pack the CWL tool at PATH with what it carries, or a folder that holds tool.cwl, under one CID.
+
+    Where the tool names its environment (the hint comity:Environment), that is made here, once, and goes where the
+    block goes.
+    """
     from node.aggregator import FILES, NAME
 
     if (path is None) is not aggregator:
         raise click.UsageError("give a PATH, or --aggregator")
-    with session.node() as node, working(f"packing {path or NAME} …"):
-        made = node.publish_block(path or FILES, name or (NAME if aggregator else ""))
-
+    with session.node() as node, packing(session, f"packing {path or NAME} …"):
+        made = node.publish_block(path or FILES, name or (NAME if aggregator else ""), image)
         readers = node.block_entry(made.cid).audience
 
     def tell() -> None:
@@ -91,6 +100,7 @@ def show_(session: Session, block: str, file: str | None) -> None:
             [
                 ("CID", view.entry.subject),
                 ("site", view.entry.site_name),
+                *_environment(view.environment),
                 *(("file", f"{name} ({counted(size, 'byte')})") for name, size in view.files.items()),
                 *(("endorsed", f"by {site} for {types}") for site, types in endorsed),
             ]
@@ -133,6 +143,17 @@ def endorse(session: Session, block: str, types: tuple[str, ...]) -> None:
     with session.node() as node:
         index = node.endorse(block, types or None)
     show(session, {"index": index}, lambda: say(f"«{block}» is endorsed (entry {index})."))
+
+
+def _environment(found: EnvironmentView | None) -> list[tuple[str, str]]:
+    """What a block runs in, as people are told it."""
+    if found is None:
+        return []
+    what = f"the image {found.made_of}"
+    if found.kind == "python":
+        what = ", ".join(f"{name} {version}" for name, version in sorted(found.packages.items()))
+    size = f"{-(-found.bytes // (1 << 20)):,} MiB"
+    return [("runs in", f"{what} ({found.kind}, {found.platform}, {size})"), ("", str(found.cid))]
 
 
 def _text(node: Node, view: BlockView, file: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from catalog.block import BlockFields
@@ -37,8 +37,7 @@ def roots_of(directory: Path) -> dict[Cid, str]:
             mirrored[entry.fields.owner].add(entry.fields.cid)
     for owner, path in replicas_of(folder.replicas):
         if owner in mirrored:
-            theirs = _published(index_of(path, owner, known.get(owner))[0])
-            found |= {cid: name for cid, name in theirs.items() if cid in mirrored[owner]}
+            found |= _published(index_of(path, owner, known.get(owner))[0], mirrored[owner])
     return found
 
 
@@ -65,13 +64,18 @@ def _known(directory: Path) -> tuple[Folder, str, Mapping[str, Charter]]:
     return folder, read_config(folder).root, charters(epochs) if epochs else {}
 
 
-def _published(index: SiteIndex) -> dict[Cid, str]:
-    found = {}
+def _published(index: SiteIndex, only: Collection[Cid] | None = None) -> dict[Cid, str]:
+    """What a catalog publishes as bytes, of it ``only`` these if they are given; a block with its environment."""
+    found: dict[Cid, str] = {}
     for kind in ("dataset", "block"):
         for entry in index.entries(kind):
             match entry.fields:
-                case DatasetFields(withdrawn=False, level=Level.OPEN | Level.SHARED) | BlockFields():
-                    found[entry.fields.cid] = entry.fields.name
-                case _:
+                case DatasetFields(withdrawn=False, level=Level.OPEN | Level.SHARED, cid=cid, name=name):
+                    roots: tuple[Cid, ...] = (cid,)
+                case BlockFields(cid=cid, name=name, roots=roots):
                     pass
+                case _:
+                    continue
+            if only is None or cid in only:
+                found |= {root: name if root == cid else f"{name} (environment)" for root in roots}
     return found

@@ -14,6 +14,7 @@ from cli.output import working
 from cli.session import Session
 
 if TYPE_CHECKING:
+    from node.api.client import Node
     from node.api.copies import TransferView
 
 LOOK_SECONDS: Final = 0.5
@@ -28,6 +29,33 @@ def carrying(session: Session, text: str, cid: str) -> Iterator[Callable[[str], 
     Gives a function that changes the text. On a screen alone; a node that does not say is no fault of what is waited
     for. Ctrl-C ends the command and not what the node does, and that is said.
     """
+
+    def look(node: Node) -> str:
+        return next((f"{text} {progress_text(each)}" for each in node.transfers() if str(each.cid) == cid), "")
+
+    try:
+        with _watching(session, text, look) as change:
+            yield change
+    except KeyboardInterrupt as stop:
+        raise click.Abort(
+            "interrupted; the node goes on fetching and keeps what comes: the same command again goes on from there"
+        ) from stop
+
+
+@contextmanager
+def packing(session: Session, text: str) -> Iterator[None]:
+    """Shows ``text``, and what the node does for the block that is being packed."""
+
+    def look(node: Node) -> str:
+        return "; ".join(f"{text} {each.doing}" for each in node.packing())
+
+    with _watching(session, text, look):
+        yield
+
+
+@contextmanager
+def _watching(session: Session, text: str, look: Callable[[Node], str]) -> Iterator[Callable[[str], None]]:
+    """Shows ``text``, or what ``look`` tells of the node now and then; gives a function that changes the text."""
     over = threading.Event()
     now = [text]
 
@@ -37,10 +65,10 @@ def carrying(session: Session, text: str, cid: str) -> Iterator[Callable[[str], 
         while not over.wait(LOOK_SECONDS):
             try:
                 with session.node() as node:
-                    found = [each for each in node.transfers() if str(each.cid) == cid]
+                    told = look(node)
             except ComityError:
                 continue
-            tell(f"{text} {progress_text(found[0])}" if found else now[0])
+            tell(told or now[0])
 
     def change(changed: str) -> None:
         now[0] = changed
@@ -51,10 +79,6 @@ def carrying(session: Session, text: str, cid: str) -> Iterator[Callable[[str], 
         watching.start()
         try:
             yield change
-        except KeyboardInterrupt as stop:
-            raise click.Abort(
-                "interrupted; the node goes on fetching and keeps what comes: the same command again goes on from there"
-            ) from stop
         finally:
             over.set()
             watching.join(5)

@@ -161,6 +161,11 @@ class Folder:
         return self.path / "environment"
 
     @property
+    def environments(self) -> Path:
+        """The environments of blocks, checked out for steps, and the base of those that are made here; made anew."""
+        return self.path / "environments"
+
+    @property
     def versions(self) -> Path:
         """What was read of the members' catalogs; made from the logs, and made anew when it is lost."""
         return self.path / "versions.db"

@@ -45,6 +45,7 @@ def parse_tool(text: str | bytes, file: str) -> Tool:
     outputs = _read_outputs(root.required("outputs"), types, requirements)
     sources = {name for each in inputs for name in _carried(each.default)}
     sources |= {each.source for each in requirements.work_files if each.source is not None}
+    sources |= {requirements.runs_in.lock} if requirements.runs_in is not None and requirements.runs_in.lock else set()
     tool = Tool(
         id=header.id,
         label=header.label,
@@ -71,6 +72,7 @@ def parse_tool(text: str | bytes, file: str) -> Tool:
         temporary_fail_codes=_read_codes(fields.get("temporaryFailCodes")),
         permanent_fail_codes=_read_codes(fields.get("permanentFailCodes")),
         ignored_hints=requirements.ignored_hints,
+        runs_in=requirements.runs_in,
     )
     if tool.stdout is not None and tool.stdout == tool.stderr:
         raise fields["stderr"].unsupported("«stdout» and «stderr» in one file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -10,11 +11,12 @@ from workflow.cwl import Header, read_hints
 from workflow.document import OURS, Part, shown
 from workflow.name import relative_path
 from workflow.reference import Template, literal, read_template
-from workflow.tool import Disclosure, Resources, WorkFile
+from workflow.tool import Disclosure, Environment, Resources, WorkFile
 from workflow.type import Type
 
 MAX_WORK_FILES: Final = 1_000
 
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _RESOURCES = {
     "coresMin": "cores_min",
     "coresMax": "cores_max",
@@ -38,6 +40,7 @@ class Requirements:
     reuse: bool = True
     time_limit: float | None = None
     ignored_hints: tuple[str, ...] = ()
+    runs_in: Environment | None = None
 
 
 def read_requirements(header: Header, inputs: Mapping[str, Type]) -> Requirements:
@@ -52,8 +55,12 @@ def read_requirements(header: Header, inputs: Mapping[str, Type]) -> Requirement
     for name, body in hints.items():
         if name == OURS + "Output":
             found = replace(found, disclosures=_read_disclosures(body))
+        elif name == OURS + "Environment":
+            found = replace(found, runs_in=_read_runs_in(body))
         elif name.startswith(OURS):
-            raise body.error(f"«{shown(name)}» is no hint of Comity's; expected «comity:Output»")
+            raise body.error(
+                f"«{shown(name)}» is no hint of Comity's; expected «comity:Output» or «comity:Environment»"
+            )
         elif name in _READERS:
             found = _READERS[name](found, body, inputs)
         else:
@@ -79,6 +86,19 @@ def _read_disclosures(body: Part) -> dict[str, tuple[Disclosure, Part]]:
             raise kind.unexpected(f"one of {', '.join(Disclosure)}")
         found[name] = (Disclosure(kind.text()), declared)
     return found
+
+
+def _read_runs_in(body: Part) -> Environment:
+    """``comity:Environment: {lock: FILE}`` or ``{image: "sha256:…"}``."""
+    fields = body.record("comity:Environment", ("class", "lock", "image"))
+    lock, image = fields.get("lock"), fields.get("image")
+    if lock is not None and image is None:
+        return Environment(lock=relative_path(lock))
+    if image is not None and lock is None:
+        if not isinstance(image.value, str) or not _DIGEST.fullmatch(image.value):
+            raise image.unexpected("the digest of an image, as sha256:…")
+        return Environment(image=image.value)
+    raise body.error("«comity:Environment» names a «lock» or an «image», and not both")
 
 
 def _read_environment(found: Requirements, body: Part, inputs: Mapping[str, Type]) -> Requirements:

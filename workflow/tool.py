@@ -108,13 +108,24 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class Environment:
+    """The environment that a tool runs in: the packages of the ``lock`` that it carries, or an ``image``.
+
+    ``lock`` is a path in the tool's own folder, ``image`` a digest as ``sha256:…``; one of the two is there.
+    """
+
+    lock: str = ""
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Tool:
     """A CommandLineTool.
 
     ``files`` are the paths, inside the tool's own folder, of everything that it carries. ``environment`` and
     ``work_files`` are in the order of the text. ``reuse`` says that it makes the same of the same (WorkReuse): one that
-    draws lots or reads the clock denies it. ``time_limit`` is in seconds (ToolTimeLimit). ``ignored_hints`` names the
-    hints that nothing here acts on.
+    draws lots or reads the clock denies it. ``time_limit`` is in seconds (ToolTimeLimit). ``runs_in`` is none for one
+    that runs in whatever a site has. ``ignored_hints`` names the hints that nothing here acts on.
     """
 
     id: str
@@ -138,6 +149,7 @@ class Tool:
     doc: str = ""
     version: str = "v1.2"
     ignored_hints: tuple[str, ...] = ()
+    runs_in: Environment | None = None
 
     def input(self, name: str) -> Input | None:
         """The input called ``name``, if there is one."""

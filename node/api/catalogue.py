@@ -14,10 +14,11 @@ from catalog.grant import GrantFields
 from catalog.member import KeyFields
 from catalog.project import ProjectFields
 from node.api import operation
+from node.api.blocks import BlockView
 from node.api.connection import Connection
 from node.api.faults import FaultsView
 from node.api.quantity import clock_text
-from node.api.schema import BlockView, EntryView, ForkView, FoundView, MemberView, SearchRequest, StatusView
+from node.api.schema import EntryView, ForkView, FoundView, MemberView, SearchRequest, StatusView
 from node.api.view import Listing
 
 F = TypeVar("F", bound=Value)

@@ -29,6 +29,7 @@ from node.api.agreed import Asked, check_agreed, job_value
 from node.api.answering import Answerer
 from node.api.approving import Approver
 from node.api.auditing import Auditor
+from node.api.authoring import Author
 from node.api.cancelling import CancelRequest
 from node.api.connection import Connection
 from node.api.forgetting import Forgetter
@@ -53,7 +54,7 @@ from workflow.cancellation import Cancellation
 from workflow.submission import Submission
 
 
-class Node(Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sharer, Offerer):
+class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sharer, Offerer):
     """One node, asked as one person."""
 
     @classmethod

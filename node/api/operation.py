@@ -12,6 +12,7 @@ from typing import Final, Generic, Literal, TypeVar
 from catalog.cid import Cid
 from catalog.dagcbor import Value
 from node.api import schema
+from node.api.blocks import BlockImported, BlockView, ImportBlock, PackingView
 from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.disclosed import ExaminationView
@@ -141,12 +142,13 @@ SHARED_PIECE: Final = Operation(
     seconds=None,
 )
 IMPORT_BLOCK: Final = Operation(
-    "import_block", "POST", "/v1/blocks", schema.BlockImported, schema.ImportBlock, person=True, limit=MAX_BLOCK
+    "import_block", "POST", "/v1/blocks", BlockImported, ImportBlock, person=True, limit=MAX_BLOCK, seconds=None
 )
+PACKING: Final = Operation("packing", "GET", "/v1/packing", tuple[PackingView, ...])
 BRING_COPY: Final = Operation("bring_copy", "POST", "/v1/copies", Copied, BringCopy, person=True, seconds=None)
 HOLDERS: Final = Operation("holders", "GET", "/v1/holders", tuple[HoldersView, ...], person=True)
 TRANSFERS: Final = Operation("transfers", "GET", "/v1/transfers", tuple[TransferView, ...])
-BLOCK: Final = Operation("block", "GET", "/v1/blocks/{cid}", schema.BlockView, parameters=(_CID,), person=True)
+BLOCK: Final = Operation("block", "GET", "/v1/blocks/{cid}", BlockView, parameters=(_CID,), person=True)
 FETCH: Final = Operation(
     "fetch",
     "GET",
@@ -222,6 +224,7 @@ OPERATIONS: Final[tuple[Operation[object], ...]] = (
     OPEN_SHARED,
     SHARED_PIECE,
     IMPORT_BLOCK,
+    PACKING,
     BLOCK,
     FETCH,
     TREE,

@@ -1,4 +1,4 @@
-"""What people sign into their site's catalog: enrolments, datasets, blocks, endorsements, projects, policy.
+"""What people sign into their site's catalog: enrolments, datasets, projects, policy.
 
 Every body is made and signed here, where the person's key is; the node gets it finished.
 """
@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from msgspec import structs
 
-from catalog.block import BlockFields, EndorseFields
+from catalog.block import BlockFields
 from catalog.body import write_body
 from catalog.cid import Cid
 from catalog.dagcbor import Value, decode, encode
@@ -30,9 +30,8 @@ from catalog.project import ProjectFields
 from node.api import operation
 from node.api.copies import BringCopy, HoldersView, TransferView
 from node.api.fetching import Fetcher
-from node.api.packing import Source, read_block
 from node.api.quantity import Moment, moment
-from node.api.schema import ImportBlock, ImportDataset, WriteEntry
+from node.api.schema import ImportDataset, WriteEntry
 from node.api.view import Listing, Published
 from privacy.label import effective_readers, site_of
 from privacy.purpose import HMB, checked, checked_undertaking, checked_use
@@ -217,28 +216,6 @@ class Publisher(Fetcher):
         }
         return tuple(f"{what}: «{old}», not «{new}»" for what, (old, new) in said.items() if old != new)
 
-    def publish_block(self, source: Source, name: str = "") -> Published:
-        """Pack a block and put it into the catalog, for this site alone until it is shared.
-
-        A block that is there already stays shared as it was.
-
-        Raises:
-            NotFound, BadInput: the files, or the tool, which the node reads.
-        """
-        files = read_block(source)
-        made = self._connection.ask(operation.IMPORT_BLOCK, ImportBlock(files=files))
-        there = (each for each in self.blocks() if each.site == self.site and each.fields.cid == made.cid)
-        readers = {each for entry in there for each in entry.fields.label.owners.get(self.site, ())}
-        fields = BlockFields(
-            cid=made.cid,
-            name=name or made.label or _name_of(source),
-            label=label_of(self.site, readers),
-            description=made.doc,
-            outputs=made.outputs,
-        )
-        index = self._write("block", fields, audience=tuple(sorted(readers - {self.site})))
-        return Published(made.cid, fields.name, index, sum(map(len, files.values())))
-
     def mirror(self, published: Listing[DatasetFields] | Listing[BlockFields], *, end: bool = False) -> int:
         """Hold another site's dataset or block here too, for whoever may read it, or do so no more. The entry's index.
 
@@ -267,38 +244,6 @@ class Publisher(Fetcher):
     def holders(self) -> tuple[HoldersView, ...]:
         """Who holds each dataset and block, and how many of them answer now."""
         return self._connection.ask(operation.HOLDERS)
-
-    def share_block(self, block: Cid | str, sites: Iterable[str]) -> int:
-        """Let further sites see, fetch and run a block of this site. The index of its entry's new version.
-
-        Raises:
-            Denied: it is another site's block.
-        """
-        entry = self.block_entry(block)
-        if entry.site != self.site:
-            raise Denied(f"the block «{entry.fields.name}» is {entry.site_name}'s, which alone can share it on")
-        readers = {*entry.fields.label.owners.get(self.site, ()), *(self.member(each).site for each in sites)}
-        fields = _with(entry.fields, label=label_of(self.site, readers))
-        return self._write("block", fields, audience=tuple(sorted(readers - {self.site})))
-
-    def endorse(self, block: Cid | str, types: Sequence[str] | None = None) -> int:
-        """Vouch, as a steward, that a block's outputs are of the types they declare; those alone that are named.
-
-        Only the sites that may see the block see its endorsement.
-
-        Raises:
-            NotFound: no such block here. BadInput: a type that the block does not declare.
-        """
-        entry = self.block_entry(block)
-        declared = sorted(set(entry.fields.outputs.values()))
-        chosen = tuple(sorted(set(types))) if types else tuple(declared)
-        foreign = set(chosen) - set(declared)
-        if foreign:
-            raise BadInput(f"the block declares no output of type {', '.join(foreign)}; it has: {', '.join(declared)}")
-        seen_by = {entry.site, *entry.fields.label.owners.get(entry.site, ())} - {self.site}
-        return self._write(
-            "endorse", EndorseFields(block=entry.fields.cid, output_types=chosen), audience=tuple(sorted(seen_by))
-        )
 
     def new_project(
         self,
@@ -414,12 +359,6 @@ def label_of(owner: str, readers: Iterable[str]) -> Label:
     return Label(owners={owner: tuple(sorted({owner, *readers}))})
 
 
-def _with(fields: BlockFields, label: Label) -> BlockFields:
-    return BlockFields(
-        cid=fields.cid, name=fields.name, label=label, description=fields.description, outputs=fields.outputs
-    )
-
-
 def readable(value: V) -> V:
     """A value that others will be able to read: bounds stand in the types, which are looked at when bytes are read.
 
@@ -430,10 +369,6 @@ def readable(value: V) -> V:
         return decode(type(value), encode(value))
     except VerificationFailed as error:
         raise BadInput(str(error)) from error
-
-
-def _name_of(source: Source) -> str:
-    return Path(source).resolve().stem if isinstance(source, str | Path) else "block"
 
 
 def _listed(fields: DatasetFields) -> str:

@@ -254,30 +254,6 @@ class SharedView(Value, frozen=True, kw_only=True):
     manifest: int
 
 
-class ImportBlock(Value, frozen=True, kw_only=True):
-    """A block's files by their relative paths; one of them is ``tool.cwl``."""
-
-    files: dict[str, bytes]
-
-
-class BlockImported(Value, frozen=True, kw_only=True):
-    """What packing a block gave: its CID, what it is called, and its outputs with their disclosure types."""
-
-    cid: Cid
-    label: str
-    doc: str
-    outputs: dict[str, str]
-
-
-class BlockView(Value, frozen=True, kw_only=True):
-    """A block that the asker may see, with the text of its tool and who endorsed it for what."""
-
-    entry: EntryView
-    tool: str
-    files: dict[str, int]
-    endorsed: dict[str, tuple[str, ...]]
-
-
 class PlanRequest(Value, frozen=True, kw_only=True):
     """What to plan: CWL text, the job as JSON (Files as ``comity:CID``), limits, and what a shortage may cost.
 

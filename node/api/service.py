@@ -12,6 +12,7 @@ from typing import Protocol
 from catalog.cid import Cid
 from catalog.httpsig import SignedRequest
 from node.api import schema
+from node.api.blocks import BlockImported, BlockView, ImportBlock, PackingView
 from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.disclosed import ExaminationView
@@ -185,10 +186,13 @@ class Service(Protocol):
             NotFound: nothing of that name for this person.
         """
 
-    async def import_block(self, person: str, request: schema.ImportBlock) -> schema.BlockImported:
+    async def import_block(self, person: str, request: ImportBlock) -> BlockImported:
         """Pack a block; for stewards and researchers of this site."""
 
-    async def block(self, person: str, cid: Cid) -> schema.BlockView:
+    async def packing(self) -> tuple[PackingView, ...]:
+        """The blocks that are being packed; needs no person."""
+
+    async def block(self, person: str, cid: Cid) -> BlockView:
         """A block that this site has or can fetch.
 
         Raises:

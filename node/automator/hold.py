@@ -63,6 +63,7 @@ class Holdings:
     def __init__(self, named: Callable[[Cid], None] = _nobody) -> None:
         self._named = named
         self._published: dict[Cid, Label] = {}
+        self._environments: dict[Cid, dict[Cid, Label]] = {}  # by environment, then by the block that runs in it
         self.mirrored: Mirrored | None = None
         self._held: dict[Cid, dict[ProjectRef | None, tuple[Label, ...]]] = {}
         self._accounted: dict[Cid, frozenset[Cid]] = {}
@@ -77,18 +78,24 @@ class Holdings:
             self._published[fields.cid] = fields.label
             self._accounted[fields.cid] = frozenset({fields.cid})
             self._named(fields.cid)
-        elif isinstance(fields, BlockFields) and not self.holds(fields.cid):
+        elif isinstance(fields, BlockFields) and not any(map(self.holds, fields.roots)):
             self._published[fields.cid] = fields.label
-            self._named(fields.cid)
+            if fields.environment is not None:
+                self._environments.setdefault(fields.environment, {})[fields.cid] = fields.label
+            for root in fields.roots:
+                self._named(root)
 
     def withdraw(self, root: Cid) -> None:
         """Forget the label that the catalog gave to ``root``: its entry was taken back."""
         self._published.pop(root, None)
+        for blocks in self._environments.values():
+            blocks.pop(root, None)
 
     def roots(self) -> Iterator[Cid]:
         """Every root that stands here."""
         mirrored = self.mirrored.roots() if self.mirrored is not None else ()
-        return iter((*self._published, *mirrored, *self._held))
+        environments = (root for root, blocks in self._environments.items() if blocks)
+        return iter((*self._published, *environments, *mirrored, *self._held))
 
     def holds(self, root: Cid) -> bool:
         """Whether ``root`` is an output of a step here, which nobody may share by calling it a block."""
@@ -127,6 +134,7 @@ class Holdings:
         """
         published = self._published.get(root)
         found = [Held(None, published)] if published is not None else []
+        found += [Held(None, label) for label in self._environments.get(root, {}).values()]
         if self.mirrored is not None:
             found += [Held(None, label, site) for site, label in self.mirrored.labels(root)]
         for project, labels in self._held.get(root, {}).items():

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 
 from catalog.error import BadInput, shown
 from node.execute.account import is_open_to_nobody, is_separate
-from node.execute.environment import BIN, INSIDE
-from node.step import Job, Limits, Mount
+from node.execute.environment.base import BIN, INSIDE
+from node.execute.environment.linked import linked
+from node.step import Environment, Job, Limits, Mount
 
 WORK = "/work"
 """The step's working directory inside: the only place whose content outlives it."""
 
 _RESERVED = ("/bin", "/dev", "/etc", "/lib", "/lib64", INSIDE, "/proc", "/sbin", "/sys", "/tmp", "/usr", WORK)  # noqa: S108 - a path inside the sandbox
+_ITS_OWN = frozenset(("block", "dev", "inputs", "proc", "sys", "tmp", "work"))
 _DEVICES = ("full", "null", "random", "urandom", "zero")
 # What Docker's default profile hides of /proc, and what root alone may read there.
 _HIDDEN = tuple(
@@ -50,17 +53,37 @@ def sandbox_options(job: Job, environment: Sequence[str]) -> list[str]:
     return options
 
 
+def environment_options(environment: Environment) -> list[str]:
+    """What shows ``environment`` at the root, read-only: one mount for each of its top names. Blocking.
+
+    The names that a sandbox has for itself are never taken from it.
+
+    Raises:
+        BadInput: its links are not in its folders. Full, ComityError: the disk refuses.
+    """
+    folder = linked(environment)
+    options: list[str] = []
+    for name in sorted(os.listdir(folder)):
+        if name not in _ITS_OWN and not (folder / name).is_symlink():
+            options += ["--ro-bind", str(folder / name), f"/{name}"]
+    for name, target in environment.links.items():
+        if "/" not in name and name not in _ITS_OWN:
+            options += ["--symlink", target, f"/{name}"]
+    return options
+
+
 def _variable_options(job: Job) -> list[str]:
-    """The whole environment of the step: a few fixed names, then what the job asks for."""
+    """All variables of the step: a few fixed names, its environment's, and what the job asks for."""
     variables = {
         "PATH": BIN,
-        "HOME": WORK,
-        "TMPDIR": "/tmp",  # noqa: S108 - a path inside the sandbox
         "LANG": "C.UTF-8",
         "PYTHONNOUSERSITE": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
+        **(job.environment.variables if job.environment is not None else {}),
+        "HOME": WORK,
+        "TMPDIR": "/tmp",  # noqa: S108 - a path inside the sandbox
+        **job.variables,
     }
-    variables.update(job.variables)
     options = ["--clearenv"]
     for name, value in variables.items():
         if not name or "=" in name or "\0" in name or "\0" in value:

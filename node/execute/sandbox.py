@@ -15,12 +15,12 @@ import trio
 from catalog.error import BadInput, ComityError
 from node.execute.account import give, is_separate
 from node.execute.bubble import Bubble, end_leftovers
-from node.execute.environment import Environment, passing
+from node.execute.environment.base import Own, passing
 from node.execute.listing import run_and_list
 from node.execute.probe import probe, refusal
 from node.execute.program import bubblewrap_version
 from node.execute.quota import excess, settle
-from node.execute.root import sandbox_options
+from node.execute.root import environment_options, sandbox_options
 from node.execute.streams import Streams
 from node.execute.watch import open_processes, sample, scratched
 from node.step import AT_ONCE, Description, Ending, Exit, Job, Limits, Turn, Usage
@@ -61,9 +61,9 @@ class Sandbox:
 
     name = "sandbox"
 
-    def __init__(self, environment: Environment | None = None) -> None:
-        """Steps get the programs of ``environment``; without one, of one that goes with this process."""
-        self._environment = environment or passing()
+    def __init__(self, own: Own | None = None) -> None:
+        """Steps whose job names no environment get ``own``; without one, one that goes with this process."""
+        self._own = own or passing()
 
     async def describe(self) -> Description:
         """Bubblewrap's version, and what watching from outside cannot give."""
@@ -114,7 +114,8 @@ class Sandbox:
     def _prepare(self, job: Job, streams: Streams) -> list[str]:
         """Open the streams of ``job``; the options of its sandbox."""
         _check(job)
-        options = sandbox_options(job, self._environment.options())
+        there = job.environment
+        options = sandbox_options(job, self._own.options() if there is None else environment_options(there))
         streams.open(job)
         return options
 

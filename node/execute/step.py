@@ -11,25 +11,41 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Protocol
 
 import trio
 
 from catalog.cid import Cid
 from catalog.error import BadInput, ComityError, Denied, NotFound, VerificationFailed
 from catalog.project import ProjectRef
-from node.execute.account import is_open_to_nobody, is_separate
 from node.execute.allowed import allowed
 from node.execute.collect import Collected, collect, read_listing
+from node.execute.environment.checkouts import Checkouts
+from node.execute.environment.description import FILE, MOST_BYTES, Reference, read
 from node.execute.place import begin_place
 from node.execute.quota import discard
+from node.execute.stage import Materials, Stage
 from node.execute.turns import Turns
 from node.ports import Blobs
-from node.step import Ending, Exit, Finished, Footing, Job, Limits, Made, Memo, Mount, Product, Queue, Runner
-from workflow.argument import Argument, Data, Literal, Many
-from workflow.command import BLOCK, Command, command_line, stage_path
+from node.step import (
+    Ending,
+    Environment,
+    Exit,
+    Finished,
+    Footing,
+    Job,
+    Limits,
+    Made,
+    Memo,
+    Mount,
+    Product,
+    Queue,
+    Runner,
+)
+from workflow.argument import Argument
+from workflow.command import BLOCK, Command, command_line
 from workflow.name import is_data_name
 from workflow.parse import parse_tool
 from workflow.reference import Runtime
@@ -46,34 +62,6 @@ PROVEN_AGAIN_SECONDS = 60.0
 _MIB = 1 << 20
 
 
-class Materials(Protocol):
-    """Where blocks and data come from: this site's disk, or a site that holds them for us."""
-
-    async def block(self, cid: Cid) -> None:
-        """See to it that the block is stored here whole.
-
-        Raises:
-            NotFound, Unreachable, VerificationFailed: it cannot be had.
-        """
-
-    async def resident(self, data: Data) -> Path | None:
-        """The path of resident data of this site, hashed just now; ``None`` if ``data`` is not resident here.
-
-        Raises:
-            VerificationFailed: the bytes are no longer what was published.
-        """
-
-    async def opened(self, data: Data, order: Cid, target: Path) -> bool:
-        """Whether ``data`` are a shared dataset; then they lie decrypted at ``target``, a new file or folder.
-
-        Raises:
-            Denied, Unreachable: the key is not given for ``order``, or nobody who has it answers.
-        """
-
-    async def stored(self, data: Data, project: ProjectRef) -> Cid:
-        """See to it that ``data`` are stored here whole, fetched from their holder for ``project`` if need be."""
-
-
 class StepExecutor:
     """The ``Steps`` port: runs blocks with ``runner`` in folders below ``work``."""
 
@@ -86,11 +74,12 @@ class StepExecutor:
         limits: Limits,
         memo: Memo | None = None,
         at_once: int = 0,
+        checkouts: Checkouts | None = None,
     ) -> None:
         """Without a ``memo`` every step is run; ``at_once`` of them, or as many as there are processors.
 
-        ``proven`` is when the runner showed its isolation last, in Unix milliseconds; 0 if it never did. So many steps
-        have ``begun`` since the node started.
+        Without ``checkouts`` no block is run that names an environment. ``proven`` is when the runner showed its
+        isolation last, in Unix milliseconds; 0 if it never did. So many steps have ``begun`` since the node started.
         """
         self.runner = runner.name
         self.fault = ""
@@ -101,6 +90,7 @@ class StepExecutor:
         self._work = work
         self._limits = limits
         self._memo = memo
+        self._checkouts = checkouts
         self._tools: dict[Cid, Tool] = {}
         self._most = at_once or os.cpu_count() or 1
         self._turns = trio.Semaphore(self._most)
@@ -120,6 +110,8 @@ class StepExecutor:
         """
         self.leftovers = await self._runner.recover(self._work)
         await trio.to_thread.run_sync(begin_place, self._work)
+        if self._checkouts is not None:
+            await trio.to_thread.run_sync(self._checkouts.start)
         await self._prove()
 
     async def keep_proving(self) -> None:
@@ -179,14 +171,15 @@ class StepExecutor:
             raise Denied(self.fault)
         tool = await self.tool(block)
         folder = self._work / secrets.token_hex(8)
-        stage = _Stage(self._materials, self._blobs, folder, order, project, self._limits.input_bytes)
+        stage = Stage(self._materials, self._blobs, folder, order, project, self._limits.input_bytes)
         stage.work.mkdir(parents=True, mode=0o700)
         self.begun += 1
         try:
             limits = allowed(self._limits, tool, seconds)
             for argument in inputs.values():
                 await stage.fetch(argument)
-            finished = await self._in_turn(stage, tool, block, inputs, limits)
+            async with self._environment(tool, block) as environment:
+                finished = await self._in_turn(stage, tool, block, inputs, limits, environment)
         except (BadInput, VerificationFailed) as error:
             log.warning("a step of the block %s came to nothing before its command ran: %s", block, error)
             return Finished({}, None, str(error))
@@ -207,8 +200,33 @@ class StepExecutor:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(discard, folder)
 
+    @asynccontextmanager
+    async def _environment(self, tool: Tool, block: Cid) -> AsyncIterator[Environment | None]:
+        """The environment that the block names, brought here and checked out if it was not; none if it names none.
+
+        Raises:
+            NotFound, Unreachable, VerificationFailed: it cannot be had. BadInput: it is for another kind of machine.
+        """
+        if tool.runs_in is None:
+            yield None
+            return
+        if self._checkouts is None:
+            raise Denied("no block that names an environment is run here")
+        # The block's CID covers which one it is; what its catalog entry says of that only leads to it.
+        cid = read(Reference, await self._blobs.read(block, FILE, MOST_BYTES)).cid
+        if not self._checkouts.has(cid):
+            await self._materials.environment(cid, block)
+        async with self._checkouts.using(cid) as environment:
+            yield environment
+
     async def _in_turn(
-        self, stage: _Stage, tool: Tool, block: Cid, inputs: Mapping[str, Argument], limits: Limits
+        self,
+        stage: Stage,
+        tool: Tool,
+        block: Cid,
+        inputs: Mapping[str, Argument],
+        limits: Limits,
+        environment: Environment | None,
     ) -> Finished:
         """Stage and run when it is the turn of the member whose project it is for: who waits takes no room on the disk.
 
@@ -222,7 +240,7 @@ class StepExecutor:
             made = await self._recalled(tool, block, inputs, stage.project)
             if made is not None:
                 return Finished(made.products, None, memo=made.order)
-            job = await self._job(tool, block, command, stage, limits)
+            job = await self._job(tool, block, command, stage, limits, environment)
             try:
                 ended = await self._runner.run(job, self._turns)
             except BadInput as error:
@@ -232,7 +250,9 @@ class StepExecutor:
                 ) from error
         return await self._after(ended, tool, command, stage)
 
-    async def _job(self, tool: Tool, block: Cid, command: Command, stage: _Stage, limits: Limits) -> Job:
+    async def _job(
+        self, tool: Tool, block: Cid, command: Command, stage: Stage, limits: Limits, environment: Environment | None
+    ) -> Job:
         """The command for the runner, with what it needs beside it in its work folder."""
         await self._prepare(tool, block, stage.work)
         return Job(
@@ -240,6 +260,7 @@ class StepExecutor:
             work=stage.work,
             mounts=(Mount(await self._checkout(block), BLOCK), *stage.mounts),
             variables=dict(command.environment),
+            environment=environment,
             stdin=command.stdin,
             stdout=command.stdout,
             stderr=command.stderr,
@@ -275,7 +296,7 @@ class StepExecutor:
         except (ComityError, OSError) as error:
             log.warning("what a step of the block %s made is not remembered: %s", block, error)
 
-    async def _after(self, ended: Exit, tool: Tool, command: Command, stage: _Stage) -> Finished:
+    async def _after(self, ended: Exit, tool: Tool, command: Command, stage: Stage) -> Finished:
         """What a command that ended delivered, or what it failed of, in words that are none of the command's own."""
         if ended.ending is not Ending.EXITED:
             return await self._failed(ended, f"its command was ended: {ended.reason or ended.ending}", stage.project)
@@ -326,7 +347,7 @@ class StepExecutor:
             if file.writable:
                 place.chmod(0o644)
 
-    async def _collect(self, command: Command, ended: Exit, stage: _Stage) -> Finished:
+    async def _collect(self, command: Command, ended: Exit, stage: Stage) -> Finished:
         products: dict[str, Product] = {}
         outputs, usage = command.outputs, ended.usage
 
@@ -350,77 +371,3 @@ class StepExecutor:
     async def _store(self, found: Collected, project: ProjectRef) -> Product:
         cid = await self._blobs.hold_path(found.path, project)
         return Product(found.path.name, cid, found.size)
-
-
-class _Stage:
-    """The inputs of one step, each at its place inside."""
-
-    def __init__(
-        self, materials: Materials, blobs: Blobs, folder: Path, order: Cid, project: ProjectRef, most: int
-    ) -> None:
-        self.work = folder / "left" / "work"
-        self.project = project
-        self._most = most
-        self._order = order
-        self._materials = materials
-        self._blobs = blobs
-        self._folder = folder
-        self._resident: list[Data] = []
-        self.mounts: list[Mount] = []
-
-    async def fetch(self, argument: Argument) -> None:
-        """Have what is another site's in the store here: that may take long, and is not to be done in a turn."""
-        for item in argument.items if isinstance(argument, Many) else (argument,):
-            if isinstance(item, Data) and not item.cid.is_keyed:
-                await self._materials.stored(item, self.project)
-
-    async def place(self, name: str, argument: Argument) -> object:
-        """The value of an input as the command line takes it, its data mounted."""
-        if isinstance(argument, Many):
-            return tuple([await self._item(name, item, index) for index, item in enumerate(argument.items)])
-        return await self._item(name, argument, None)
-
-    async def check_unchanged(self) -> None:
-        """Hash resident data again: a result of bytes that changed meanwhile is a result of nothing known.
-
-        Raises:
-            VerificationFailed: some changed.
-        """
-        for data in self._resident:
-            await self._materials.resident(data)
-
-    async def _item(self, name: str, item: Data | Literal, index: int | None) -> object:
-        if isinstance(item, Literal):
-            return item.value()
-        staged = stage_path(name, item.name, index)
-        source = await self._materials.resident(item)
-        if source is None:
-            source = self._folder / f"input-{len(self.mounts)}"
-            if not await self._materials.opened(item, self._order, source):
-                # A few small nodes that name one another can be a file of any size.
-                room = await trio.to_thread.run_sync(_room, self._folder)
-                cid = await self._materials.stored(item, self.project)
-                await self._blobs.checkout(cid, source, max_bytes=min(self._most, room))
-        else:
-            self._resident.append(item)
-            source = await trio.to_thread.run_sync(self._opened, source)
-        self.mounts.append(Mount(source, staged.path))
-        return staged
-
-    def _opened(self, source: Path) -> Path:
-        """A path that the step may read: the data in place, or a copy where their modes close them to its account."""
-        if not is_separate() or all(is_open_to_nobody(each) for each in (source, *source.rglob("*"))):
-            return source
-        copy = self._folder / f"input-{len(self.mounts)}"
-        if source.is_dir():
-            shutil.copytree(source, copy, symlinks=True, copy_function=shutil.copyfile)
-        else:
-            shutil.copyfile(source, copy)
-        for each in (copy, *copy.rglob("*")):
-            each.chmod(0o755 if each.is_dir() else 0o444)
-        return copy
-
-
-def _room(folder: Path) -> int:
-    """What one input may take of the disk: half of what is free, in bytes."""
-    return shutil.disk_usage(folder).free // 2

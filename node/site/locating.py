@@ -5,7 +5,7 @@ This site hands out what it mirrors under the label that its owner gives it now,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from catalog.block import BlockFields
 from catalog.cid import Cid
@@ -66,6 +66,24 @@ def published_label(index: Index, owner: str, cid: Cid) -> Label | None:
     return block.label if block is not None else None
 
 
+def whole_of(index: Index, owner: str, cid: Cid) -> tuple[Cid, ...]:
+    """The roots of what ``owner`` published as ``cid``: itself, and a block's environment."""
+    site = index.sites.get(owner)
+    block = site.typed(BlockFields, "block", str(cid)) if site is not None else None
+    return block.roots if block is not None else (cid,)
+
+
+def environments_for(index: Index, sites: Collection[str]) -> set[Cid]:
+    """The environments of blocks that all of ``sites`` may hold."""
+    return {
+        block.environment
+        for entry in index.entries("block")
+        if isinstance(block := entry.fields, BlockFields)
+        and block.environment is not None
+        and all(each == entry.site or may_hold(block.label, each) for each in sites)
+    }
+
+
 class Mirrors:
     """What the site ``site`` mirrors: the port ``Mirrored`` of its holdings; a :class:`node.replication.Counting`.
 
@@ -75,7 +93,7 @@ class Mirrors:
     def __init__(self, site: str, index: Index) -> None:
         self._site = site
         self._index = index
-        self._owners: dict[Cid, list[str]] = {}
+        self._owners: dict[Cid, list[tuple[str, Cid]]] = {}  # the owner, and what it publishes: a block's environment
         self.refresh()
 
     async def begin(self, _site: str) -> None:
@@ -93,7 +111,8 @@ class Mirrors:
         for entry in self._index.site(self._site).entries("mirror"):
             fields = entry.fields
             if isinstance(fields, MirrorFields) and not fields.withdrawn:
-                self._owners.setdefault(fields.cid, []).append(fields.owner)
+                for root in whole_of(self._index, fields.owner, fields.cid):
+                    self._owners.setdefault(root, []).append((fields.owner, fields.cid))
 
     def roots(self) -> list[Cid]:
         """Every root that somebody publishes now and that is mirrored for it."""
@@ -101,7 +120,7 @@ class Mirrors:
 
     def labels(self, root: Cid) -> list[tuple[str, Label]]:
         """Each owner that publishes ``root`` now, and under which label."""
-        found = ((owner, published_label(self._index, owner, root)) for owner in self._owners.get(root, ()))
+        found = ((owner, published_label(self._index, owner, named)) for owner, named in self._owners.get(root, ()))
         return [(owner, label) for owner, label in found if label is not None and may_hold(label, self._site)]
 
 

@@ -6,24 +6,26 @@ to this site for a project, and is sealed under that project's key from the firs
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import trio
 
+from catalog.block import BlockFields
 from catalog.cid import Cid
 from catalog.dataset import DatasetFields, Level
 from catalog.error import BadInput, ComityError, Damaged, Full, NotFound, Unreachable, VerificationFailed
 from catalog.index import Index
 from catalog.project import ProjectRef
 from node.site.keyholders import KeyHolders
-from node.site.locating import published_label, refused, title_of
+from node.site.locating import environments_for, published_label, refused, title_of
 from node.site.transfer import Holders, Transfer, nowhere
 from node.site.underway import UnderWay
 from node.storage.arriving import Arrival
 from node.storage.brought import Brought
 from node.storage.disk import DiskBlobs
+from node.storage.reachable import Reachable
 from node.storage.resident import Residents
 from node.storage.shared import SharedData
 from privacy.trust import blocks_at
@@ -93,6 +95,27 @@ class Materials:
                 return
         raise failure
 
+    async def environment(self, cid: Cid, block: Cid) -> None:
+        """See to it that the environment of a block is stored here whole, from any site that shares the block.
+
+        Raises:
+            NotFound: no site does, or none says that the block runs in it. Unreachable, VerificationFailed: it cannot
+                be fetched now.
+        """
+        failure: ComityError = NotFound(
+            f"the environment {cid} of the block {block} is shared with this site by nobody; ask the block's author"
+        )
+        for entry in blocks_at(self._index, block, self._site):
+            if not isinstance(entry.fields, BlockFields) or entry.fields.environment != cid:
+                continue
+            try:
+                await self.bring(entry.site, cid, named=block)
+            except (NotFound, Unreachable, VerificationFailed) as error:
+                failure = error
+            else:
+                return
+        raise failure
+
     async def resident(self, data: Data) -> Path | None:
         """The path of resident data of this site, hashed just now.
 
@@ -132,11 +155,11 @@ class Materials:
         await self.bring(data.site, data.cid, project)
         return data.cid
 
-    async def bring(self, site: str, root: Cid, project: ProjectRef | None = None) -> None:
+    async def bring(self, site: str, root: Cid, project: ProjectRef | None = None, named: Cid | None = None) -> None:
         """Have ``root`` here whole, as ``site`` published it; if it does not, as it made it for ``project``.
 
-        It comes from that site and from those that mirror it; every node is verified before it is stored. Whoever
-        wants the same at the same time waits for it.
+        With ``named`` it is the environment of the block of that CID. It comes from that site and from those that
+        mirror it; every node is verified before it is stored. Whoever wants the same at the same time waits for it.
 
         What lies here already is fetched as well, unless that site delivered it before: it may be here under
         another label, and whoever names a CID must show that it has the bytes. Nor does a site learn from what it
@@ -153,21 +176,21 @@ class Materials:
         sealed = None if published_label(self._index, site, root) is not None else project
         async with self._turn(site, root):
             if not await self._brought.had_from(site, root) or await self._blobs.missing(root, sealed):
-                await self._fetch(site, root, sealed)
+                await self._fetch(site, root, sealed, named or root)
 
-    async def complete(self, site: str, root: Cid) -> None:
+    async def complete(self, site: str, root: Cid, named: Cid | None = None) -> None:
         """Have whole again what ``site``, or this site, published and what was here: only what lacks is fetched.
 
         Raises:
             NotFound, Unreachable, VerificationFailed, Full: nobody who has it gives it now.
         """
         if site != self._site and not await self._brought.had_from(site, root):
-            await self.bring(site, root)
+            await self.bring(site, root, named=named)
             return
         async with self._turn(site, root):
             # What lacks below a node that lacked itself is known when that has come.
             while lacking := await self._blobs.missing(root):
-                await self._taken(site, root, None, lacking)
+                await self._taken(site, root, None, named or root, lacking)
 
     @asynccontextmanager
     async def _turn(self, site: str, root: Cid) -> AsyncIterator[None]:
@@ -179,23 +202,27 @@ class Materials:
             if not turn.locked():
                 self._coming.pop((site, root), None)
 
-    async def _fetch(self, site: str, root: Cid, project: ProjectRef | None) -> None:
+    async def _fetch(self, site: str, root: Cid, project: ProjectRef | None, named: Cid) -> None:
         # What another process was taking into the store may have been swept from there since: then all comes anew.
-        if await self._taken(site, root, project) and await self._blobs.missing(root, project):
-            await self._taken(site, root, project)
+        if await self._taken(site, root, project, named) and await self._blobs.missing(root, project):
+            await self._taken(site, root, project, named)
         if await self._blobs.missing(root, project):
             raise Damaged(f"«{root}» came and is not whole here: fetch it again, and see to the site's disk")
         await self._brought.keep(site, root)
 
-    async def _taken(self, site: str, root: Cid, project: ProjectRef | None, lacking: Sequence[Cid] = ()) -> bool:
+    async def _taken(
+        self, site: str, root: Cid, project: ProjectRef | None, named: Cid, lacking: Sequence[Cid] = ()
+    ) -> bool:
         """Have what comes, or had come, in the store; whether another process had begun to put it there.
 
         With ``lacking`` no more of it comes than that, and what is below and not here.
         """
         with await self._blobs.arrive(root, site, project) as arrival:
             begun = arrival.whole
-            sites = [each for each in (site, *self._mirrors(site, root)) if each != self._site]
-            here = self._is_stored if lacking else nowhere
+            sites = [each for each in (site, *self._mirrors(site, named)) if each != self._site]
+            here: Callable[[Cid], bool] = self._is_stored if lacking else nowhere
+            if named != root and not lacking:
+                here = await self._in_environments(sites)
             transfer = Transfer(root, sites, self._holders, arrival, self._most(site, root), lacking, here)
             with self.under_way.showing(transfer.progress):
                 if not begun:
@@ -217,6 +244,18 @@ class Materials:
             if not transfer.refused:
                 raise
             raise refused([self._name(each) for each in transfer.refused], title_of(self._index, site, root)) from error
+
+    async def _in_environments(self, sites: Collection[str]) -> Callable[[Cid], bool]:
+        """Tells what lies here of environments that each of ``sites`` may have: they need not give that once more.
+
+        By what they are asked for they learn that this site ran a block which they may run too, and nothing else.
+        """
+        known: list[Reachable] = []
+        for cid in environments_for(self._index, sites):
+            if self._blobs.size_in_clear(cid) is not None:
+                below = await self._blobs.reachable(cid)
+                known += [below] if below.complete else []
+        return lambda cid: any(each.holds(cid) for each in known)
 
     def _is_stored(self, cid: Cid) -> bool:
         return self._blobs.size(cid) is not None

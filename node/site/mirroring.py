@@ -8,7 +8,7 @@ from catalog.dataset import DatasetFields
 from catalog.error import BadInput, ComityError, Denied, Infeasible, NotFound, Unreachable, VerificationFailed
 from catalog.member import Role
 from node.api.copies import BringCopy, Copied, HoldersView, LackingView, StorageView
-from node.site.locating import mirrors_of, owners_of, title_of
+from node.site.locating import mirrors_of, owners_of, title_of, whole_of
 from node.site.publishing import check_halted, member_of, nothing_named
 from node.site.site import Site
 from privacy.trust import has_left
@@ -39,7 +39,8 @@ async def _bring(site: Site, owner: str, cid: Cid) -> None:
     check_halted(site, None, (site.root, owner))
     if overdue := site.freshness.refusal("fetch", {owner}):
         raise Denied(overdue)
-    await site.materials.bring(owner, cid)
+    for root in whole_of(site.index, owner, cid):
+        await site.materials.bring(owner, root, named=cid)
 
 
 def holders(site: Site) -> tuple[HoldersView, ...]:
@@ -76,7 +77,7 @@ async def storage(site: Site) -> StorageView:
     if site.consorting is not None:
         names = site.membership.names | {site.root: site.config.name}
         repair = site.consorting.repair
-        for owner, root in repair.roots():
+        for owner, root, _ in repair.roots():
             if why := repair.lacking.get(root):
                 name = title_of(site.index, owner, root)
                 lacking.append(LackingView(cid=root, name=name, owner=names.get(owner, owner), why=why))

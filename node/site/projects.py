@@ -283,7 +283,9 @@ class Projects:
             fields = entry.fields
             if not isinstance(fields, DatasetFields | BlockFields) or (entry.site, fields.cid) in ceased:
                 continue
-            if isinstance(fields, BlockFields) or not (fields.level is Level.RESIDENT or fields.withdrawn):
+            if isinstance(fields, BlockFields):
+                yield from fields.roots
+            elif not (fields.level is Level.RESIDENT or fields.withdrawn):
                 yield fields.cid
 
     def _ceased(self) -> set[tuple[str, Cid]]:

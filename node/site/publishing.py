@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mimetypes
 import os
-import shutil
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -12,14 +11,14 @@ from pathlib import Path
 import trio
 
 from catalog.approve import ApproveFields
-from catalog.block import BlockFields, EndorseFields
+from catalog.block import BlockFields
 from catalog.body import Body
 from catalog.cid import Cid
 from catalog.claim import ClaimFields
 from catalog.dagcbor import Value
 from catalog.dataset import DatasetFields, Level
 from catalog.entry import KINDS, Entry, read_entry
-from catalog.error import BadInput, Conflict, Denied, NotFound, shown
+from catalog.error import BadInput, Conflict, Denied, NotFound
 from catalog.grant import GrantFields
 from catalog.key import short
 from catalog.member import Role
@@ -29,19 +28,16 @@ from catalog.policy import PolicyFields
 from catalog.project import ProjectFields, ProjectRef
 from catalog.revoke import RevokeFields
 from node.api import schema
-from node.execute.step import TOOL
+from node.execute.environment.description import FILE, MOST_BYTES, Description, Reference, read
 from node.site.capacity import check_offer
 from node.site.granting import check_access
 from node.site.locating import owners_of
 from node.site.sharing import check_shared, import_shared
 from node.site.site import Site
-from node.site.views import entry_view
 from privacy.label import may_hold
 from privacy.policy import Policy
 from privacy.purpose import checked, checked_undertaking, checked_use
 from privacy.trust import Person, blocks_at, has_left, person_at
-from workflow.parse import parse_tool
-from workflow.tool import Tool
 
 MAX_FILE = 16 << 20
 
@@ -102,11 +98,22 @@ async def _check_stored(site: Site, fields: Value) -> None:
             await _check_dataset(site, dataset)
         case MirrorFields() as mirror:
             await _check_mirror(site, mirror)
-        case BlockFields(cid=cid):
-            if await site.blobs.missing(cid) or site.holdings.holds(cid):
-                raise NotFound(f"the block {cid} is not stored here; add it first")
+        case BlockFields() as block:
+            await _check_block(site, block)
         case _:
             pass
+
+
+async def _check_block(site: Site, block: BlockFields) -> None:
+    for root in block.roots:
+        if await site.blobs.missing(root) or site.holdings.holds(root):
+            raise NotFound(f"the block {block.cid} is not stored here; add it first")
+    if block.environment is None:
+        return
+    named = read(Reference, await site.blobs.read(block.cid, FILE, MOST_BYTES)).cid
+    if named != block.environment:
+        raise BadInput(f"the block {block.cid} runs in the environment {named}; its entry names another one")
+    read(Description, await site.blobs.read(named, FILE, MOST_BYTES))
 
 
 def _check_approval(site: Site, approval: ApproveFields) -> None:
@@ -236,71 +243,12 @@ def _look(path: Path) -> tuple[int, str]:
     return size, mimetypes.guess_type(path.name)[0] or "application/octet-stream"
 
 
-async def import_block(site: Site, did: str, request: schema.ImportBlock) -> schema.BlockImported:
-    """Pack a block's files under one CID, after its tool was read and every file that it names is there.
+def block_entry(site: Site, cid: Cid) -> Entry:
+    """The entry by which a block is shared with this site.
 
     Raises:
-        Denied: not enrolled here as steward or researcher. BadInput: no tool, not CWL, a file that lacks.
+        NotFound: there is none.
     """
-    member_of(site, did, Role.STEWARD, Role.RESEARCHER)
-    text = request.files.get(TOOL)
-    if text is None:
-        raise BadInput(f"a block needs a file «{TOOL}»")
-    tool = await trio.to_thread.run_sync(parse_tool, text, TOOL)
-    for name in tool.files:
-        if not any(each == name or each.startswith(f"{name}/") for each in request.files):
-            raise BadInput(f"{TOOL} names the file «{name}», which is not beside it")
-    _check_outputs(tool)
-    folder = site.folder.work / f"pack-{site.random.token(8).hex()}"
-    try:
-        await trio.to_thread.run_sync(_write_files, folder, request.files)
-        cid = await site.blobs.add_path(folder)
-    finally:
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
-    outputs = {output.name: str(output.disclosure) for output in tool.outputs}
-    return schema.BlockImported(cid=cid, label=tool.label or tool.id, doc=tool.doc, outputs=outputs)
-
-
-def _check_outputs(tool: Tool) -> None:
-    for output in tool.outputs:
-        if output.type.depth or not output.type.is_file:
-            raise BadInput(
-                f"{TOOL}: the output «{output.name}» is {output.type}; this node collects File and Directory"
-            )
-
-
-def _write_files(folder: Path, files: dict[str, bytes]) -> None:
-    for name, data in files.items():
-        parts = name.split("/")
-        if len(name) > 1024 or any(part in ("", ".", "..") or not part.isprintable() for part in parts):
-            raise BadInput(f"«{shown(name, 80)}» is no plain relative path; a block's files lie beside its tool")
-        place = folder.joinpath(*parts)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(data)
-
-
-async def show_block(site: Site, did: str, cid: Cid) -> schema.BlockView:
-    """A block that is shared with this site, fetched if it is not here yet.
-
-    Raises:
-        NotFound: no such block, or none that this site may see: the same words for both.
-    """
-    member_of(site, did)
-    entry = _block(site, cid)
-    await site.materials.block(cid)
-    tool = await site.blobs.read(cid, TOOL, 256 << 10)
-    names = site.membership.names | {site.root: site.config.name}
-    endorsed = {
-        names.get(root, root): endorsement.output_types
-        for root, index in site.index.sites.items()
-        if (endorsement := index.typed(EndorseFields, "endorse", str(cid))) is not None and not endorsement.withdrawn
-    }
-    files = {each.name: each.size for each in await site.blobs.entries(cid)}
-    return schema.BlockView(entry=entry_view(entry, names), tool=tool.decode(), files=files, endorsed=endorsed)
-
-
-def _block(site: Site, cid: Cid) -> Entry:
     entries = blocks_at(site.index, cid, site.root)
     if not entries:
         raise departed(cid) if published(site, cid) else nothing_named(cid)

@@ -18,7 +18,7 @@ from catalog.dataset import DatasetFields
 from catalog.error import ComityError, Damaged, VerificationFailed
 from catalog.index import Index
 from catalog.mirror import MirrorFields
-from node.site.locating import published_label
+from node.site.locating import published_label, whole_of
 from node.site.materials import Materials
 from node.storage.disk import DiskBlobs
 
@@ -59,13 +59,16 @@ class Repair:
     async def settle(self) -> None:
         """Look at every root, and bring what lacks of it."""
         lacking = {}
-        for owner, root in list(self.roots()):
-            if why := await self._lacks(owner, root):
+        for owner, root, named in list(self.roots()):
+            if why := await self._lacks(owner, root, named):
                 self.lacking[root] = lacking[root] = why
         self.lacking = lacking
 
-    def roots(self) -> Iterator[tuple[str, Cid]]:
-        """What is to be whole here, each with its owner: what this site publishes, and what it mirrors."""
+    def roots(self) -> Iterator[tuple[str, Cid, Cid]]:
+        """What is to be whole here, each with its owner and what that publishes it as: its own, and what is mirrored.
+
+        An environment is published as the block that runs in it.
+        """
         own = self._index.site(self._site)
         for entry in (*own.entries("dataset"), *own.entries("block"), *own.entries("mirror")):
             fields = entry.fields
@@ -74,9 +77,10 @@ class Repair:
             if isinstance(fields, DatasetFields | BlockFields | MirrorFields):
                 owner = fields.owner if isinstance(fields, MirrorFields) else self._site
                 if published_label(self._index, owner, fields.cid) is not None:
-                    yield owner, fields.cid
+                    for root in whole_of(self._index, owner, fields.cid):
+                        yield owner, root, fields.cid
 
-    async def _lacks(self, owner: str, root: Cid) -> str:
+    async def _lacks(self, owner: str, root: Cid, named: Cid) -> str:
         """Why a root is not whole here, after what lacks was asked for; empty if it is."""
         try:
             count = len(await self._blobs.missing(root))
@@ -84,7 +88,7 @@ class Repair:
                 return ""
             if refused := self._refusal(owner):
                 return refused
-            await self._materials.complete(owner, root)
+            await self._materials.complete(owner, root, named)
         except (VerificationFailed, Damaged) as error:
             return f"{error}; stop the node and run: comity site fsck --mend"
         except ComityError as error:

@@ -16,6 +16,7 @@ from catalog.httpsig import SignedRequest
 from catalog.member import epoch_message
 from catalog.offer import OfferFields
 from node.api import schema
+from node.api.blocks import BlockImported, BlockView, ImportBlock, PackingView
 from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.disclosed import ExaminationView
@@ -28,6 +29,7 @@ from node.founding import Invite
 from node.site import (
     answering,
     asking,
+    blocks,
     cancelling,
     disclosures,
     fetching,
@@ -297,13 +299,17 @@ class SiteService:
         """Ciphertext of a shared dataset."""
         return await opening.shared_piece(self._site, person, cid, name, start)
 
-    async def import_block(self, person: str, request: schema.ImportBlock) -> schema.BlockImported:
+    async def import_block(self, person: str, request: ImportBlock) -> BlockImported:
         """Pack a block."""
-        return await publishing.import_block(self._site, person, request)
+        return await blocks.import_block(self._site, person, request)
 
-    async def block(self, person: str, cid: Cid) -> schema.BlockView:
+    async def packing(self) -> tuple[PackingView, ...]:
+        """What is done for the blocks that are being packed."""
+        return tuple(PackingView(doing=each) for each in self._site.packing)
+
+    async def block(self, person: str, cid: Cid) -> BlockView:
         """A block that this site has or can fetch."""
-        return await publishing.show_block(self._site, person, cid)
+        return await blocks.show_block(self._site, person, cid)
 
     async def fetch(self, person: str, signed: SignedRequest, cid: Cid, path: str, part: str) -> bytes:
         """A file of open data or of a block, or a part of one."""

@@ -27,7 +27,9 @@ from node.automator.hold import Holdings
 from node.automator.steady import SteadyClock
 from node.config import Folder, read_config, site_diseases, work_folder
 from node.execute.allowed import limits_of
-from node.execute.environment import Environment
+from node.execute.environment.base import Own
+from node.execute.environment.checkouts import Checkouts
+from node.execute.environment.python import Base
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
 from node.founding import Founder
@@ -47,6 +49,7 @@ from node.site.keyholders import KeyHolders
 from node.site.locating import mirrors_of
 from node.site.materials import Materials
 from node.site.membership import Membership
+from node.site.packing import Packing
 from node.site.parts import Reading
 from node.site.reach import Introducing, Reach
 from node.site.recollection import Recollection
@@ -70,6 +73,7 @@ from node.storage.kubo import in_thread
 from node.storage.kubostore import open_store
 from node.storage.log import DiskLog
 from node.storage.memo import Memos
+from node.storage.pooled import checkout_pooled, drop_unused
 from node.storage.releases import WaitingReleases
 from node.storage.resident import Residents
 from node.storage.shared import SharedData
@@ -198,10 +202,12 @@ class Site:
         self.documents = ParsedDocuments()
         self.swarm = swarm_of(self, state.facts, kubo)
         self.memos = Memos(self.blobs, f"{Sandbox.name} {python_version()}")
-        sandbox = Sandbox(Environment(self.folder.environment))
+        sandbox = Sandbox(Own(self.folder.environment))
         work, bounds = work_folder(self.folder, self.config), self.config.steps
+        self.packing = Packing(self.folder.environments / "packing", Base(self.folder.environments / "base"))
+        checkouts = Checkouts(self.folder.environments, partial(checkout_pooled, self.blobs.get), drop_unused)
         self.steps = StepExecutor(
-            sandbox, self.materials, self.blobs, work, limits_of(bounds), self.memos, bounds.at_once
+            sandbox, self.materials, self.blobs, work, limits_of(bounds), self.memos, bounds.at_once, checkouts
         )
 
     @classmethod

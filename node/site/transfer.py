@@ -138,7 +138,8 @@ class Transfer:
     ) -> None:
         """``limit`` bounds the bytes that are taken, and so the disk that a lying root can fill.
 
-        With ``lacking`` only these come, and what is below them and not ``here``, which is asked in a worker thread.
+        What is ``here``, which is asked in a worker thread, does not come, nor what is below it. With ``lacking`` only
+        these come, and what is below them.
         """
         self._root = root
         self._lacking_here, self._here = lacking, here
@@ -184,7 +185,7 @@ class Transfer:
             self._arrival.keep_only(())
             wanted = [Want(cid, 0, 0 if cid == self._root else 1) for cid in self._lacking_here]
         elif self._arrival.held:
-            wanted, size = await trio.to_thread.run_sync(_look_through, self._arrival, self._root)
+            wanted, size = await trio.to_thread.run_sync(_look_through, self._arrival, self._root, self._here)
         self._limit -= size
         self._wanted.extend(wanted)
         self._known.update(want.cid for want in wanted)
@@ -370,8 +371,8 @@ def _own_size(want: Want) -> int:
     return most + _OVERHEAD
 
 
-def _look_through(arrival: Arrival, root: Cid) -> tuple[list[Want], int]:
-    """What is still wanted below ``root``, in its order, and how many bytes are here. Blocking."""
+def _look_through(arrival: Arrival, root: Cid, stored: Callable[[Cid], bool]) -> tuple[list[Want], int]:
+    """What is still wanted below ``root``, in its order, and how many bytes have come. Blocking."""
     wanted: list[Want] = []
     size = 0
     stack = [Want(root, 0, 0)]
@@ -387,7 +388,7 @@ def _look_through(arrival: Arrival, root: Cid) -> tuple[list[Want], int]:
             continue
         size += len(data)
         here.add(want.cid)
-        fresh = {below.cid: below for below in _below(want, data) if below.cid not in known}
+        fresh = {below.cid: below for below in _below(want, data) if below.cid not in known and not stored(below.cid)}
         known.update(fresh)
         stack.extend(reversed(fresh.values()))
     # What hangs below a node that was lost comes again: nobody would look below it otherwise.

@@ -52,10 +52,7 @@ class Exporter:
                     started.callback(shutil.rmtree, target.name, dir_fd=parent)
                     self._fill(node, target.name, parent, 0)
                 else:
-                    fd = os.open(target.name, _FILE, 0o600, dir_fd=parent)
-                    started = undo.enter_context(ExitStack())
-                    started.callback(os.unlink, target.name, dir_fd=parent)
-                    self._write(root, node, fd)
+                    self.file(root, node, target.name, parent)
                 started.pop_all()
             except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
                 raise BadInput(f"«{target}» cannot be made ({_why(error)}): name a new place in a folder") from error
@@ -72,7 +69,7 @@ class Exporter:
             os.mkdir(encoded, 0o755, dir_fd=where)
             self._fill(node, encoded, where, depth)
         else:
-            self._write(cid, node, os.open(encoded, _FILE, 0o600, dir_fd=where))
+            self.file(cid, node, encoded, where)
 
     def _fill(self, folder: Node, name: str, where: int, depth: int) -> None:
         if depth == MAX_DEPTH:
@@ -86,18 +83,30 @@ class Exporter:
         finally:
             os.close(fd)
 
-    def _write(self, cid: Cid, node: Node, fd: int) -> None:
-        """Write the file to ``fd`` and close it."""
-        with open(fd, "wb", buffering=0) as file:
-            self._bytes -= node.size
-            if self._bytes < 0:
-                raise BadInput("the tree was not written: it has more bytes than are allowed here")
-            for piece in file_bytes(cid, self._get):
-                view = memoryview(piece)
-                while view:
-                    view = view[file.write(view) :]
-                self._tick()
-            os.fchmod(fd, 0o444)
+    def file(self, cid: Cid, node: Node, name: str, where: int) -> None:
+        """Write a file as ``name`` in the open folder ``where``; on failure there is none.
+
+        Another way to write files makes another export of it (:mod:`node.storage.pooled`).
+        """
+        self._bytes -= node.size
+        if self._bytes < 0:
+            raise BadInput("the tree was not written: it has more bytes than are allowed here")
+        self.write(cid, name, where, 0o444)
+
+    def write(self, cid: Cid, name: str, where: int, mode: int) -> None:
+        """Write the bytes of the file ``cid`` as ``name`` in ``where``, with ``mode``; on failure there is none."""
+        fd = os.open(name, _FILE, 0o600, dir_fd=where)
+        try:
+            with open(fd, "wb", buffering=0) as file:
+                for piece in file_bytes(cid, self._get):
+                    view = memoryview(piece)
+                    while view:
+                        view = view[file.write(view) :]
+                    self._tick()
+                os.fchmod(fd, mode)
+        except BaseException:
+            os.unlink(name, dir_fd=where)
+            raise
 
 
 def _why(error: OSError) -> str:

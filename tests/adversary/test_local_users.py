@@ -20,10 +20,11 @@ from catalog.offer import OfferFields
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields, ProjectRef
 from node.api import schema
+from node.api.blocks import ImportBlock
 from node.api.copies import BringCopy
 from node.bus.journal import State
 from node.header import OPEN_PATH
-from node.site import fetching, mirroring, opening, publishing, submitting
+from node.site import blocks, fetching, mirroring, opening, publishing, submitting
 from node.site.job import read_job
 from node.site.service import SiteService
 from privacy.label import OPEN, person_at, resident, shared
@@ -159,9 +160,9 @@ def test_a_blocks_files_beside_its_folder(name: str, tmp_path: Path) -> None:
     async def test(there: Hospital) -> None:
         await there.enrol(there.mara)
         tool = b"cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: [x]\ninputs: {}\noutputs: {}\n"
-        request = schema.ImportBlock(files={"tool.cwl": tool, name: b"x"})
+        request = ImportBlock(files={"tool.cwl": tool, name: b"x"})
         with pytest.raises(BadInput, match="relative path"):
-            await publishing.import_block(there.site, there.mara.did, request)
+            await blocks.import_block(there.site, there.mara.did, request)
         assert list(there.site.folder.work.glob("**/*")) == []
 
     at_a_hospital(tmp_path, test)

@@ -26,6 +26,7 @@ from catalog.multiproof import prove_many
 from catalog.origin import LogName, origin_of
 from catalog.project import ProjectRef
 from node.api import schema
+from node.api.blocks import BlockImported, BlockView, ImportBlock, PackingView
 from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, StorageView, TransferView
 from node.api.disclosed import ExaminationView
@@ -319,16 +320,19 @@ class MemorySite:
         self.calls.append(f"shared_piece {cid} {name} {start}")
         raise NotFound("nothing is shared here")
 
-    async def import_block(self, person: str, request: schema.ImportBlock) -> schema.BlockImported:
+    async def import_block(self, person: str, request: ImportBlock) -> BlockImported:
         self._known(person)
         self.calls.append(f"import_block {sorted(request.files)}")
         cid = Cid.of(b"".join(request.files.values()))
-        return schema.BlockImported(cid=cid, label="count", doc="Counts.", outputs={"out": "statistics"})
+        return BlockImported(cid=cid, label="count", doc="Counts.", outputs={"out": "statistics"})
 
-    async def block(self, person: str, cid: Cid) -> schema.BlockView:
+    async def packing(self) -> tuple[PackingView, ...]:
+        return (PackingView(doing="unpacking numpy 2.1.0"),)
+
+    async def block(self, person: str, cid: Cid) -> BlockView:
         for entry in await self.entries(person, "block"):
             if entry.subject == str(cid):
-                return schema.BlockView(entry=entry, tool="class: CommandLineTool\n", files={}, endorsed={})
+                return BlockView(entry=entry, tool="class: CommandLineTool\n", files={}, endorsed={})
         raise NotFound(f"no block {cid} is shared with this site")
 
     async def fetch(self, person: str, signed: object, cid: Cid, path: str, part: str) -> bytes:

@@ -1,12 +1,14 @@
-"""The environment of a step: a tree of this site's Python, a shell, the small programs of POSIX, and their libraries.
+"""The base of environments: a tree of this site's Python, a shell, the small programs of POSIX, and their libraries.
 
-The tree is made from lists and holds nothing else: no folder of the host's system is shown to a step. Whoever gives
-steps another environment (a block's own, locked one) makes another tree; how it is shown stays.
+The tree is made from lists and holds nothing else: no folder of the host's system is shown to a step. A step whose
+block names no environment is shown it as it is (:class:`Own`), with the standard library where it lies; environments
+that are made from locks begin with a copy of it all (:func:`fill_base`).
 """
 
 from __future__ import annotations
 
 import atexit
+import os
 import re
 import shutil
 import subprocess
@@ -14,7 +16,7 @@ import sys
 import sysconfig
 import tempfile
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -37,6 +39,13 @@ _PROGRAMS: Final = (
 )
 _SEARCHED: Final = "/usr/bin:/bin:/usr/sbin:/sbin"
 _UNNEEDED: Final = "_tkinter"  # a window; its libraries are half of all
+_NOT_TAKEN: Final = frozenset(
+    (
+        *("site-packages", "dist-packages", "__pycache__", "test", "tests", "idle_test"),
+        *("tkinter", "idlelib", "turtledemo", "ensurepip", "lib2to3"),
+    )
+)
+_UNTAKEN_FILES: Final = (_UNNEEDED, "_test", "_xxtest", "_ctypes_test", "turtle.py")
 # The first is loaded when a thread is ended. With the others they are what a wheel («manylinux») finds on every system.
 _EVERYWHERE: Final = (
     *("libgcc_s.so.1", "libstdc++.so.6", "libm.so.6", "libdl.so.2", "librt.so.1", "libpthread.so.0", "libutil.so.1"),
@@ -46,8 +55,8 @@ _EVERYWHERE: Final = (
 _LINE: Final = re.compile(r"^\s(?:(?P<name>\S+) => )?(?P<path>/\S+) \(0x", re.MULTILINE)
 
 
-class Environment:
-    """The tree in ``folder``, made anew when it is first needed."""
+class Own:
+    """The site's own environment, a tree in ``folder``, made anew when it is first needed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -69,11 +78,11 @@ class Environment:
 
 
 @cache
-def passing() -> Environment:
+def passing() -> Own:
     """One that goes with this process, for whoever has no folder to keep it in."""
     place = Path(tempfile.mkdtemp(prefix="comity-environment-"))
     atexit.register(shutil.rmtree, place, ignore_errors=True)
-    return Environment(place)
+    return Own(place)
 
 
 def _make(folder: Path) -> list[str]:
@@ -93,19 +102,72 @@ def _make(folder: Path) -> list[str]:
 
 
 def _fill(folder: Path, libraries: Sequence[Path]) -> None:
-    interpreter = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
+    for name, path in _parts(libraries).items():
+        _copy(path, folder / name)
+    for name in ("python3", "python"):
+        (folder / "bin" / name).symlink_to(f"../python/bin/{interpreter().name}")
+
+
+def interpreter() -> Path:
+    """The base's Python, where it lies on this machine."""
+    return Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
+
+
+def _parts(libraries: Sequence[Path]) -> dict[str, Path]:
+    """Where each program, library and the interpreter lies on this machine, by its path in the tree.
+
+    Raises:
+        Denied: this machine does not tell which libraries its Python needs, or lacks «find».
+    """
+    python = interpreter()
     programs = {name: Path(found) for name in _PROGRAMS if (found := shutil.which(name, path=_SEARCHED))}
     if "find" not in programs:
         raise Denied("what a step leaves is looked through with «find»: install it (package findutils); no step runs")
     extensions = [each for library in libraries for each in library.glob("lib-dynload/*.so")]
     loaded = [each for each in extensions if not each.name.startswith(_UNNEEDED)]
-    for name, path in _loaded_by([interpreter, *loaded, *programs.values()]).items():
-        _copy(path, folder / "lib" / name)
-    for name, path in programs.items():
-        _copy(path, folder / "bin" / name)
-    _copy(interpreter, folder / "python/bin" / interpreter.name)
-    for name in ("python3", "python"):
-        (folder / "bin" / name).symlink_to(f"../python/bin/{interpreter.name}")
+    libs = _loaded_by([python, *loaded, *programs.values()])
+    return {
+        **{f"lib/{name}": path for name, path in libs.items()},
+        **{f"bin/{name}": path for name, path in programs.items()},
+        f"python/bin/{python.name}": python,
+    }
+
+
+def base_sources() -> dict[str, Path]:
+    """Every file of the base, by its path below the root of an environment, with where it lies on this machine.
+
+    The interpreter has its usual names as files, which are one file where they are stored by content. Tests, windows
+    and what a node installed beside the standard library are left out.
+
+    Raises:
+        Denied: this machine does not tell which libraries its Python needs, or lacks «find».
+    """
+    libraries = sorted(set(_standard_library()))
+    found = _parts(libraries)
+    found |= {f"python/bin/{name}": interpreter() for name in ("python3", "python")}
+    for library in libraries:
+        for path in _modules(library):
+            found[str(_beside(library) / path.relative_to(library))] = path
+    return {f"{INSIDE.removeprefix('/')}/{name}": path for name, path in sorted(found.items())}
+
+
+def _modules(library: Path) -> Iterator[Path]:
+    """The files of a folder of the standard library that a step may want."""
+    for top, folders, files in os.walk(library):
+        here = Path(top)
+        folders[:] = sorted(name for name in folders if name not in _NOT_TAKEN and not name.startswith("config-"))
+        yield from (
+            here / name
+            for name in files
+            if not name.startswith(_UNTAKEN_FILES) and not name.endswith((".pyc", ".a", ".o"))
+        )
+
+
+def fill_base(folder: Path, sources: Mapping[str, Path]) -> None:
+    """Copy the files of :func:`base_sources` below ``folder``, which is there. Blocking."""
+    for name, path in sources.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / name)
 
 
 def _library_options(library: Path) -> list[str]:
