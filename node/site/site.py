@@ -205,9 +205,9 @@ class Site:
         sandbox = Sandbox(Own(self.folder.environment))
         work, bounds = work_folder(self.folder, self.config), self.config.steps
         self.packing = Packing(self.folder.environments / "packing", Base(self.folder.environments / "base"))
-        checkouts = Checkouts(self.folder.environments, partial(checkout_pooled, self.blobs.get), drop_unused)
+        self.checkouts = Checkouts(self.folder.environments, partial(checkout_pooled, self.blobs.get), drop_unused)
         self.steps = StepExecutor(
-            sandbox, self.materials, self.blobs, work, limits_of(bounds), self.memos, bounds.at_once, checkouts
+            sandbox, self.materials, self.blobs, work, limits_of(bounds), self.memos, bounds.at_once, self.checkouts
         )
 
     @classmethod
