@@ -16,7 +16,7 @@ import trio
 
 from catalog.capacity import REFERENCE
 from catalog.error import ComityError
-from node.execute.quota import discard
+from node.execute.discard import discard
 from node.step import Ending, Job, Limits, Runner
 
 INTEGER: Final = 7_500_000.0

@@ -18,14 +18,14 @@ from pathlib import Path
 import trio
 
 from catalog.cid import Cid
-from catalog.error import BadInput, ComityError, Denied, NotFound, VerificationFailed
+from catalog.error import BadInput, ComityError, Denied, NotFound, Unreachable, VerificationFailed
 from catalog.project import ProjectRef
 from node.execute.allowed import allowed
 from node.execute.collect import Collected, collect, read_listing
+from node.execute.discard import discard
 from node.execute.environment.checkouts import Checkouts
 from node.execute.environment.description import FILE, MOST_BYTES, Reference, read
 from node.execute.place import begin_place
-from node.execute.quota import discard
 from node.execute.stage import Materials, Stage
 from node.execute.turns import Turns
 from node.ports import Blobs
@@ -96,6 +96,7 @@ class StepExecutor:
         self._turns = trio.Semaphore(self._most)
         # While commands run, the sandboxes of those that come next are made: who comes next is decided here.
         self._made = Turns(2 * self._most)
+        self._doubted = trio.Event()
         self.begun = self._ended = 0
         self.proven = 0
         self.footing = Footing(runner, work, limits)
@@ -115,9 +116,13 @@ class StepExecutor:
         await self._prove()
 
     async def keep_proving(self) -> None:
-        """Let the runner show its isolation again each hour, and each minute while it cannot; until cancelled."""
+        """Let the runner show its isolation again each hour, each minute while it cannot, and at once when it
+        refuses a step, or goes while it runs one; until cancelled.
+        """
         while True:
-            await trio.sleep(PROVEN_AGAIN_SECONDS if self.fault else PROVEN_SECONDS)
+            with trio.move_on_after(PROVEN_AGAIN_SECONDS if self.fault else PROVEN_SECONDS):
+                await self._doubted.wait()
+            self._doubted = trio.Event()
             before = self.fault
             await self._prove()
             if self.fault != before:
@@ -243,6 +248,9 @@ class StepExecutor:
             job = await self._job(tool, block, command, stage, limits, environment)
             try:
                 ended = await self._runner.run(job, self._turns)
+            except (Denied, Unreachable):
+                self._doubted.set()
+                raise
             except BadInput as error:
                 log.warning("the runner does not take a step: %s", error)
                 raise VerificationFailed(

@@ -13,13 +13,14 @@ from typing import Final
 
 import trio
 
+from catalog.error import ComityError
+from node.execute.discard import discard
 from node.execute.environment.base import BIN, INSIDE, base_sources, fill_base
 from node.execute.environment.description import FILE, ROOT, Description, platform_here, write
 from node.execute.environment.lock import Lock, Requirement
 from node.execute.environment.resolving import fetch_wheels
 from node.execute.environment.trees import link_tree, merge, on_disk
 from node.execute.environment.wheels import PREFIX, compile_below, unpack
-from node.execute.quota import discard
 
 Told = Callable[[str], None]
 """Told in a few words what is being done now."""
@@ -108,7 +109,7 @@ async def _unpack_all(wheels: Mapping[Path, Requirement], folder: Path, root: Pa
     """Unpack and compile each wheel by itself, several at once, and put them together in one order."""
     turns = trio.CapacityLimiter(_AT_ONCE)
     trees = {wheel: folder / f"wheel-{number}" for number, wheel in enumerate(wheels)}
-    failures: list[BaseException] = []
+    failures: list[ComityError | OSError] = []
 
     async def one(wheel: Path, requirement: Requirement) -> None:
         async with turns:
@@ -120,7 +121,7 @@ async def _unpack_all(wheels: Mapping[Path, Requirement], folder: Path, root: Pa
                 await trio.to_thread.run_sync(tree.mkdir)
                 await trio.to_thread.run_sync(unpack, wheel, requirement.name, tree)
                 await compile_below(tree / _OPT / "python" / "lib", tree)
-            except Exception as error:  # noqa: BLE001 - raised below, by itself and not in a group
+            except (ComityError, OSError) as error:  # raised below, by itself and not in a group
                 failures.append(error)
 
     async with trio.open_nursery() as nursery:
