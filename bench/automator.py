@@ -38,7 +38,7 @@ from catalog.error import ComityError, Unreachable
 from node.execute.sandbox import Sandbox
 from node.message import Place, question_bytes, read_question
 from node.site.orders import Orders
-from node.step import AT_ONCE, Exit, Job, Mount, Turn
+from node.step import AT_ONCE, Description, Exit, Job, Mount, Turn
 from workflow.receipt import Status
 
 RUNS: Final = 40
@@ -146,6 +146,10 @@ class _Stuck:
     """A runner whose commands never end."""
 
     name = "sandbox"
+
+    async def describe(self) -> Description:
+        """It is none."""
+        return Description(self.name, "")
 
     async def probe(self) -> None:
         """Nothing is shown."""

@@ -15,6 +15,7 @@ from catalog.approve import ApproveFields
 from catalog.beat import BeatFields
 from catalog.block import BlockFields, EndorseFields
 from catalog.body import Body, fields_of
+from catalog.capacity import CapacityFields
 from catalog.certificate import CertificateFields
 from catalog.claim import ClaimFields
 from catalog.dagcbor import Value
@@ -65,6 +66,7 @@ KINDS: Final[dict[str, Kind]] = {
     "certificate": _kind(CertificateFields, "subject", _NODE),
     "policy": _kind(PolicyFields, "", _STEWARD),
     "offer": _kind(OfferFields, "", _STEWARD),
+    "capacity": _kind(CapacityFields, "", _NODE),
     "beat": _kind(BeatFields, "", _NODE),
     "accuse": _kind(AccuseFields, "origin", _NODE),
     "epoch-signature": _kind(EpochSignatureFields, "number", _ROOT),

@@ -13,6 +13,7 @@ from catalog.plural import counted
 from cli.fsck import fsck
 from cli.output import pairs, say, show, table, working
 from cli.rootkey import PASSPHRASE_FILE, new_passphrase_of, root_of, signs_as_root
+from cli.running import steps_rows
 from cli.session import Session, Verbs, pass_session
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ def status(session: Session) -> None:
                 ("site", f"{view.name} ({view.site})"),
                 ("node", f"{view.node}, process {view.pid}, version {view.version}"),
                 ("consortium", f"{view.consortium}, epoch {view.epoch}" if view.consortium else "none yet"),
-                ("runner", f"{view.runner}: {view.runner_fault}" if view.runner_fault else view.runner),
+                *steps_rows(view),
                 ("reach", _reach(view.reach)),
                 *(("INTERCEPTED", line) for line in view.reach.intercepted),
                 *([("LEFT", _left(view.consortium, view.left))] if view.left is not None else []),

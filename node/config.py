@@ -13,6 +13,7 @@ from pathlib import Path
 from catalog.error import BadInput, Damaged, NotFound
 from catalog.key import public_bytes
 from node.regular import read_regular
+from node.runnersettings import RunnerSettings, runner_settings, runners_toml
 from node.stepsettings import StepSettings, step_settings, steps_toml
 from node.swarmsettings import SwarmSettings, store_api, swarm_settings
 from privacy.disease import Diseases, standard
@@ -193,7 +194,8 @@ class Config:
     ``keep_days`` is how long the audit log's bodies are kept, ``bulk_rate`` the bytes a second that are sent at most,
     ``quota`` the bytes that are stored at most; 0 bounds nothing.
     ``store`` is the RPC of the Kubo that they lie in, none if they lie in the site's folder.
-    ``inbound`` says whether members can connect to the site, ``steps`` what a step may use.
+    ``inbound`` says whether members can connect to the site, ``steps`` what a step may use,
+    ``runners`` what each of what executes them needs to know.
     """
 
     name: str
@@ -208,6 +210,7 @@ class Config:
     store: str | None = None
     inbound: bool = True
     steps: StepSettings = field(default_factory=StepSettings)
+    runners: RunnerSettings = field(default_factory=RunnerSettings)
 
     @property
     def shared(self) -> bool:
@@ -289,7 +292,8 @@ keep_days = {config.keep_days}
 # listen = ["/ip4/0.0.0.0/tcp/4104"]      # where the members' Kubos reach the node's; without it, it only calls them
 # peers = ["/dns4/kubo.nordstad.example/tcp/4104/p2p/12D3KooW…"]
 # api = "/ip4/127.0.0.1/tcp/5001"         # the RPC of one that you run
-"""
+
+{runners_toml(config.runners)}"""
 
 
 def read_config(folder: Folder) -> Config:
@@ -309,7 +313,7 @@ def read_config(folder: Folder) -> Config:
         raise BadInput(f"{folder.config} cannot be read: {error}; mend that line") from error
     except Damaged as error:
         raise BadInput(str(error)) from error
-    swarm, store, steps = _sections(folder, table)
+    swarm, store, steps, runners = _sections(folder, table)
     config = Config(
         name=_text(folder, table, "name"),
         root=_root(folder, table),
@@ -323,6 +327,7 @@ def read_config(folder: Folder) -> Config:
         store=store,
         inbound=_inbound(folder, table),
         steps=steps,
+        runners=runners,
     )
     if not config.api.loopback:
         raise BadInput(f"{folder.config}: [api] host must be a loopback address such as 127.0.0.1")
@@ -338,9 +343,11 @@ def _number(folder: Folder, table: dict[str, object], section: str, name: str) -
     return number
 
 
-def _sections(folder: Folder, table: dict[str, object]) -> tuple[SwarmSettings, str | None, StepSettings]:
+def _sections(
+    folder: Folder, table: dict[str, object]
+) -> tuple[SwarmSettings, str | None, StepSettings, RunnerSettings]:
     try:
-        return swarm_settings(table), store_api(table), step_settings(table)
+        return swarm_settings(table), store_api(table), step_settings(table), runner_settings(table)
     except BadInput as error:
         raise BadInput(f"{folder.config}: {error}") from error
 

@@ -122,10 +122,34 @@ AT_ONCE: Final[Turn] = nullcontext()
 """Nothing is waited for."""
 
 
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a runner is on this machine: the ``version`` of what isolates there, empty if that does not answer.
+
+    ``lacks`` says in plain words, one line each, what it cannot guarantee here, and so its operator has to know.
+    """
+
+    name: str
+    version: str
+    lacks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The steps here: how many run, how many wait for their turn or their data, how many run ``at_once`` at most."""
+
+    running: int
+    waiting: int
+    at_once: int
+
+
 class Runner(Protocol):
     """What executes a step with no network, a read-only root, no capabilities, and limits."""
 
     name: str
+
+    async def describe(self) -> Description:
+        """What it is here. What cannot be found out now is among what it lacks; it raises nothing."""
 
     async def probe(self) -> None:
         """Show that isolation holds here.
@@ -145,6 +169,15 @@ class Runner(Protocol):
             Denied: this runner cannot isolate here. BadInput: the job cannot be run as it is written. Nothing has run.
             Unreachable: what runs it is gone; whether it has run is not known, and nothing of it runs any more.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Footing:
+    """What steps run on here: their ``runner``, the folder below which they are staged, and the most each may use."""
+
+    runner: Runner
+    work: Path
+    limits: Limits
 
 
 @dataclass(frozen=True, slots=True)

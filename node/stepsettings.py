@@ -14,13 +14,17 @@ MOST: Final = 1 << 30
 """What no setting exceeds."""
 
 
+RUNNERS: Final = ("sandbox", "docker")
+"""What executes steps, the usual one first."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepSettings:
     """The most that one step may use, and how many run ``at_once``: 0 for as many as the machine has processors.
 
     ``most_seconds`` are of the wall; ``most_cpu_seconds`` of all its processes together, as ``most_mib_memory`` and
     ``most_processes`` (threads among them) are. ``most_mib_output`` is what it leaves. ``staging`` is the folder below
-    which steps are staged, none if that is the site's.
+    which steps are staged, none if that is the site's. ``runner`` is what executes them.
     """
 
     most_seconds: int = 300
@@ -30,6 +34,7 @@ class StepSettings:
     most_mib_output: int = 256
     at_once: int = 0
     staging: Path | None = None
+    runner: str = RUNNERS[0]
 
 
 LEAST: Final = StepSettings(
@@ -51,8 +56,15 @@ def step_settings(table: Mapping[str, object]) -> StepSettings:
     unknown = sorted(section.keys() - known)
     if unknown:
         raise BadInput(f"[steps] {unknown[0]} is no setting; it has: {', '.join(sorted(known))}")
-    numbers = {name: _number(name, value) for name, value in section.items() if name != "staging"}
-    return StepSettings(**numbers, staging=_staging(section.get("staging", "")))
+    numbers = {name: _number(name, value) for name, value in section.items() if name not in ("staging", "runner")}
+    runner = _runner(section.get("runner", RUNNERS[0]))
+    return StepSettings(**numbers, staging=_staging(section.get("staging", "")), runner=runner)
+
+
+def _runner(name: object) -> str:
+    if not isinstance(name, str) or name not in RUNNERS:
+        raise BadInput(f"[steps] runner must be one of: {', '.join(RUNNERS)}")
+    return name
 
 
 def _staging(place: object) -> Path | None:
@@ -75,8 +87,10 @@ def steps_toml(settings: StepSettings) -> str:
 # The most that one step may use; a block may ask for less. Seconds on the wall, and of all processors; the memory and
 # the processes of all that it starts; what it leaves behind. And how many run at once, 0 for as many as there are
 # processors. «staging» is a folder in memory for what steps read and write while they run, which else lies below this
-# one, in the clear: it needs room for the largest steps, and when it is full they fail.
+# one, in the clear: it needs room for the largest steps, and when it is full they fail. «runner» is what executes them:
+# {", ".join(f"«{name}»" for name in RUNNERS)}; all but the first want something that runs beside this node.
 [steps]
+runner = "{settings.runner}"
 most_seconds = {settings.most_seconds}
 most_cpu_seconds = {settings.most_cpu_seconds}
 most_mib_memory = {settings.most_mib_memory}

@@ -178,7 +178,7 @@ class ResultFields(Value, frozen=True, kw_only=True):
     ``reason`` is what the receipt says; ``detail`` says more (an exit code) and stays in the body. Where stewards are
     asked whether outputs may leave, those are in ``waits``, and a second result follows their answers. Where nothing
     ran, for the same was made before in the same project, ``memo`` is the order that it was made for. ``errors`` is
-    there where a command failed and said anything.
+    there where a command failed and said anything. ``offer`` is the entry of the catalog here by which it was charged.
     """
 
     order: Cid
@@ -194,6 +194,7 @@ class ResultFields(Value, frozen=True, kw_only=True):
     waits: Annotated[tuple[OutputName, ...], msgspec.Meta(max_length=256)] = ()
     memo: Cid | None = None
     errors: Complaint | None = None
+    offer: Index | None = None
 
     @property
     def held(self) -> list[tuple[Cid, Label]]:

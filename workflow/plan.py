@@ -20,6 +20,7 @@ from privacy.label import effective_readers
 from privacy.trust import has_left
 from workflow.argument import Argument, Data, Many, data_in
 from workflow.graph import Source, Step, Workflow, order_of_steps
+from workflow.price import most, moved_to
 from workflow.unfold import given_inputs, shards
 
 MAX_INSTANCES: Final = 20_000
@@ -35,7 +36,7 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One step instance: ``start`` and ``finish`` in ms from the beginning, ``cost`` in millionths."""
+    """One step instance: ``start`` and ``finish`` in ms from the beginning, ``cost`` at most in millionths."""
 
     step: str
     shard: int
@@ -49,7 +50,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every instance, in the order of the steps; total ``cost`` in millionths and ``finish`` in ms from the start."""
+    """Every instance, in the order of the steps; ``cost`` of all at most, and ``finish`` in ms from the start."""
 
     steps: tuple[Planned, ...]
     cost: int
@@ -85,7 +86,8 @@ def make_plan(workflow: Workflow, inputs: Mapping[str, Argument], index: Index, 
             start = max(begin, free.get(site, 0))
             free[site] = start + offer.step_millis
             names = tuple(item.name for item in data_in(given) if item.cid != _UNKNOWN)
-            placed.append(Planned(step.id, shard, site, names, start, free[site], offer.price, elsewhere))
+            cost = most(offer, moved_to(index, site, given))
+            placed.append(Planned(step.id, shard, site, names, start, free[site], cost, elsewhere))
         steps.extend(placed)
         if len(steps) > MAX_INSTANCES:
             raise BadInput(f"the workflow unfolds into more than {MAX_INSTANCES:,} steps; submit it in parts")

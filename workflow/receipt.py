@@ -109,7 +109,8 @@ class Receipt(Signed, frozen=True, kw_only=True):
     """A site's answer to ``order``, signed by its ``node``.
 
     ``previous`` is the receipt that this one follows; ``place`` is where its audit log holds the intent or the
-    denial. ``reason`` is for people: the rule that refused, or the class of a failure.
+    denial. ``reason`` is for people: the rule that refused, or the class of a failure. ``offer`` is the place in the
+    site's catalog of the offer by which ``cost`` follows from ``spent`` (:mod:`workflow.price`); none if it is free.
     """
 
     DOMAIN: ClassVar[str] = "receipt"
@@ -126,6 +127,7 @@ class Receipt(Signed, frozen=True, kw_only=True):
     cost: Micros
     reason: Text
     at: Millis
+    offer: Index | None = None
 
     @property
     def waits_for_people(self) -> bool:

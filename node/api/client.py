@@ -35,6 +35,7 @@ from node.api.connection import Connection
 from node.api.forgetting import Forgetter
 from node.api.governing import Governor
 from node.api.granting import Granter
+from node.api.offering import Offerer
 from node.api.operation import MAX_WAIT
 from node.api.person import Persons
 from node.api.publish import now
@@ -53,7 +54,7 @@ from workflow.cancellation import Cancellation
 from workflow.submission import Submission
 
 
-class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sharer):
+class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sharer, Offerer):
     """One node, asked as one person."""
 
     @classmethod

@@ -25,13 +25,12 @@ from catalog.label import Label, Reader
 from catalog.leaf import SALT_BYTES
 from catalog.member import KeyFields, Role
 from catalog.mirror import MirrorFields
-from catalog.offer import OfferFields
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields
 from node.api import operation
 from node.api.copies import BringCopy, HoldersView, TransferView
 from node.api.fetching import Fetcher
-from node.api.quantity import Moment, Money, micros, moment
+from node.api.quantity import Moment, moment
 from node.api.schema import ImportDataset, WriteEntry
 from node.api.view import Listing, Published
 from privacy.label import effective_readers, site_of
@@ -317,10 +316,6 @@ class Publisher(Fetcher):
         if policy is not None and not set(keepers) <= set(policy.audience or ()):
             seen_by = tuple(sorted({*self._custodians(), *keepers}))
             self._write("policy", policy.fields, audience=seen_by)
-
-    def set_offer(self, price: Money, runner: str = "sandbox", step_millis: int = 1000) -> int:
-        """Say what this site runs, at what price for one step, and how long one is expected to take."""
-        return self._write("offer", OfferFields(runner=runner, price=micros(price), step_millis=step_millis))
 
     def _write(self, kind: str, fields: Value, audience: tuple[str, ...] | None = None) -> int:
         subject = KINDS[kind].subject(readable(fields))

@@ -12,6 +12,7 @@ from catalog.cid import Cid
 from catalog.dagcbor import Value
 from catalog.member import KeyFields
 from node.api.copies import StorageView
+from node.api.running import StepsView
 from node.api.swarm import SwarmView
 
 
@@ -133,6 +134,7 @@ class StatusView(Value, frozen=True, kw_only=True):
     swarm: SwarmView | None = None
     policy_faults: PolicyFaultsView | None = None
     storage: StorageView
+    steps: StepsView | None = None
 
 
 class WriteEntry(Value, frozen=True, kw_only=True):

@@ -372,8 +372,8 @@ class Automator:
         status = Status.HELD if any(ruling.held for ruling in rulings) else Status.DONE
         waits = tuple(ruling.candidate.name for ruling in rulings if ruling.waits)
         # What was run for another order is charged to that alone.
-        price = 0 if finished.memo is not None else verified.price
-        result = result_line(attempt, status, kept, finished.usage, price, waits=waits, memo=finished.memo)
+        terms = verified.terms if finished.memo is None else None
+        result = result_line(attempt, status, kept, finished.usage, waits=waits, memo=finished.memo, terms=terms)
         if lines or waits:
             await self._waiting.expect(verified.order_cid)
         try:
@@ -395,7 +395,7 @@ class Automator:
     ) -> None:
         """Record a failure. What a command that ran failed of may carry its data, so it is told to this site alone."""
         told = reason if usage is None else RAN_AND_FAILED
-        await self._book.write([result_line(attempt, status, dict, usage, 0, told, reason, errors=errors)])
+        await self._book.write([result_line(attempt, status, dict, usage, told, reason, errors=errors)])
 
     def _waits(self, attempt: Attempt) -> bool:
         """Whether something was released that has not taken effect yet (PROTOCOL.md, Release)."""

@@ -50,6 +50,7 @@ def receipt_of(attempt: Attempt, site: str, epoch: int, signer: Signer) -> Recei
             cost=result.cost,
             reason=result.reason,
             at=attempt.ended,
+            offer=result.offer,
             sig=UNSIGNED,
         ),
         signer,

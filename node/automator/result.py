@@ -9,6 +9,7 @@ from node.automator.book import Line
 from node.automator.ledger import Attempt
 from node.step import Usage
 from workflow.account import Chain, Complaint, Kept, ResultFields, datasets_of
+from workflow.price import Terms
 from workflow.receipt import Spent, Status, rounded_up
 
 MAX_DETAIL = 1000
@@ -19,15 +20,18 @@ def result_line(
     status: Status,
     kept: Callable[[], dict[str, Kept]],
     usage: Usage | None,
-    cost: int,
     reason: str = "",
     detail: str = "",
     waits: tuple[str, ...] = (),
     memo: Cid | None = None,
     errors: Complaint | None = None,
+    terms: Terms | None = None,
 ) -> Line:
-    """The result's line. ``kept`` is asked when it is written, after the releases before it have their places."""
-    access = attempt.access
+    """The result's line. ``kept`` is asked when it is written, after the releases before it have their places.
+
+    It is charged by ``terms``; without, it costs nothing.
+    """
+    access, spent = attempt.access, _spent(usage)
 
     def fields(chain: Chain, _index: int) -> ResultFields:
         return ResultFields(
@@ -36,14 +40,15 @@ def result_line(
             intent=attempt.index,
             status=status,
             kept=kept(),
-            spent=_spent(usage),
-            cost=cost,
+            spent=spent,
+            cost=terms.cost(spent) if terms is not None else 0,
             reason=reason,
             detail=detail[:MAX_DETAIL],
             chain=chain,
             waits=waits,
             memo=memo,
             errors=errors,
+            offer=terms.entry if terms is not None else None,
         )
 
     return Line("result", datasets_of(access.chain), fields, (access.person,))

@@ -27,6 +27,7 @@ from workflow.argument import pieces_in
 from workflow.cancellation import Cancellation
 from workflow.evidence import Evidence
 from workflow.order import Order
+from workflow.price import Terms, most, moved_to
 from workflow.report import Report
 from workflow.submission import Submission
 from workflow.subset import check_subset
@@ -46,8 +47,9 @@ class Consortium:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """An order that is what it claims to be. ``datasets`` are those it is accounted to; ``price`` this site's.
+    """An order that is what it claims to be. ``datasets`` are those it is accounted to.
 
+    ``terms`` are by what this site charges it; none of another site's order.
     ``submission`` is what the person signed, ``owners`` those of its data.
     """
 
@@ -56,7 +58,7 @@ class Verified:
     case: Case
     bus_site: str
     datasets: Sequence[Cid]
-    price: int
+    terms: Terms | None
     submission: Submission
     owners: frozenset[str]
 
@@ -206,7 +208,7 @@ class Verifier:
             ),
             bus_site=asker,
             datasets=datasets,
-            price=self._price(order) if order.site == self._site else 0,
+            terms=self._terms(order) if order.site == self._site else None,
             submission=submission,
             owners=owners,
         )
@@ -325,13 +327,14 @@ class Verifier:
         if not blocks_at(self._index, order.block, self._site):
             raise Denied("the block is not shared with this site; its author can share it")
 
-    def _price(self, order: Order) -> int:
-        offer = self._index.site(self._site).typed(OfferFields, "offer")
-        if offer is None:
+    def _terms(self, order: Order) -> Terms:
+        entry = self._index.site(self._site).latest("offer", "")
+        if entry is None or not isinstance(entry.fields, OfferFields):
             raise Denied("this site offers no computation; its steward can publish an offer")
-        if offer.price > order.max_cost:
+        moved = moved_to(self._index, self._site, order.inputs)
+        if most(entry.fields, moved) > order.max_cost:
             raise Denied("a step costs more here than the order allows; plan again")
-        return offer.price
+        return Terms(entry.fields, entry.index, moved)
 
 
 def check_word(word: Cancellation, submission: Submission) -> None:

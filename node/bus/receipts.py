@@ -9,6 +9,7 @@ from catalog.error import VerificationFailed
 from catalog.index import Index
 from catalog.key import check
 from catalog.label import Label
+from catalog.offer import OfferFields
 from node.bus.journal import Journal, Record
 from node.message import Proof
 from node.ports import Receiving
@@ -17,6 +18,7 @@ from workflow.argument import Data, pieces_in
 from workflow.evidence import Evidence
 from workflow.name import is_data_name
 from workflow.order import Order
+from workflow.price import dataset_of, moved_to, price
 from workflow.receipt import Receipt, Status
 from workflow.submission import Submission
 
@@ -54,11 +56,34 @@ class Receipts:
             raise VerificationFailed("its receipt charges more than the order allowed")
         if receipt.cost and receipt.status not in (Status.DONE, Status.HELD):
             raise VerificationFailed("its receipt charges for what was not delivered")
+        if receipt.cost:
+            self._check_price(order, proofs, receipt)
         if not set(receipt.outputs) <= set(order.outputs):
             raise VerificationFailed("its receipt names outputs that were not ordered")
         if receipt.status is Status.DONE:
             self._check_delivered(order, proofs, receipt)
         return receipt
+
+    def _check_price(self, order: Order, proofs: Sequence[Proof], receipt: Receipt) -> None:
+        """What it charges must follow from the use that it tells and from the offer that it names.
+
+        Of an offer that was replaced meanwhile it is only known that it was one: then the order's cap alone binds.
+        """
+        index = self._index.site(order.site)
+        offer = index.latest("offer", "")
+        if receipt.offer is None or offer is None or not isinstance(offer.fields, OfferFields):
+            raise VerificationFailed("its receipt charges by no offer of its site")
+        if receipt.offer != offer.index:
+            found = index.versions.found([receipt.offer]).get(receipt.offer)
+            if receipt.offer < index.size and (found is None or found.counted.kind != "offer"):
+                raise VerificationFailed("its receipt charges by an entry that is no offer")
+            return
+        made = {output.cid for proof in proofs for output in proof.receipt.outputs.values()}
+        foreign = [item for item in pieces_in(order.inputs) if item.site != order.site and item.cid not in made]
+        if any(dataset_of(self._index, item) is None for item in foreign):
+            return  # what is no dataset any more has no size here
+        if receipt.cost > price(offer.fields, receipt.spent, moved_to(self._index, order.site, order.inputs)):
+            raise VerificationFailed("its receipt charges more than its site's offer says of the use that it tells")
 
     def _check_delivered(self, order: Order, proofs: Sequence[Proof], receipt: Receipt) -> None:
         if set(receipt.outputs) != set(order.outputs):

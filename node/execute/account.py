@@ -12,6 +12,9 @@ import stat
 from functools import cache
 from pathlib import Path
 
+from catalog.error import BadInput
+from node.step import Job
+
 NOBODY = 65534
 """The user and group that a step sees itself as, and is for a node that runs as root."""
 
@@ -48,6 +51,20 @@ def give(work: Path) -> None:
         del folder
         for name in (*folders, *files):
             os.chown(name, NOBODY, NOBODY, dir_fd=here, follow_symlinks=False)
+
+
+def take(job: Job) -> None:
+    """Make the work folder of ``job`` its step's own, where that is another account. Blocking.
+
+    Raises:
+        BadInput: there is no command, or no such folder.
+    """
+    if not job.argv or any("\0" in part for part in job.argv):
+        raise BadInput("the step's command is empty or holds a NUL character")
+    if job.work.is_symlink() or not job.work.is_dir():
+        raise BadInput(f"«{job.work}» is not a folder: give each run a new one")
+    if is_separate():
+        give(job.work)
 
 
 def make_readable(work: Path) -> None:

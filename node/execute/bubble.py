@@ -24,6 +24,7 @@ import trio
 
 from catalog.error import BadInput
 from node.execute.account import NOBODY, is_separate, write_maps
+from node.execute.inside.bounds import RESOURCES, own_processes, resource_limits
 from node.execute.probe import refusal
 from node.execute.program import bubblewrap
 from node.execute.seccomp import filter_program
@@ -34,27 +35,10 @@ _MARK = "COMITY_WORK"
 
 _SETUP_SECONDS = 30.0
 _STATUS_BYTES = 4096
-# Since 5.14 the kernel counts RLIMIT_NPROC per user namespace; before, over everything that the user runs.
-_COUNTS_PER_NAMESPACE = (5, 14)
-_OPEN_FILES = 1024
-# Address space is not memory: libraries, thread stacks and guard pages take it without touching it.
-_ADDRESS_SLACK = 1 << 30
-
-
 _PRLIMIT = "/usr/bin/prlimit"
 # A program between, for Python could change the user itself only after a fork, which copies the page tables of all of
 # this node's memory: 12 ms and more. Without that it starts programs by vfork, in one.
 _AS_NOBODY = ("/usr/bin/setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--")
-_NAMES = {
-    "as": resource.RLIMIT_AS,
-    "cpu": resource.RLIMIT_CPU,
-    "fsize": resource.RLIMIT_FSIZE,
-    "nofile": resource.RLIMIT_NOFILE,
-    "core": resource.RLIMIT_CORE,
-    "memlock": resource.RLIMIT_MEMLOCK,
-    "msgqueue": resource.RLIMIT_MSGQUEUE,
-    "nproc": resource.RLIMIT_NPROC,
-}
 
 
 class _Status(msgspec.Struct, frozen=True, rename="kebab"):
@@ -239,7 +223,7 @@ async def _limit(process: int, limits: Limits) -> bool:
     """Set the limits of a process. A container's root may lack the right to; «nobody», whose process it is, has it."""
     try:
         for which, bounds in _wanted(limits).items():
-            resource.prlimit(process, _NAMES[which], bounds)
+            resource.prlimit(process, RESOURCES[which], bounds)
     except PermissionError:
         return await _limit_as_nobody(process, limits)
     return True
@@ -253,22 +237,4 @@ async def _limit_as_nobody(process: int, limits: Limits) -> bool:
 
 
 def _wanted(limits: Limits) -> dict[str, tuple[int, int]]:
-    """Soft and hard resource limits by prlimit(1)'s name, none above what this node has itself."""
-    wanted = {
-        "as": (limits.memory_bytes + _ADDRESS_SLACK,) * 2,
-        "cpu": (limits.cpu_seconds + 1, limits.cpu_seconds + 2),
-        # One byte more, so that a file that was cut off exceeds the quota instead of filling it.
-        "fsize": (limits.output_bytes + 1,) * 2,
-        "nofile": (_OPEN_FILES,) * 2,
-        "core": (0, 0),
-        "memlock": (0, 0),
-        "msgqueue": (0, 0),
-    }
-    if tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2]) >= _COUNTS_PER_NAMESPACE:
-        # bubblewrap's own first process counts as one.
-        wanted["nproc"] = (limits.processes + 1,) * 2
-    for name, (soft, hard) in wanted.items():
-        most = resource.getrlimit(_NAMES[name])[1]
-        if most != resource.RLIM_INFINITY:
-            wanted[name] = min(soft, most), min(hard, most)
-    return wanted
+    return resource_limits(limits) | own_processes(limits)

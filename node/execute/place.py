@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 
 from catalog.error import BadInput
-from node.execute.quota import discard
+from node.execute.discard import discard
 
 
 def begin_place(place: Path) -> None:

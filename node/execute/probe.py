@@ -70,11 +70,13 @@ def sees():
     for process in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{process}/cmdline", "rb") as file:
-                found.append(host.encode() in file.read() and int(process) > 2)
+                found.append(host.encode() in file.read() and int(process) not in (1, os.getpid()))
         except OSError:
             continue
     return any(found) or len(found) > 2
 def handed(process):
+    if not os.access(f"/proc/{process}/fd", os.R_OK):
+        return []
     links = [os.readlink(f"/proc/{process}/fd/{fd}") for fd in os.listdir(f"/proc/{process}/fd")]
     return [link for link in links if not link.startswith(("pipe:", "anon_inode:", "/work/", "/dev/"))]
 status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
@@ -115,8 +117,8 @@ class _Findings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     descriptors: int
     variables: list[str]
 
-    def broken(self) -> list[str]:
-        """The guarantees that do not hold, in words."""
+    def broken(self, user: int) -> list[str]:
+        """The guarantees that do not hold, in words, where a step is to be ``user``."""
         guarantees = {
             "no network": self.network or bool(self.interfaces),
             "no way to the sockets of other processes": self.neighbour,
@@ -125,7 +127,7 @@ class _Findings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "no hold on the host's devices": self.devices,
             f"no hold on the kernel's settings ({', '.join(self.kernel)})": bool(self.kernel),
             "no sight of the host's processes": self.processes,
-            "an unprivileged user": self.user != NOBODY,
+            "an unprivileged user": self.user != user,
             f"no capabilities ({', '.join(self.capabilities)})": bool(self.capabilities),
             "no new privileges": self.privileges,
             "no further user namespaces": self.namespaces,
@@ -135,16 +137,19 @@ class _Findings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return [guarantee for guarantee, failed in guarantees.items() if failed]
 
 
-async def probe(run: Callable[[Job], Awaitable[Exit]]) -> None:
+async def probe(run: Callable[[Job], Awaitable[Exit]], what: str, mend: str, user: int = NOBODY) -> None:
     """Let ``run`` run a step that tries the network, the host's files and processes, and its own root.
+
+    ``what`` is the runner, in words; ``mend`` what an operator can do where it does not isolate; ``user`` whom a step
+    sees itself as.
 
     Raises:
         Denied: something answered, or the step could not be run as it should; the message says what and what to do.
     """
     name = f"comity-probe-{secrets.token_hex(8)}"
     with tempfile.TemporaryDirectory(prefix="comity-probe-") as folder:
-        work, planted = Path(folder, "work"), Path(folder, "planted")
-        await trio.Path(work).mkdir(mode=0o700)
+        work, planted = Path(folder, "left", "work"), Path(folder, "planted")
+        await trio.Path(work).mkdir(mode=0o700, parents=True)
         await trio.Path(planted).write_text("a file of the host")
         with _listening(socket.AF_INET, ("127.0.0.1", 0)) as tcp, _listening(socket.AF_UNIX, f"\0{name}") as local:
             port = str(tcp.getsockname()[1])
@@ -153,16 +158,20 @@ async def probe(run: Callable[[Job], Awaitable[Exit]]) -> None:
             answered = [_accepted(end) for end in (tcp, local)]
         if done.ending is not Ending.EXITED or done.code != 0:
             said = done.errors.decode("utf-8", "replace").strip().rpartition("\n")[2]
-            raise Denied(f"the sandbox's probe failed ({done.reason or done.code}): {said}; this node runs no steps")
+            raise Denied(f"{what}'s probe failed ({done.reason or done.code}): {said}; this node runs no steps")
         findings = msgspec.json.decode(await trio.Path(work, "findings").read_bytes(), type=_Findings)
-        broken = findings.broken()
+        broken = findings.broken(user)
         if any(answered) and findings.network is findings.neighbour is False:
             broken.append("no network")
         if broken:
-            raise Denied(
-                f"the sandbox does not give {'; '.join(broken)}: this node runs no steps; "
-                "run it as an unprivileged user on a kernel with user namespaces, and probe again"
-            )
+            raise Denied(f"{what} does not give {'; '.join(broken)}: this node runs no steps; {mend}")
+
+
+SANDBOX: Final = (
+    "the sandbox",
+    "run it as an unprivileged user on a kernel with user namespaces, and probe again",
+)
+"""The default runner, and what to do where it does not isolate."""
 
 
 def refusal(message: str) -> Denied:

@@ -6,6 +6,7 @@ import atexit
 import functools
 import shutil
 import stat
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -42,6 +43,16 @@ def bubblewrap() -> str:
     for folder in (place, *(below for below in place.rglob("*") if below.is_dir())):
         folder.chmod(0o755)
     return str(copy)
+
+
+def bubblewrap_version() -> str:
+    """What the program says of itself, such as ``bubblewrap 0.11.0``. Blocking.
+
+    Raises:
+        Denied: there is none for this machine. OSError, SubprocessError: it does not start, or says nothing.
+    """
+    told = subprocess.run([bubblewrap(), "--version"], capture_output=True, check=True, timeout=10, text=True)
+    return told.stdout.strip()[:80]
 
 
 def _is_open(folder: Path) -> bool:

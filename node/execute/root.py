@@ -16,8 +16,13 @@ from node.step import Environment, Job, Limits, Mount
 WORK = "/work"
 """The step's working directory inside: the only place whose content outlives it."""
 
-_RESERVED = ("/bin", "/dev", "/etc", "/lib", "/lib64", INSIDE, "/proc", "/sbin", "/sys", "/tmp", "/usr", WORK)  # noqa: S108 - a path inside the sandbox
-_ITS_OWN = frozenset(("block", "dev", "inputs", "proc", "sys", "tmp", "work"))
+_RESERVED = (
+    *("/bin", "/dev", "/etc", "/lib", "/lib64", INSIDE, "/proc", "/sbin", "/sys", "/tmp", "/usr", WORK),  # noqa: S108 - a path inside the sandbox
+    *("/gate", "/.comity"),  # a container's own
+)
+ITS_OWN = frozenset((".comity", "block", "dev", "gate", "inputs", "proc", "sys", "tmp", "work"))
+"""Names at the root that are never an environment's."""
+
 _DEVICES = ("full", "null", "random", "urandom", "zero")
 # What Docker's default profile hides of /proc, and what root alone may read there.
 _HIDDEN = tuple(
@@ -64,16 +69,20 @@ def environment_options(environment: Environment) -> list[str]:
     folder = linked(environment)
     options: list[str] = []
     for name in sorted(os.listdir(folder)):
-        if name not in _ITS_OWN and not (folder / name).is_symlink():
+        if name not in ITS_OWN and not (folder / name).is_symlink():
             options += ["--ro-bind", str(folder / name), f"/{name}"]
     for name, target in environment.links.items():
-        if "/" not in name and name not in _ITS_OWN:
+        if "/" not in name and name not in ITS_OWN:
             options += ["--symlink", target, f"/{name}"]
     return options
 
 
-def _variable_options(job: Job) -> list[str]:
-    """All variables of the step: a few fixed names, its environment's, and what the job asks for."""
+def variables_of(job: Job) -> dict[str, str]:
+    """All variables of the step: a few fixed names, its environment's, and what the job asks for.
+
+    Raises:
+        BadInput: a variable cannot be set.
+    """
     variables = {
         "PATH": BIN,
         "LANG": "C.UTF-8",
@@ -81,15 +90,21 @@ def _variable_options(job: Job) -> list[str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         **(job.environment.variables if job.environment is not None else {}),
         "HOME": WORK,
+        "PWD": WORK,
         "TMPDIR": "/tmp",  # noqa: S108 - a path inside the sandbox
         **job.variables,
     }
-    options = ["--clearenv"]
     for name, value in variables.items():
         if not name or "=" in name or "\0" in name or "\0" in value:
             raise BadInput(
                 f"the environment variable «{shown(name)}» cannot be set: a name has no «=», neither has a NUL"
             )
+    return variables
+
+
+def _variable_options(job: Job) -> list[str]:
+    options = ["--clearenv"]
+    for name, value in variables_of(job).items():
         options += ["--setenv", name, value]
     return options
 
@@ -127,7 +142,17 @@ def _proc_options() -> list[str]:
 
 
 def _mount_options(mounts: Sequence[Mount]) -> list[str]:
-    options: list[str] = []
+    check_mounts(mounts)
+    return [part for mount in mounts for part in ("--ro-bind", str(mount.source), mount.target)]
+
+
+def check_mounts(mounts: Sequence[Mount]) -> None:
+    """Check what a step is to be shown.
+
+    Raises:
+        BadInput: a source is missing or closed to the step, or a target is relative, shadows the root, or is given
+            twice.
+    """
     seen: set[str] = set()
     for mount in mounts:
         target = mount.target
@@ -145,8 +170,6 @@ def _mount_options(mounts: Sequence[Mount]) -> list[str]:
                 "chmod it o+rX, or run the node as the user whose data it is"
             )
         seen.add(target)
-        options += ["--ro-bind", str(mount.source), target]
-    return options
 
 
 def _scratch(target: str, size: int, mode: str = "1777") -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,17 +11,20 @@ from typing import Final, TypeVar, TypeVarTuple
 
 import trio
 
-from catalog.error import BadInput
-from node.execute.account import give, is_separate
+from catalog.error import ComityError
+from node.execute.account import is_separate, take
 from node.execute.bubble import Bubble, end_leftovers
 from node.execute.environment.base import Own, passing
+from node.execute.inside.verdict import KILLED, NOT_FOUND, NOT_FOUND_REASON, limit_met, out_of_time
+from node.execute.inside.watch import sample, scratched
+from node.execute.inside.weigh import excess, settle
 from node.execute.listing import run_and_list
-from node.execute.probe import probe, refusal
-from node.execute.quota import excess, settle
+from node.execute.probe import SANDBOX, probe, refusal
+from node.execute.processes import open_processes
+from node.execute.program import bubblewrap_version
 from node.execute.root import environment_options, sandbox_options
 from node.execute.streams import Streams
-from node.execute.watch import open_processes, sample, scratched
-from node.step import AT_ONCE, Ending, Exit, Job, Limits, Turn, Usage
+from node.step import AT_ONCE, Description, Ending, Exit, Job, Limits, Turn, Usage
 
 _Given = TypeVarTuple("_Given")
 _Result = TypeVar("_Result")
@@ -29,11 +32,17 @@ _Result = TypeVar("_Result")
 _READY_SECONDS: Final = 0.004
 _SAMPLE_SECONDS: Final = 0.02
 _WEIGH_SECONDS: Final = 0.25
-_NOT_FOUND: Final = 127
-_KILLED: Final = 128 + signal.SIGKILL
 _NOT_STARTED: Final = b"bwrap: execvp "
-# The kernel gives no sign when it refuses memory to a process; what the usual languages then say is the only one.
-_STARVED: Final = (b"MemoryError", b"std::bad_alloc", b"Cannot allocate memory", b"out of memory", b"memory exhausted")
+
+
+SHORTCOMINGS: Final = (
+    "memory and processor time of all processes of a step together are watched 50 times a second, what it writes 4"
+    " times: it may be over a limit for that long before it is ended",
+    "a step shares this machine's kernel, of which it reaches what the list of system calls lets through",
+    "a step gets no share of the processors: one of many threads slows the others down until its limit is met",
+    "no GPU is passed through",
+)
+SAME_USER: Final = "a step has an account of its own inside alone: to the machine it is the node's own user"
 
 
 class Sandbox:
@@ -53,13 +62,22 @@ class Sandbox:
         """Steps whose job names no environment get ``own``; without one, one that goes with this process."""
         self._own = own or passing()
 
+    async def describe(self) -> Description:
+        """Bubblewrap's version, and what watching from outside cannot give."""
+        lacks = SHORTCOMINGS if is_separate() else (*SHORTCOMINGS, SAME_USER)
+        try:
+            told = await trio.to_thread.run_sync(bubblewrap_version)
+        except (ComityError, OSError, subprocess.SubprocessError) as error:
+            return Description(self.name, "", (f"bubblewrap does not answer: {error}", *lacks))
+        return Description(self.name, told, lacks)
+
     async def probe(self) -> None:
         """Show by a real step that isolation holds here.
 
         Raises:
             Denied: a guarantee fails; the message names it and says what to do.
         """
-        await probe(self.run)
+        await probe(self.run, *SANDBOX)
 
     async def recover(self, folder: Path) -> int:
         """End the sandboxes that an earlier node left below ``folder``; how many."""
@@ -92,20 +110,11 @@ class Sandbox:
 
     def _prepare(self, job: Job, streams: Streams) -> list[str]:
         """Open the streams of ``job``; the options of its sandbox."""
-        _check(job)
+        take(job)
         there = job.environment
         options = sandbox_options(job, self._own.options() if there is None else environment_options(there))
         streams.open(job)
         return options
-
-
-def _check(job: Job) -> None:
-    if not job.argv or any("\0" in part for part in job.argv):
-        raise BadInput("the step's command is empty or holds a NUL character")
-    if job.work.is_symlink() or not job.work.is_dir():
-        raise BadInput(f"«{job.work}» is not a folder: give each run a new one")
-    if is_separate():
-        give(job.work)
 
 
 @dataclass(slots=True)
@@ -176,7 +185,7 @@ class _Run:
         while not self.over:
             await trio.sleep(_WEIGH_SECONDS)
             over = await self._thread(excess, self.work, self.limits)
-            self._stop(bubble, over or await self._thread(scratched, bubble.init, self.limits))
+            self._stop(bubble, over or await self._thread(scratched, f"/proc/{bubble.init}/root", self.limits))
 
     def _stop(self, bubble: Bubble, reason: str) -> None:
         if reason:
@@ -185,27 +194,16 @@ class _Run:
 
     def verdict(self, errors: bytes, over: str) -> Exit:
         """How it ended; ``over`` is the output limit that the work folder exceeds, if any."""
-        code = _KILLED if self.code is None else self.code
+        code = KILLED if self.code is None else self.code
         usage = Usage(self.wall_seconds, self.cpu_seconds, self.peak_bytes)
         if self.over:  # before the clock, which may run out while the step is being ended
             return Exit(Ending.OUT_OF_LIMITS, code, usage, errors, self.over)
         if self.timed_out:
-            reason = f"wall time: more than {self.limits.wall_seconds:g} seconds"
-            return Exit(Ending.TIMED_OUT, code, usage, errors, reason)
+            return Exit(Ending.TIMED_OUT, code, usage, errors, out_of_time(self.limits))
         if self.code is None:
             # The command never ran, so all that standard error holds is bubblewrap's own.
             if _NOT_STARTED not in errors:
                 raise refusal(errors.decode("utf-8", "replace"))
-            return Exit(Ending.EXITED, _NOT_FOUND, usage, errors, "the command is not in the step's environment")
-        reason = over or self._killer(code, errors)
+            return Exit(Ending.EXITED, NOT_FOUND, usage, errors, NOT_FOUND_REASON)
+        reason = over or limit_met(code, errors, self.limits)
         return Exit(Ending.OUT_OF_LIMITS if reason else Ending.EXITED, code, usage, errors, reason)
-
-    def _killer(self, code: int, errors: bytes) -> str:
-        """The limit that the kernel enforced on a single process, told by how that process ended."""
-        if code == 128 + signal.SIGXFSZ:
-            return f"output bytes: more than {self.limits.output_bytes}"
-        if code == 128 + signal.SIGXCPU:
-            return f"CPU: more than {self.limits.cpu_seconds} seconds"
-        if code != os.EX_OK and any(words in errors for words in _STARVED):
-            return f"memory: more than {self.limits.memory_bytes} bytes"
-        return ""

@@ -8,6 +8,7 @@ a virtual machine's host do) and ioctl (nothing is typed into a terminal).
 from __future__ import annotations
 
 import errno
+import json
 import os
 import struct
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from functools import cache
 from typing import Final
 
 from catalog.error import Denied
-from node.execute.syscalls import NEWEST, numbers
+from node.execute.syscalls import NEWEST, names, numbers
 
 _LOAD, _EQUAL, _ABOVE, _NOT_BELOW, _BITS, _RETURN = 0x20, 0x15, 0x25, 0x35, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _FIRST, _SECOND = 0, 4, 16, 24
@@ -63,6 +64,37 @@ def filter_program() -> bytes:
         _step(_RETURN, _FORBIDDEN),
     ]
     return b"".join(program)
+
+
+@cache
+def profile() -> str:
+    """The same as containers take it: the JSON of an OCI runtime's «seccomp», with Docker's names for its parts.
+
+    What is typed into a terminal is not looked at: a container of a step has none.
+
+    Raises:
+        Denied: system calls of this processor are not known here.
+    """
+    machine = os.uname().machine
+    if machine not in _PROCESSORS:
+        raise Denied(f"there is no system call filter for «{machine}»: run this node on x86_64 or aarch64")
+    clone = {"index": 0, "value": _NEW_NAMESPACES, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
+    families = [{"index": 0, "value": 0xFFFFFFFF, "valueTwo": each, "op": "SCMP_CMP_MASKED_EQ"} for each in _FAMILIES]
+    rules: list[dict[str, object]] = [
+        {"names": [*names(machine), "ioctl"], "action": "SCMP_ACT_ALLOW"},
+        {"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [clone]},
+        {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS},
+    ]
+    rules += [{"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [each]} for each in families]
+    architectures = [f"SCMP_ARCH_{machine.upper()}"]
+    return json.dumps(
+        {
+            "defaultAction": "SCMP_ACT_ERRNO",
+            "defaultErrnoRet": errno.EPERM,
+            "architectures": architectures,
+            "syscalls": rules,
+        }
+    )
 
 
 def _asked(number: int, argument: int, tests: Sequence[bytes], otherwise: int) -> list[bytes]:

@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import shutil
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,18 +18,32 @@ from pathlib import Path
 import trio
 
 from catalog.cid import Cid
-from catalog.error import BadInput, ComityError, Denied, NotFound, VerificationFailed
+from catalog.error import BadInput, ComityError, Denied, NotFound, Unreachable, VerificationFailed
 from catalog.project import ProjectRef
 from node.execute.allowed import allowed
 from node.execute.collect import Collected, collect, read_listing
+from node.execute.discard import discard
 from node.execute.environment.checkouts import Checkouts
 from node.execute.environment.description import FILE, MOST_BYTES, Reference, read
 from node.execute.place import begin_place
-from node.execute.quota import discard
 from node.execute.stage import Materials, Stage
 from node.execute.turns import Turns
 from node.ports import Blobs
-from node.step import Ending, Environment, Exit, Finished, Job, Limits, Made, Memo, Mount, Product, Runner
+from node.step import (
+    Ending,
+    Environment,
+    Exit,
+    Finished,
+    Footing,
+    Job,
+    Limits,
+    Made,
+    Memo,
+    Mount,
+    Product,
+    Queue,
+    Runner,
+)
 from workflow.argument import Argument
 from workflow.command import BLOCK, Command, command_line
 from workflow.name import is_data_name
@@ -63,7 +78,8 @@ class StepExecutor:
     ) -> None:
         """Without a ``memo`` every step is run; ``at_once`` of them, or as many as there are processors.
 
-        Without ``checkouts`` no block is run that names an environment.
+        Without ``checkouts`` no block is run that names an environment. ``proven`` is when the runner showed its
+        isolation last, in Unix milliseconds; 0 if it never did. So many steps have ``begun`` since the node started.
         """
         self.runner = runner.name
         self.fault = ""
@@ -76,10 +92,14 @@ class StepExecutor:
         self._memo = memo
         self._checkouts = checkouts
         self._tools: dict[Cid, Tool] = {}
-        most = at_once or os.cpu_count() or 1
-        self._turns = trio.Semaphore(most)
+        self._most = at_once or os.cpu_count() or 1
+        self._turns = trio.Semaphore(self._most)
         # While commands run, the sandboxes of those that come next are made: who comes next is decided here.
-        self._made = Turns(2 * most)
+        self._made = Turns(2 * self._most)
+        self._doubted = trio.Event()
+        self.begun = self._ended = 0
+        self.proven = 0
+        self.footing = Footing(runner, work, limits)
 
     async def start(self) -> None:
         """End and remove what an earlier node left of its steps, and let the runner show its isolation.
@@ -96,9 +116,13 @@ class StepExecutor:
         await self._prove()
 
     async def keep_proving(self) -> None:
-        """Let the runner show its isolation again each hour, and each minute while it cannot; until cancelled."""
+        """Let the runner show its isolation again each hour, each minute while it cannot, and at once when it
+        refuses a step, or goes while it runs one; until cancelled.
+        """
         while True:
-            await trio.sleep(PROVEN_AGAIN_SECONDS if self.fault else PROVEN_SECONDS)
+            with trio.move_on_after(PROVEN_AGAIN_SECONDS if self.fault else PROVEN_SECONDS):
+                await self._doubted.wait()
+            self._doubted = trio.Event()
             before = self.fault
             await self._prove()
             if self.fault != before:
@@ -109,12 +133,18 @@ class StepExecutor:
         with trio.move_on_after(PROBE_SECONDS):
             try:
                 await self._runner.probe()
-                fault = ""
+                fault, self.proven = "", time.time_ns() // 1_000_000
             except Denied as error:
                 fault = str(error)
             except OSError as error:
                 fault = f"the probe of the runner's isolation could not be made: {error.strerror}; it is tried again"
         self.fault = fault
+
+    @property
+    def queue(self) -> Queue:
+        """The steps that are here now."""
+        running = self._most - self._turns.value
+        return Queue(running, self.begun - self._ended - running, self._most)
 
     async def tool(self, block: Cid) -> Tool:
         """The block's tool.
@@ -148,6 +178,7 @@ class StepExecutor:
         folder = self._work / secrets.token_hex(8)
         stage = Stage(self._materials, self._blobs, folder, order, project, self._limits.input_bytes)
         stage.work.mkdir(parents=True, mode=0o700)
+        self.begun += 1
         try:
             limits = allowed(self._limits, tool, seconds)
             for argument in inputs.values():
@@ -170,6 +201,7 @@ class StepExecutor:
                 await self._remember(tool, block, inputs, project, Made(order, finished.products))
             return finished
         finally:
+            self._ended += 1
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(discard, folder)
 
@@ -216,6 +248,9 @@ class StepExecutor:
             job = await self._job(tool, block, command, stage, limits, environment)
             try:
                 ended = await self._runner.run(job, self._turns)
+            except (Denied, Unreachable):
+                self._doubted.set()
+                raise
             except BadInput as error:
                 log.warning("the runner does not take a step: %s", error)
                 raise VerificationFailed(

@@ -125,6 +125,24 @@ class Streams:
             os.close(fd)
 
 
+def check_streams(job: Job) -> None:
+    """Check that what ``job`` names can be opened, as :meth:`Streams.open` does; blocking. Nothing is made.
+
+    Raises:
+        BadInput: as there.
+    """
+    if job.stdin is not None:
+        os.close(_open_source(job, job.stdin))
+    for name in (job.stdout, job.stderr):
+        if name is None:
+            continue
+        path = job.work / plain_name(name)
+        if any(each.is_symlink() for each in (path, *path.parents[: len(PurePosixPath(name).parts) - 1])):
+            raise BadInput(f"the output «{name}» would be written through a link")
+        if path.exists():
+            raise BadInput(f"the output «{name}» cannot be made in the work folder: it is there")
+
+
 def _open_source(job: Job, name: str) -> int:
     """The file that the step would see as ``name``, found through the mount that shows it and no link below it."""
     wanted = PurePosixPath(name)

@@ -54,8 +54,21 @@ utimensat=280/88 utimes=235/ vfork=58/ wait4=61/260 waitid=247/95 write=1/64 wri
 """
 
 
+def names(processor: str) -> tuple[str, ...]:
+    """The names of all that a step may call on a processor («x86_64» or «aarch64»), in order."""
+    column = _column(processor)
+    return tuple(name for name, _, ours in _entries() if ours.split("/")[column])
+
+
 def numbers(processor: str) -> tuple[int, ...]:
-    """The numbers of all that a step may call on a processor («x86_64» or «aarch64»), in order."""
-    column = {"x86_64": 0, "aarch64": 1}[processor]
-    listed = [entry.partition("=")[2].split("/")[column] for entry in _TABLE.split()]
-    return tuple(sorted(int(number) for number in listed if number))
+    """Their numbers, in order."""
+    column = _column(processor)
+    return tuple(sorted(int(number) for _, _, ours in _entries() if (number := ours.split("/")[column])))
+
+
+def _column(processor: str) -> int:
+    return {"x86_64": 0, "aarch64": 1}[processor]
+
+
+def _entries() -> list[tuple[str, str, str]]:
+    return [entry.partition("=") for entry in _TABLE.split()]

@@ -24,6 +24,7 @@ from node.replicate.replicator import Means, Replicator
 from node.replication import Covering
 from node.site.attesting import Attesting, attesting
 from node.site.auditdesk import AuditDesk
+from node.site.capacity import Capacity
 from node.site.epochs import Epochs
 from node.site.erasure import Erasure
 from node.site.follower import Follower
@@ -58,6 +59,7 @@ class Consorting:
     projects: Projects
     orders: Orders
     repair: Repair
+    capacity: Capacity
 
 
 async def consort(site: Site) -> None:
@@ -94,6 +96,7 @@ async def consort(site: Site) -> None:
     )
     bus = Bus(site.root, site.index, site.journal, dispatcher, site.documents, site.steps, side_by_side, site.clock)
     repair = _repair(site)
+    capacity = Capacity(lambda: site.index.site(site.root), site.steps, attests.statements.say, site.clock)
     epochs = Epochs(
         membership,
         site.index,
@@ -118,6 +121,7 @@ async def consort(site: Site) -> None:
         projects,
         orders,
         repair,
+        capacity,
     )
     site.network.join(GOSSIP + str(membership.consortium))
     for part in (
@@ -125,6 +129,7 @@ async def consort(site: Site) -> None:
         follower.run,
         attests.witnessing.run,
         attests.statements.run,
+        capacity.run,
         orders.watch,
         orders.ask_owners,
         projects.run,

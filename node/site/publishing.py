@@ -23,11 +23,13 @@ from catalog.grant import GrantFields
 from catalog.key import short
 from catalog.member import Role
 from catalog.mirror import MirrorFields
+from catalog.offer import OfferFields
 from catalog.policy import PolicyFields
 from catalog.project import ProjectFields, ProjectRef
 from catalog.revoke import RevokeFields
 from node.api import schema
 from node.execute.environment.description import FILE, MOST_BYTES, Description, Reference, read
+from node.site.capacity import check_offer
 from node.site.granting import check_access
 from node.site.locating import owners_of
 from node.site.sharing import check_shared, import_shared
@@ -81,6 +83,8 @@ async def check_content(site: Site, body: Body) -> None:
                 checked_undertaking(each)
         case ApproveFields() as approval:
             _check_approval(site, approval)
+        case OfferFields() as offer:
+            check_offer(site.steps, offer)
         case GrantFields() | RevokeFields() | ClaimFields() as access:
             check_access(site, access, body.actor)
         case _:

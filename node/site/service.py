@@ -43,6 +43,7 @@ from node.site import (
     submitting,
     trees,
 )
+from node.site.capacity import steps_view
 from node.site.mentions import mentions
 from node.site.site import Site
 from node.site.underway import transfer_views
@@ -86,6 +87,7 @@ class SiteService:
             swarm=swarm_view(site.swarm.published) if site.swarm is not None else None,
             policy_faults=policy_faults_view(site.judge.faults),
             storage=await mirroring.storage(site),
+            steps=await steps_view(site),
         )
 
     def _names(self) -> list[tuple[str, str]]:

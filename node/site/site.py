@@ -27,10 +27,8 @@ from node.automator.hold import Holdings
 from node.automator.steady import SteadyClock
 from node.config import Folder, read_config, site_diseases, work_folder
 from node.execute.allowed import limits_of
-from node.execute.environment.base import Own
 from node.execute.environment.checkouts import Checkouts
 from node.execute.environment.python import Base
-from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
 from node.founding import Founder
 from node.message import reply_bytes
@@ -55,6 +53,7 @@ from node.site.reach import Introducing, Reach
 from node.site.recollection import Recollection
 from node.site.rekeying import Rekeying
 from node.site.replicas import Replicas
+from node.site.runners import runner_of
 from node.site.shelf import Shelf
 from node.site.standing import ASK_SECONDS, Heard, ask_members
 from node.site.state import State, read_state
@@ -201,13 +200,13 @@ class Site:
         self.reading = Reading()
         self.documents = ParsedDocuments()
         self.swarm = swarm_of(self, state.facts, kubo)
-        self.memos = Memos(self.blobs, f"{Sandbox.name} {python_version()}")
-        sandbox = Sandbox(Own(self.folder.environment))
+        runner = runner_of(self.config, self.folder)
+        self.memos = Memos(self.blobs, f"{runner.name} {python_version()}")
         work, bounds = work_folder(self.folder, self.config), self.config.steps
         self.packing = Packing(self.folder.environments / "packing", Base(self.folder.environments / "base"))
         checkouts = Checkouts(self.folder.environments, partial(checkout_pooled, self.blobs.get), drop_unused)
         self.steps = StepExecutor(
-            sandbox, self.materials, self.blobs, work, limits_of(bounds), self.memos, bounds.at_once, checkouts
+            runner, self.materials, self.blobs, work, limits_of(bounds), self.memos, bounds.at_once, checkouts
         )
 
     @classmethod

@@ -1,4 +1,7 @@
-"""What a node says itself in its site's catalog, with nobody asking: that it is there, and who has forked."""
+"""What a node says itself in its site's catalog, with nobody asking: that it is there, and who has forked.
+
+How fast and how busy it is, is said by :mod:`node.site.capacity`.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,7 @@ class Statements:
 
     async def _beat(self) -> None:
         while True:
-            if not await self._say("beat", "", BeatFields()):
+            if not await self.say("beat", "", BeatFields()):
                 await trio.sleep(AGAIN_SECONDS)
                 continue
             with trio.move_on_after(BEAT_SECONDS):
@@ -73,11 +76,12 @@ class Statements:
             # A site's own fork is for the others to tell of.
             others = (each for each in self._witness.forks.values() if not each.origin.startswith(own.root))
             missing = [each for each in others if own.latest("accuse", each.origin) is None]
-            written = [await self._say("accuse", fork.origin, AccuseFields(fork=fork)) for fork in missing]
+            written = [await self.say("accuse", fork.origin, AccuseFields(fork=fork)) for fork in missing]
             with trio.move_on_after(math.inf if all(written) else AGAIN_SECONDS):
                 await self._found.wait()
 
-    async def _say(self, kind: str, subject: str, fields: Value) -> bool:
+    async def say(self, kind: str, subject: str, fields: Value) -> bool:
+        """Write one statement of the node; whether it was written. Why not, the log says."""
         own = self._own()
         latest = own.latest(kind, subject)
         previous = latest.index if latest is not None else None

@@ -46,9 +46,9 @@ class Exporter:
             try:
                 parent = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 undo.callback(os.close, parent)
+                started = undo.enter_context(ExitStack())
                 if node.is_folder:
                     os.mkdir(target.name, 0o755, dir_fd=parent)
-                    started = undo.enter_context(ExitStack())
                     started.callback(shutil.rmtree, target.name, dir_fd=parent)
                     self._fill(node, target.name, parent, 0)
                     started.pop_all()

@@ -16,8 +16,8 @@ import pytest
 import trio
 
 from node.execute import bubble, sandbox
+from node.execute.inside.watch import Sample
 from node.execute.sandbox import Sandbox
-from node.execute.watch import Sample
 from node.step import Exit, Job, Limits, Mount
 
 SMALL = Limits(

@@ -70,7 +70,7 @@ PEOPLE: Defence = (verify, "person_at", _anybody)
 PROJECTS: Defence = (verify, "project_of", _any_project)
 APPROVED: Defence = (Verifier, "_check_approved", _nothing)
 GRANTED: Defence = (Judge, "_covering", _any_grant)
-PRICED: Defence = (Verifier, "_price", lambda *_: PRICE)
+PRICED: Defence = (Verifier, "_terms", lambda *_: None)
 ONCE: Defence = (Automator, "_check_instance", _nothing)
 
 

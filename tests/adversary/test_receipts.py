@@ -17,6 +17,7 @@ from catalog.dagcbor import cid_of, encode
 from catalog.dataset import DatasetFields, Level
 from catalog.error import NotFound
 from catalog.key import signed
+from catalog.offer import Most, OfferFields
 from node.bus.journal import Record, State
 from node.bus.receipts import Receipts
 from node.message import Outcome, Place, Reply, read_question, reply_bytes
@@ -26,12 +27,19 @@ from tests.simulation.consortium import EPOCH_BEGAN, PRICE, PURPOSE, statistics
 from tests.simulation.scheduler import Process
 from workflow.argument import Data, Many
 from workflow.order import Order
-from workflow.receipt import Receipt, Release, Status
+from workflow.receipt import Receipt, Release, Spent, Status
 
 Answer = Callable[[Stage, Order], bytes]
 HERS = Cid.of(b"mallory's").keyed(b"k" * 32)
 COUNTED = statistics(1, 1000000)
 COUNT = Cid.of(COUNTED)
+
+OFFER = OfferFields(
+    runner="sandbox", price=PRICE // 2, step_millis=1000, cpu_hour=PRICE - PRICE // 2,
+    most=Most(seconds=3600, cpu_seconds=3600, memory_mib=1024),
+)  # fmt: skip
+"""Hers costs as much as anyone's where an hour of a processor was used, or more."""
+AN_HOUR = Spent(wall_millis=1 << 22, cpu_millis=1 << 22, peak_bytes=1 << 20)
 
 
 def _publish(stage: Stage) -> None:
@@ -40,6 +48,7 @@ def _publish(stage: Stage) -> None:
         description="", media_type="text/csv", size=1,
     )  # fmt: skip
     stage.publish(stage.mallory, "dataset", str(HERS), fields)
+    stage.publish(stage.mallory, "offer", "", OFFER)
     stage.consortium.approve(stage.mallory, stage.consortium.project, stage.consortium.terms)
 
 
@@ -89,7 +98,13 @@ def _honest(stage: Stage, order: Order) -> Receipt:
         ),
         stage.mallory.node,
     )  # fmt: skip
-    return forged(order, stage.mallory, {"result": structs.replace(made, release=release)}, cost=PRICE)
+    return forged(order, stage.mallory, {"result": structs.replace(made, release=release)}, **_charged(stage, PRICE))
+
+
+def _charged(stage: Stage, cost: int, cpu_millis: int = AN_HOUR.cpu_millis) -> dict[str, object]:
+    """What a receipt of hers says of its price."""
+    spent = structs.replace(AN_HOUR, cpu_millis=cpu_millis)
+    return {"cost": cost, "spent": spent, "offer": stage.mallory.subjects["offer", ""]}
 
 
 def _output(**changes: object) -> Answer:
@@ -117,6 +132,11 @@ LIES: Mapping[str, Answer] = {
     "for_another_order": _receipt(lambda _s, _o, r: structs.replace(r, order=Cid.of(b"another"))),
     "for_another_site": _receipt(lambda s, _o, r: structs.replace(r, site=s.bruno.did)),
     "charges_more_than_was_allowed": _receipt(lambda _s, _o, r: structs.replace(r, cost=PRICE + 1)),
+    "charges_more_than_its_offer_says": _receipt(
+        lambda s, _o, r: structs.replace(r, **_charged(s, PRICE // 2 + 2, cpu_millis=1))
+    ),
+    "charges_by_no_offer": _receipt(lambda _s, _o, r: structs.replace(r, offer=None)),
+    "charges_by_an_entry_that_is_no_offer": _receipt(lambda _s, _o, r: structs.replace(r, offer=0)),
     "charges_for_a_failure": _receipt(lambda _s, _o, r: structs.replace(r, status=Status.FAILED, outputs={})),
     "charges_for_a_denial": _receipt(lambda _s, _o, r: structs.replace(r, status=Status.DENIED, outputs={})),
     "delivers_nothing": _receipt(lambda _s, _o, r: structs.replace(r, outputs={})),
@@ -165,6 +185,8 @@ CHECKED = [
     "for_another_order",
     "for_another_site",
     "charges_more_than_was_allowed",
+    "charges_more_than_its_offer_says",
+    "charges_by_an_entry_that_is_no_offer",
     "name_that_climbs",
 ]
 

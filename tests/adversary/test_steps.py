@@ -19,7 +19,7 @@ from node.automator.automator import RAN_AND_FAILED
 from node.execute.collect import listing_command
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
-from node.step import AT_ONCE, Ending, Exit, Finished, Job, Limits, Runner, Turn, Usage
+from node.step import AT_ONCE, Description, Ending, Exit, Finished, Job, Limits, Runner, Turn, Usage
 from node.storage.disk import DiskBlobs
 from tests.adversary.stage import Stage
 from tests.simulation.steps import SimulatedSteps
@@ -55,6 +55,10 @@ class Hostile:
     def __init__(self, act: Callable[[Path], object], code: int = 0) -> None:
         self._act = act
         self._code = code
+
+    async def describe(self) -> Description:
+        """It is none."""
+        return Description(self.name, "")
 
     async def probe(self) -> None:
         """It shows nothing."""

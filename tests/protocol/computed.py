@@ -220,6 +220,10 @@ HELD = Output(
 SPENT = Spent(wall_millis=64, cpu_millis=32, peak_bytes=1 << 24)
 
 
+OFFER = 5
+"""Where the offer stands in St. Anna's catalog."""
+
+
 def receipt(previous: Cid | None, status: Status, at: int, outputs: dict[str, Output], cost: int, spent: Spent | None):
     """A receipt of St. Anna for the order."""
     return signed(
@@ -237,6 +241,7 @@ def receipt(previous: Cid | None, status: Status, at: int, outputs: dict[str, Ou
             reason="",
             at=at,
             sig=UNSIGNED,
+            offer=OFFER if cost else None,
         ),
         KEYS["anna-node"],
     )

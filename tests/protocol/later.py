@@ -4,6 +4,7 @@ from msgspec import structs
 
 from catalog.approve import ApproveFields
 from catalog.body import Body, write_body
+from catalog.capacity import CapacityFields, Load, Speed
 from catalog.certificate import NOT_COVERED, CertificateFields
 from catalog.cid import Cid
 from catalog.claim import Claim, ClaimFields, ClaimType, Identity
@@ -15,6 +16,7 @@ from catalog.grant import Action, Grant, GrantFields
 from catalog.key import UNSIGNED, signed
 from catalog.member import Epoch, KeyFields, Member, Role, epoch_message
 from catalog.mirror import MirrorFields
+from catalog.offer import Most, OfferFields
 from catalog.revoke import RevokeFields
 from catalog.withdraw import WithdrawFields
 from node.admission import Announcement, Standing
@@ -169,6 +171,28 @@ AUDIT_AT_CHANGE = 10
 CERTIFIED = 12
 """Where its audit log says that what was held for the project is gone."""
 
+PRICED = OfferFields(
+    runner="sandbox",
+    price=20_000,
+    step_millis=800,
+    cpu_hour=90_000,
+    gb_hour=30_000,
+    gb_moved=10_000,
+    most=Most(seconds=300, cpu_seconds=300, memory_mib=1024),
+)
+CAPACITY = CapacityFields(
+    runner="sandbox",
+    platform="linux/amd64",
+    processor="AMD EPYC 7763",
+    processors=16,
+    memory_mib=64_000,
+    at_once=16,
+    most=Most(seconds=300, cpu_seconds=300, memory_mib=1024),
+    environments=(Cid.of(b"an environment"),),
+    speed=Speed(integer=1100, floating=1050, hashing=1600, writing=700, at=T2 + 2 * HOUR),
+    load=Load.BUSY,
+)
+
 ANNA_LATER = [
     (
         "approve",
@@ -219,6 +243,8 @@ ANNA_LATER = [
             audience=(DID["institute-root"],),
         ),
     ),
+    ("offer-of-use", entry("anna-steward", "offer", PRICED, T2 + 3 * HOUR, previous=5)),
+    ("capacity", entry("anna-node-2", "capacity", CAPACITY, T2 + 3 * HOUR + 1000)),
 ]
 """St. Anna's catalog log from index 8 on."""
 

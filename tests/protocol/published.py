@@ -1,7 +1,9 @@
 """The story's first half: what the sites publish, and the epoch document that they sign."""
 
+from msgspec import structs
+
 from catalog.block import BlockFields, EndorseFields
-from catalog.body import write_body
+from catalog.body import Body, write_body
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of, encode
 from catalog.dataset import DatasetFields, Level
@@ -68,6 +70,13 @@ def anna(kind: str, fields, at: int, audience: tuple[str, ...] | None = None):
     return write_body(kind, fields, site=DID["anna-root"], at=at, by=KEYS["anna-steward"], audience=audience)
 
 
+def old_offer(at: int) -> Body:
+    """An offer as it was written before there were prices of use: what lacks a field has its default."""
+    body = anna("offer", OfferFields(runner="sandbox", price=100_000, step_millis=800), at)
+    fields = {name: body.fields[name] for name in ("runner", "price", "step_millis")}
+    return signed(structs.replace(body, fields=fields), KEYS["anna-steward"])
+
+
 MEMBERS = tuple(
     sorted((Member(site=name, root=DID[f"{site}-root"]) for site, name in SITES.items()), key=lambda m: m.root)
 )
@@ -132,7 +141,7 @@ ANNA = [
         anna("dataset", DATASET_FIELDS, T0 + 2000),
     ),
     ("policy", anna("policy", PolicyFields(text=POLICY), T0 + 3000, ())),
-    ("offer", anna("offer", OfferFields(runner="sandbox", price=100_000, step_millis=800), T0 + 4000)),
+    ("offer", old_offer(T0 + 4000)),
     (
         "endorse",
         anna(

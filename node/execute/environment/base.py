@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from catalog.error import Denied
-from node.execute.quota import discard
+from node.execute.discard import discard
 
 INSIDE: Final = "/opt"
 """Where the tree lies inside; the root's ``/bin``, ``/lib`` and ``/lib64`` are links into it."""
@@ -87,7 +87,7 @@ def passing() -> Own:
 
 def _make(folder: Path) -> list[str]:
     """Fill ``folder`` with the tree; the options that show it."""
-    libraries = sorted(set(_standard_library()))
+    libraries = sorted(set(standard_library()))
     for below in ("bin", "lib", "python/bin", *(str(_beside(each)) for each in libraries)):
         (folder / below).mkdir(parents=True, exist_ok=True)
     _fill(folder, libraries)
@@ -125,7 +125,7 @@ def _parts(libraries: Sequence[Path]) -> dict[str, Path]:
         raise Denied("what a step leaves is looked through with «find»: install it (package findutils); no step runs")
     extensions = [each for library in libraries for each in library.glob("lib-dynload/*.so")]
     loaded = [each for each in extensions if not each.name.startswith(_UNNEEDED)]
-    libs = _loaded_by([python, *loaded, *programs.values()])
+    libs = loaded_by([python, *loaded, *programs.values()])
     return {
         **{f"lib/{name}": path for name, path in libs.items()},
         **{f"bin/{name}": path for name, path in programs.items()},
@@ -142,7 +142,7 @@ def base_sources() -> dict[str, Path]:
     Raises:
         Denied: this machine does not tell which libraries its Python needs, or lacks «find».
     """
-    libraries = sorted(set(_standard_library()))
+    libraries = sorted(set(standard_library()))
     found = _parts(libraries)
     found |= {f"python/bin/{name}": interpreter() for name in ("python3", "python")}
     for library in libraries:
@@ -181,7 +181,7 @@ def _library_options(library: Path) -> list[str]:
     return options
 
 
-def _standard_library() -> tuple[Path, Path]:
+def standard_library() -> tuple[Path, Path]:
     """The folders of the modules in Python and in C; the same one nearly everywhere."""
     bases = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}
     return Path(sysconfig.get_path("stdlib", vars=bases)), Path(sysconfig.get_path("platstdlib", vars=bases))
@@ -192,7 +192,7 @@ def _beside(library: Path) -> Path:
     return Path("python", library.parent.name, library.name)
 
 
-def _loaded_by(objects: Iterable[Path]) -> dict[str, Path]:
+def loaded_by(objects: Iterable[Path]) -> dict[str, Path]:
     """All that the dynamic linker loads for these, by the names that it looks for: itself among them.
 
     Raises:

@@ -17,8 +17,8 @@ import trio
 
 from catalog.cid import Cid
 from catalog.error import BadInput, ComityError
+from node.execute.discard import discard
 from node.execute.environment.description import FILE, MOST_BYTES, ROOT, Description, check_platform, read
-from node.execute.quota import discard
 from node.regular import read_regular
 from node.step import Environment
 

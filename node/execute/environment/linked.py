@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from catalog.error import BadInput, shown
+from node.execute.discard import discard
 from node.execute.environment.trees import link_tree, on_disk
-from node.execute.quota import discard
 from node.step import Environment
 
 LINKED: Final = "linked"

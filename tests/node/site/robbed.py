@@ -28,7 +28,7 @@ from node.execute.step import StepExecutor
 from node.site.gateway import Wanted
 from node.site.materials import Materials
 from node.site.transfer import Holders
-from node.step import AT_ONCE, Exit, Job, Limits, Turn
+from node.step import AT_ONCE, Description, Exit, Job, Limits, Turn
 from node.storage.car import header, prefix
 from node.storage.disk import DiskBlobs
 from node.storage.unixfs import CHUNK
@@ -99,6 +99,10 @@ class Waiting:
     """A runner whose command runs until it is killed."""
 
     name = "waiting"
+
+    async def describe(self) -> Description:
+        """It is none."""
+        return Description(self.name, "")
 
     async def probe(self) -> None:
         """It shows nothing."""

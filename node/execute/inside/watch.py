@@ -1,4 +1,4 @@
-"""What a running step uses, read from the process list of its own sandbox.
+"""What a running step uses, read from the process list of its own sandbox or container.
 
 Resource limits bound each process; a step's limits are for all of its processes together. For a node that runs as
 root the kernel does not apply the process limit at all, so there this watch is the bound.
@@ -7,26 +7,24 @@ root the kernel does not apply the process limit at all, so there this watch is 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from node.step import Limits
+from node.execute.inside.bounds import Bounds
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICK = os.sysconf("SC_CLK_TCK")
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # An entry of /proc goes with its process: then there is no file, or no process behind an open one.
 _GONE = (FileNotFoundError, ProcessLookupError)
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """A step at one moment: live threads, resident bytes, and CPU seconds since its start."""
 
     threads: int = 0
     resident_bytes: int = 0
     cpu_seconds: float = 0.0
 
-    def excess(self, limits: Limits) -> str:
+    def excess(self, limits: Bounds) -> str:
         """The limit that is exceeded, or an empty string."""
         if self.threads > limits.processes:
             return f"processes: more than {limits.processes}"
@@ -37,23 +35,8 @@ class Sample:
         return ""
 
 
-def open_processes(init: int) -> int | None:
-    """A descriptor of the sandbox's own /proc, whose first process is ``init`` by the host's number.
-
-    None before the sandbox has its root (until then the same path leads to the host's processes) and after its end.
-    """
-    try:
-        fd = os.open(f"/proc/{init}/root/proc", _FOLDER)
-    except _GONE:
-        return None
-    if os.fstat(fd).st_dev == os.stat("/proc").st_dev or not _fields(fd, "1"):
-        os.close(fd)
-        return None
-    return fd
-
-
-def sample(processes: int, limits: Limits) -> Sample:
-    """What the processes in ``processes`` (from :func:`open_processes`) use now.
+def sample(processes: int, limits: Bounds) -> Sample:
+    """What the processes in ``processes``, a descriptor of their /proc, use now; the first of them is not the step's.
 
     Memory is the sum of resident pages; where that exceeds the limit, pages shared between processes are divided
     among them, which is exact and slower. A sandbox that has gone uses nothing.
@@ -71,7 +54,7 @@ def sample(processes: int, limits: Limits) -> Sample:
         if not fields:
             continue
         # proc(5) counts from 1 with the command's name second: utime 14, stime 15, then those of waited-for children.
-        ticks += sum(int(part) for part in fields[11:15])
+        ticks += sum(int(part) for part in fields[13 if name == "1" else 11 : 15])
         if name != "1":
             threads += int(fields[17])
             resident += int(fields[21]) * _PAGE
@@ -81,20 +64,25 @@ def sample(processes: int, limits: Limits) -> Sample:
     return Sample(threads, resident, ticks / _TICK)
 
 
-def scratched(init: int, limits: Limits) -> str:
-    """The limit on files that the sandbox's own temporary folders exceed, or an empty string.
+def scratched(root: str, limits: Bounds) -> str:
+    """The limit on files that the temporary folders below ``root`` exceed, or an empty string.
 
     Their size is bounded, and empty files take none of it: what each takes is the kernel's own memory.
     """
     for folder in ("tmp", "dev/shm"):
         try:
-            seen = os.statvfs(f"/proc/{init}/root/{folder}")
+            seen = os.statvfs(f"{root}/{folder}")
         except _GONE:
             continue
-        # Before the sandbox has its root the path leads to the host's own folder, which has another size.
+        # Before a sandbox has its root the path leads to the host's own folder, which has another size.
         if seen.f_blocks * seen.f_frsize <= limits.memory_bytes and seen.f_files - seen.f_ffree > limits.output_files:
             return f"files in /{folder}: more than {limits.output_files}"
     return ""
+
+
+def is_there(processes: int) -> bool:
+    """Whether ``processes`` is a /proc in which a first process lives."""
+    return bool(_fields(processes, "1"))
 
 
 def _fields(processes: int, name: str) -> list[bytes]:
@@ -103,7 +91,12 @@ def _fields(processes: int, name: str) -> list[bytes]:
 
 
 def _proportional(processes: int, name: str) -> int:
-    lines = _read(processes, f"{name}/smaps_rollup").splitlines()
+    """Its resident bytes, shared pages divided; undivided for a process that lets nobody look."""
+    try:
+        lines = _read(processes, f"{name}/smaps_rollup").splitlines()
+    except PermissionError:
+        fields = _fields(processes, name)
+        return int(fields[21]) * _PAGE if fields else 0
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(b"Pss:"))
 
 

@@ -1,0 +1,163 @@
+"""The host's side of a container's gate: the order is written, the gate opened, and the report read and checked.
+
+What lies in the gate's folder and means what is told in ``node/execute/inside/__init__.py``. All runners of containers
+use it, so that exit codes, limits, streams and what was left mean the same in each.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import stat
+from dataclasses import asdict, replace
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from catalog.error import BadInput, Unreachable, VerificationFailed
+from node.execute.account import give, is_separate, take
+from node.execute.discard import discard
+from node.execute.inside.verdict import KILLED, out_of_memory, out_of_time
+from node.execute.inside.weigh import settle
+from node.execute.root import check_mounts, variables_of
+from node.execute.streams import check_streams
+from node.step import Ending, Exit, Job, Usage
+
+_MOST_MOUNTS: Final = 2_800
+_MOST_REPORT: Final = 1 << 16
+_MOST_ERRORS: Final = 4096
+_MOST_LISTING: Final = 64 << 20
+_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_REFUSED: Final = "refused"
+
+_Amount = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class _Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the supervisor says of a step's end."""
+
+    token: str
+    ending: Literal["exited", "timed-out", "out-of-limits", "refused"]
+    code: Annotated[int, msgspec.Meta(ge=0, le=255)]
+    reason: Annotated[str, msgspec.Meta(max_length=4096)]
+    wall_seconds: _Amount
+    cpu_seconds: _Amount
+    peak_bytes: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Gate:
+    """The gate of one job, in a folder beside the parent of its work folder. All methods are blocking.
+
+    Raises:
+        BadInput: the job cannot be run as it is written.
+    """
+
+    def __init__(self, job: Job) -> None:
+        check_mounts(job.mounts)
+        if len(job.mounts) > _MOST_MOUNTS:
+            raise BadInput(f"{len(job.mounts)} mounts are more than a container takes: give their folder as one mount")
+        self.folder = job.work.parent.with_name("gate")
+        self._job = job
+        self._token = secrets.token_hex(16)
+        take(job)
+        check_streams(job)
+        self.folder.mkdir(mode=0o700)
+        limits = asdict(job.limits)
+        del limits["input_bytes"]
+        order = {
+            "token": self._token,
+            "argv": job.argv,
+            "variables": variables_of(job),
+            "stdin": job.stdin,
+            "stdout": job.stdout,
+            "stderr": job.stderr,
+            "limits": limits,
+            "succeeds": sorted(job.succeeds),
+        }
+        self._put("order.json", json.dumps(order).encode())
+        if is_separate():
+            give(self.folder)
+
+    def open(self) -> None:
+        """Let the command start."""
+        self._put("open", b"")
+
+    def stop(self) -> None:
+        """Have the supervisor end everything, whoever else can or cannot."""
+        if not (self.folder / "stop").exists():
+            self._put("stop", b"")
+
+    def is_stopped(self) -> bool:
+        """Whether the supervisor has done so."""
+        return not os.path.lexists(self.folder / "stop")
+
+    def exit(self, starved: bool, overdue: bool = False) -> Exit:
+        """How the command ended, once the container has; the work folder is the node's again.
+
+        ``starved`` is whether the kernel ended a process of the container for lack of memory, ``overdue`` whether the
+        container was ended since its supervisor did not end the command in time.
+
+        Raises:
+            BadInput: the order could not be carried out as it is written; nothing has run.
+            Unreachable: there is no report: the container was ended before its time.
+        """
+        over = settle(self._job.work, self._job.limits)
+        report = self._report()
+        if report is None:
+            unknown = Usage(self._job.limits.wall_seconds if overdue else 0.0, 0.0, 0)
+            if starved:
+                return Exit(Ending.OUT_OF_LIMITS, KILLED, unknown, reason=out_of_memory(self._job.limits))
+            if overdue:
+                return Exit(Ending.TIMED_OUT, KILLED, unknown, reason=out_of_time(self._job.limits))
+            raise Unreachable("the step's container was ended before the step was: by hand, by its host, or by itself")
+        if report.ending == _REFUSED:
+            raise BadInput(f"the container cannot run the step: {report.reason}")
+        usage = Usage(report.wall_seconds, report.cpu_seconds, report.peak_bytes)
+        errors = self._read("errors", _MOST_ERRORS) or b""
+        ended = Exit(Ending(report.ending), report.code, usage, errors, report.reason)
+        if ended.ending is not Ending.EXITED:
+            return ended
+        if starved and ended.code:
+            return replace(ended, ending=Ending.OUT_OF_LIMITS, reason=out_of_memory(self._job.limits))
+        if over:
+            return replace(ended, ending=Ending.OUT_OF_LIMITS, reason=over)
+        return replace(ended, left=self._read("listing", _MOST_LISTING) if ended.code in self._job.succeeds else None)
+
+    def close(self) -> None:
+        """Remove the folder, whatever lies in it."""
+        discard(self.folder)
+
+    def _report(self) -> _Report | None:
+        content = self._read("report.json", _MOST_REPORT)
+        if content is None:
+            return None
+        try:
+            report = msgspec.json.decode(content, type=_Report)
+        except msgspec.DecodeError:
+            return None
+        return report if secrets.compare_digest(report.token.encode(), self._token.encode()) else None
+
+    def _read(self, name: str, most: int) -> bytes | None:
+        """What a file of the gate holds; none if there is no such plain file.
+
+        Raises:
+            VerificationFailed: it holds more than it can.
+        """
+        try:
+            fd = os.open(self.folder / name, _FLAGS)
+        except OSError:
+            return None
+        with os.fdopen(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return None
+            content = file.read(most + 1)
+        if len(content) > most:
+            raise VerificationFailed(f"what the step's container says as «{name}» is more than {most} bytes")
+        return content
+
+    def _put(self, name: str, content: bytes) -> None:
+        """A new file in the gate. A step that runs may have left what it likes there, which is not followed."""
+        fresh = self.folder.with_name(f"gate-{secrets.token_hex(8)}")
+        fresh.write_bytes(content)
+        fresh.rename(self.folder / name)

@@ -1,0 +1,49 @@
+"""The machine that a node runs on, as its system tells of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_MIB: Final = 1 << 20
+_NAMES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+"""As images of containers name them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """``platform`` is as ``linux/amd64``, ``processor`` a name for people; what a container may use counts."""
+
+    platform: str
+    processor: str
+    processors: int
+    memory_mib: int
+
+
+def this_machine(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> Machine:
+    """What this process may use. Blocking.
+
+    Raises:
+        OSError: the system does not tell.
+    """
+    kind = platform.machine().lower()
+    memory = int(_found(proc / "meminfo", r"MemTotal:\s+([0-9]+) kB") or 0) << 10
+    bound = groups / "memory.max"
+    told = bound.read_text().strip() if bound.exists() else ""
+    if told.isdigit():
+        memory = min(memory, int(told))
+    return Machine(
+        platform=f"linux/{_NAMES.get(kind, re.sub('[^a-z0-9_]', '_', kind)[:16])}",
+        processor=re.sub(r"[^ -~]", "", _found(proc / "cpuinfo", r"model name\s*: ([^\n]*)"))[:80].strip(),
+        processors=len(os.sched_getaffinity(0)),
+        memory_mib=max(1, memory // _MIB),
+    )
+
+
+def _found(file: Path, pattern: str) -> str:
+    found = re.search(pattern, file.read_text(errors="replace"))
+    return found[1] if found else ""

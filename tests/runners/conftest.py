@@ -1,0 +1,43 @@
+"""What the tests of all runners share; at the end of a run, which guarantees hold in which runner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.runners.conformance import GUARANTEES
+
+RUNNERS = ("sandbox", "docker", "kubernetes", "argo")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        guarantee = getattr(getattr(item, "function", None), "guarantee", None)
+        if guarantee is not None:
+            runner = Path(item.path).stem.removeprefix("test_")
+            item.user_properties += [("guarantee", guarantee), ("runner", runner)]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    outcomes = dict(_outcomes(terminalreporter))
+    seen = [name for name in RUNNERS if any(runner == name for _, runner in outcomes)]
+    if not seen:
+        return
+    width = max(len(each) for each in GUARANTEES) + 2
+    terminalreporter.section("guarantees by runner")
+    terminalreporter.write_line(" " * width + "".join(f"{name:<12}" for name in seen))
+    for guarantee in GUARANTEES:
+        cells = [outcomes.get((guarantee, name), "–") for name in seen]
+        terminalreporter.write_line(f"{guarantee:<{width}}" + "".join(f"{cell:<12}" for cell in cells).rstrip())
+
+
+def _outcomes(terminalreporter: pytest.TerminalReporter) -> Iterator[tuple[tuple[str, str], str]]:
+    """How the tests of a guarantee ended with a runner; the worst is told last."""
+    for outcome, word in (("passed", "holds"), ("skipped", "untested"), ("failed", "FAILS"), ("error", "FAILS")):
+        for report in terminalreporter.stats.get(outcome, ()):
+            told = dict(report.user_properties)
+            if "guarantee" in told:
+                yield (str(told["guarantee"]), str(told["runner"])), word
