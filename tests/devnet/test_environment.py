@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import tarfile
 from pathlib import Path
 
 from devnet.publication import endorse
@@ -24,12 +25,14 @@ def test_a_block_brings_its_environment_to_the_site_that_runs_it(consortium: Con
         SUMS_CODE.replace("LONG", str(10**9)).replace("math.fsum(rows)", "__import__('hospitalsums').total(rows)")
     )
     (folder / "requirements.lock").write_bytes(package(wheels))
-    added = consortium.command("block", "add", str(folder), "--name", f"sums {mark}", "--json")
+    author = consortium.large
+    added = consortium.command("block", "add", str(folder), "--name", f"sums {mark}", "--json", at=author)
     assert added.returncode == 0, added.stderr
     cid = json.loads(added.stdout)["cid"]
-    shared = consortium.command("block", "share", cid, "--with", consortium.small.name)
+    names = ("--with", consortium.small.name, "--with", consortium.known.institute.name)
+    shared = consortium.command("block", "share", cid, *names, at=author)
     assert shared.returncode == 0, shared.stderr
-    shown = consortium.command("block", "show", cid)
+    shown = consortium.command("block", "show", cid, at=author)
     assert "runs in" in shown.stdout
     assert "hospitalsums 1.0 (python, linux/" in shown.stdout
     endorse(consortium.places, consortium.known, consortium.small, cid)
@@ -40,7 +43,17 @@ def test_a_block_brings_its_environment_to_the_site_that_runs_it(consortium: Con
         workflow = WORKFLOW.replace("SUMS", cid).replace("POOL", str(pool.cid))
         ended = run(mara, workflow, [consortium.small.dataset], min_sites=1).check()
         assert consortium.small.name in ended.took_part
-    again = consortium.command("block", "add", str(folder), "--name", f"sums {mark}")
+    again = consortium.command("block", "add", str(folder), "--name", f"sums {mark}", at=author)
     assert again.returncode == 2, again.stdout
     assert "no «hospitalsums==1.0»" in again.stderr
     assert again.stderr.count("\n") == 1
+    exported = ("block", "export", cid, "--oci", str(tmp_path / "sums.tar"))
+    refused = consortium.command(*exported, at=author)
+    assert refused.returncode == 3, refused.stdout
+    assert f"for {consortium.known.institute.name}, " in refused.stderr
+    opened = consortium.command("block", "share", cid, "--everyone", at=author)
+    assert opened.returncode == 0, opened.stderr
+    written = consortium.command(*exported, at=author)
+    assert written.returncode == 0, written.stderr
+    with tarfile.open(tmp_path / "sums.tar") as archive:
+        assert {"index.json", "manifest.json", "oci-layout"} <= set(archive.getnames())
