@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from catalog.cid import Cid
 from node.execute.collect import read_listing
-from node.step import Ending, Job, Limits, Mount
+from node.execute.environment.base import base_sources, fill_base
+from node.step import Ending, Environment, Job, Limits, Mount
 from tests.runners.case import SCRIPT, Case, guarantee
 from tests.runners.subject import SMALL, SUCCEEDS, Subject
 
@@ -151,6 +153,29 @@ class Given(Case):
         done = subject.python(work, SCRIPT(script))
         assert done.code == 0, done.errors
         assert json.loads((work / "found").read_text()) == [list(sys.version_info[:3]), True, []]
+
+    @guarantee("an environment of content")
+    def test_a_step_finds_the_environment_of_its_block_and_no_other(
+        self, subject: Subject, work: Path, place: Path
+    ) -> None:
+        """Lost: a block runs with other libraries than its author's; or what it brings shadows what runs it."""
+        root = place / "environment" / "root"
+        (root / "opt" / "empty").mkdir(parents=True)
+        (root / "opt" / "mark").write_text("its own")
+        for name in (".comity/lib/ld-linux-x86-64.so.2", "gate/open", "work/left", "etc/ld.so.preload"):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text("/opt/no-such-library.so\n")
+        fill_base(root, base_sources())
+        for each in (root, *root.rglob("*")):
+            each.chmod(0o755)
+        links = {"bin": "opt/bin", "lib": "opt/lib", "lib64": "opt/lib", "opt/link": "mark", "away": "/etc/passwd"}
+        environment = Environment(Cid.of(b"made here"), root, links, {"PATH": "/opt/bin", "MARK": "of it"})
+        script = "cat /opt/link && ls -d /opt/empty && echo $MARK && ls -A && (echo x > /opt/mark) || stat -c %N /away"
+        job = Job(("sh", "-c", script), work, environment=environment, stdout="said", succeeds=SUCCEEDS)
+        done = subject.run(job)
+        assert (done.ending, done.code) == (Ending.EXITED, 0), done
+        assert (work / "said").read_text() == "its own/opt/empty\nof it\nsaid\n'/away' -> '/etc/passwd'\n"
+        assert (root / "opt" / "mark").read_text() == "its own"
 
     @guarantee("unusual names")
     def test_unusual_names_pass_through(self, subject: Subject, work: Path, place: Path) -> None:
