@@ -24,12 +24,12 @@ from node.replicate.replicator import Means, Replicator
 from node.replication import Covering
 from node.site.attesting import Attesting, attesting
 from node.site.auditdesk import AuditDesk
-from node.site.capacity import Capacity
+from node.site.capacity import Capacity, told_to_all
 from node.site.epochs import Epochs
 from node.site.erasure import Erasure
 from node.site.follower import Follower
 from node.site.local import LocalFirst
-from node.site.locating import Mirrors, environments_for
+from node.site.locating import Mirrors
 from node.site.orders import Orders
 from node.site.projects import Ending, Projects
 from node.site.questions import Questions
@@ -96,13 +96,8 @@ async def consort(site: Site) -> None:
     )
     bus = Bus(site.root, site.index, site.journal, dispatcher, site.documents, site.steps, side_by_side, site.clock)
     repair = _repair(site)
-    # What others read of it says no more of blocks than all of them know.
     capacity = Capacity(
-        lambda: site.index.site(site.root),
-        site.steps,
-        attests.statements.say,
-        site.clock,
-        lambda: site.checkouts.at_hand & environments_for(site.index, membership.nodes),
+        lambda: site.index.site(site.root), site.steps, attests.statements.say, site.clock, lambda: told_to_all(site)
     )
     epochs = Epochs(
         membership,

@@ -74,8 +74,8 @@ class Checkouts:
             discard(place)
 
     @property
-    def at_hand(self) -> frozenset[Cid]:
-        """All that is checked out."""
+    def here(self) -> frozenset[Cid]:
+        """The environments that are checked out."""
         return frozenset(self._known)
 
     def has(self, cid: Cid) -> bool:

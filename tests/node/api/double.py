@@ -34,6 +34,7 @@ from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 from node.api.inquiries import AnswerRequest, InquiryView
+from node.api.running import StepsView
 from node.api.tree import FolderView, TreePage
 from node.keyfile import Identity
 from node.message import Halt, Opening, Row, Who, WhoAnswer
@@ -74,6 +75,8 @@ class MemorySite:
         self.former: tuple[schema.FormerView, ...] = ()
         self.policy_faults: schema.PolicyFaultsView | None = None
         self.reach = schema.ReachView(inbound=True)
+        self.steps: StepsView | None = None
+        self.runner_fault = ""
         self.witnesses: frozenset[str] = frozenset()
         self.answers = self._answers
         self.added = b""
@@ -95,6 +98,10 @@ class MemorySite:
         self.index.add(len(self.bodies), body.kind, body)
         self.bodies.append(body)
         return len(self.bodies) - 1
+
+    def says(self, kind: str, fields: Value) -> int:
+        """An entry that the node writes itself."""
+        return self._take(write_body(kind, fields, site=self.root.did, at=1, by=self.node))
 
     def _known(self, person: str) -> None:
         if self.index.key(person) is None:
@@ -122,11 +129,12 @@ class MemorySite:
             quorum=self.quorum,
             reach=self.reach,
             runner="sandbox",
-            runner_fault="",
+            runner_fault=self.runner_fault,
             recovered=(),
             former=self.former,
             policy_faults=self.policy_faults,
             storage=StorageView(bytes=0, most=0, kubo="", lacking=()),
+            steps=self.steps,
         )
 
     def _member(self, name: str, site: str, node: str) -> schema.MemberView:
