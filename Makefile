@@ -2,25 +2,29 @@
 
 PYTHON ?= python3
 SEEDS ?= 1000
+RUNNER ?= sandbox
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# A runner's daemon, where this machine has none. Needs root.
+BESIDE = $(if $(filter sandbox,$(RUNNER)),,$(BIN)/python -m tests.infra.beside $(RUNNER))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-real soak lint bench bench-catalog bench-storage bench-privacy devnet clean
+.PHONY: help demo test test-real soak lint bench bench-catalog bench-storage bench-privacy bench-runners devnet clean
 
 help:  ## Show this help.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(READY)  ## Three hospitals and an institute, as a story, with a report at its end.
-	@$(BIN)/python -m cli.main devnet demo
+demo: $(READY)  ## Three hospitals and an institute, as a story, with a report at its end; RUNNER=docker: steps run in containers.
+	@$(BESIDE) $(BIN)/python -m cli.main devnet demo --runner $(RUNNER)
 
 test: $(READY)  ## All tests, side by side and in random order.
 	@$(BIN)/pytest -n auto $(TESTS)
 
-test-real: $(READY)  ## Beside software of others: our logs in Go's sumdb, torchwood and Tessera, our trees in Kubo; nodes behind firewalls. Needs Go and root.
+test-real: $(READY)  ## Beside software of others: our logs in Go's sumdb, torchwood and Tessera, our trees in Kubo; nodes behind firewalls; runners. Needs Go and root.
 	@tests/oracle/run
 	@$(BIN)/pytest tests/real
+	@$(BIN)/pytest tests/runners
 
 soak: $(READY)  ## Simulated consortia, inputs to decoders and state machines, many more of them: make soak SEEDS=50.
 	@COMITY_SEEDS=$(SEEDS) $(BIN)/pytest -n auto tests/simulation
@@ -44,6 +48,9 @@ bench-storage: $(READY)  ## The figures of storing and moving bytes alone, besid
 
 bench-privacy: $(READY)  ## The figures of deciding, of disclosure control and of carrying out orders alone.
 	@$(BIN)/python -m bench policy disclosure automator
+
+bench-runners: $(READY)  ## The figures of runners and of environments alone. Docker's daemon is started where there is none: needs root.
+	@$(BIN)/python -m tests.infra.beside docker $(BIN)/python -m bench runners environment
 
 devnet: $(READY)  ## Start a consortium on this machine to play with; «comity devnet down» ends it.
 	@$(BIN)/python -m cli.main devnet up

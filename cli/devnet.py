@@ -11,6 +11,7 @@ from catalog.error import ComityError
 from catalog.plural import counted
 from cli.output import say, show, table, working
 from cli.session import Session, Verbs, pass_session
+from node.stepsettings import RUNNERS
 
 if TYPE_CHECKING:
     from devnet.command import DevnetView
@@ -21,10 +22,16 @@ def group() -> None:
     """A whole consortium on this machine, each member a node of its own."""
 
 
+_RUNNER = click.option(
+    "--runner", type=click.Choice(RUNNERS), default=RUNNERS[0], show_default=True, help="What steps run in."
+)
+
+
 @group.command()
 @click.option("--sites", type=click.IntRange(2, 16), default=4, show_default=True, help="One is the institute.")
+@_RUNNER
 @pass_session
-def up(session: Session, sites: int) -> None:
+def up(session: Session, sites: int, runner: str) -> None:
     """Make and start a consortium with data, policies and projects to play with.
 
     From four sites on, a fifth member only witnesses the others' logs.
@@ -32,7 +39,7 @@ def up(session: Session, sites: int) -> None:
     from devnet import command
 
     with working(f"starting {sites} nodes …"):
-        view = command.up(sites)
+        view = command.up(sites, runner)
     show(session, view, lambda: _tell(view))
 
 
@@ -98,12 +105,13 @@ def fault(session: Session, what: str, name: str) -> None:
     show_default=True,
     help="Where the report is left.",
 )
+@_RUNNER
 @pass_session
-def demo(session: Session, report: Path) -> None:
+def demo(session: Session, report: Path, runner: str) -> None:
     """Tell the story of three hospitals and an institute, and leave a report."""
     from devnet import command
 
-    made = command.demo(report)
+    made = command.demo(report, runner)
     show(session, {"report": str(made)}, lambda: None)
 
 

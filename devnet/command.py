@@ -14,8 +14,10 @@ from catalog.dagcbor import Value
 from catalog.error import Conflict, NotFound
 from devnet import faults
 from devnet.process import alive, end
+from devnet.runner import chosen
 from devnet.state import State, folder, read_state, write_state
 from devnet.topology import RESEARCHER, Institution, Places, Topology, named, topology
+from node.stepsettings import RUNNERS
 
 _DEMO_NEEDS: Final = ("ipykernel", "matplotlib", "nbclient", "sklearn")
 
@@ -38,8 +40,9 @@ class DevnetView(Value, frozen=True, kw_only=True):
     sites: tuple[SiteView, ...]
 
 
-def up(sites: int = 4) -> DevnetView:
-    """Make and start a consortium of ``sites``: all but one are hospitals, the last is the institute.
+def up(sites: int = 4, runner: str = RUNNERS[0]) -> DevnetView:
+    """Make and start a consortium of ``sites``: all but one are hospitals, the last is the institute. Steps run in
+    ``runner``.
 
     From four on, a member joins them that only witnesses logs.
 
@@ -55,7 +58,7 @@ def up(sites: int = 4) -> DevnetView:
     places = Places(folder())
     with made(places, known):
         write_tables(places, known)
-        make_sites(places, known)
+        make_sites(places, known, chosen(runner))
         start_nodes(places, known)
         found(places, known)
         publish_sites(places, known)
@@ -113,8 +116,8 @@ def fault(what: str, name: str) -> DevnetView:
     return status()
 
 
-def demo(report: Path = Path("out/demo/report.html")) -> Path:
-    """Tell the story of three hospitals in the terminal and leave a report; where it lies.
+def demo(report: Path = Path("out/demo/report.html"), runner: str = RUNNERS[0]) -> Path:
+    """Tell the story of three hospitals in the terminal and leave a report; where it lies. Steps run in ``runner``.
 
     Raises:
         ComityError: something in the story did not hold. NotFound: a library of the demonstration is missing.
@@ -124,7 +127,7 @@ def demo(report: Path = Path("out/demo/report.html")) -> Path:
         raise NotFound(f"the demonstration needs {', '.join(missing)}, not installed here; run: uv sync --group demo")
     from devnet.demo import tell
 
-    return tell(report.absolute())
+    return tell(report.absolute(), chosen(runner))
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from devnet.patience import eventually
 from devnet.process import end
 from devnet.publication import as_researcher, as_steward, endorse, open_projects, publish_sites, write_tables
 from devnet.report import Comparison, Hospital, Offline, Tale, report, verdict
+from devnet.runner import Chosen
 from devnet.state import read_state
 from devnet.story import Story
 from devnet.topology import CONSORTIUM, RESEARCHER, Institution, Places, Topology, topology
@@ -35,8 +36,10 @@ SITES: Final = 4
 BLOCK: Final = "sums of a table"
 
 
-def tell(path: Path) -> Path:
-    """Tell the whole story; the report's place, ``path``. What it was made from stays in «comity-demo» beside it.
+def tell(path: Path, runner: Chosen) -> Path:
+    """Tell the whole story, whose steps run in ``runner``; the report's place, ``path``.
+
+    What it was made from stays in «comity-demo» beside it.
 
     Raises:
         ComityError: something did not hold. NotFound: the notebook is missing.
@@ -60,7 +63,7 @@ def tell(path: Path) -> Path:
         shutil.rmtree(beside, ignore_errors=True)
         try:
             with made(places, known), _logs_kept(places, beside / "logs"):
-                tale = _acts(story, places, known, beside)
+                tale = _acts(story, places, known, runner, beside)
         finally:
             _take_away(places)
     path.write_text(report(tale))
@@ -68,10 +71,10 @@ def tell(path: Path) -> Path:
     return path
 
 
-def _acts(story: Story, places: Places, known: Topology, beside: Path) -> Tale:
+def _acts(story: Story, places: Places, known: Topology, runner: Chosen, beside: Path) -> Tale:
     first, *_, last = known.hospitals
     with story.act("Four institutions and a witness, five nodes"):
-        rows = _start(story, places, known)
+        rows = _start(story, places, known, runner)
     with story.act("They found a consortium"):
         consortium = str(consortium_cid(found(places, known)))
         story.tell(f"«{CONSORTIUM}»: five root keys signed one document, and its CID is the consortium's name:")
@@ -106,6 +109,7 @@ def _acts(story: Story, places: Places, known: Topology, beside: Path) -> Tale:
     with story.act(f"Who accessed {first.name}'s table?"):
         audit = _audit(story, places, known, first)
         runs = _runs(places, known)
+        _tell_results(story, runs)
     with story.act("The logs, checked without any node"):
         offline = _offline(story, places, first, beside / "copy")
     return Tale(
@@ -126,9 +130,9 @@ def _acts(story: Story, places: Places, known: Topology, beside: Path) -> Tale:
     )
 
 
-def _start(story: Story, places: Places, known: Topology) -> dict[str, int]:
+def _start(story: Story, places: Places, known: Topology, runner: Chosen) -> dict[str, int]:
     rows = write_tables(places, known)
-    make_sites(places, known)
+    make_sites(places, known, runner)
     state = start_nodes(places, known)
     story.table(
         ("site", "process", "what it has"),
@@ -209,6 +213,14 @@ def _audit(story: Story, places: Places, known: Topology, institution: Instituti
 def _runs(places: Places, known: Topology) -> tuple[Run, ...]:
     with as_researcher(places, known) as researcher:
         return tuple(reversed(researcher.runs()))
+
+
+def _tell_results(story: Story, runs: tuple[Run, ...]) -> None:
+    """The last results that were released, by their content: the same ones, whatever steps ran in."""
+    released = [result for run in runs for result in run.results]
+    story.tell("What left in the end is named by its content, which is the same wherever steps run:")
+    for name, cid in {result.name: str(result.cid) for result in released}.items():
+        story.tell(f"«{name}» {cid}", "cyan")
 
 
 def _offline(story: Story, places: Places, institution: Institution, copy: Path) -> Offline:

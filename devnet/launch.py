@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from catalog.error import ComityError, Conflict, Unreachable
 from devnet.patience import eventually
 from devnet.process import Process, alive, start
+from devnet.runner import Chosen
 from devnet.state import State, write_state
 from devnet.topology import RESEARCHER, Institution, Places, Topology
 from node.api.client import Node
@@ -20,10 +21,11 @@ from node.keyfile import Identity
 
 LOOPBACK = "127.0.0.1"
 READY_SECONDS = 60.0
+USUAL = Chosen()
 
 
-def make_sites(places: Places, known: Topology) -> None:
-    """Make every site's folder, its steward's key and the researcher's.
+def make_sites(places: Places, known: Topology, runner: Chosen = USUAL) -> None:
+    """Make every site's folder, its steward's key and the researcher's; steps run in ``runner``.
 
     Raises:
         Conflict: there are sites already.
@@ -40,7 +42,17 @@ def make_sites(places: Places, known: Topology) -> None:
     ports = iter(free_ports(3 * len(known.sites)))
     for each in known.sites:
         control, bulk, api = (Address(LOOPBACK, next(ports)) for _ in range(3))
-        made = init_site(places.site(each), each.name, each.steward, control, bulk, api, passphrase)
+        made = init_site(
+            places.site(each),
+            each.name,
+            each.steward,
+            control,
+            bulk,
+            api,
+            passphrase,
+            steps=runner.steps,
+            runners=runner.runners,
+        )
         people.add(made.steward)
 
 

@@ -21,6 +21,8 @@ from catalog.origin import LogName, origin_of
 from node.config import Address, Config, Folder, site_toml
 from node.keyfile import Identity, write_identity, write_secret
 from node.rootkey import Passphrase, write_root
+from node.runnersettings import RunnerSettings
+from node.stepsettings import StepSettings
 from node.storage.log import DiskLog
 from node.system import SystemRandom
 
@@ -48,10 +50,13 @@ def init_site(
     root_key: Path | None = None,
     *,
     inbound: bool = True,
+    steps: StepSettings | None = None,
+    runners: RunnerSettings | None = None,
 ) -> SiteMade:
     """Make a site in ``folder``; the steward's key is returned, not kept there.
 
-    ``inbound`` says whether members can connect to it.
+    ``inbound`` says whether members can connect to it, ``steps`` and ``runners`` what its steps run in; without them
+    as at any site.
 
     Its root key is encrypted under ``passphrase`` and written to ``root_key``, or into the folder if none is given.
 
@@ -70,6 +75,7 @@ def init_site(
     try:
         folder.path.parent.mkdir(parents=True, exist_ok=True)
         config = Config(name, "", control, bulk, api, inbound=inbound)
+        config = replace(config, steps=steps or config.steps, runners=runners or config.runners)
         made = _make(fresh, config, Identity.new(name), Identity.new(steward_name), passphrase, root_key)
         if folder.path.exists():
             folder.path.rmdir()

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -31,32 +31,31 @@ class Pooled(Exporter):
         super().__init__(get, tick, max_bytes, max_entries)
         self._pool = pool
 
-    def file(self, cid: Cid, node: Node, name: str, where: int) -> None:  # noqa: ARG002 - what the pool has costs nothing
-        """See :meth:`Exporter.file`."""
-        place = place_of(self._pool, cid)
+    def had(self, cid: Cid, name: str, where: int) -> bool:
+        """See :meth:`Exporter.had`: what the pool has is not read again, and takes no more room."""
         try:
-            os.link(place, name, dst_dir_fd=where)
+            os.link(place_of(self._pool, cid), name, dst_dir_fd=where)
         except FileNotFoundError:
-            self._keep(cid, place)
-            os.link(place, name, dst_dir_fd=where)
+            return False
         except OSError as error:
             if error.errno not in _NO_MORE:
                 raise
-            self.write(cid, name, where, MODE)
+            return False
+        return True
 
-    def _keep(self, cid: Cid, place: Path) -> None:
-        """Have the file in the pool, whole from the moment that it has its name there."""
+    def file(self, cid: Cid, node: Node, name: str, where: int, mode: int = MODE) -> None:
+        """See :meth:`Exporter.file`; the pool has it from then on, whole from the moment that it has its name there."""
+        super().file(cid, node, name, where, mode)
+        place = place_of(self._pool, cid)
         try:
-            folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            os.link(name, place, src_dir_fd=where)
         except FileNotFoundError:
-            place.parent.mkdir(mode=0o700, exist_ok=True)
-            folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fresh = f".{secrets.token_hex(8)}"
-        try:
-            self.write(cid, fresh, folder, MODE)
-            os.rename(fresh, place.name, src_dir_fd=folder, dst_dir_fd=folder)
-        finally:
-            os.close(folder)
+            with suppress(FileExistsError):
+                os.mkdir(os.path.dirname(place), 0o700)
+            os.link(name, place, src_dir_fd=where)
+        except OSError as error:
+            if error.errno not in (*_NO_MORE, errno.EEXIST):
+                raise
 
 
 async def checkout_pooled(get: Get, root: Cid, target: Path, pool: Path) -> None:
@@ -72,10 +71,10 @@ async def checkout_pooled(get: Get, root: Cid, target: Path, pool: Path) -> None
     await trio.to_thread.run_sync(exporter.export, root, target)
 
 
-def place_of(pool: Path, cid: Cid) -> Path:
+def place_of(pool: Path, cid: Cid) -> str:
     """Where the file ``cid`` lies in a pool."""
-    name = str(cid)
-    return pool / name[-2:] / name
+    name = bytes(cid).hex()
+    return f"{pool}/{name[-2:]}/{name}"
 
 
 def drop_unused(pool: Path) -> int:

@@ -7,6 +7,7 @@ refuses is :class:`RefusedError` with its own words.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -146,6 +147,7 @@ class Daemon:
     @contextmanager
     def _asking(self) -> Iterator[APIClient]:
         try:
+            self._knock()
             if self._client is None:
                 self._client = APIClient(base_url=self.host, timeout=_CALL_SECONDS, version="auto")
             yield self._client
@@ -155,6 +157,13 @@ class Daemon:
             raise RefusedError(_said(error)) from error
         except (DockerException, RequestException, OSError) as error:
             raise Unreachable(f"Docker does not answer at {self.host}: start it, or name another one") from error
+
+    def _knock(self) -> None:
+        """Raise OSError if nobody listens: the client would leave the socket that it made open."""
+        if self.host.startswith("unix://"):
+            with socket.socket(socket.AF_UNIX) as end:
+                end.settimeout(_CALL_SECONDS)
+                end.connect(self.host.removeprefix("unix://"))
 
 
 def _said(error: APIError) -> str:

@@ -37,12 +37,27 @@ def up() -> str:
         down()
         PLACE.make()
         containerd.start(PLACE, "", "io.containerd.grpc.v1.cri")
-        PLACE.daemons.start("dockerd", PLACE.inside("dockerd", *_flags(address)))
-        PLACE.daemons.wait(READY_SECONDS, "Docker", lambda: _answers(address))
+        start_again()
         for archive in archives:
             run(["docker", "--host", address, "load", "--quiet", "--input", archive])
         (PLACE.state / "ready").touch()
     return address
+
+
+def start_again() -> None:
+    """Start the daemon itself, which was ended alone: it finds its containers and images as they were.
+
+    Raises:
+        RefusedError: it does not start.
+    """
+    address = f"unix://{PLACE.sockets}/docker.sock"
+    PLACE.daemons.start("dockerd", PLACE.inside("dockerd", *_flags(address)))
+    PLACE.daemons.wait(READY_SECONDS, "Docker", lambda: _answers(address))
+
+
+def stop() -> None:
+    """End the daemon itself, as a crash does: its containers go on."""
+    PLACE.daemons.kill("dockerd")
 
 
 def down() -> None:

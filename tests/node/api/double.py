@@ -26,7 +26,7 @@ from catalog.multiproof import prove_many
 from catalog.origin import LogName, origin_of
 from catalog.project import ProjectRef
 from node.api import schema
-from node.api.blocks import BlockImported, BlockView, ImportBlock, PackingView
+from node.api.blocks import BlockExported, BlockImported, BlockView, ExportBlock, ImportBlock, PackingView
 from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, StorageView, TransferView
 from node.api.disclosed import ExaminationView
@@ -333,6 +333,11 @@ class MemorySite:
         self.calls.append(f"import_block {sorted(request.files)}")
         cid = Cid.of(b"".join(request.files.values()))
         return BlockImported(cid=cid, label="count", doc="Counts.", outputs={"out": "statistics"})
+
+    async def export_block(self, person: str, request: ExportBlock) -> BlockExported:
+        self._known(person)
+        self.calls.append(f"export_block {request.cid} {request.path}")
+        return BlockExported(name="comity.local/count:1", digest=f"sha256:{'0' * 64}", bytes=1)
 
     async def packing(self) -> tuple[PackingView, ...]:
         return (PackingView(doing="unpacking numpy 2.1.0"),)
