@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 BESIDE = $(if $(filter sandbox,$(RUNNER)),,$(BIN)/python -m tests.infra.beside $(RUNNER))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-real soak lint bench bench-catalog bench-storage bench-privacy devnet clean
+.PHONY: help demo test test-real soak lint bench bench-catalog bench-storage bench-privacy bench-runners devnet clean
 
 help:  ## Show this help.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ bench-storage: $(READY)  ## The figures of storing and moving bytes alone, besid
 
 bench-privacy: $(READY)  ## The figures of deciding, of disclosure control and of carrying out orders alone.
 	@$(BIN)/python -m bench policy disclosure automator
+
+bench-runners: $(READY)  ## The figures of runners and of environments alone. Docker's daemon is started where there is none: needs root.
+	@$(BIN)/python -m tests.infra.beside docker $(BIN)/python -m bench runners environment
 
 devnet: $(READY)  ## Start a consortium on this machine to play with; «comity devnet down» ends it.
 	@$(BIN)/python -m cli.main devnet up

@@ -109,6 +109,7 @@ def _acts(story: Story, places: Places, known: Topology, runner: Chosen, beside:
     with story.act(f"Who accessed {first.name}'s table?"):
         audit = _audit(story, places, known, first)
         runs = _runs(places, known)
+        _tell_results(story, runs)
     with story.act("The logs, checked without any node"):
         offline = _offline(story, places, first, beside / "copy")
     return Tale(
@@ -212,6 +213,14 @@ def _audit(story: Story, places: Places, known: Topology, institution: Instituti
 def _runs(places: Places, known: Topology) -> tuple[Run, ...]:
     with as_researcher(places, known) as researcher:
         return tuple(reversed(researcher.runs()))
+
+
+def _tell_results(story: Story, runs: tuple[Run, ...]) -> None:
+    """The last results that were released, by their content: the same ones, whatever steps ran in."""
+    released = [result for run in runs for result in run.results]
+    story.tell("What left in the end is named by its content, which is the same wherever steps run:")
+    for name, cid in {result.name: str(result.cid) for result in released}.items():
+        story.tell(f"«{name}» {cid}", "cyan")
 
 
 def _offline(story: Story, places: Places, institution: Institution, copy: Path) -> Offline:

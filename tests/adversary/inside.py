@@ -18,7 +18,7 @@ import trio
 from node.execute import bubble, sandbox
 from node.execute.inside.watch import Sample
 from node.execute.sandbox import Sandbox
-from node.step import Exit, Job, Limits, Mount
+from node.step import Exit, Job, Limits, Mount, Runner
 
 SMALL = Limits(
     wall_seconds=20, cpu_seconds=10, memory_bytes=128 << 20, processes=16, output_bytes=1 << 20, output_files=100
@@ -48,11 +48,13 @@ def step(
     limits: Limits = SMALL,
     stdin: str | None = None,
     stdout: str | None = None,
+    runner: Runner | None = None,
 ) -> Exit:
-    """How a step of Python ends."""
+    """How a step of Python ends: in the sandbox, or in another ``runner``."""
     work.mkdir(exist_ok=True)
     argv = ("python3", "-c", _PRELUDE + script, *given)
-    return trio.run(Sandbox().run, Job(argv, work, tuple(mounts), stdin=stdin, stdout=stdout, limits=limits))
+    run = (runner or Sandbox()).run
+    return trio.run(run, Job(argv, work, tuple(mounts), stdin=stdin, stdout=stdout, limits=limits))
 
 
 def has_won(work: Path) -> bool:

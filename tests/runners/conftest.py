@@ -47,6 +47,6 @@ def _outcomes(terminalreporter: pytest.TerminalReporter) -> Iterator[tuple[tuple
     """How the tests of a guarantee ended with a runner; the worst is told last."""
     for outcome, word in (("passed", "holds"), ("skipped", "untested"), ("failed", "FAILS"), ("error", "FAILS")):
         for report in terminalreporter.stats.get(outcome, ()):
-            told = dict(report.user_properties)
+            told = dict(getattr(report, "user_properties", ()))
             if "guarantee" in told:
                 yield (str(told["guarantee"]), str(told["runner"])), word

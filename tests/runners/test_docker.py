@@ -9,6 +9,7 @@ import pytest
 from node.execute.docker.runner import Docker
 from node.runnersettings import DockerSettings
 from tests.infra.docker import daemon
+from tests.runners.attacked import Attacked
 from tests.runners.conformance import Conformance
 from tests.runners.subject import Subject
 
@@ -26,5 +27,5 @@ def subject(address: str) -> Subject:
     return Subject(Docker(DockerSettings(address)), CODE.format(address))
 
 
-class TestDocker(Conformance):
+class TestDocker(Conformance, Attacked):
     pass

@@ -19,12 +19,12 @@ _LEAST_PROCESSES: Final = 32
 """Below these the runtime that starts the container could not."""
 _MORE_FILES: Final = 4096
 """In scratch folders than the supervisor allows, who names the limit; these are for when it looks too late."""
-# Docker's own, and what a step has no use for: the machine's hardware.
+# Docker's own, and what a step has no use for: the machine's hardware, terminals and queues.
 _MASKED: Final = (
     *("/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats"),
     *("/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/proc/cmdline", "/proc/kmsg"),
     *("/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags", "/proc/pagetypeinfo", "/proc/slabinfo"),
-    *("/proc/vmallocinfo", "/sys"),
+    *("/proc/vmallocinfo", "/sys", "/dev/pts", "/dev/mqueue"),
 )
 _READ_ONLY: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
@@ -62,6 +62,9 @@ def host_of(job: Job, gate: Path, runtime: str) -> dict[str, Any]:
     host: dict[str, Any] = {
         "Mounts": mounts,
         "NetworkMode": "none",
+        # Else Docker tells a step which servers of names this machine asks.
+        "Dns": ["127.0.0.1"],
+        "DnsSearch": ["."],
         "IpcMode": "none",
         "ReadonlyRootfs": True,
         "CapDrop": ["ALL"],

@@ -151,7 +151,7 @@ class Docker:
         if not self._user:
             await self._meet()
         for attempt in ("as it is", "with its image loaded again"):
-            image = await self._image(job.environment)
+            image = await self.image(job.environment)
             made = await self._thread(made_of, image, job, self._user)
             host = await self._thread(host_of, job, gate.folder, self._runtime)
             try:
@@ -162,7 +162,7 @@ class Docker:
                 self._images.clear()  # somebody removed them
         return None
 
-    async def _image(self, environment: Environment | None) -> str:
+    async def image(self, environment: Environment | None) -> str:
         """The name of the image of ``environment``, which is in the daemon: loaded once, unless somebody removes it.
 
         Raises:
