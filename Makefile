@@ -49,8 +49,8 @@ bench-storage: $(READY)  ## The figures of storing and moving bytes alone, besid
 bench-privacy: $(READY)  ## The figures of deciding, of disclosure control and of carrying out orders alone.
 	@$(BIN)/python -m bench policy disclosure automator
 
-bench-runners: $(READY)  ## The figures of the runners of steps alone. Docker's daemon is started where there is none: needs root.
-	@$(BIN)/python -m tests.infra.beside docker $(BIN)/python -m bench runners
+bench-runners: $(READY)  ## The figures of runners and of environments alone. Docker's daemon is started where there is none: needs root.
+	@$(BIN)/python -m tests.infra.beside docker $(BIN)/python -m bench runners environment
 
 devnet: $(READY)  ## Start a consortium on this machine to play with; «comity devnet down» ends it.
 	@$(BIN)/python -m cli.main devnet up

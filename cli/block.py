@@ -11,7 +11,7 @@ import click
 from catalog.plural import counted
 from cli import completing
 from cli.mirror import mirror_published
-from cli.output import document, pairs, say, show, table, tell_former
+from cli.output import document, pairs, say, show, table, tell_former, working
 from cli.session import Session, Verbs, pass_session
 from cli.transfer import packing
 
@@ -115,13 +115,42 @@ def show_(session: Session, block: str, file: str | None) -> None:
 
 @group.command()
 @click.argument("block", shell_complete=completing.blocks)
-@click.option("--with", "sites", multiple=True, required=True, help="A member by name or root key; may be repeated.")
+@click.option("--with", "sites", multiple=True, help="A member by name or root key; may be repeated.")
+@click.option("--everyone", is_flag=True, help="Open it to all, for good: who has it may give it to anybody.")
 @pass_session
-def share(session: Session, block: str, sites: tuple[str, ...]) -> None:
-    """Share BLOCK with further sites, which may then see it, fetch it and run it."""
+def share(session: Session, block: str, sites: tuple[str, ...], everyone: bool) -> None:
+    """Share BLOCK with further sites, which may then see it, fetch it and run it; or open it to everyone."""
+    if bool(sites) is everyone:
+        raise click.UsageError("say with whom: --with SITE, or --everyone")
     with session.node() as node:
-        index = node.share_block(block, sites)
-    show(session, {"index": index}, lambda: say(f"«{block}» is shared with {', '.join(sites)} (entry {index})."))
+        index = node.share_block(block, sites, everyone=everyone)
+    whom = "open to everyone" if everyone else f"shared with {', '.join(sites)}"
+    show(session, {"index": index}, lambda: say(f"«{block}» is {whom} (entry {index})."))
+
+
+@group.command()
+@click.argument("block", shell_complete=completing.blocks)
+@click.option(
+    "--oci",
+    "file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The archive to write: a new file on the node's machine.",
+)
+@pass_session
+def export(session: Session, block: str, file: Path) -> None:
+    """Write BLOCK with its environment as the archive of an image, which any registry takes; for stewards.
+
+    Only of a block that is open to everyone. It is called by its CID; the block lies at /block in it.
+    """
+    with session.node() as node, working(f"writing {file} …"):
+        made = node.export_block(block, file)
+
+    def tell() -> None:
+        say(f"{file} has the image {made.name} ({counted(made.bytes, 'byte')}), manifest {made.digest}.")
+        say(f"next: docker load --input {shlex.quote(str(file))}; then tag and push it as any other")
+
+    show(session, made, tell)
 
 
 @group.command()

@@ -16,7 +16,9 @@ from node.config import Folder, read_config
 from node.holding import held
 from node.site.restore import restore
 
-_LEFT_OUT = frozenset({"work", "environment", "node.lock", "kubo", "search.db", "search.db-wal", "search.db-shm"})
+_LEFT_OUT = frozenset(
+    {"work", "environment", "environments", "node.lock", "kubo", "search.db", "search.db-wal", "search.db-shm"}
+)
 _HELD = ("keys/projects", "blobs/held")
 """What is held for projects, and its keys: a project's end destroys them, and a backup would have them still."""
 

@@ -54,6 +54,21 @@ class BlockView(Value, frozen=True, kw_only=True):
     environment: EnvironmentView | None = None
 
 
+class ExportBlock(Value, frozen=True, kw_only=True):
+    """A block that is to be written as the archive of an image to ``path``, on the node's machine."""
+
+    cid: Cid
+    path: str
+
+
+class BlockExported(Value, frozen=True, kw_only=True):
+    """The archive of a block: the image's ``name`` in it, the ``digest`` of its manifest, and its size."""
+
+    name: str
+    digest: str
+    bytes: int
+
+
 class PackingView(Value, frozen=True, kw_only=True):
     """A block that is being packed: what is done for it at this moment, in a few words."""
 

@@ -12,7 +12,7 @@ from typing import Final, Generic, Literal, TypeVar
 from catalog.cid import Cid
 from catalog.dagcbor import Value
 from node.api import schema
-from node.api.blocks import BlockImported, BlockView, ImportBlock, PackingView
+from node.api.blocks import BlockExported, BlockImported, BlockView, ExportBlock, ImportBlock, PackingView
 from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.disclosed import ExaminationView
@@ -144,6 +144,9 @@ SHARED_PIECE: Final = Operation(
 IMPORT_BLOCK: Final = Operation(
     "import_block", "POST", "/v1/blocks", BlockImported, ImportBlock, person=True, limit=MAX_BLOCK, seconds=None
 )
+EXPORT_BLOCK: Final = Operation(
+    "export_block", "POST", "/v1/exports", BlockExported, ExportBlock, person=True, seconds=None
+)
 PACKING: Final = Operation("packing", "GET", "/v1/packing", tuple[PackingView, ...])
 BRING_COPY: Final = Operation("bring_copy", "POST", "/v1/copies", Copied, BringCopy, person=True, seconds=None)
 HOLDERS: Final = Operation("holders", "GET", "/v1/holders", tuple[HoldersView, ...], person=True)
@@ -224,6 +227,7 @@ OPERATIONS: Final[tuple[Operation[object], ...]] = (
     OPEN_SHARED,
     SHARED_PIECE,
     IMPORT_BLOCK,
+    EXPORT_BLOCK,
     PACKING,
     BLOCK,
     FETCH,

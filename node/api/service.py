@@ -12,7 +12,7 @@ from typing import Protocol
 from catalog.cid import Cid
 from catalog.httpsig import SignedRequest
 from node.api import schema
-from node.api.blocks import BlockImported, BlockView, ImportBlock, PackingView
+from node.api.blocks import BlockExported, BlockImported, BlockView, ExportBlock, ImportBlock, PackingView
 from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.disclosed import ExaminationView
@@ -188,6 +188,13 @@ class Service(Protocol):
 
     async def import_block(self, person: str, request: ImportBlock) -> BlockImported:
         """Pack a block; for stewards and researchers of this site."""
+
+    async def export_block(self, person: str, request: ExportBlock) -> BlockExported:
+        """Write a block that is open to all as the archive of an image; for stewards of this site.
+
+        Raises:
+            Denied: no steward, or the block is for some alone.
+        """
 
     async def packing(self) -> tuple[PackingView, ...]:
         """The blocks that are being packed; needs no person."""

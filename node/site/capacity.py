@@ -25,6 +25,7 @@ from node.execute.speed import measure
 from node.execute.step import StepExecutor
 from node.load import LOOK_SECONDS, Demand
 from node.ports import Clock
+from node.site.locating import environments_for
 from node.step import Limits
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 QUIET_SECONDS: Final = 20.0
 """After the start; a node has better things to do first."""
 APART_MILLIS: Final = 5 * 60_000
+CONSIDERED_MILLIS: Final = 60_000
+"""How often it is looked whether there is anything to say."""
 MEASURED_MILLIS: Final = 7 * 24 * 3600_000
 """How long a measured speed is believed."""
 
@@ -57,7 +60,7 @@ class Capacity:
         self._clock = clock
         self._at_hand = at_hand
         self.demand = Demand()
-        self._failed = self._measuring = 0
+        self._considered = self._measuring = 0
 
     async def run(self) -> None:
         """Look, measure and say, again and again, until cancelled."""
@@ -74,9 +77,10 @@ class Capacity:
         if own.latest("offer", "") is None or self._steps.fault:
             return
         before, now = own.latest("capacity", ""), self._clock.now()
-        last = max(self._failed, before.body.at if before is not None else 0)
-        if 0 <= now - last < APART_MILLIS:
+        said_at = before.body.at if before is not None else 0
+        if 0 <= now - said_at < APART_MILLIS or 0 <= now - self._considered < CONSIDERED_MILLIS:
             return
+        self._considered = now
         try:
             machine = await trio.to_thread.run_sync(this_machine)
         except OSError as error:
@@ -84,8 +88,8 @@ class Capacity:
             return
         said = before.fields if before is not None and isinstance(before.fields, CapacityFields) else None
         fields = self._fields(machine, await self._speed(machine, said))
-        if fields != said and not await self._say("capacity", "", fields):
-            self._failed = now
+        if fields != said:
+            await self._say("capacity", "", fields)
 
     def _fields(self, machine: Machine, speed: Speed | None) -> CapacityFields:
         return CapacityFields(
@@ -167,8 +171,14 @@ async def steps_view(site: Site) -> StepsView:
         ),
         load=site.consorting.capacity.demand.load if site.consorting is not None else Load.IDLE,
         speed=said.speed if said is not None else None,
-        environments=said.environments if said is not None else (),
+        environments=tuple(sorted(site.checkouts.here, key=str)),
     )
+
+
+def told_to_all(site: Site) -> Collection[Cid]:
+    """The environments at hand that any member may know of: those of blocks that all of them may hold."""
+    here = site.checkouts.here
+    return here & environments_for(site.index, site.membership.members) if here else here
 
 
 def most_of(limits: Limits) -> Most:

@@ -24,7 +24,7 @@ from node.replicate.replicator import Means, Replicator
 from node.replication import Covering
 from node.site.attesting import Attesting, attesting
 from node.site.auditdesk import AuditDesk
-from node.site.capacity import Capacity
+from node.site.capacity import Capacity, told_to_all
 from node.site.epochs import Epochs
 from node.site.erasure import Erasure
 from node.site.follower import Follower
@@ -96,7 +96,9 @@ async def consort(site: Site) -> None:
     )
     bus = Bus(site.root, site.index, site.journal, dispatcher, site.documents, site.steps, side_by_side, site.clock)
     repair = _repair(site)
-    capacity = Capacity(lambda: site.index.site(site.root), site.steps, attests.statements.say, site.clock)
+    capacity = Capacity(
+        lambda: site.index.site(site.root), site.steps, attests.statements.say, site.clock, lambda: told_to_all(site)
+    )
     epochs = Epochs(
         membership,
         site.index,

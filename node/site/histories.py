@@ -330,13 +330,17 @@ async def _take_up(site: Site, history: Log, tell: Tell) -> int:
             await site.catalog.append([(body.kind, encode(body))])
             own.add(own.size, body.kind, body)
             taken += 1
-        elif body is None or body.kind != "beat":
+        elif body is None or body.kind not in _OF_ITS_TIME:
             left.append(f"{index} ({await _kind(history, index)})")
     if taken:
         tell(f"{taken} entries of another history of the catalog count in this one, and were written again.")
     if left:
         tell(f"Entries of another history that rest on what is not in this one are left: {_few(left)}.")
     return fork
+
+
+_OF_ITS_TIME = ("beat", "capacity")
+"""What a node said of that moment, and says anew by itself."""
 
 
 def _counts(site: Site, body: Body, fork: int) -> bool:
@@ -347,7 +351,7 @@ def _counts(site: Site, body: Body, fork: int) -> bool:
         own.authorise(entry)
     except VerificationFailed:
         return False
-    return body.kind != "beat" and all(place < fork for place in _places(entry))
+    return body.kind not in _OF_ITS_TIME and all(place < fork for place in _places(entry))
 
 
 def _places(entry: Entry) -> list[int]:

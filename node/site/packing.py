@@ -44,7 +44,7 @@ class Packing:
             BadInput, NotFound, VerificationFailed, Unreachable, Full: it cannot be made; the message says why.
             Denied, ComityError: this machine cannot make it.
         """
-        folder = await trio.to_thread.run_sync(self._begin)
+        folder = await trio.to_thread.run_sync(self.begin)
         try:
             with self._telling() as told:
                 digest, packages = await self._made(wanted, files, archive, folder, told)
@@ -76,8 +76,8 @@ class Packing:
         await trio.to_thread.run_sync(make_image, archive, wanted.image, folder)
         return wanted.image, {}
 
-    def _begin(self) -> Path:
-        """A new folder; what an earlier node was making when it stopped goes before the first."""
+    def begin(self) -> Path:
+        """A new folder to make something in; what an earlier node left there goes before the first. Blocking."""
         if not self._clean and self._folder.exists():
             discard(self._folder)
         self._clean = True

@@ -16,7 +16,7 @@ from catalog.httpsig import SignedRequest
 from catalog.member import epoch_message
 from catalog.offer import OfferFields
 from node.api import schema
-from node.api.blocks import BlockImported, BlockView, ImportBlock, PackingView
+from node.api.blocks import BlockExported, BlockImported, BlockView, ExportBlock, ImportBlock, PackingView
 from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.disclosed import ExaminationView
@@ -32,6 +32,7 @@ from node.site import (
     blocks,
     cancelling,
     disclosures,
+    exporting,
     fetching,
     governing,
     halting,
@@ -302,6 +303,10 @@ class SiteService:
     async def import_block(self, person: str, request: ImportBlock) -> BlockImported:
         """Pack a block."""
         return await blocks.import_block(self._site, person, request)
+
+    async def export_block(self, person: str, request: ExportBlock) -> BlockExported:
+        """Write the archive of a block."""
+        return await exporting.export_block(self._site, person, request)
 
     async def packing(self) -> tuple[PackingView, ...]:
         """What is done for the blocks that are being packed."""

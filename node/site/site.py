@@ -204,9 +204,9 @@ class Site:
         self.memos = Memos(self.blobs, f"{runner.name} {python_version()}")
         work, bounds = work_folder(self.folder, self.config), self.config.steps
         self.packing = Packing(self.folder.environments / "packing", Base(self.folder.environments / "base"))
-        checkouts = Checkouts(self.folder.environments, partial(checkout_pooled, self.blobs.get), drop_unused)
+        self.checkouts = Checkouts(self.folder.environments, partial(checkout_pooled, self.blobs.get), drop_unused)
         self.steps = StepExecutor(
-            runner, self.materials, self.blobs, work, limits_of(bounds), self.memos, bounds.at_once, checkouts
+            runner, self.materials, self.blobs, work, limits_of(bounds), self.memos, bounds.at_once, self.checkouts
         )
 
     @classmethod

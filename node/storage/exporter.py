@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -51,20 +51,27 @@ class Exporter:
                     os.mkdir(target.name, 0o755, dir_fd=parent)
                     started.callback(shutil.rmtree, target.name, dir_fd=parent)
                     self._fill(node, target.name, parent, 0)
+                    started.pop_all()
                 else:
                     self.file(root, node, target.name, parent)
-                started.pop_all()
             except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
                 raise BadInput(f"«{target}» cannot be made ({_why(error)}): name a new place in a folder") from error
             except OSError as error:
                 raise ComityError(f"«{target}» was not written: {_why(error)}") from error
 
+    def entries(self, children: Iterable[tuple[str, Cid]], where: int, depth: int) -> None:
+        """Write what a folder holds into ``where``, the open folder."""
+        for name, cid in children:
+            self._entry(cid, name, where, depth)
+
     def _entry(self, cid: Cid, name: str, where: int, depth: int) -> None:
         self._entries -= 1
         if self._entries < 0:
             raise BadInput("the tree was not written: it has more files and folders than are allowed here")
-        node = load(cid, self._get)
         encoded = os.fsdecode(name.encode())  # UTF-8 on disk whatever the locale says
+        if self.had(cid, encoded, where):
+            return
+        node = load(cid, self._get)
         if node.is_folder:
             os.mkdir(encoded, 0o755, dir_fd=where)
             self._fill(node, encoded, where, depth)
@@ -77,28 +84,27 @@ class Exporter:
         fd = os.open(name, _FOLDER, dir_fd=where)
         try:
             os.fchmod(fd, 0o755)
-            for child, cid in entries_of(folder, self._get):
-                self._entry(cid, child, fd, depth + 1)
+            self.entries(entries_of(folder, self._get), fd, depth + 1)
             self._tick()
         finally:
             os.close(fd)
 
-    def file(self, cid: Cid, node: Node, name: str, where: int) -> None:
-        """Write a file as ``name`` in the open folder ``where``; on failure there is none.
+    # Another way to keep files makes another export of these (node.storage.pooled).
 
-        Another way to write files makes another export of it (:mod:`node.storage.pooled`).
-        """
+    def had(self, cid: Cid, name: str, where: int) -> bool:  # noqa: ARG002 - nothing is had from elsewhere
+        """Whether ``cid``, a file, lies as ``name`` in the open folder ``where`` without having been read."""
+        return False
+
+    def file(self, cid: Cid, node: Node, name: str, where: int, mode: int = 0o444) -> None:
+        """Write a file as ``name`` in the open folder ``where``; on failure there is none."""
         self._bytes -= node.size
         if self._bytes < 0:
             raise BadInput("the tree was not written: it has more bytes than are allowed here")
-        self.write(cid, name, where, 0o444)
-
-    def write(self, cid: Cid, name: str, where: int, mode: int) -> None:
-        """Write the bytes of the file ``cid`` as ``name`` in ``where``, with ``mode``; on failure there is none."""
         fd = os.open(name, _FILE, 0o600, dir_fd=where)
         try:
             with open(fd, "wb", buffering=0) as file:
-                for piece in file_bytes(cid, self._get):
+                # A leaf was read whole to see what it is.
+                for piece in file_bytes(cid, self._get) if node.links else (node.message.data or b"",):
                     view = memoryview(piece)
                     while view:
                         view = view[file.write(view) :]

@@ -240,6 +240,8 @@ FROM_A_PEER = _all(
                 "done_and_not_released": "call an output delivered that nobody released",
                 "charges_for_a_failure": "charge for a step that failed",
                 "charges_more_than_was_allowed": "tell a number by the price",
+                "charges_more_than_its_offer_says": "charge more than the offer says of the use",
+                "charges_by_an_entry_that_is_no_offer": "charge by an entry that is no offer",
                 "for_another_order": "answer with a receipt for another order",
                 "for_another_site": "answer as a site that is not in the plan",
                 "name_that_climbs": "name an output with «..» in a receipt",

@@ -178,6 +178,25 @@ def test_the_honest_answer_is_pooled() -> None:
     assert stage.watch.seen["release"] == 1, "St. Anna's; what Mallory says she released stands in no log here"
 
 
+def test_a_price_that_changed_while_a_step_ran_is_no_fault_and_its_cap_binds() -> None:
+    """Else a steward who changes a price costs every step that runs its outcome."""
+    before = _receipt(lambda s, _o, r: structs.replace(r, offer=_replaced(s)))
+    _, record = played(before)
+    assert (record.state, record.reason, record.spent) == (State.DONE, "", 3 * PRICE)
+    dearer = _receipt(lambda s, _o, r: structs.replace(r, offer=_replaced(s), cost=PRICE + 1))
+    _, record = played(dearer)
+    assert record.spent == 2 * PRICE
+
+
+def _replaced(stage: Stage) -> int:
+    """Where the offer stands that Mallory's replaced."""
+    mallory = stage.nodes[stage.institute.did].index.site(stage.mallory.did)
+    latest = mallory.latest("offer", "")
+    assert latest is not None
+    assert latest.body.previous is not None
+    return latest.body.previous
+
+
 CHECKED = [
     "false_signature",
     "done_and_not_released",

@@ -73,6 +73,11 @@ class Checkouts:
         except ComityError:  # it was being written, or removed, when the node stopped
             discard(place)
 
+    @property
+    def here(self) -> frozenset[Cid]:
+        """The environments that are checked out."""
+        return frozenset(self._known)
+
     def has(self, cid: Cid) -> bool:
         """Whether the environment ``cid`` is checked out."""
         return cid in self._known

@@ -26,8 +26,9 @@ Told = Callable[[str], None]
 """Told in a few words what is being done now."""
 
 _OPT: Final = INSIDE.removeprefix("/")
-_LINKS: Final = {"bin": f"{_OPT}/bin", "lib": f"{_OPT}/lib", "lib64": f"{_OPT}/lib", "usr": _OPT}
-_VARIABLES: Final = {"PATH": f"{PREFIX}/bin:{BIN}"}
+LINKS: Final = {"bin": f"{_OPT}/bin", "lib": f"{_OPT}/lib", "lib64": f"{_OPT}/lib", "usr": _OPT}
+"""Those of every Python environment: the loader and scripts look for these places."""
+VARIABLES: Final = {"PATH": f"{PREFIX}/bin:{BIN}"}
 _AT_ONCE: Final = os.cpu_count() or 1
 _FINGERPRINT: Final = "fingerprint"
 
@@ -100,7 +101,7 @@ async def make_python(lock: Lock, base: Base, folder: Path, told: Told) -> dict[
     with on_disk("the environment could not be put together"):
         await trio.to_thread.run_sync(link_tree, begun, root)
         await _unpack_all(wheels, folder, root, told)
-        made = Description(platform=platform_here(), variables=_VARIABLES, links=_LINKS, lock=lock.digest)
+        made = Description(platform=platform_here(), variables=VARIABLES, links=LINKS, lock=lock.digest)
         await trio.to_thread.run_sync((folder / "tree" / FILE).write_bytes, write(made))
     return {each.name: each.version for each in wheels.values()}
 
@@ -121,8 +122,8 @@ async def _unpack_all(wheels: Mapping[Path, Requirement], folder: Path, root: Pa
                 await trio.to_thread.run_sync(tree.mkdir)
                 await trio.to_thread.run_sync(unpack, wheel, requirement.name, tree)
                 await compile_below(tree / _OPT / "python" / "lib", tree)
-            except (ComityError, OSError) as error:  # raised below, by itself and not in a group
-                failures.append(error)
+            except (ComityError, OSError) as error:
+                failures.append(error)  # raised below, by itself and not in a group
 
     async with trio.open_nursery() as nursery:
         for wheel, requirement in wheels.items():

@@ -26,7 +26,7 @@ from catalog.multiproof import prove_many
 from catalog.origin import LogName, origin_of
 from catalog.project import ProjectRef
 from node.api import schema
-from node.api.blocks import BlockImported, BlockView, ImportBlock, PackingView
+from node.api.blocks import BlockExported, BlockImported, BlockView, ExportBlock, ImportBlock, PackingView
 from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, StorageView, TransferView
 from node.api.disclosed import ExaminationView
@@ -34,6 +34,7 @@ from node.api.epochs import EpochsView
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 from node.api.inquiries import AnswerRequest, InquiryView
+from node.api.running import StepsView
 from node.api.tree import FolderView, TreePage
 from node.keyfile import Identity
 from node.message import Halt, Opening, Row, Who, WhoAnswer
@@ -74,6 +75,8 @@ class MemorySite:
         self.former: tuple[schema.FormerView, ...] = ()
         self.policy_faults: schema.PolicyFaultsView | None = None
         self.reach = schema.ReachView(inbound=True)
+        self.steps: StepsView | None = None
+        self.runner_fault = ""
         self.witnesses: frozenset[str] = frozenset()
         self.answers = self._answers
         self.added = b""
@@ -95,6 +98,10 @@ class MemorySite:
         self.index.add(len(self.bodies), body.kind, body)
         self.bodies.append(body)
         return len(self.bodies) - 1
+
+    def says(self, kind: str, fields: Value) -> int:
+        """An entry that the node writes itself."""
+        return self._take(write_body(kind, fields, site=self.root.did, at=1, by=self.node))
 
     def _known(self, person: str) -> None:
         if self.index.key(person) is None:
@@ -122,11 +129,12 @@ class MemorySite:
             quorum=self.quorum,
             reach=self.reach,
             runner="sandbox",
-            runner_fault="",
+            runner_fault=self.runner_fault,
             recovered=(),
             former=self.former,
             policy_faults=self.policy_faults,
             storage=StorageView(bytes=0, most=0, kubo="", lacking=()),
+            steps=self.steps,
         )
 
     def _member(self, name: str, site: str, node: str) -> schema.MemberView:
@@ -325,6 +333,11 @@ class MemorySite:
         self.calls.append(f"import_block {sorted(request.files)}")
         cid = Cid.of(b"".join(request.files.values()))
         return BlockImported(cid=cid, label="count", doc="Counts.", outputs={"out": "statistics"})
+
+    async def export_block(self, person: str, request: ExportBlock) -> BlockExported:
+        self._known(person)
+        self.calls.append(f"export_block {request.cid} {request.path}")
+        return BlockExported(name="comity.local/count:1", digest=f"sha256:{'0' * 64}", bytes=1)
 
     async def packing(self) -> tuple[PackingView, ...]:
         return (PackingView(doing="unpacking numpy 2.1.0"),)

@@ -12,6 +12,7 @@ import trio
 
 from catalog.beat import BeatFields
 from catalog.body import Body, read_body, write_body
+from catalog.capacity import CapacityFields, Load
 from catalog.checkpoint import Checkpoint
 from catalog.cid import Cid
 from catalog.dagcbor import Value, encode
@@ -19,7 +20,7 @@ from catalog.dataset import DatasetFields, Level
 from catalog.error import NotFound, Unreachable
 from catalog.key import UNSIGNED, PrivateKey, signed
 from catalog.member import KeyFields, Role
-from catalog.offer import OfferFields
+from catalog.offer import Most, OfferFields
 from catalog.origin import LogName, number_of
 from catalog.reopening import Reopening
 from catalog.withdraw import WithdrawFields
@@ -39,6 +40,12 @@ from privacy.label import resident
 
 FIRST, SECOND, THIRD = (Cid.of(name).keyed(bytes(32)) for name in (b"1", b"2", b"3"))
 PASSPHRASE = new_passphrase()
+
+
+SAID = CapacityFields(
+    runner="sandbox", platform="linux/amd64", processor="", processors=1, memory_mib=1, at_once=1,
+    most=Most(seconds=1, cpu_seconds=1, memory_mib=1), load=Load.IDLE,
+)  # fmt: skip
 
 
 @dataclass
@@ -144,10 +151,11 @@ def test_what_rests_on_nothing_of_its_own_history_is_taken_up_and_nothing_twice(
             place.body("withdraw", WithdrawFields(places=(5, 6))),  # 7: of places that are others' now
             place.body("key", enrol),  # 8: taken up
             place.body("withdraw", forget),  # 9: taken up, for 2 is the same in both
+            place.body("capacity", SAID, by=place.node),  # 10: what the node said of that time
         ]
         await place.fork(here, there)
         await place.begin_anew()
-        assert await beyond(place.folder) == 5 + 7
+        assert await beyond(place.folder) == 5 + 8
         assert await take_up(place.folder, place.told.append) == 3
         bodies = await place.read(place.folder.catalog)
         assert [body.kind for body in bodies] == [

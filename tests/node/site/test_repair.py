@@ -93,7 +93,7 @@ def test_what_was_taken_back_is_looked_after_no_more(tmp_path: Path) -> None:
         await there.write("mirror", MirrorFields(cid=theirs, owner=owner))
         kept = Cid.of(b"in place").keyed(bytes(32))
         await there.write("dataset", dataset(kept, resident(there.site.root), Level.RESIDENT))
-        assert set(repair.roots()) == {(there.site.root, root), (owner, theirs)}
+        assert set(repair.roots()) == {(there.site.root, root, root), (owner, theirs, theirs)}
         previous = there.site.index.site(there.site.root).latest("mirror", mirrored(owner, theirs))
         assert previous is not None
         ended = write_body(
@@ -105,6 +105,6 @@ def test_what_was_taken_back_is_looked_after_no_more(tmp_path: Path) -> None:
             previous=previous.index,
         )
         await there.site.writer.write(ended)
-        assert set(repair.roots()) == {(there.site.root, root)}
+        assert set(repair.roots()) == {(there.site.root, root, root)}
 
     looking(tmp_path, test)

@@ -1,0 +1,91 @@
+"""A block as an archive of an image that any registry takes: its environment, and itself at ``/block`` within it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from catalog.block import BlockFields
+from catalog.entry import Entry
+from catalog.error import BadInput, Denied
+from catalog.member import Role
+from node.api.blocks import BlockExported, ExportBlock
+from node.execute.discard import discard
+from node.execute.image import Image, architecture, folder_layer
+from node.execute.root import ITS_OWN
+from node.plainfiles import new_place, write_new
+from node.site.publishing import block_entry, member_of
+from node.site.site import Site
+from node.step import Environment
+from privacy.label import effective_readers, site_of
+
+PLACE: Final = "block"
+"""Where the block lies in the image, as in a step."""
+_DOMAIN: Final = "comity.local"
+
+
+async def export_block(site: Site, did: str, request: ExportBlock) -> BlockExported:
+    """Write the archive of a block that everybody may have to a new file of this machine; for stewards.
+
+    The archive is an OCI image layout and what ``docker load`` takes, and the same bytes each time and everywhere.
+
+    Raises:
+        Denied: no steward, or the block is not open to all: an archive can be given to anybody.
+        NotFound: no such block for this site. BadInput: it names no environment, or the file cannot be made.
+        Unreachable, VerificationFailed: block or environment cannot be had. ComityError: the disk refuses.
+    """
+    member_of(site, did, Role.STEWARD)
+    fields = _open_to_all(site, block_entry(site, request.cid))
+    target = Path(request.path)
+    if not target.is_absolute():
+        raise BadInput(f"{request.path} is not an absolute path on the node's machine")
+    if fields.environment is None:
+        raise BadInput(
+            f"«{fields.name}» names no environment, so it would run in nothing: give its tool the hint"
+            " comity:Environment, and add it again"
+        )
+    await site.materials.block(fields.cid)
+    if not site.checkouts.has(fields.environment):
+        await site.materials.environment(fields.environment, fields.cid)
+    async with site.checkouts.using(fields.environment) as environment:
+        folder = await trio.to_thread.run_sync(site.packing.begin)
+        try:
+            await site.blobs.checkout(fields.cid, folder / PLACE)
+            return await trio.to_thread.run_sync(_write, fields, environment, folder, target)
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(discard, folder)
+
+
+def _open_to_all(site: Site, entry: Entry) -> BlockFields:
+    """The fields of a block's entry.
+
+    Raises:
+        Denied: it is for some sites alone.
+    """
+    fields = entry.fields
+    if not isinstance(fields, BlockFields):
+        raise BadInput("that is no block")
+    readers = effective_readers(fields.label)
+    if readers is not None:
+        names = site.membership.names | {site.root: site.config.name}
+        whom = ", ".join(sorted(names.get(each, each) for each in {site_of(reader) for reader in readers}))
+        raise Denied(
+            f"«{fields.name}» is for {whom} alone, and an archive can be given to anybody: its author opens it to all"
+            " first, with «comity block share --everyone»"
+        )
+    return fields
+
+
+def _write(fields: BlockFields, environment: Environment, folder: Path, target: Path) -> BlockExported:
+    """Write the archive; the block lies in ``folder``. Blocking."""
+    layers = (folder_layer(environment.folder, environment.links, ITS_OWN), folder_layer(folder, {}))
+    image = Image(layers, architecture(), variables=environment.variables)
+    plain = re.sub(r"[^a-z0-9]+", "-", fields.name.lower()).strip("-") or "block"
+    name = f"{_DOMAIN}/{plain[:64].rstrip('-')}:{str(fields.cid)[-16:]}"
+    with new_place(target) as aside:
+        size = write_new(aside, image.chunks(name))
+    return BlockExported(name=name, digest=image.digest, bytes=size)
