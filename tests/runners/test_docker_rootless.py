@@ -16,15 +16,7 @@ ROOT = Path(__file__).parents[2]
 def test_all_that_holds_in_docker_holds_in_a_rootless_one() -> None:
     """Lost: who does not want a node to be root by way of Docker's socket has no choice but the sandbox."""
     with rootless.running() as docker:
-        tests = (
-            "-m",
-            "pytest",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:randomly",
-            str(ROOT / "tests/runners/test_docker.py"),
-        )
+        tests = ("-m", "pytest", "-p", "no:cacheprovider", str(ROOT / "tests/runners/test_docker.py"))
         done = subprocess.run(
             docker.command(_python(), *tests),
             env={
@@ -48,6 +40,4 @@ def _python() -> str:
     for found in (own, Path("/usr/bin", own.name)):
         if found.exists() and all(folder.stat().st_mode & 0o001 for folder in found.resolve().parents):
             return str(found)
-    raise RefusedError(
-        f"no {own.name} here that another user can start: install Debian's, or make this one's folder open"
-    )
+    raise RefusedError(f"no {own.name} here that another user can start: install Debian's, or open this one's folder")

@@ -63,9 +63,8 @@ def _prepare(place: Path) -> None:
     for folder in FOLDERS:
         (place / folder).mkdir(mode=0o700)
         os.chown(place / folder, USER, USER)
-    (place / "passwd").write_text(
-        f"{Path('/etc/passwd').read_text()}comity-steps:x:{USER}:{USER}::{place}/home:/bin/sh\n"
-    )
+    listed = f"comity-steps:x:{USER}:{USER}::{place}/home:/bin/sh\n"
+    (place / "passwd").write_text(Path("/etc/passwd").read_text() + listed)
     for name in ("subuid", "subgid"):
         (place / name).write_text(f"comity-steps:{SUBORDINATE}:65536\n")
         Path("/etc", name).touch()  # else there is nothing for it to be mounted on
