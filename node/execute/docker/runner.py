@@ -230,12 +230,14 @@ def _check(facts: Facts, runtime: str) -> None:
 
 def _lacks(facts: Facts, runtime: str) -> tuple[str, ...]:
     """What a daemon cannot guarantee, in plain words."""
-    lacks = ["whoever may speak with Docker's socket is root of this machine; nobody but this node needs to"]
+    lacks: list[str] = []
     if not runtime:
         lacks.append("a step shares this machine's kernel: set [docker] runtime to one of its own, such as «runsc»")
     if facts.rootless:
         lacks.append("the daemon is rootless: a step is root of its container, which outside is the daemon's own user")
-    elif not is_separate():
+    else:
+        lacks.append("whoever may speak with Docker's socket is root of this machine; nobody but this node needs to")
+    if not facts.rootless and not is_separate():
         lacks.append("a step is the node's own user outside its container too")
     if not facts.memory_limit:
         lacks.append("the kernel bounds no container's memory: it is watched 50 times a second instead")
