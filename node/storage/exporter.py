@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -59,6 +59,11 @@ class Exporter:
             except OSError as error:
                 raise ComityError(f"«{target}» was not written: {_why(error)}") from error
 
+    def entries(self, children: Iterable[tuple[str, Cid]], where: int, depth: int) -> None:
+        """Write what a folder holds into ``where``, the open folder."""
+        for name, cid in children:
+            self._entry(cid, name, where, depth)
+
     def _entry(self, cid: Cid, name: str, where: int, depth: int) -> None:
         self._entries -= 1
         if self._entries < 0:
@@ -79,13 +84,12 @@ class Exporter:
         fd = os.open(name, _FOLDER, dir_fd=where)
         try:
             os.fchmod(fd, 0o755)
-            for child, cid in entries_of(folder, self._get):
-                self._entry(cid, child, fd, depth + 1)
+            self.entries(entries_of(folder, self._get), fd, depth + 1)
             self._tick()
         finally:
             os.close(fd)
 
-    # Another way to keep files makes another export of these two (node.storage.pooled).
+    # Another way to keep files makes another export of these (node.storage.pooled).
 
     def had(self, cid: Cid, name: str, where: int) -> bool:  # noqa: ARG002 - nothing is had from elsewhere
         """Whether ``cid``, a file, lies as ``name`` in the open folder ``where`` without having been read."""

@@ -7,29 +7,59 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import trio
 
-from catalog.cid import Cid
+from catalog.cid import RAW, Cid
 from node.storage.disk import MAX_BYTES, MAX_ENTRIES
 from node.storage.exporter import Exporter
 from node.storage.unixfs import Get, Node
 
 MODE: Final = 0o555
+FEW: Final = 8
+"""Small files of a folder that are not worth a second thread."""
 # A file has at most so many names on a file system («EMLINK»), and some take no second name at all.
 _NO_MORE: Final = (errno.EMLINK, errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP)
 
 
 class Pooled(Exporter):
-    """Writes trees whose files lie in ``pool``, a folder on the same file system that is there."""
+    """Writes trees whose files lie in ``pool``, a folder on the same file system that is there.
 
-    def __init__(self, get: Get, tick: Callable[[], None], max_bytes: int, max_entries: int, pool: Path) -> None:
-        super().__init__(get, tick, max_bytes, max_entries)
-        self._pool = pool
+    Half of a folder's small files are written by ``beside``, in the one thread of ``threads``: to make so many files
+    takes longer than to read them.
+    """
+
+    def __init__(
+        self,
+        get: Get,
+        tick: Callable[[], None],
+        pool: Path,
+        beside: Pooled | None = None,
+        threads: ThreadPoolExecutor | None = None,
+    ) -> None:
+        super().__init__(get, tick, MAX_BYTES, MAX_ENTRIES)
+        self._pool, self._beside, self._threads = pool, beside, threads
+
+    def entries(self, children: Iterable[tuple[str, Cid]], where: int, depth: int) -> None:
+        """See :meth:`Exporter.entries`."""
+        every = list(children)
+        small = [each for each in every if each[1].codec == RAW]
+        if self._beside is None or self._threads is None or len(small) < FEW:
+            super().entries(every, where, depth)
+            return
+        given = small[::2]
+        other = self._threads.submit(self._beside.entries, given, where, depth)
+        try:
+            kept = set(given)
+            super().entries([each for each in every if each not in kept], where, depth)
+        finally:
+            wait([other])  # the folder is closed next
+        other.result()
 
     def had(self, cid: Cid, name: str, where: int) -> bool:
         """See :meth:`Exporter.had`: what the pool has is not read again, and takes no more room."""
@@ -67,8 +97,13 @@ async def checkout_pooled(get: Get, root: Cid, target: Path, pool: Path) -> None
     Raises:
         NotFound, VerificationFailed, BadInput, ComityError: as :meth:`node.storage.disk.DiskBlobs.checkout`.
     """
-    exporter = Pooled(get, trio.from_thread.check_cancelled, MAX_BYTES, MAX_ENTRIES, pool)
-    await trio.to_thread.run_sync(exporter.export, root, target)
+
+    def export() -> None:
+        with ThreadPoolExecutor(1, thread_name_prefix="checkout") as threads:
+            beside = Pooled(get, lambda: None, pool)
+            Pooled(get, trio.from_thread.check_cancelled, pool, beside, threads).export(root, target)
+
+    await trio.to_thread.run_sync(export)
 
 
 def place_of(pool: Path, cid: Cid) -> str:
