@@ -6,6 +6,8 @@
   its gate, lets it go, reads its report, settles and lists what it left, and removes the container. The reference is
   Docker's own command, without network as ours. Where no daemon answers it is not measured.
 
+- **Kubernetes and Argo**: see :mod:`bench.clusters`.
+
 Each run of ours is followed by one of the reference.
 """
 
@@ -22,6 +24,7 @@ from typing import Final
 
 import trio
 
+from bench import clusters
 from bench.figure import Figure, Floor, Report, Series
 from bench.workplace import workplace
 from catalog.error import ComityError, Denied
@@ -53,6 +56,9 @@ async def _measure(folder: Path) -> Report:
         command = ("docker", "run", "--rm", "--network", "none", image, "/opt/bin/true")
         figures.append(await _beside("a step in Docker", docker, folder, command, 1.2))
         figures.append(await _together("in Docker", docker, folder, command))
+    in_clusters, lacking = await clusters.measured()
+    figures += in_clusters
+    notes += lacking
     return Report(tuple(figures), tuple(notes))
 
 

@@ -11,6 +11,7 @@ import pytest
 from node.execute.argo.runner import Argo
 from tests.infra.argo import controller
 from tests.infra.kubernetes.cluster import Cluster
+from tests.runners.attacked import Attacked
 from tests.runners.clusters import CLAIM, Ready, ready
 from tests.runners.conformance import Conformance
 from tests.runners.subject import Subject
@@ -29,7 +30,7 @@ def there(cluster: Cluster) -> Iterator[Ready]:
         yield there
 
 
-class TestArgo(Conformance):
+class TestArgo(Conformance, Attacked):
     @pytest.fixture
     def subject(self, there: Ready) -> Subject:
         settings = there.settings(claim=CLAIM)

@@ -10,6 +10,7 @@ import pytest
 
 from node.execute.kubernetes.runner import Kubernetes
 from tests.infra.kubernetes.cluster import Cluster
+from tests.runners.attacked import Attacked
 from tests.runners.clusters import CLAIM, Ready, ready
 from tests.runners.conformance import Conformance
 from tests.runners.subject import Subject
@@ -43,7 +44,7 @@ def subject_of(there: Ready, **more: object) -> Subject:
     return Subject(runner, CODE.format(settings, there.volume, OWNER))
 
 
-class TestWithAVolume(Conformance):
+class TestWithAVolume(Conformance, Attacked):
     @pytest.fixture
     def subject(self, there: Ready) -> Subject:
         return subject_of(there, claim=CLAIM)
@@ -53,7 +54,7 @@ class TestWithAVolume(Conformance):
         return place
 
 
-class TestWithoutAVolume(Conformance):
+class TestWithoutAVolume(Conformance, Attacked):
     @pytest.fixture
     def subject(self, there: Ready) -> Subject:
         return subject_of(there)

@@ -54,7 +54,7 @@ class OneStep:
             async with turn:
                 await self._insist(self._way.open, pod)
                 await self._over()
-            found = await self._found(gate, pod)
+                found = await self._found(gate, pod)
             ended = True
             return found
         finally:

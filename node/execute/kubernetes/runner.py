@@ -27,7 +27,7 @@ from node.execute.kubernetes.onestep import OneStep
 from node.execute.kubernetes.pods import Pods
 from node.execute.kubernetes.probe import LIMITS, answered, listening, probe_command, read_findings
 from node.execute.kubernetes.way import Beside, Volume, Way
-from node.step import AT_ONCE, Description, Ending, Exit, Job, Turn
+from node.step import AT_ONCE, Description, Ending, Environment, Exit, Job, Turn
 
 log = logging.getLogger("comity.kubernetes")
 
@@ -149,6 +149,14 @@ class Kubernetes:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(way.close)
                 await trio.to_thread.run_sync(gate.close)
+
+    async def image(self, environment: Environment | None) -> Image:
+        """The image in which steps with ``environment`` start, where the cluster has it.
+
+        Raises:
+            Denied, Unreachable, BadInput: it cannot be made, or brought there.
+        """
+        return await (await self._joined()).environments.image(environment)
 
     async def recover(self, folder: Path) -> int:
         """End whatever an earlier node of this name left in the cluster, and wait until it is gone; how many steps.

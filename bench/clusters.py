@@ -1,0 +1,161 @@
+"""What a step costs in a cluster beyond its command, beside the same by the cluster's own means.
+
+- **Kubernetes**, promised within 1.2 times a bare Job of the same image, from its creation until its end is seen.
+- **Argo**, promised within 1.2 times a bare Workflow of one step of the same image.
+- **Steps fanned out by Argo**, promised at 0.8 of the rate of as many bare Jobs that are made at once.
+
+``COMITY_CLUSTER`` names a file with the section ``[kubernetes]`` of a ``site.toml``, whose namespace «comity site
+deploy argo» made. Steps go by the volume if it names one, whose content lies at ``COMITY_VOLUME``. Without the file
+nothing is measured; without Argo, Kubernetes alone.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tomllib
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Final
+
+import trio
+
+from bench.figure import Figure, Floor, Series
+from bench.workplace import workplace
+from catalog.error import ComityError, Denied, NotFound
+from node.clustersettings import ClusterSettings, cluster_settings
+from node.execute.argo.runner import Argo
+from node.execute.kubernetes.api import Api, Value, connect
+from node.execute.kubernetes.manifest import MANAGED
+from node.execute.kubernetes.runner import Kubernetes
+from node.step import Job, Runner
+
+RUNS: Final = 8
+WARM_UP: Final = 1
+FAN: Final = int(os.environ.get("COMITY_FAN", "100"))
+_LOOK_SECONDS: Final = 0.05
+_MOST_SECONDS: Final = 1200.0
+
+
+async def measured() -> tuple[list[Figure], list[str]]:
+    """What was measured, and what was not."""
+    named = os.environ.get("COMITY_CLUSTER")
+    if not named:
+        return [], ["no cluster was measured: COMITY_CLUSTER names none"]
+    settings = cluster_settings(tomllib.loads(await trio.Path(named).read_text()))
+    volume = os.environ.get("COMITY_VOLUME")
+    with workplace() as scratch:
+        folder = Path(volume) if volume else scratch
+        kubernetes, argo = Kubernetes(settings, folder, "bench"), Argo(settings, folder, "bench")
+        try:
+            await kubernetes.probe()
+        except Denied as error:
+            return [], [f"Kubernetes was not measured: {error}"]
+        bare = _Bare(connect(settings.config), settings, (await kubernetes.image(None)).name)
+        figures = [await _beside("a step in Kubernetes", kubernetes, folder, "bare Job", bare.job)]
+        try:
+            figures.append(await _beside("a step in Argo", argo, folder, "bare Workflow", bare.workflow))
+        except (NotFound, ComityError) as error:
+            return figures, [f"Argo was not measured: {error}"]
+        figures.append(await _fanned(argo, folder, bare))
+        return figures, []
+
+
+async def _beside(
+    what: str, runner: Runner, folder: Path, name: str, reference: Callable[[], Awaitable[float]]
+) -> Figure:
+    took, bare = [], []
+    for _ in range(WARM_UP + RUNS):
+        took.append(await _step(runner, folder))
+        bare.append(await reference())
+    ours, theirs = Series.of_seconds("step", took[WARM_UP:]), Series.of_seconds(name, bare[WARM_UP:])
+    return Figure(what, ours, theirs, Floor(round(1.2 * theirs.median, 1)))
+
+
+async def _fanned(argo: Runner, folder: Path, bare: _Bare) -> Figure:
+    """All at once; and as many bare Jobs at once."""
+    begun = perf_counter()
+    async with trio.open_nursery() as nursery:
+        for _ in range(FAN):
+            nursery.start_soon(_step, argo, folder)
+    ours = Series.of_seconds("step", [(perf_counter() - begun) / FAN])
+    begun = perf_counter()
+    async with trio.open_nursery() as nursery:
+        for _ in range(FAN):
+            nursery.start_soon(bare.job)
+    theirs = Series.of_seconds("bare Job", [(perf_counter() - begun) / FAN])
+    return Figure(f"{FAN} steps fanned out by Argo, each", ours, theirs, Floor(round(theirs.median / 0.8, 1)))
+
+
+async def _step(runner: Runner, folder: Path) -> float:
+    place = folder / os.urandom(8).hex()
+    (place / "left" / "work").mkdir(parents=True)
+    begun = perf_counter()
+    ended = await runner.run(Job(("true",), place / "left" / "work", succeeds=frozenset({0})))
+    took = perf_counter() - begun
+    if ended.left is None:
+        raise ComityError(f"the benchmark's step came to nothing: {ended}")
+    shutil.rmtree(place)
+    return took
+
+
+class _Bare:
+    """The cluster's own Jobs and Workflows of an image, which do nothing."""
+
+    def __init__(self, api: Api, settings: ClusterSettings, image: str) -> None:
+        self._api = api
+        self._settings = settings
+        self._image = image
+
+    async def job(self) -> float:
+        """Seconds from a Job's creation until its end is seen."""
+        spec = {"backoffLimit": 0, "template": {"spec": self._pod() | {"restartPolicy": "Never"}}}
+        path = f"/apis/batch/v1/namespaces/{self._settings.namespace}/jobs"
+        value = {"apiVersion": "batch/v1", "kind": "Job", "spec": spec}
+        return await self._ended(path, value, lambda status: bool(status.get("succeeded")))
+
+    async def workflow(self) -> float:
+        """Seconds from a Workflow's creation until its end is seen."""
+        pod = self._pod()
+        (container,) = pod.pop("containers")
+        spec = {
+            "entrypoint": "main",
+            "serviceAccountName": self._settings.account,
+            "automountServiceAccountToken": True,
+            "securityContext": pod["securityContext"],
+            "templates": [{"name": "main", "container": {k: v for k, v in container.items() if k != "name"}}],
+        }
+        path = f"/apis/argoproj.io/v1alpha1/namespaces/{self._settings.namespace}/workflows"
+        value = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "spec": spec}
+        return await self._ended(path, value, lambda status: status.get("phase") == "Succeeded")
+
+    def _pod(self) -> Value:
+        denied = {"readOnlyRootFilesystem": True, "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+        amounts = {"cpu": f"{self._settings.millicpus}m", "memory": "256Mi"}
+        container = {
+            "name": "step",
+            "image": self._image,
+            "imagePullPolicy": "IfNotPresent",
+            "command": ["/opt/bin/true"],
+            "securityContext": denied,
+            "resources": {"limits": amounts},
+        }
+        who = {"runAsNonRoot": True, "runAsUser": 65534, "seccompProfile": {"type": "RuntimeDefault"}}
+        return {"securityContext": who, "automountServiceAccountToken": False, "containers": [container]}
+
+    async def _ended(self, path: str, value: Value, is_over: Callable[[Value], bool]) -> float:
+        name = f"bare-{secrets.token_hex(6)}"
+        begun = perf_counter()
+        made = value | {"metadata": {"name": name, "labels": MANAGED}}
+        await trio.to_thread.run_sync(self._api.create, path, made)
+        with trio.fail_after(_MOST_SECONDS):
+            status: Value = {}
+            while not is_over(status):
+                await trio.sleep(_LOOK_SECONDS)
+                status = (await trio.to_thread.run_sync(self._api.get, f"{path}/{name}")).get("status", {})
+        took = perf_counter() - begun
+        await trio.to_thread.run_sync(partial(self._api.delete, f"{path}/{name}"))
+        return took
