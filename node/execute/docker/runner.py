@@ -19,11 +19,8 @@ from node.execute.account import NOBODY, is_separate
 from node.execute.container import Gate, gates_below, is_stopped, stop
 from node.execute.docker.body import host_of, made_of
 from node.execute.docker.daemon import Daemon, Facts, RefusedError
-from node.execute.image import Image, architecture, folder_layer
-from node.execute.ownlayer import own_layer
 from node.execute.probe import probe
-from node.execute.root import ITS_OWN
-from node.execute.tools import tools_layer
+from node.execute.stepimage import step_image, tag_of
 from node.runnersettings import DockerSettings
 from node.step import AT_ONCE, Description, Environment, Exit, Job, Turn
 
@@ -179,9 +176,8 @@ class Docker:
             return self._images[cid]
 
     def _loaded(self, environment: Environment | None) -> str:
-        layer = folder_layer(environment.folder, environment.links, ITS_OWN) if environment else own_layer()
-        image = Image((tools_layer(), layer), architecture())
-        name = f"{_REPOSITORY}:{image.digest.partition(':')[2][:32]}"
+        image = step_image(environment)
+        name = f"{_REPOSITORY}:{tag_of(image)}"
         if not self._daemon.has(name, image):
             try:
                 self._daemon.load(name, image)
