@@ -61,7 +61,7 @@ def while_it_runs(runner: Kubernetes, work: Path, script: str, do: Callable[[], 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(step)
             with trio.fail_after(WAIT_SECONDS):
-                while not processes_with(marker):  # noqa: ASYNC110 - the step cannot wake us: it has no way
+                while not processes_with(marker):
                     assert not ended, ended
                     await trio.sleep(0.02)
             await do()
