@@ -86,6 +86,10 @@ class Gate:
         """Let the command start."""
         self._put("open", b"")
 
+    def stop(self) -> None:
+        """Have the supervisor end everything, whoever else can or cannot."""
+        stop(self.folder)
+
     def exit(self, starved: bool, overdue: bool = False) -> Exit:
         """How the command ended, once the container has; the work folder is the node's again.
 
