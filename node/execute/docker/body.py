@@ -67,6 +67,8 @@ def host_of(job: Job, gate: Path, runtime: str) -> dict[str, Any]:
         "Dns": ["127.0.0.1"],
         "DnsSearch": ["."],
         "IpcMode": "none",
+        # A daemon that gives containers other users' numbers would give them folders that they cannot enter.
+        "UsernsMode": "host",
         "ReadonlyRootfs": True,
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges:true", f"seccomp={profile()}"],
