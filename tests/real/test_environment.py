@@ -26,6 +26,7 @@ from node.storage.disk import DiskBlobs
 from node.storage.pooled import checkout_pooled, drop_unused
 from tests.infra import images
 
+LARGE = 1 << 30
 SCRIPT = "import numpy, numpy.linalg; a = numpy.eye(3) * 2; print(round(numpy.linalg.det(a)), numpy.__version__)"
 
 
@@ -76,7 +77,7 @@ async def said(folder: Path, tree: Path, *command: str) -> str:
     checkouts.start()
     work = folder / "step" / "work"
     work.mkdir(parents=True)
-    async with checkouts.using(cid) as environment:
+    async with checkouts.using(cid, LARGE) as environment:
         ended = await Sandbox().run(Job(command, work, environment=environment, stdout="out"))
     assert (ended.ending, ended.code, ended.errors) == (Ending.EXITED, 0, b"")
     return (work / "out").read_text()
