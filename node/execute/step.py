@@ -24,7 +24,7 @@ from node.execute.allowed import allowed
 from node.execute.collect import Collected, collect, read_listing
 from node.execute.discard import discard
 from node.execute.environment.checkouts import Checkouts
-from node.execute.environment.description import FILE, MOST_BYTES, Reference, read
+from node.execute.environment.description import FILE, MOST_BYTES, Reference, check_platform, read
 from node.execute.place import begin_place
 from node.execute.stage import Materials, Stage
 from node.execute.turns import Turns
@@ -218,10 +218,11 @@ class StepExecutor:
         if self._checkouts is None:
             raise Denied("no block that names an environment is run here")
         # The block's CID covers which one it is; what its catalog entry says of that only leads to it.
-        cid = read(Reference, await self._blobs.read(block, FILE, MOST_BYTES)).cid
-        if not self._checkouts.has(cid):
-            await self._materials.environment(cid, block)
-        async with self._checkouts.using(cid) as environment:
+        named = read(Reference, await self._blobs.read(block, FILE, MOST_BYTES))
+        check_platform(named.platform)
+        if not self._checkouts.has(named.cid):
+            await self._materials.environment(named.cid, block)
+        async with self._checkouts.using(named.cid, named.bytes) as environment:
             yield environment
 
     async def _in_turn(
