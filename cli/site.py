@@ -10,6 +10,7 @@ import click
 
 from catalog.error import ComityError
 from catalog.plural import counted
+from cli.deploy import deploy
 from cli.fsck import fsck
 from cli.output import pairs, say, show, table, working
 from cli.rootkey import PASSPHRASE_FILE, new_passphrase_of, root_of, signs_as_root
@@ -28,6 +29,7 @@ def group() -> None:
 
 
 group.add_command(fsck)
+group.add_command(deploy)
 
 
 @group.command()

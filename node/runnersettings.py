@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Final
 
 from catalog.error import BadInput
+from node.clustersettings import ClusterSettings, cluster_settings, cluster_toml
 
 _HOST: Final = re.compile(r"unix:///[^\x00-\x1f\x7f]+\Z")
 _RUNTIME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}\Z")
@@ -53,6 +54,7 @@ class RunnerSettings:
     """What each runner needs to know, whichever is chosen."""
 
     docker: DockerSettings = field(default_factory=DockerSettings)
+    kubernetes: ClusterSettings = field(default_factory=ClusterSettings)
 
 
 def runner_settings(table: Mapping[str, object]) -> RunnerSettings:
@@ -61,12 +63,12 @@ def runner_settings(table: Mapping[str, object]) -> RunnerSettings:
     Raises:
         BadInput: a setting is none, or of no known name; the message names it.
     """
-    return RunnerSettings(docker=docker_settings(table))
+    return RunnerSettings(docker=docker_settings(table), kubernetes=cluster_settings(table))
 
 
 def runners_toml(settings: RunnerSettings) -> str:
     """The commented sections."""
-    return _docker_toml(settings.docker)
+    return f"{_docker_toml(settings.docker)}\n{cluster_toml(settings.kubernetes)}"
 
 
 def _docker_toml(settings: DockerSettings) -> str:

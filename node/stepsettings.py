@@ -14,7 +14,7 @@ MOST: Final = 1 << 30
 """What no setting exceeds."""
 
 
-RUNNERS: Final = ("sandbox", "docker")
+RUNNERS: Final = ("sandbox", "docker", "kubernetes", "argo")
 """What executes steps, the usual one first."""
 
 

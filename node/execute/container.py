@@ -124,6 +124,13 @@ class Gate:
             return replace(ended, ending=Ending.OUT_OF_LIMITS, reason=over)
         return replace(ended, left=self._read("listing", _MOST_LISTING) if ended.code in self._job.succeeds else None)
 
+    def is_reported(self) -> bool:
+        """Whether the supervisor has reported, which it does when all else in the container has ended."""
+        try:
+            return self._report() is not None
+        except VerificationFailed:
+            return False  # that was the step's
+
     def close(self) -> None:
         """Remove the folder, whatever lies in it."""
         discard(self.folder)

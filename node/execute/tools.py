@@ -26,13 +26,14 @@ from node.execute.image import File, Layer
 
 FOLDER: Final = ".comity"
 _MAIN: Final = "node.execute.inside.supervise"
+_SIDE: Final = "node.execute.inside.side"
 _LIBRARY: Final = f"{FOLDER}/python/lib/python{sys.version_info.major}.{sys.version_info.minor}"
 _PRELOADED: Final = b"/etc/ld.so.preload\0"
 _NEVER: Final = b"/.comity/nothing..\0"
 _TELLS: Final = f"""
 import json, sys
 sys.path.append(sys.argv[1])
-import {_MAIN}
+import {_MAIN}, {_SIDE}
 print(json.dumps(sorted({{each.__spec__.origin for each in list(sys.modules.values())
                          if getattr(each, "__spec__", None) and each.__spec__.has_location}})))
 """

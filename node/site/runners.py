@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from catalog.error import BadInput
 from node.config import Config, Folder
 from node.execute.environment.base import Own
@@ -17,6 +19,8 @@ def runner_of(config: Config, folder: Folder) -> Runner:
     """
     if config.steps.runner == "docker":
         return _docker(config)
+    if config.steps.runner in ("kubernetes", "argo"):
+        return _cluster(config, folder)
     return Sandbox(Own(folder.environment))
 
 
@@ -26,3 +30,21 @@ def _docker(config: Config) -> Runner:
     except ModuleNotFoundError as error:
         raise BadInput(f"[steps] runner is «docker», and {error.name} is missing: install «comity[docker]»") from error
     return Docker(config.runners.docker)
+
+
+def _cluster(config: Config, folder: Folder) -> Runner:
+    name = config.steps.runner
+    try:
+        from node.execute.argo.runner import Argo
+        from node.execute.kubernetes.runner import Kubernetes
+    except ModuleNotFoundError as error:
+        raise BadInput(
+            f"[steps] runner is «{name}», and {error.name} is missing: install «comity[kubernetes]»"
+        ) from error
+    runner = Argo if name == "argo" else Kubernetes
+    return runner(config.runners.kubernetes, config.steps.staging or folder.path, _owner(config))
+
+
+def _owner(config: Config) -> str:
+    """What a site's node is called in a cluster, where others may be too."""
+    return sha256(config.root.encode()).hexdigest()[:32]

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.infra.kubernetes.cluster import Cluster, running
 from tests.runners.conformance import GUARANTEES
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """One for all tests of a run: whoever has it has it alone."""
+    with running() as cluster:
+        yield cluster
+
 
 RUNNERS = ("sandbox", "docker", "kubernetes", "argo")
 

@@ -26,7 +26,8 @@ _MASKED: Final = (
     *("/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags", "/proc/pagetypeinfo", "/proc/slabinfo"),
     *("/proc/vmallocinfo", "/sys", "/dev/pts", "/dev/mqueue"),
 )
-_READ_ONLY: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+# A rootless daemon's containers own their /dev, and could fill it.
+_READ_ONLY: Final = ("/dev", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
 def made_of(image: str, job: Job, user: str) -> dict[str, Any]:

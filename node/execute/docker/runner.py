@@ -19,11 +19,8 @@ from node.execute.account import NOBODY, is_separate
 from node.execute.container import Gate
 from node.execute.docker.body import host_of, made_of
 from node.execute.docker.daemon import Daemon, Facts, RefusedError
-from node.execute.image import Image, architecture, folder_layer
-from node.execute.ownlayer import own_layer
 from node.execute.probe import probe
-from node.execute.root import ITS_OWN
-from node.execute.tools import tools_layer
+from node.execute.stepimage import step_image, tag_of
 from node.runnersettings import DockerSettings
 from node.step import AT_ONCE, Description, Environment, Exit, Job, Turn
 
@@ -178,9 +175,8 @@ class Docker:
             return self._images[cid]
 
     def _loaded(self, environment: Environment | None) -> str:
-        layer = folder_layer(environment.folder, environment.links, ITS_OWN) if environment else own_layer()
-        image = Image((tools_layer(), layer), architecture())
-        name = f"{_REPOSITORY}:{image.digest.partition(':')[2][:32]}"
+        image = step_image(environment)
+        name = f"{_REPOSITORY}:{tag_of(image)}"
         if not self._daemon.has(name, image):
             try:
                 self._daemon.load(name, image)
@@ -234,12 +230,14 @@ def _check(facts: Facts, runtime: str) -> None:
 
 def _lacks(facts: Facts, runtime: str) -> tuple[str, ...]:
     """What a daemon cannot guarantee, in plain words."""
-    lacks = ["whoever may speak with Docker's socket is root of this machine; nobody but this node needs to"]
+    lacks: list[str] = []
     if not runtime:
         lacks.append("a step shares this machine's kernel: set [docker] runtime to one of its own, such as «runsc»")
     if facts.rootless:
         lacks.append("the daemon is rootless: a step is root of its container, which outside is the daemon's own user")
-    elif not is_separate():
+    else:
+        lacks.append("whoever may speak with Docker's socket is root of this machine; nobody but this node needs to")
+    if not facts.rootless and not is_separate():
         lacks.append("a step is the node's own user outside its container too")
     if not facts.memory_limit:
         lacks.append("the kernel bounds no container's memory: it is watched 50 times a second instead")

@@ -129,7 +129,8 @@ def settle(work: str | os.PathLike[str], bounds: Bounds) -> str:
     A step chooses the modes of what it writes, often as the node's own user: a set-user-id program would stay live on
     the host, and a folder of mode 0 would hide its content from the count.
     """
-    _own(str(work), None, 0o700)
+    if os.geteuid() in (0, os.stat(work).st_uid):  # else a volume of root's, which no step can close
+        _own(str(work), None, 0o700)
     return _weighed(work, _Settling(bounds))
 
 

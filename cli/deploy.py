@@ -1,0 +1,127 @@
+"""``comity site deploy``: what an operator's cluster needs to run steps, shown before it is put there or taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from catalog.error import BadInput
+from cli.output import confirmed, document, pairs, say, show, table, working
+from cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from deploy.kubernetes.install import Api, Step
+    from deploy.kubernetes.manifest import Manifest, Room
+
+_CONFIG: Final = "kubeconfig"
+
+
+@click.command()
+@click.argument("runner", type=click.Choice(["kubernetes", "argo"]))
+@click.option("--namespace", default="comity", show_default=True, help="Where steps run; it is made.")
+@click.option("--cpus", type=int, default=16, show_default=True, help="Of all steps together.")
+@click.option("--gib", type=int, default=64, show_default=True, help="Of memory, of all steps together.")
+@click.option(
+    "--kubeconfig",
+    type=click.Path(path_type=Path),
+    envvar="KUBECONFIG",
+    default=Path("~/.kube/config").expanduser(),
+    help="Who you are to the cluster, as for kubectl.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Where the node's kubeconfig goes, if not in its folder.")
+@click.option("--show", "only_show", is_flag=True, help="Print it as YAML, ask no cluster.")
+@click.option("--remove", is_flag=True, help="Take away what this put there.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_session
+def deploy(
+    session: Session,
+    runner: str,
+    namespace: str,
+    cpus: int,
+    gib: int,
+    kubeconfig: Path,
+    out: Path | None,
+    only_show: bool,
+    remove: bool,
+    yes: bool,
+) -> None:
+    """Put into your cluster what the site's steps need to run there, or take it away again.
+
+    A namespace where Pod Security is «restricted», an account for the node with the least rights, a quota, and a
+    policy that denies all network. The node gets a kubeconfig of its own.
+    """
+    from deploy.kubernetes.manifest import Room, manifests
+    from deploy.kubernetes.manifest import document as text_of
+
+    room = Room(namespace, cpus, gib)
+    made = manifests(runner, room)
+    if only_show:
+        show(session, {"manifests": [each.value for each in made]}, lambda: document(text_of(made)))
+        return
+    api = _connected(kubeconfig)
+    try:
+        if remove:
+            _remove(session, api, made, yes)
+        else:
+            _install(session, api, runner, room, made, _place(session, out), yes)
+    finally:
+        api.close()
+
+
+def _install(
+    session: Session, api: Api, runner: str, room: Room, made: Sequence[Manifest], place: Path, yes: bool
+) -> None:
+    from deploy.kubernetes import install
+
+    steps = install.plan(api, made)
+    _tell(session, steps)
+    confirmed(yes, f"Put this into the cluster at {api.host}?")
+    with working("putting it there …"):
+        install.install(api, made)
+        ends = install.write_config(api, room, place)
+
+    def tell() -> None:
+        pairs([("the node's kubeconfig", f"{place}, its token ends on {ends}: run this again before")])
+        say("next, in site.toml, then restart the node:")
+        document(f'[steps]\nrunner = "{runner}"\n[kubernetes]\nconfig = "{place}"\nnamespace = "{room.namespace}"')
+
+    show(session, _told(steps) | {"config": str(place), "token_ends": ends}, tell)
+
+
+def _remove(session: Session, api: Api, made: Sequence[Manifest], yes: bool) -> None:
+    from deploy.kubernetes import install
+
+    steps = install.plan_removal(api, made)
+    _tell(session, steps)
+    confirmed(yes, f"Take this out of the cluster at {api.host}, with all that runs in a namespace that is removed?")
+    with working("taking it away …"):
+        install.remove(api, steps)
+    show(session, _told(steps), lambda: say("It is gone. The node's kubeconfig opens nothing any more: delete it."))
+
+
+def _connected(kubeconfig: Path) -> Api:
+    try:
+        from deploy.kubernetes.install import connect
+    except ModuleNotFoundError as error:
+        raise BadInput(f"«{error.name}» is not installed; it comes with the extra: comity[kubernetes]") from error
+    return connect(kubeconfig)
+
+
+def _place(session: Session, out: Path | None) -> Path:
+    """Where the node's kubeconfig goes."""
+    if out is not None:
+        return out.absolute()
+    return session.folder().path.absolute() / _CONFIG
+
+
+def _tell(session: Session, steps: Sequence[Step]) -> None:
+    if not session.json:
+        rows = [(each.kind, each.name, each.value["metadata"].get("namespace", "–"), change) for each, change in steps]
+        table(("kind", "name", "namespace", "what becomes of it"), rows)
+
+
+def _told(steps: Sequence[Step]) -> dict[str, object]:
+    return {"objects": [{"kind": each.kind, "name": each.name, "change": str(change)} for each, change in steps]}

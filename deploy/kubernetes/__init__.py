@@ -1,0 +1,1 @@
+"""A namespace of a Kubernetes cluster in which a site's steps run."""

@@ -1,0 +1,1 @@
+"""Steps as Workflows of Argo, whose Jobs are the Kubernetes runner's."""

@@ -1,0 +1,124 @@
+"""A step's pod as the API server describes it, and why it does not get on, in the cluster's own words. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from catalog.error import shown
+
+# What mends itself (a registry that is away) is told by the kubelet as «back-off» only after it was tried again.
+_NO_IMAGE: Final = ("ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "ImageInspectError")
+_NO_CONTAINER: Final = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+_SAID: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """How one container of a pod is: waiting for what, or running, or ended with which code and why."""
+
+    waiting: str = ""
+    message: str = ""
+    running: bool = False
+    code: int | None = None
+    reason: str = ""
+
+    @property
+    def starved(self) -> bool:
+        """Whether the kernel ended something in it for lack of memory."""
+        return self.reason == "OOMKilled"
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod at one moment. ``reason`` and ``message`` are those of its end, ``unplaced`` is why no machine takes it."""
+
+    name: str
+    job: str
+    phase: str
+    reason: str = ""
+    message: str = ""
+    unplaced: str = ""
+    leaving: bool = False
+    gone: bool = False
+    machine: str = ""
+    containers: tuple[tuple[str, Container], ...] = ()
+
+    def container(self, name: str) -> Container:
+        """Its container of that name; one of which nothing is known if there is none yet."""
+        return dict(self.containers).get(name, Container())
+
+    def runs(self, *names: str) -> bool:
+        """Whether all of these containers run."""
+        return all(self.container(name).running for name in names)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it runs any more, or will."""
+        return self.gone or self.phase in ("Succeeded", "Failed")
+
+    @property
+    def image_fault(self) -> str:
+        """Why it has no image, or an empty string."""
+        return self._waits(_NO_IMAGE)
+
+    @property
+    def fault(self) -> str:
+        """Why it will not start though it has its image, or an empty string."""
+        return self._waits(_NO_CONTAINER)
+
+    @property
+    def waits(self) -> str:
+        """What its containers wait for, or an empty string."""
+        return shown("; ".join(f"{name}: {each.waiting}" for name, each in self.containers if each.waiting), _SAID)
+
+    def end(self) -> str:
+        """What the cluster says of its end."""
+        if self.gone or self.leaving:
+            told = "its pod was deleted"
+            return f"{told}: {self.reason} {self.message}".rstrip(": ") if self.reason else f"{told} by somebody"
+        said = [f"{self.reason} {self.message}".strip()] if self.reason or self.message else []
+        said += [f"{each.reason} (code {each.code})" for _, each in self.containers if each.code not in (None, 0)]
+        return shown("; ".join(said) or f"its pod is {self.phase}", _SAID)
+
+    def _waits(self, reasons: tuple[str, ...]) -> str:
+        for _, each in self.containers:
+            if each.waiting in reasons:
+                return shown(f"{each.waiting}: {each.message}", _SAID)
+        return ""
+
+
+def read_pod(value: dict[str, Any], *, gone: bool = False) -> Pod:
+    """A pod of the API server's."""
+    metadata, status = value["metadata"], value.get("status", {})
+    states = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
+    return Pod(
+        name=metadata["name"],
+        job=metadata.get("labels", {}).get("batch.kubernetes.io/job-name", ""),
+        phase=status.get("phase", "Pending"),
+        reason=status.get("reason", ""),
+        message=shown(status.get("message", ""), _SAID),
+        unplaced=_unplaced(status.get("conditions", ())),
+        leaving="deletionTimestamp" in metadata,
+        gone=gone,
+        machine=value.get("spec", {}).get("nodeName", ""),
+        containers=tuple((each["name"], _container(each.get("state", {}))) for each in states),
+    )
+
+
+def _container(state: dict[str, Any]) -> Container:
+    if ended := state.get("terminated"):
+        return Container(
+            code=ended.get("exitCode", 0), reason=ended.get("reason", ""), message=ended.get("message", "")
+        )
+    if "running" in state:
+        return Container(running=True)
+    waiting = state.get("waiting", {})
+    return Container(waiting=waiting.get("reason", ""), message=waiting.get("message", ""))
+
+
+def _unplaced(conditions: list[dict[str, Any]]) -> str:
+    for each in conditions:
+        if each.get("type") == "PodScheduled" and each.get("status") == "False":
+            return shown(f"{each.get('reason', '')}: {each.get('message', '')}", _SAID)
+    return ""

@@ -1,0 +1,167 @@
+"""Clusters that fail, refuse and lose things: a step survives, or is told what became of it in the cluster's words."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from catalog.error import Denied, Unreachable
+from deploy.kubernetes.install import install, write_config
+from deploy.kubernetes.manifest import manifests
+from node.execute.kubernetes.runner import Kubernetes
+from node.step import Ending, Exit, Job
+from tests.infra.containerd import socket
+from tests.infra.kubernetes.cluster import Cluster
+from tests.infra.machine import run as run_program
+from tests.runners.clusters import CLAIM, Ready, ready
+from tests.runners.subject import SMALL, SUCCEEDS, processes_with
+
+WAIT_SECONDS = 90
+
+
+@pytest.fixture(scope="module")
+def there(cluster: Cluster) -> Iterator[Ready]:
+    with ready(cluster) as there:
+        yield there
+
+
+@pytest.fixture
+def work(there: Ready) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=there.volume) as folder:
+        made = Path(folder, "steps", "one", "left", "work")
+        made.mkdir(parents=True)
+        yield made
+
+
+def runner_of(there: Ready, **more: object) -> Kubernetes:
+    return Kubernetes(there.settings(**({"claim": CLAIM} | more)), there.volume, "faults")
+
+
+def run(runner: Kubernetes, work: Path, script: str = "echo done > done") -> Exit:
+    return trio.run(runner.run, Job(("sh", "-c", script), work, limits=SMALL, succeeds=SUCCEEDS))
+
+
+def while_it_runs(runner: Kubernetes, work: Path, script: str, do: Callable[[], Awaitable[None]]) -> Exit | Unreachable:
+    """How a step ends to which ``do`` is done once it runs."""
+    marker = secrets.token_hex(8)
+    ended: list[Exit | Unreachable] = []
+
+    async def step() -> None:
+        try:
+            ended.append(await runner.run(Job(("sh", "-c", f"{script}; : {marker}"), work, limits=SMALL)))
+        except Unreachable as error:
+            ended.append(error)
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(step)
+            with trio.fail_after(WAIT_SECONDS):
+                while not processes_with(marker):
+                    assert not ended, ended
+                    await trio.sleep(0.02)
+            await do()
+
+    trio.run(main)
+    assert processes_with(marker) == []
+    return ended[0]
+
+
+@pytest.mark.parametrize("claim", [CLAIM, ""], ids=["with a volume", "without"])
+def test_a_step_outlives_an_api_server_that_is_killed(there: Ready, work: Path, claim: str) -> None:
+    """Lost: hours of computation, since a control plane was updated."""
+    daemons = there.cluster.place.daemons
+    process = (daemons.folder / "apiserver.process").read_text().split()[0]
+    command = there.cluster.place.inside(*Path(f"/proc/{process}/cmdline").read_text().rstrip("\0").split("\0"))
+
+    async def kill_and_start() -> None:
+        await trio.to_thread.run_sync(daemons.stop, "apiserver")
+        await trio.sleep(4)  # the step ends in that time, and nobody is there to be told
+        await trio.to_thread.run_sync(daemons.start, "apiserver", command)
+
+    ended = while_it_runs(runner_of(there, claim=claim), work, "sleep 2; echo well > made", kill_and_start)
+    assert isinstance(ended, Exit), ended
+    assert (ended.ending, ended.code) == (Ending.EXITED, 0)
+    assert (work / "made").read_text() == "well\n"
+
+
+@pytest.mark.parametrize("claim", [CLAIM, ""], ids=["with a volume", "without"])
+def test_a_pod_that_somebody_deletes_is_told_so(there: Ready, work: Path, claim: str) -> None:
+    """Lost: «failed», and nobody knows that it was the operator."""
+    pods = f"/api/v1/namespaces/{there.room.namespace}/pods"
+
+    async def delete() -> None:
+        for pod in there.admin.get(pods)["items"]:
+            there.admin.delete(f"{pods}/{pod['metadata']['name']}")
+
+    ended = while_it_runs(runner_of(there, claim=claim), work, "sleep 600", delete)
+    assert isinstance(ended, Unreachable), ended
+    assert "deleted" in str(ended)
+
+
+def test_a_quota_that_is_met_is_told(there: Ready, work: Path) -> None:
+    """Lost: a step waits for room for ever, and nobody is told to make some."""
+    quota = next(each for each in manifests("kubernetes", there.room) if each.kind == "ResourceQuota")
+    hard = quota.value["spec"]["hard"] | {"limits.cpu": "50m"}
+    there.admin.apply(quota.path, quota.value | {"spec": {"hard": hard}}, "comity")
+    try:
+        with pytest.raises(Unreachable, match=r"exceeded quota: comity-steps.*limits.cpu=200m"):
+            run(runner_of(there, patience_seconds=8), work)
+    finally:
+        there.admin.apply(quota.path, quota.value, "comity")
+    assert run(runner_of(there), work).code == 0
+
+
+def test_a_step_for_which_no_machine_has_room_is_told_why(there: Ready, work: Path) -> None:
+    """Lost: the scheduler's own words, which an operator can act on."""
+    with pytest.raises(Unreachable, match="Insufficient cpu"):
+        run(runner_of(there, millicpus=11_900, patience_seconds=8), work)
+
+
+def test_an_image_that_was_removed_is_told(there: Ready, work: Path) -> None:
+    """Lost: a step waits for an image that nobody will bring."""
+    runner = runner_of(there)
+    assert run(runner, work, "true").code == 0
+    images = ["ctr", "--address", str(socket(there.cluster.place)), "--namespace", "k8s.io", "images"]
+    names = [
+        name for name in str(run_program([*images, "list", "--quiet"])).split() if name.startswith("comity.local/")
+    ]
+    run_program([*images, "remove", "--sync", *names])
+    with pytest.raises(Unreachable, match="ErrImageNeverPull"):
+        run(runner, work)
+    assert run(runner_of(there), work).code == 0, "it is brought again"
+
+
+def test_a_cluster_whose_pods_have_a_network_is_refused(there: Ready) -> None:
+    """Lost: patients' data leave by a network that a policy was thought to deny."""
+    with pytest.raises(Denied, match="no network: it reaches the API server"):
+        trio.run(runner_of(there, runtime_class="").probe)
+
+
+def test_what_the_node_may_not_do_is_told_with_the_right_that_it_lacks(there: Ready, work: Path) -> None:
+    """Lost: a node whose rights were taken fails without a word of it."""
+    binding = next(each for each in manifests("kubernetes", there.room) if each.kind == "RoleBinding")
+    there.admin.delete(binding.path)
+    try:
+        with pytest.raises(Denied, match=r"cannot create resource .*jobs.*comity site deploy"):
+            run(runner_of(there), work)
+    finally:
+        install(there.admin, manifests("kubernetes", there.room))
+
+
+def test_a_cluster_that_is_away_at_the_start_keeps_steps_from_running_and_nothing_else(
+    there: Ready, tmp_path: Path
+) -> None:
+    """Lost: a node that does not start, since a cluster is being updated."""
+    write_config(there.admin, there.room, tmp_path / "config")
+    text = (tmp_path / "config").read_text().replace(there.admin.host, "https://127.0.0.1:1")
+    (tmp_path / "config").write_text(text)
+    runner = runner_of(there, config=tmp_path / "config")
+    assert trio.run(runner.recover, tmp_path) == 0
+    with pytest.raises(Denied, match="does not answer"):
+        trio.run(runner.probe)
+    assert "does not answer" in trio.run(runner.describe).lacks[0]
