@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import trio
 
 from catalog.block import BlockFields
 from catalog.body import write_body
@@ -13,6 +14,7 @@ from catalog.cid import Cid
 from catalog.error import BadInput, Infeasible, NotFound
 from catalog.mirror import MirrorFields
 from catalog.project import ProjectRef
+from cli.roots import roots_of
 from node.execute.environment.description import Description, Reference, platform_here, write
 from node.execute.step import StepExecutor
 from node.site.locating import Mirrors
@@ -274,3 +276,17 @@ def _changed(fields: BlockFields, **changes: object) -> BlockFields:
     from msgspec import structs
 
     return structs.replace(fields, **changes)
+
+
+def test_a_check_of_the_disk_looks_at_environments_too(tmp_path: Path) -> None:
+    """Lost: a folder that «site fsck» calls whole, whose block cannot be run."""
+
+    async def test(there: Hospital) -> None:
+        author = Author(tmp_path)
+        block = await author.block("one", await author.environment("one"))
+        await there.site.blobs.put_nodes(list((await author.nodes(*block.roots)).items()))
+        await there.write("block", block)
+        named = await trio.to_thread.run_sync(roots_of, there.site.folder.path)
+        assert named == {block.cid: "one", block.roots[1]: "one (environment)"}
+
+    at_a_hospital(tmp_path, test)
