@@ -106,14 +106,17 @@ class Docker:
             Unreachable: the daemon, or the container, went before the step had ended.
         """
         async with self._gate(job) as gate:
-            starved = overdue = False
-            async with self._container(job, gate) as name:
+            name, starved, overdue = f"comity-{secrets.token_hex(8)}", False, False
+            try:
+                await self._start(name, job, gate)
                 async with turn:
                     await self._thread(gate.open)
                     with trio.move_on_after(job.limits.wall_seconds + _GRACE_SECONDS) as clock:
                         await self._ended(name)
                     overdue = clock.cancelled_caught
-                starved = await self._remove(name, gate)
+            finally:
+                with trio.CancelScope(shield=True):
+                    starved = await self._remove(name, gate)
             return await self._thread(gate.exit, starved, overdue)
 
     async def _meet(self) -> None:
@@ -136,17 +139,6 @@ class Docker:
             self._mine.discard(str(job.work))
             with trio.CancelScope(shield=True):
                 await self._thread(gate.close)
-
-    @asynccontextmanager
-    async def _container(self, job: Job, gate: Gate) -> AsyncIterator[str]:
-        """A container that waits at ``gate``; it is gone afterwards, however that comes."""
-        name = f"comity-{secrets.token_hex(8)}"
-        try:
-            await self._start(name, job, gate)
-            yield name
-        finally:
-            with trio.CancelScope(shield=True):
-                await self._remove(name, gate)
 
     async def _start(self, name: str, job: Job, gate: Gate) -> None:
         if not self._user:
