@@ -56,9 +56,11 @@ def leave() -> None:
 
 def supervise() -> None:
     """Be the first process of the step's own container, and leave nothing of a step in what Kubernetes keeps of it."""
-    main()
-    with open(TERMINATION, "wb"):
-        pass
+    try:
+        main()
+    finally:  # nothing of the step is there any more
+        with open(TERMINATION, "wb"):
+            pass
 
 
 def supervise_when_ready() -> None:

@@ -11,6 +11,7 @@ import signal
 import time
 from contextlib import suppress
 
+from node.execute.inside.bounds import RESOURCES
 from node.execute.inside.command import Command
 from node.execute.inside.order import GATE, WORK, Gate, Order, RefusedError, Report
 from node.execute.inside.verdict import KILLED, NOT_FOUND, NOT_FOUND_REASON, NOT_RUNNABLE, limit_met, out_of_time
@@ -32,7 +33,7 @@ def main() -> None:
     """Supervise one step, as the first process of a container. Its exit code is 0 if there is a report.
 
     Raises:
-        SystemExit: this is no container of its own, or the host said stop.
+        SystemExit: this is no container of its own, the host said stop, or the step took from it what it needs.
     """
     if os.getpid() != 1:
         raise SystemExit("this ends every process that it can: it runs as the first process of a container alone")
@@ -49,8 +50,13 @@ def main() -> None:
         _end_all()
         gate.report(Report(order.token, "refused", 0, str(error), 0.0, 0.0, 0), b"", None)
         return
-    run.watch()
-    run.report()
+    try:
+        run.watch()
+        run.report()
+    except OSError as error:
+        _end_all()
+        # With no name in it: the step chose that, and others keep what a container says.
+        raise SystemExit(f"the supervisor cannot go on: {os.strerror(error.errno or 0)}") from None
 
 
 def _wait(gate: Gate) -> None:
@@ -79,6 +85,7 @@ class _Run:
         self._over = ""
         self._timed_out = False
         self._code = KILLED
+        self._own_limits = _own_limits()
         self._began = time.monotonic()
         self._wall = 0.0
         self._command = Command(order)
@@ -127,6 +134,9 @@ class _Run:
             raise SystemExit(STOPPED)
         for process, status in _reap():
             self._reaped(process, status)
+        if _own_limits() != self._own_limits:  # with fewer open files it would be blind to folders, for one
+            self._over = "limits of its supervisor, which it changed"
+            return
         self._seen = sample(self._processes, self._limits)
         self._peak = max(self._peak, self._seen.resident_bytes)
         self._over = self._seen.excess(self._limits)
@@ -169,6 +179,11 @@ class _Run:
             return "refused", 0, f"the command cannot be started: {os.strerror(self._command.failure)}"
         reason = over or limit_met(self._code, errors, self._limits)
         return "out-of-limits" if reason else "exited", self._code, reason
+
+
+def _own_limits() -> list[tuple[int, int]]:
+    """The resource limits of this process, which a process of the same user can lower."""
+    return [resource.getrlimit(which) for which in RESOURCES.values()]
 
 
 def _end_all() -> list[tuple[int, int]]:

@@ -92,7 +92,10 @@ def excess(work: str | os.PathLike[str], bounds: Bounds) -> str:
 
     A folder that is closed is passed by: to open it would mean to follow what it may have become meanwhile.
     """
-    return _weighed(work, _Walk(bounds, _enter_open))
+    try:
+        return _weighed(work, _Walk(bounds, _enter_open))
+    except PermissionError:
+        return ""  # a folder was closed while it was looked through
 
 
 class Scales:
@@ -108,7 +111,11 @@ class Scales:
 
     def excess(self, folder: str) -> str:
         """The output limit that ``folder`` exceeds, or an empty string."""
-        over = _weighed(folder, _Walk(self._bounds, self._enter))
+        try:
+            over = _weighed(folder, _Walk(self._bounds, self._enter))
+        except PermissionError:  # closed while it was looked through
+            self._closed += 1
+            over = ""
         return over or ("folders that are closed again and again" if self._closed > _MOST_CLOSED else "")
 
     def _enter(self, parent: int, name: str) -> int | None:
@@ -164,7 +171,7 @@ def _rows(fd: int, above: bytes) -> list[bytes]:
 
 def _weighed(work: str | os.PathLike[str], walk: _Walk) -> str:
     try:
-        fd = os.open(work, _FOLDER)
+        fd = _opened(work, None)
     except PermissionError:
         os.chmod(work, 0o700)  # the top itself, which a step can close but not put something else in place of
         fd = os.open(work, _FOLDER)
@@ -181,9 +188,20 @@ def _weighed(work: str | os.PathLike[str], walk: _Walk) -> str:
 
 def _enter_open(parent: int, name: str) -> int | None:
     try:
-        return os.open(name, _FOLDER, dir_fd=parent)
+        return _opened(name, parent)
     except OSError:
         return None  # the step is still at work here: a folder may vanish, become a link, or be closed to us
+
+
+def _opened(name: str | os.PathLike[str], parent: int | None) -> int:
+    """A folder's descriptor. One that can be listed and not entered tells names and no sizes: it is as closed."""
+    fd = os.open(name, _FOLDER, dir_fd=parent)
+    try:
+        os.stat(".", dir_fd=fd)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
 
 
 def _enter_owned(parent: int, name: str) -> int:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from catalog.error import BadInput, Unreachable
 from node.execute.collect import read_listing
 from node.execute.container import stop
+from node.execute.inside import side
 from node.execute.inside.supervise import STOPPED, main
 from node.step import Ending, Exit, Job, Limits, Mount
 from tests.node.execute.inside.boxed import boxed, run
@@ -154,6 +156,9 @@ def test_the_token_is_gone_when_the_command_starts(work: Path) -> None:
     assert (work / "names").read_text() == "open\n"
 
 
+_BYTES = (Ending.OUT_OF_LIMITS, "output bytes")
+
+
 @pytest.mark.parametrize(
     ("script", "limits", "ending", "reason"),
     [
@@ -163,6 +168,8 @@ def test_the_token_is_gone_when_the_command_starts(work: Path) -> None:
         ("mkdir d; for i in $(seq 200); do : > d/$i; done; sleep 9", SMALL, Ending.OUT_OF_LIMITS, "output files"),
         ("for i in $(seq 200); do : > /tmp/$i; done; sleep 9", SMALL, Ending.OUT_OF_LIMITS, "files in /tmp"),
         ("mkdir d; head -c 900000 /dev/zero | tee d/a > d/b; chmod 0 d; sleep 9", SMALL, Ending.OUT_OF_LIMITS, "bytes"),
+        ("mkdir -p d/e; head -c 900000 /dev/zero | tee d/a > d/b; chmod 400 d; sleep 9", SMALL, *_BYTES),
+        ("head -c 900000 /dev/zero | tee a > b; chmod 400 .; sleep 9", SMALL, *_BYTES),
         ("for i in $(seq 90); do mkdir $i; chmod 0 $i; done; sleep 9", SMALL, Ending.OUT_OF_LIMITS, "closed again"),
     ],
 )
@@ -171,6 +178,51 @@ def test_limits_hold_and_are_named(work: Path, script: str, limits: Limits, endi
     done = shell(work, script, limits)
     assert done.ending is ending, done
     assert reason in done.reason
+
+
+def test_no_name_that_the_step_chose_is_among_the_supervisors_own_words(
+    work: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: rows of patients' data in the logs of a cluster, as names of files that cannot be looked at."""
+    script = """
+        import os, resource, time
+        os.makedirs("a/Miller-1958/c")
+        os.chmod("a", 0o400)
+        time.sleep(0.6)
+        resource.prlimit(1, resource.RLIMIT_FSIZE, (0, 0))
+        time.sleep(9)
+    """
+    with suppress(Unreachable):
+        python(work, script)
+    assert "Miller" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("files", [8, 10, 11])
+def test_a_supervisor_that_could_not_open_folders_any_more_ends_the_step(work: Path, files: int) -> None:
+    """Lost: folders that nobody counts, and the disk behind them."""
+    script = f"""
+        import os, resource, time
+        resource.prlimit(1, resource.RLIMIT_NOFILE, ({files}, {files}))
+        os.makedirs("d/e")
+        for number in range(8):
+            with open(f"d/e/{{number}}", "wb") as file:
+                file.write(bytes(1 << 20))
+        time.sleep(9)
+    """
+    done = python(work, script)
+    assert (done.ending, done.reason) == (Ending.OUT_OF_LIMITS, "limits of its supervisor, which it changed")
+
+
+def test_what_a_step_wrote_as_a_containers_last_words_goes_however_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost: 4 KiB of patients' data in what Kubernetes keeps of a pod, by a step that stops its own supervisor."""
+    words = tmp_path / "termination-log"
+    words.write_text("Miller, 1958")
+    monkeypatch.setattr(side, "TERMINATION", str(words))
+    with pytest.raises(SystemExit):
+        side.supervise()  # this is no container
+    assert words.read_text() == ""
 
 
 def test_memory_of_all_processes_is_summed_though_one_hides(work: Path) -> None:
