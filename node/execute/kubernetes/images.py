@@ -48,15 +48,23 @@ class Containerd:
         self._socket = socket
 
     def place(self, image: Image, tag: str) -> str:
-        """See to it that ``image`` is there.
+        """See to it that ``image`` is there, and no other under its name: the steps' supervisor is in it.
 
         Raises:
             BadInput: «ctr» is not installed. Unreachable: containerd does not answer, or refuses.
         """
         name = f"{NAME}:{tag}"
-        if self._ctr(["images", "list", "--quiet", f"name=={name}"]).strip() != name.encode():
+        if not self._has(name, image):
             self._import(image, name)
+            if not self._has(name, image):
+                raise Unreachable(f"the image {name} in the containerd at {self._socket} is not the one that was given")
         return name
+
+    def _has(self, name: str, image: Image) -> bool:
+        """Whether what is called so has the manifest of ``image``."""
+        listed = self._ctr(["images", "list", f"name=={name}"]).decode("utf-8", "replace")
+        rows = [line.split() for line in listed.splitlines()]
+        return any(row[:1] == [name] and image.digest in row[1:3] for row in rows)
 
     def _import(self, image: Image, name: str) -> None:
         command = self._command(["images", "import", "-"])
