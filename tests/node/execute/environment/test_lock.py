@@ -44,6 +44,7 @@ baz==2!3.0+cpu --hash=sha256:{A}  # a word
         f"-r other.txt --hash=sha256:{A}",
         f"foo==1.0 --hash=md5:{A[:32]}",
         f"foo==1.0 --global-option=x --hash=sha256:{A}",
+        f"foo==1.0 ; sys_platform >= '${{PIP_INDEX_URL}}' --hash=sha256:{A}",
         f"foo==1.0 ; x\x00 --hash=sha256:{A}",
     ],
 )
