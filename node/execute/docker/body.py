@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -99,7 +101,7 @@ def _scratch(limits: Limits, size: int) -> str:
 
 def _check_whole(mounts: Sequence[Mount]) -> None:
     # Docker makes read-only what is mounted there, and older ones not what is mounted below it.
-    points = _mount_points()
+    points = mount_points(Path("/proc/self/mountinfo").read_bytes())
     for mount in mounts:
         source = mount.source.resolve()
         below = next((point for point in points if point != source and point.is_relative_to(source)), None)
@@ -107,7 +109,7 @@ def _check_whole(mounts: Sequence[Mount]) -> None:
             raise BadInput(f"{below} is mounted below {source}, which is to be shown to a step: show the step a copy")
 
 
-def _mount_points() -> list[Path]:
-    # Blanks in names are written in octal (proc(5)).
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return [Path(line.split(" ")[4].encode().decode("unicode_escape")) for line in lines]
+def mount_points(mountinfo: bytes) -> list[Path]:
+    """Where something is mounted, by the text of proc(5)'s mountinfo, which has blanks in names in octal."""
+    fields = (line.split(b" ")[4] for line in mountinfo.splitlines())
+    return [Path(os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda code: bytes([int(code[1], 8)]), each))) for each in fields]
