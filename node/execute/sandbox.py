@@ -17,7 +17,7 @@ from node.execute.bubble import Bubble, end_leftovers
 from node.execute.environment.base import Own, passing
 from node.execute.inside.verdict import KILLED, NOT_FOUND, NOT_FOUND_REASON, limit_met, out_of_time
 from node.execute.inside.watch import sample, scratched
-from node.execute.inside.weigh import excess, settle
+from node.execute.inside.weigh import crowded, excess, settle
 from node.execute.listing import run_and_list
 from node.execute.probe import SANDBOX, probe, refusal
 from node.execute.processes import open_processes
@@ -182,10 +182,12 @@ class _Run:
 
     async def _weigh(self, bubble: Bubble) -> None:
         """End a step that fills the disk, or the kernel's tables, before it ends by itself."""
+        was_crowded = await self._thread(crowded, self.work)
         while not self.over:
             await trio.sleep(_WEIGH_SECONDS)
             over = await self._thread(excess, self.work, self.limits)
-            self._stop(bubble, over or await self._thread(scratched, f"/proc/{bubble.init}/root", self.limits))
+            over = over or await self._thread(scratched, f"/proc/{bubble.init}/root", self.limits)
+            self._stop(bubble, over or ("" if was_crowded else await self._thread(crowded, self.work)))
 
     def _stop(self, bubble: Bubble, reason: str) -> None:
         if reason:

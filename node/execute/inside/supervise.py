@@ -16,7 +16,7 @@ from node.execute.inside.command import Command
 from node.execute.inside.order import GATE, WORK, Gate, Order, RefusedError, Report
 from node.execute.inside.verdict import KILLED, NOT_FOUND, NOT_FOUND_REASON, NOT_RUNNABLE, limit_met, out_of_time
 from node.execute.inside.watch import Sample, sample, scratched
-from node.execute.inside.weigh import Scales, listing, settle
+from node.execute.inside.weigh import Scales, crowded, listing, settle
 
 STOPPED = 3
 """The exit code of a supervisor that was told to stop."""
@@ -79,6 +79,7 @@ class _Run:
         self._processes = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._scales = Scales(order.limits)
         self._beside = Scales(order.limits._replace(output_bytes=_MOST_BESIDE, output_files=64))
+        self._was_crowded = bool(crowded(WORK))
         self._weigh_at = 0.0
         self._seen = Sample()
         self._peak = 0
@@ -147,7 +148,8 @@ class _Run:
     def _weighed(self) -> str:
         beside = self._beside.excess(self._gate.folder)
         over = f"{beside}, beside the work folder" if beside else self._scales.excess(WORK)
-        return over or scratched("", self._limits)
+        over = over or scratched("", self._limits)
+        return over or ("" if self._was_crowded else crowded(WORK))
 
     def _reaped(self, process: int, status: int) -> None:
         if process == self._command.process:

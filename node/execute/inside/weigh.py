@@ -26,6 +26,8 @@ _KINDS = {
     stat.S_IFBLK: "b",
 }
 
+_RESERVE = 1 << 30
+
 Enter = Callable[[int, str], "int | None"]
 """Opens a folder, by its parent's descriptor and its name; None to pass it by."""
 
@@ -139,6 +141,16 @@ def settle(work: str | os.PathLike[str], bounds: Bounds) -> str:
     if os.geteuid() in (0, os.stat(work).st_uid):  # else a volume of root's, which no step can close
         _own(str(work), None, 0o700)
     return _weighed(work, _Settling(bounds))
+
+
+def crowded(folder: str | os.PathLike[str]) -> str:
+    """That the disk of ``folder`` is as good as full, or an empty string.
+
+    What has no name any more and is open is in no folder that could be weighed, and takes room until its step ends.
+    """
+    seen = os.statvfs(folder)
+    least = min(_RESERVE, seen.f_blocks * seen.f_frsize // 20)
+    return f"room on the disk: less than {least} bytes are left" if seen.f_bavail * seen.f_frsize < least else ""
 
 
 def listing(work: str) -> bytes:

@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import trio
@@ -195,3 +196,22 @@ def test_what_a_killed_node_left_waiting_is_ended_at_the_next_start_and_nothing_
         for process in (ours, others):
             process.kill()
             process.wait()
+
+
+def test_a_step_that_fills_the_disk_with_files_of_no_name_is_ended(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: the room for everybody's results and the node's own logs, to what no folder shows."""
+    statvfs, found = os.statvfs, os.statvfs(work)
+    full = SimpleNamespace(f_blocks=found.f_blocks, f_frsize=found.f_frsize, f_bavail=1)
+    script = """
+        import os, time
+        held = os.open("held", os.O_CREAT | os.O_WRONLY)
+        os.unlink("held")
+        os.write(held, b"x" * 1000)
+        time.sleep(30)
+    """
+
+    seen = iter([found, *[full] * 1000])  # it was not so when the step began
+    monkeypatch.setattr(os, "statvfs", lambda place: next(seen) if place == work else statvfs(place))
+    done = python(work, script)
+    assert done.ending is Ending.OUT_OF_LIMITS
+    assert done.reason.startswith("room on the disk: less than ")
