@@ -33,6 +33,7 @@ from node.storage.disk import DiskBlobs
 from node.storage.pooled import checkout_pooled, drop_unused
 
 RUNS: Final = 30
+LARGE: Final = 1 << 30
 COLD_RUNS: Final = 3
 _WARM_UP: Final = 3
 _MODULES, _MODULE_BYTES = 8_000, 10_000
@@ -89,7 +90,7 @@ async def _warm(store: DiskBlobs, root: Cid, place: Path) -> tuple[Series, Serie
     ours, own = [], []
     for number in range(_WARM_UP + RUNS):
         began = time.perf_counter()
-        async with checkouts.using(root) as environment:
+        async with checkouts.using(root, LARGE) as environment:
             await _run(sandbox, place / f"{number}", environment)
         ours.append(time.perf_counter() - began)
         began = time.perf_counter()
@@ -116,6 +117,6 @@ async def _cold(holder: Asking, root: Cid, place: Path) -> tuple[Series, Series]
         began = time.perf_counter()
         await fetched(holder, store, root)
         checkouts = _checkouts(store, place / f"there-{number}")
-        async with checkouts.using(root):
+        async with checkouts.using(root, LARGE):
             cold.append(time.perf_counter() - began)
     return Series.of_seconds("ms", cold), Series.of_seconds("its transfer alone", alone)

@@ -25,13 +25,20 @@ def group() -> None:
 _RUNNER = click.option(
     "--runner", type=click.Choice(RUNNERS), default=RUNNERS[0], show_default=True, help="What steps run in."
 )
+_SETTINGS = click.option(
+    "--settings",
+    type=click.Path(path_type=Path),
+    envvar="COMITY_RUNNER_SETTINGS",
+    help="A file with the runner's section, as in site.toml, for all sites.",
+)
 
 
 @group.command()
 @click.option("--sites", type=click.IntRange(2, 16), default=4, show_default=True, help="One is the institute.")
 @_RUNNER
+@_SETTINGS
 @pass_session
-def up(session: Session, sites: int, runner: str) -> None:
+def up(session: Session, sites: int, runner: str, settings: Path | None) -> None:
     """Make and start a consortium with data, policies and projects to play with.
 
     From four sites on, a fifth member only witnesses the others' logs.
@@ -39,7 +46,7 @@ def up(session: Session, sites: int, runner: str) -> None:
     from devnet import command
 
     with working(f"starting {sites} nodes …"):
-        view = command.up(sites, runner)
+        view = command.up(sites, runner, settings)
     show(session, view, lambda: _tell(view))
 
 
@@ -106,12 +113,13 @@ def fault(session: Session, what: str, name: str) -> None:
     help="Where the report is left.",
 )
 @_RUNNER
+@_SETTINGS
 @pass_session
-def demo(session: Session, report: Path, runner: str) -> None:
+def demo(session: Session, report: Path, runner: str, settings: Path | None) -> None:
     """Tell the story of three hospitals and an institute, and leave a report."""
     from devnet import command
 
-    made = command.demo(report, runner)
+    made = command.demo(report, runner, settings)
     show(session, {"report": str(made)}, lambda: None)
 
 

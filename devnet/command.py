@@ -40,9 +40,9 @@ class DevnetView(Value, frozen=True, kw_only=True):
     sites: tuple[SiteView, ...]
 
 
-def up(sites: int = 4, runner: str = RUNNERS[0]) -> DevnetView:
+def up(sites: int = 4, runner: str = RUNNERS[0], settings: Path | None = None) -> DevnetView:
     """Make and start a consortium of ``sites``: all but one are hospitals, the last is the institute. Steps run in
-    ``runner``.
+    ``runner``, with what the file ``settings`` says of it.
 
     From four on, a member joins them that only witnesses logs.
 
@@ -54,11 +54,11 @@ def up(sites: int = 4, runner: str = RUNNERS[0]) -> DevnetView:
     from devnet.launch import make_sites, start_nodes
     from devnet.publication import open_projects, publish_sites, write_tables
 
-    known = topology(sites)
+    known, steps = topology(sites), chosen(runner, settings)
     places = Places(folder())
     with made(places, known):
         write_tables(places, known)
-        make_sites(places, known, chosen(runner))
+        make_sites(places, known, steps)
         start_nodes(places, known)
         found(places, known)
         publish_sites(places, known)
@@ -116,8 +116,9 @@ def fault(what: str, name: str) -> DevnetView:
     return status()
 
 
-def demo(report: Path = Path("out/demo/report.html"), runner: str = RUNNERS[0]) -> Path:
-    """Tell the story of three hospitals in the terminal and leave a report; where it lies. Steps run in ``runner``.
+def demo(report: Path = Path("out/demo/report.html"), runner: str = RUNNERS[0], settings: Path | None = None) -> Path:
+    """Tell the story of three hospitals in the terminal and leave a report; where it lies. Steps run in ``runner``,
+    with what the file ``settings`` says of it.
 
     Raises:
         ComityError: something in the story did not hold. NotFound: a library of the demonstration is missing.
@@ -127,7 +128,7 @@ def demo(report: Path = Path("out/demo/report.html"), runner: str = RUNNERS[0]) 
         raise NotFound(f"the demonstration needs {', '.join(missing)}, not installed here; run: uv sync --group demo")
     from devnet.demo import tell
 
-    return tell(report.absolute(), chosen(runner))
+    return tell(report.absolute(), chosen(runner, settings))
 
 
 @contextmanager

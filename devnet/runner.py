@@ -1,12 +1,15 @@
-"""What a devnet's sites run steps with, as this terminal's environment has it."""
+"""What a devnet's sites run steps with: as a file says, or this terminal's environment."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+import tomllib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from node.runnersettings import DockerSettings, RunnerSettings
-from node.stepsettings import StepSettings
+from catalog.error import BadInput
+from node.runnersettings import DockerSettings, RunnerSettings, runner_settings
+from node.stepsettings import StepSettings, step_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,19 @@ class Chosen:
     runners: RunnerSettings = field(default_factory=RunnerSettings)
 
 
-def chosen(runner: str) -> Chosen:
-    """Those that choose ``runner``: what a client of Docker would find by ``DOCKER_HOST`` is written down."""
-    docker = DockerSettings(host=os.environ.get("DOCKER_HOST", "")) if runner == "docker" else DockerSettings()
-    return Chosen(StepSettings(runner=runner), RunnerSettings(docker=docker))
+def chosen(runner: str, settings: Path | None = None) -> Chosen:
+    """Those that choose ``runner``, with the sections of the file ``settings``, as ``site.toml`` has them.
+
+    Without a file, what a client of Docker would find by ``DOCKER_HOST`` is written down.
+
+    Raises:
+        BadInput: the file cannot be read, or a setting in it is none.
+    """
+    if settings is None:
+        docker = DockerSettings(host=os.environ.get("DOCKER_HOST", "")) if runner == "docker" else DockerSettings()
+        return Chosen(StepSettings(runner=runner), RunnerSettings(docker=docker))
+    try:
+        table = tomllib.loads(settings.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"the settings in {settings} cannot be read: {error}") from error
+    return Chosen(replace(step_settings(table), runner=runner), runner_settings(table))

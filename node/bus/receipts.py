@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from catalog.dagcbor import cid_of
-from catalog.error import VerificationFailed
+from catalog.error import Unreachable, VerificationFailed
 from catalog.index import Index
 from catalog.key import check
 from catalog.label import Label
@@ -46,7 +46,7 @@ class Receipts:
         is the fault of this site alone, and the others' shards go on without it.
 
         Raises:
-            VerificationFailed: it does not count.
+            VerificationFailed: it does not count. Unreachable: that cannot be told yet; ask again.
         """
         node = self._index.site(order.site).node()
         if receipt.order != cid_of(order) or receipt.site != order.site or receipt.node != node:
@@ -68,14 +68,19 @@ class Receipts:
         """What it charges must follow from the use that it tells and from the offer that it names.
 
         Of an offer that was replaced meanwhile it is only known that it was one: then the order's cap alone binds.
+
+        Raises:
+            VerificationFailed: it does not follow. Unreachable: the offer has not come here yet.
         """
         index = self._index.site(order.site)
-        offer = index.latest("offer", "")
-        if receipt.offer is None or offer is None or not isinstance(offer.fields, OfferFields):
+        offer, named = index.latest("offer", ""), receipt.offer
+        if named is None:
             raise VerificationFailed("its receipt charges by no offer of its site")
-        if receipt.offer != offer.index:
-            found = index.versions.found([receipt.offer]).get(receipt.offer)
-            if receipt.offer < index.size and (found is None or found.counted.kind != "offer"):
+        if offer is None or offer.index != named or not isinstance(offer.fields, OfferFields):
+            if named >= index.size or index.versions.lacks([named]):
+                raise Unreachable("its receipt charges by an offer that this site has not heard of yet")
+            found = index.versions.found([named]).get(named)
+            if found is None or found.counted.kind != "offer":
                 raise VerificationFailed("its receipt charges by an entry that is no offer")
             return
         made = {output.cid for proof in proofs for output in proof.receipt.outputs.values()}

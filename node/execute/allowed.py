@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from catalog.error import BadInput
+from catalog.offer import Most
 from node.step import Limits
 from node.stepsettings import StepSettings
 from workflow.tool import Tool
@@ -23,6 +24,18 @@ def limits_of(settings: StepSettings) -> Limits:
         memory_bytes=settings.most_mib_memory * _MIB,
         processes=settings.most_processes,
         output_bytes=settings.most_mib_output * _MIB,
+    )
+
+
+def within(limits: Limits, most: Most | None) -> Limits:
+    """The operator's ``limits``, within what the site's steward offers to a step; all of them if that says nothing."""
+    if most is None:
+        return limits
+    return replace(
+        limits,
+        wall_seconds=min(limits.wall_seconds, float(most.seconds)),
+        cpu_seconds=min(limits.cpu_seconds, most.cpu_seconds),
+        memory_bytes=min(limits.memory_bytes, most.memory_mib * _MIB),
     )
 
 

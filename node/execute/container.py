@@ -11,6 +11,7 @@ import os
 import secrets
 import stat
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -30,6 +31,8 @@ _MOST_ERRORS: Final = 4096
 _MOST_LISTING: Final = 64 << 20
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _REFUSED: Final = "refused"
+_GATE: Final = "gate"
+_STOP: Final = "stop"
 
 _Amount = Annotated[float, msgspec.Meta(ge=0)]
 
@@ -57,7 +60,7 @@ class Gate:
         check_mounts(job.mounts)
         if len(job.mounts) > _MOST_MOUNTS:
             raise BadInput(f"{len(job.mounts)} mounts are more than a container takes: give their folder as one mount")
-        self.folder = job.work.parent.with_name("gate")
+        self.folder = job.work.parent.with_name(_GATE)
         self._job = job
         self._token = secrets.token_hex(16)
         take(job)
@@ -85,12 +88,7 @@ class Gate:
 
     def stop(self) -> None:
         """Have the supervisor end everything, whoever else can or cannot."""
-        if not (self.folder / "stop").exists():
-            self._put("stop", b"")
-
-    def is_stopped(self) -> bool:
-        """Whether the supervisor has done so."""
-        return not os.path.lexists(self.folder / "stop")
+        stop(self.folder)
 
     def exit(self, starved: bool, overdue: bool = False) -> Exit:
         """How the command ended, once the container has; the work folder is the node's again.
@@ -164,7 +162,27 @@ class Gate:
         return content
 
     def _put(self, name: str, content: bytes) -> None:
-        """A new file in the gate. A step that runs may have left what it likes there, which is not followed."""
-        fresh = self.folder.with_name(f"gate-{secrets.token_hex(8)}")
-        fresh.write_bytes(content)
-        fresh.rename(self.folder / name)
+        _put(self.folder, name, content)
+
+
+def stop(gate: Path) -> None:
+    """Have whoever waits or works behind a gate, the folder ``gate``, end everything; blocking."""
+    if not os.path.lexists(gate / _STOP):
+        _put(gate, _STOP, b"")
+
+
+def is_stopped(gate: Path) -> bool:
+    """Whether whoever was told so has ended everything; blocking."""
+    return not os.path.lexists(gate / _STOP)
+
+
+def gates_below(folder: Path) -> list[Path]:
+    """The gates of steps that are, or were, staged below ``folder``; blocking."""
+    return [each for each in folder.glob(f"*/{_GATE}") if each.is_dir() and not each.is_symlink()]
+
+
+def _put(gate: Path, name: str, content: bytes) -> None:
+    """A new file in a gate. A step that runs may have left what it likes there, which is not followed."""
+    fresh = gate.with_name(f"gate-{secrets.token_hex(8)}")
+    fresh.write_bytes(content)
+    fresh.rename(gate / name)

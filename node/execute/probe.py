@@ -75,9 +75,12 @@ def sees():
             continue
     return any(found) or len(found) > 2
 def handed(process):
-    if not os.access(f"/proc/{process}/fd", os.R_OK):
-        return []
-    links = [os.readlink(f"/proc/{process}/fd/{fd}") for fd in os.listdir(f"/proc/{process}/fd")]
+    links = []
+    try:
+        for fd in os.listdir(f"/proc/{process}/fd"):
+            links.append(os.readlink(f"/proc/{process}/fd/{fd}"))
+    except PermissionError:
+        pass  # what it cannot look at it cannot open
     return [link for link in links if not link.startswith(("pipe:", "anon_inode:", "/work/", "/dev/"))]
 status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
 json.dump({

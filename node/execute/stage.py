@@ -28,7 +28,11 @@ class Materials(Protocol):
         """
 
     async def environment(self, cid: Cid, block: Cid) -> None:
-        """See to it that the environment of a block is stored here whole; raises as :meth:`block` does."""
+        """See to it that the environment of a block is stored here whole.
+
+        Raises:
+            NotFound, Unreachable, VerificationFailed: it cannot be had. Infeasible: it is larger than the block says.
+        """
 
     async def resident(self, data: Data) -> Path | None:
         """The path of resident data of this site, hashed just now; ``None`` if ``data`` is not resident here.

@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,12 +19,13 @@ import trio
 
 from catalog.cid import Cid
 from catalog.error import BadInput, ComityError, Denied, NotFound, Unreachable, VerificationFailed
+from catalog.offer import Most
 from catalog.project import ProjectRef
-from node.execute.allowed import allowed
+from node.execute.allowed import allowed, within
 from node.execute.collect import Collected, collect, read_listing
 from node.execute.discard import discard
 from node.execute.environment.checkouts import Checkouts
-from node.execute.environment.description import FILE, MOST_BYTES, Reference, read
+from node.execute.environment.description import FILE, MOST_BYTES, Reference, check_platform, read
 from node.execute.place import begin_place
 from node.execute.stage import Materials, Stage
 from node.execute.turns import Turns
@@ -75,11 +76,13 @@ class StepExecutor:
         memo: Memo | None = None,
         at_once: int = 0,
         checkouts: Checkouts | None = None,
+        offered: Callable[[], Most | None] = lambda: None,
     ) -> None:
         """Without a ``memo`` every step is run; ``at_once`` of them, or as many as there are processors.
 
-        Without ``checkouts`` no block is run that names an environment. ``proven`` is when the runner showed its
-        isolation last, in Unix milliseconds; 0 if it never did. So many steps have ``begun`` since the node started.
+        Without ``checkouts`` no block is run that names an environment. ``offered`` is the most that the steward lets a
+        step use, within ``limits``. ``proven`` is when the runner showed its isolation last, in Unix milliseconds; 0 if
+        it never did. So many steps have ``begun`` since the node started.
         """
         self.runner = runner.name
         self.fault = ""
@@ -91,6 +94,7 @@ class StepExecutor:
         self._limits = limits
         self._memo = memo
         self._checkouts = checkouts
+        self._offered = offered
         self._tools: dict[Cid, Tool] = {}
         self._most = at_once or os.cpu_count() or 1
         self._turns = trio.Semaphore(self._most)
@@ -141,6 +145,11 @@ class StepExecutor:
         self.fault = fault
 
     @property
+    def limits(self) -> Limits:
+        """The most that a step may use that begins now."""
+        return within(self._limits, self._offered())
+
+    @property
     def queue(self) -> Queue:
         """The steps that are here now."""
         running = self._most - self._turns.value
@@ -180,7 +189,7 @@ class StepExecutor:
         stage.work.mkdir(parents=True, mode=0o700)
         self.begun += 1
         try:
-            limits = allowed(self._limits, tool, seconds)
+            limits = allowed(self.limits, tool, seconds)
             for argument in inputs.values():
                 await stage.fetch(argument)
             async with self._environment(tool, block) as environment:
@@ -218,10 +227,11 @@ class StepExecutor:
         if self._checkouts is None:
             raise Denied("no block that names an environment is run here")
         # The block's CID covers which one it is; what its catalog entry says of that only leads to it.
-        cid = read(Reference, await self._blobs.read(block, FILE, MOST_BYTES)).cid
-        if not self._checkouts.has(cid):
-            await self._materials.environment(cid, block)
-        async with self._checkouts.using(cid) as environment:
+        named = read(Reference, await self._blobs.read(block, FILE, MOST_BYTES))
+        check_platform(named.platform)
+        if not self._checkouts.has(named.cid):
+            await self._materials.environment(named.cid, block)
+        async with self._checkouts.using(named.cid, named.bytes) as environment:
             yield environment
 
     async def _in_turn(

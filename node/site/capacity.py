@@ -99,7 +99,7 @@ class Capacity:
             processors=machine.processors,
             memory_mib=machine.memory_mib,
             at_once=self._steps.queue.at_once,
-            most=most_of(self._steps.footing.limits),
+            most=most_of(self._steps.limits),
             environments=tuple(sorted(self._at_hand(), key=str)[:MOST_ENVIRONMENTS]),
             speed=speed,
             load=self.demand.load,
@@ -151,7 +151,7 @@ def check_offer(steps: StepExecutor, offer: OfferFields) -> None:
 async def steps_view(site: Site) -> StepsView:
     """How the node fares as a place for steps."""
     steps, queue = site.steps, site.steps.queue
-    runner, limits = await steps.footing.runner.describe(), steps.footing.limits
+    runner, limits = await steps.footing.runner.describe(), steps.limits
     said = site.index.site(site.root).typed(CapacityFields, "capacity")
     return StepsView(
         runner=runner.name,

@@ -14,6 +14,7 @@ from catalog.error import BadInput, Denied
 from catalog.member import Role
 from node.api.blocks import BlockExported, ExportBlock
 from node.execute.discard import discard
+from node.execute.environment.description import FILE, MOST_BYTES, Reference, read
 from node.execute.image import Image, architecture, folder_layer
 from node.execute.root import ITS_OWN
 from node.plainfiles import new_place, write_new
@@ -50,7 +51,8 @@ async def export_block(site: Site, did: str, request: ExportBlock) -> BlockExpor
     await site.materials.block(fields.cid)
     if not site.checkouts.has(fields.environment):
         await site.materials.environment(fields.environment, fields.cid)
-    async with site.checkouts.using(fields.environment) as environment:
+    size = read(Reference, await site.blobs.read(fields.cid, FILE, MOST_BYTES)).bytes
+    async with site.checkouts.using(fields.environment, size) as environment:
         folder = await trio.to_thread.run_sync(site.packing.begin)
         try:
             await site.blobs.checkout(fields.cid, folder / PLACE)

@@ -18,6 +18,7 @@ from catalog.dataset import DatasetFields, Level
 from catalog.error import BadInput, ComityError, Damaged, Full, NotFound, Unreachable, VerificationFailed
 from catalog.index import Index
 from catalog.project import ProjectRef
+from node.execute.environment.description import FILE, MOST_BYTES, Reference, read
 from node.site.keyholders import KeyHolders
 from node.site.locating import environments_for, published_label, refused, title_of
 from node.site.transfer import Holders, Transfer, nowhere
@@ -99,6 +100,7 @@ class Materials:
         """See to it that the environment of a block is stored here whole, from any site that shares the block.
 
         Raises:
+            Infeasible: it is larger than the block says.
             NotFound: no site does, or none says that the block runs in it. Unreachable, VerificationFailed: it cannot
                 be fetched now.
         """
@@ -223,7 +225,8 @@ class Materials:
             here: Callable[[Cid], bool] = self._is_stored if lacking else nowhere
             if named != root and not lacking:
                 here = await self._in_environments(sites)
-            transfer = Transfer(root, sites, self._holders, arrival, self._most(site, root), lacking, here)
+            most = await self._most(site, root, named)
+            transfer = Transfer(root, sites, self._holders, arrival, most, lacking, here)
             with self.under_way.showing(transfer.progress):
                 if not begun:
                     await self._come(transfer, arrival, site, root)
@@ -260,8 +263,17 @@ class Materials:
     def _is_stored(self, cid: Cid) -> bool:
         return self._blobs.size(cid) is not None
 
-    def _most(self, site: str, root: Cid) -> int:
-        """Bytes that a root may take: what was announced of a dataset and an eighth for its tree and its encryption."""
-        index = self._index.sites.get(site)
-        dataset = index.typed(DatasetFields, "dataset", str(root)) if index is not None else None
-        return MAX_BYTES if dataset is None else dataset.size + dataset.size // 8 + SLACK
+    async def _most(self, site: str, root: Cid, named: Cid) -> int:
+        """Bytes that a root may take: what was announced and an eighth for its tree and its encryption.
+
+        Of an environment the block that runs in it says so, which is here; of other blocks nobody does.
+        """
+        if named != root:
+            announced = read(Reference, await self._blobs.read(named, FILE, MOST_BYTES)).bytes
+        else:
+            index = self._index.sites.get(site)
+            dataset = index.typed(DatasetFields, "dataset", str(root)) if index is not None else None
+            if dataset is None:
+                return MAX_BYTES
+            announced = dataset.size
+        return announced + announced // 8 + SLACK

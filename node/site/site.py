@@ -19,6 +19,7 @@ from catalog.entry import Entry
 from catalog.error import Unreachable, VerificationFailed
 from catalog.key import short
 from catalog.member import Member
+from catalog.offer import Most, OfferFields
 from catalog.origin import LogName
 from node.admission import Announcement
 from node.automator.counterpart import Received
@@ -206,7 +207,15 @@ class Site:
         self.packing = Packing(self.folder.environments / "packing", Base(self.folder.environments / "base"))
         self.checkouts = Checkouts(self.folder.environments, partial(checkout_pooled, self.blobs.get), drop_unused)
         self.steps = StepExecutor(
-            runner, self.materials, self.blobs, work, limits_of(bounds), self.memos, bounds.at_once, self.checkouts
+            runner,
+            self.materials,
+            self.blobs,
+            work,
+            limits_of(bounds),
+            self.memos,
+            bounds.at_once,
+            self.checkouts,
+            self._offered,
         )
 
     @classmethod
@@ -265,6 +274,11 @@ class Site:
 
     def _name(self, root: str) -> str:
         return self.membership.names.get(root, short(root))
+
+    def _offered(self) -> Most | None:
+        """What this site's steward lets a step use at most."""
+        offer = self.index.site(self.root).typed(OfferFields, "offer")
+        return offer.most if offer is not None else None
 
     def start(self, work: Callable[..., Awaitable[object]], *arguments: object) -> None:
         """Run ``work`` beside everything else, until the node stops."""

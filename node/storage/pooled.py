@@ -39,10 +39,11 @@ class Pooled(Exporter):
         get: Get,
         tick: Callable[[], None],
         pool: Path,
+        max_bytes: int,
         beside: Pooled | None = None,
         threads: ThreadPoolExecutor | None = None,
     ) -> None:
-        super().__init__(get, tick, MAX_BYTES, MAX_ENTRIES)
+        super().__init__(get, tick, max_bytes, MAX_ENTRIES)
         self._pool, self._beside, self._threads = pool, beside, threads
 
     def entries(self, children: Iterable[tuple[str, Cid]], where: int, depth: int) -> None:
@@ -88,11 +89,11 @@ class Pooled(Exporter):
                 raise
 
 
-async def checkout_pooled(get: Get, root: Cid, target: Path, pool: Path) -> None:
+async def checkout_pooled(get: Get, root: Cid, target: Path, pool: Path, max_bytes: int = MAX_BYTES) -> None:
     """Write the tree ``root`` to ``target``, which must not exist, each file a link to the one in ``pool``.
 
-    Files get mode 0555 and folders 0755. On failure or cancelling nothing stays at ``target``; what has come into the
-    pool is whole.
+    Files that are not there yet take at most ``max_bytes``. They get mode 0555, and folders 0755. On failure or
+    cancelling nothing stays at ``target``; what has come into the pool is whole.
 
     Raises:
         NotFound, VerificationFailed, BadInput, ComityError: as :meth:`node.storage.disk.DiskBlobs.checkout`.
@@ -100,8 +101,9 @@ async def checkout_pooled(get: Get, root: Cid, target: Path, pool: Path) -> None
 
     def export() -> None:
         with ThreadPoolExecutor(1, thread_name_prefix="checkout") as threads:
-            beside = Pooled(get, lambda: None, pool)
-            Pooled(get, trio.from_thread.check_cancelled, pool, beside, threads).export(root, target)
+            # What it writes are leaves, which are as large as what came: the bound is for what names itself many times.
+            beside = Pooled(get, lambda: None, pool, max_bytes)
+            Pooled(get, trio.from_thread.check_cancelled, pool, max_bytes, beside, threads).export(root, target)
 
     await trio.to_thread.run_sync(export)
 
@@ -113,11 +115,15 @@ def place_of(pool: Path, cid: Cid) -> str:
 
 
 def drop_unused(pool: Path) -> int:
-    """Remove what no tree links to any more; how many files. No tree is being written meanwhile."""
+    """Remove what no tree links to any more; how many files.
+
+    A tree that is being written meanwhile keeps what it took, and others get another copy of it.
+    """
     removed = 0
     for folder in os.scandir(pool):
         for each in os.scandir(folder.path):
-            if each.stat(follow_symlinks=False).st_nlink == 1:
-                os.unlink(each.path)
-                removed += 1
+            with suppress(FileNotFoundError):
+                if each.stat(follow_symlinks=False).st_nlink == 1:
+                    os.unlink(each.path)
+                    removed += 1
     return removed

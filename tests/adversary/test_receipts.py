@@ -137,6 +137,7 @@ LIES: Mapping[str, Answer] = {
     ),
     "charges_by_no_offer": _receipt(lambda _s, _o, r: structs.replace(r, offer=None)),
     "charges_by_an_entry_that_is_no_offer": _receipt(lambda _s, _o, r: structs.replace(r, offer=0)),
+    "charges_by_an_offer_that_never_comes": _receipt(lambda _s, _o, r: structs.replace(r, offer=9999)),
     "charges_for_a_failure": _receipt(lambda _s, _o, r: structs.replace(r, status=Status.FAILED, outputs={})),
     "charges_for_a_denial": _receipt(lambda _s, _o, r: structs.replace(r, status=Status.DENIED, outputs={})),
     "delivers_nothing": _receipt(lambda _s, _o, r: structs.replace(r, outputs={})),

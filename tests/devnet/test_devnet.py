@@ -17,6 +17,7 @@ from devnet.patience import eventually
 from devnet.table import FEATURES
 from devnet.topology import PROJECT, Places
 from node.api.client import Node
+from node.api.offering import Offered
 from node.api.view import AuditRow, Run
 from privacy.starters import HOSPITAL
 from tests.devnet.consortium import (
@@ -88,6 +89,23 @@ def test_the_result_is_that_of_both_tables_together(consortium: Consortium) -> N
         ended = run(mara, consortium.workflow, [each.dataset for each in consortium.known.hospitals]).check()
         assert pooled(mara, ended) == expected(*(consortium.places.table(each) for each in consortium.known.hospitals))
         assert set(ended.took_part) == {each.name for each in consortium.known.hospitals}
+
+
+def test_what_each_node_has_is_known_to_all_and_a_step_costs_what_its_offer_says(consortium: Consortium) -> None:
+    """Else nobody can choose a site by what it has, or reckon again what it charged."""
+    with consortium.researcher() as mara:
+        ended = run(mara, consortium.workflow, [consortium.small.dataset]).check()
+
+        def all_said() -> tuple[Offered, ...] | None:
+            offers = mara.offers()
+            return offers if all(each.capacity is not None for each in offers) else None
+
+        offers = {each.site: each for each in eventually(all_said, "what every node has", SECONDS)}
+        assert len(offers) == 4
+        for each in offers.values():
+            assert each.capacity is not None
+            assert (each.capacity.runner, each.capacity.at_once > 0) == (each.offer.runner, True)
+        assert [each.cost for each in ended.view.instances if each.cost not in (0, offers[each.site].offer.price)] == []
 
 
 def test_one_changed_value_changes_the_result_to_that_of_a_recomputation(

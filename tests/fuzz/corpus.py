@@ -36,6 +36,7 @@ TEXTS = (
     f"held:{KEY.did}/{'0a' * 16}",
     "DUO:0000042",
     "https://login.example.org/",
+    "linux/amd64",
 )
 
 EXACT: dict[type, Value] = {Label: resident(KEY.did)}

@@ -37,6 +37,8 @@ from catalog.proof import Proof, parse_proof, verify_proof, write_proof
 from catalog.reading import pack, read_leaf, unpack
 from catalog.reopening import Reopenings, check_chain
 from catalog.tiles import Tile, decode_bundle, encode_bundle, split_hashes
+from node.execute.environment.description import Description, Reference, read, write
+from node.execute.environment.lock import read_lock
 from node.header import OPEN_PATH, opened_by
 from node.message import Refusal, Reply, read_question, read_reply
 from node.storage.dagpb import Link, PBNode, decode_node, encode_node
@@ -355,7 +357,22 @@ def _visas() -> list[Decoder]:
     ]
 
 
+def _environments() -> list[Decoder]:
+    digest = f"sha256:{'0' * 64}"
+    described = Description(
+        platform="linux/amd64", variables={"PATH": "/bin"}, links={"bin": "usr/bin", "etc/x": "../y"}, image=digest
+    )
+    named = Reference(environment=str(CID), platform="linux/amd64", bytes=1, lock=digest, packages={"numpy": "2.1.0"})
+    line = f"numpy[x]==2.1.0 ; python_version > '3' \\\n    --hash={digest}\n".encode()
+    return [
+        Decoder("description of an environment", lambda data: read(Description, data), (write(described),)),
+        Decoder("reference to an environment", lambda data: read(Reference, data), (write(named),)),
+        Decoder("lock", lambda data: read_lock(data, "lock"), (line,), None, (BadInput,)),
+    ]
+
+
 DECODERS: tuple[Decoder, ...] = (
+    *_environments(),
     *_notes(),
     *_tiles(),
     *_entries(),

@@ -1,7 +1,7 @@
-"""``python -m tests.infra.beside docker COMMAND…``: a command, with a runner's daemon beside it.
+"""``python -m tests.infra.beside docker|kubernetes|argo COMMAND…``: a command, with what a runner needs beside it.
 
-What the environment names already (``DOCKER_HOST``) is used, and so is this machine's own daemon; else one is started,
-and ended with the command.
+What the environment names already (``DOCKER_HOST``, ``COMITY_RUNNER_SETTINGS``) is used, and so is this machine's own
+Docker; else one is started, and ended with the command. A cluster is made ready as an operator does it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from node.clustersettings import cluster_toml
+from tests.infra.argo import controller
 from tests.infra.docker import daemon
+from tests.infra.kubernetes import cluster
 from tests.infra.machine import RefusedError
+from tests.runners.clusters import Ready, ready
 
 USUAL = Path("/var/run/docker.sock")
+SETTINGS = "COMITY_RUNNER_SETTINGS"
 
 
 @contextmanager
@@ -29,7 +34,37 @@ def with_docker() -> Iterator[Mapping[str, str]]:
         yield {"DOCKER_HOST": address}
 
 
-BESIDE: Mapping[str, Callable[[], object]] = {"docker": with_docker}
+@contextmanager
+def with_kubernetes() -> Iterator[Mapping[str, str]]:
+    """The variable by which a devnet finds the settings of a cluster."""
+    if SETTINGS in os.environ:
+        yield {}
+        return
+    with cluster.running() as made, ready(made) as there:
+        yield {SETTINGS: _written(there)}
+
+
+@contextmanager
+def with_argo() -> Iterator[Mapping[str, str]]:
+    """As :func:`with_kubernetes`, of a cluster that has Argo."""
+    if SETTINGS in os.environ:
+        yield {}
+        return
+    with cluster.running() as made, ready(made, "argo") as there, controller.running(made):
+        yield {SETTINGS: _written(there)}
+
+
+def _written(there: Ready) -> str:
+    path = there.volume / "site.toml"
+    path.write_text(cluster_toml(there.settings()))
+    return str(path)
+
+
+BESIDE: Mapping[str, Callable[[], object]] = {
+    "docker": with_docker,
+    "kubernetes": with_kubernetes,
+    "argo": with_argo,
+}
 
 
 def main() -> int:

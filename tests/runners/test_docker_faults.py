@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,7 +24,9 @@ from node.runnersettings import DockerSettings
 from node.step import Ending, Exit, Job, Limits, Mount
 from tests.infra.docker import daemon
 from tests.infra.images import BUSYBOX
+from tests.runners.case import ROOT, until
 from tests.runners.subject import SMALL, processes_with
+from tests.runners.test_docker import CODE
 
 REPOSITORY = "comity.local/step"
 
@@ -103,6 +107,23 @@ def test_a_step_whose_daemon_goes_is_ended_and_the_runner_heals_when_it_is_back(
     with closing(docker.DockerClient(base_url=runner._daemon.host)) as asked:
         assert asked.containers.list(all=True) == [], "what the daemon could not remove is removed when it is back"
     assert run(runner, fresh(work), "true").code == 0
+
+
+def test_a_step_of_a_killed_node_is_ended_though_the_daemon_is_gone_too(runner: Docker, work: Path) -> None:
+    """Lost: a machine crashes half: the step goes on with patients' data, and nobody is there to end it."""
+    marker = f"600.{secrets.randbits(64)}"
+    code = CODE.format(runner._daemon.host)
+    script = f"{code}; import trio; from pathlib import Path; from node.step import Job; "
+    script += f"trio.run(runner.run, Job(('sleep', '{marker}'), Path('{work}')))"
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT) as node:
+        until(lambda: len(processes_with(marker)) > 1)  # the node itself has the mark in its arguments
+        node.kill()
+    daemon.stop()
+    assert len(processes_with(marker)) == 1
+    assert trio.run(runner.recover, work.parents[2]) == 0
+    assert processes_with(marker) == []
+    daemon.start_again()
+    assert trio.run(runner.recover, work.parents[2]) == 1
 
 
 async def _until(look: object) -> None:

@@ -26,7 +26,8 @@ _MASKED: Final = (
     *("/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags", "/proc/pagetypeinfo", "/proc/slabinfo"),
     *("/proc/vmallocinfo", "/sys", "/dev/pts", "/dev/mqueue"),
 )
-_READ_ONLY: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+# A rootless daemon's containers own their /dev, and could fill it.
+_READ_ONLY: Final = ("/dev", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
 def made_of(image: str, job: Job, user: str) -> dict[str, Any]:
@@ -66,6 +67,8 @@ def host_of(job: Job, gate: Path, runtime: str) -> dict[str, Any]:
         "Dns": ["127.0.0.1"],
         "DnsSearch": ["."],
         "IpcMode": "none",
+        # A daemon that gives containers other users' numbers would give them folders that they cannot enter.
+        "UsernsMode": "host",
         "ReadonlyRootfs": True,
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges:true", f"seccomp={profile()}"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ import trio
 from catalog.cid import Cid
 from catalog.error import BadInput, Denied, Unreachable
 from node.execute.account import NOBODY, is_separate
-from node.execute.container import Gate
+from node.execute.container import Gate, gates_below, is_stopped, stop
 from node.execute.docker.body import host_of, made_of
 from node.execute.docker.daemon import Daemon, Facts, RefusedError
 from node.execute.probe import probe
@@ -83,7 +83,7 @@ class Docker:
     async def recover(self, folder: Path) -> int:
         """End and remove the containers of an earlier node whose work folders lie below ``folder``; how many.
 
-        Those of a daemon that does not answer are left to the next probe.
+        Those of a daemon that does not answer are ended through their gates, and removed by the next probe.
         """
         self._folder = folder
         try:
@@ -93,6 +93,7 @@ class Docker:
                 await self._thread(self._daemon.remove, name)
         except (Unreachable, RefusedError) as error:
             log.warning("containers of an earlier node may be left: %s", error)
+            await self._stop(await self._thread(gates_below, folder))
             return 0
         return len(left)
 
@@ -105,14 +106,17 @@ class Docker:
             Unreachable: the daemon, or the container, went before the step had ended.
         """
         async with self._gate(job) as gate:
-            starved = overdue = False
-            async with self._container(job, gate) as name:
+            name, starved, overdue = f"comity-{secrets.token_hex(8)}", False, False
+            try:
+                await self._start(name, job, gate)
                 async with turn:
                     await self._thread(gate.open)
                     with trio.move_on_after(job.limits.wall_seconds + _GRACE_SECONDS) as clock:
                         await self._ended(name)
                     overdue = clock.cancelled_caught
-                starved = await self._remove(name, gate)
+            finally:
+                with trio.CancelScope(shield=True):
+                    starved = await self._remove(name, gate)
             return await self._thread(gate.exit, starved, overdue)
 
     async def _meet(self) -> None:
@@ -135,17 +139,6 @@ class Docker:
             self._mine.discard(str(job.work))
             with trio.CancelScope(shield=True):
                 await self._thread(gate.close)
-
-    @asynccontextmanager
-    async def _container(self, job: Job, gate: Gate) -> AsyncIterator[str]:
-        """A container that waits at ``gate``; it is gone afterwards, however that comes."""
-        name = f"comity-{secrets.token_hex(8)}"
-        try:
-            await self._start(name, job, gate)
-            yield name
-        finally:
-            with trio.CancelScope(shield=True):
-                await self._remove(name, gate)
 
     async def _start(self, name: str, job: Job, gate: Gate) -> None:
         if not self._user:
@@ -203,11 +196,17 @@ class Docker:
         try:
             return await self._thread(self._daemon.remove, name)
         except (Unreachable, RefusedError) as error:
-            await self._thread(gate.stop)
-            with trio.move_on_after(_STOP_SECONDS):
-                while not await self._thread(gate.is_stopped):  # noqa: ASYNC110 - it cannot wake us: there is a file
-                    await trio.sleep(0.05)
+            await self._stop([gate.folder])
             raise Unreachable(f"Docker went while a step ran, which was ended: {error}") from error
+
+    async def _stop(self, gates: Sequence[Path]) -> None:
+        """Have the supervisors behind ``gates`` end, without the daemon; those that are gone do not answer."""
+        for gate in gates:
+            await self._thread(stop, gate)
+        with trio.move_on_after(_STOP_SECONDS):
+            for gate in gates:
+                while not await self._thread(is_stopped, gate):  # noqa: ASYNC110 - it cannot wake us: there is a file
+                    await trio.sleep(0.05)
 
     async def _thread(self, work: Callable[[*_Given], _Result], *given: *_Given) -> _Result:
         return await trio.to_thread.run_sync(work, *given, limiter=self._limiter)
@@ -230,12 +229,14 @@ def _check(facts: Facts, runtime: str) -> None:
 
 def _lacks(facts: Facts, runtime: str) -> tuple[str, ...]:
     """What a daemon cannot guarantee, in plain words."""
-    lacks = ["whoever may speak with Docker's socket is root of this machine; nobody but this node needs to"]
+    lacks: list[str] = []
     if not runtime:
         lacks.append("a step shares this machine's kernel: set [docker] runtime to one of its own, such as «runsc»")
     if facts.rootless:
         lacks.append("the daemon is rootless: a step is root of its container, which outside is the daemon's own user")
-    elif not is_separate():
+    else:
+        lacks.append("whoever may speak with Docker's socket is root of this machine; nobody but this node needs to")
+    if not facts.rootless and not is_separate():
         lacks.append("a step is the node's own user outside its container too")
     if not facts.memory_limit:
         lacks.append("the kernel bounds no container's memory: it is watched 50 times a second instead")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,8 +27,8 @@ MOST: Final = 32
 """Environments that lie here at most, unless more are used at once."""
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
-Write = Callable[[Cid, Path, Path], Awaitable[None]]
-"""Writes a stored tree to a new folder, its files as links to those in a pool (the third)."""
+Write = Callable[[Cid, Path, Path, int], Awaitable[None]]
+"""Writes a stored tree to a new folder, its files as links to those in a pool (the third), of so many bytes at most."""
 Sweep = Callable[[Path], int]
 """Removes from a pool what nothing links to. Blocking."""
 
@@ -41,7 +42,6 @@ class Checkouts:
         self._known: dict[Cid, Environment] = {}  # the one used last comes last
         self._used: dict[Cid, int] = {}
         self._turns: dict[Cid, trio.Lock] = {}
-        self._writing = 0
 
     def start(self) -> None:
         """Take up what lies there since this machine was started, and remove all else. Blocking.
@@ -83,55 +83,60 @@ class Checkouts:
         return cid in self._known
 
     @asynccontextmanager
-    async def using(self, cid: Cid) -> AsyncIterator[Environment]:
+    async def using(self, cid: Cid, size: int) -> AsyncIterator[Environment]:
         """The environment ``cid``, which is stored here whole; it stays while the block lasts.
 
+        ``size`` is what its files take, as the block says. A few small nodes that name one another can be a file of any
+        size: more than that is not written, nor more than half of what is free.
+
         Raises:
-            BadInput: it is for another kind of machine. VerificationFailed: it is no environment.
+            BadInput: it is for another kind of machine, or larger. VerificationFailed: it is no environment.
             NotFound: it is not stored here. ComityError: the disk refuses.
         """
         self._used[cid] = self._used.get(cid, 0) + 1
         try:
-            yield await self._checked_out(cid)
+            yield await self._checked_out(cid, size)
         finally:
             self._used[cid] -= 1
             if not self._used[cid]:
                 del self._used[cid]
 
-    async def _checked_out(self, cid: Cid) -> Environment:
+    async def _checked_out(self, cid: Cid, size: int) -> Environment:
         async with self._turns.setdefault(cid, trio.Lock()):
             found = self._known.pop(cid, None)
             if found is None:
-                found = await self._make(cid)
+                found = await self._make(cid, size)
             self._known[cid] = found
         return found
 
-    async def _make(self, cid: Cid) -> Environment:
+    async def _make(self, cid: Cid, size: int) -> Environment:
         fresh, place = self._trees / f".{secrets.token_hex(8)}", self._trees / str(cid)
-        self._writing += 1
         try:
-            await self._write_tree(cid, fresh, self._pool)
+            most = min(size + MOST_BYTES, shutil.disk_usage(self._folder).free // 2)
+            await self._write_tree(cid, fresh, self._pool, most)
             made = await trio.to_thread.run_sync(_taken, cid, fresh)
+            await trio.to_thread.run_sync(_discarded, place)  # it is there if the disk failed when room was made
             await trio.to_thread.run_sync(os.rename, fresh, place)
-        finally:
-            self._writing -= 1
+        except BaseException:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(_discarded, fresh)
+                await self._sweep_pool()
+            raise
         await self._make_room()
         return Environment(cid, place / ROOT, made.links, made.variables)
 
     async def _make_room(self) -> None:
-        """Remove what was not used for the longest, beyond the bound; its files too, if nothing is being written."""
+        """Remove what was not used for the longest, beyond the bound."""
         unused = [cid for cid in self._known if cid not in self._used]
         going = [self._aside(cid) for cid in unused[: max(0, len(self._known) + 1 - self._most)]]
         for place in going:
             await trio.to_thread.run_sync(discard, place)
-        if going and not self._writing:
-            self._writing += 1
-            try:
-                await trio.to_thread.run_sync(self._sweep, self._pool)
-            finally:
-                self._writing -= 1
+        if going:
+            await self._sweep_pool()
+
+    async def _sweep_pool(self) -> None:
+        """Remove files that no tree has. One that a tree takes meanwhile may go too, and is that tree's alone."""
+        await trio.to_thread.run_sync(self._sweep, self._pool)
 
     def _aside(self, cid: Cid) -> Path:
         """Forget a tree, which lies under a name from then on that nobody takes it up by."""

@@ -119,7 +119,7 @@ def _unmatched(text: str, lock: Lock) -> ComityError:
     if requirement is None:
         return BadInput("the lock does not resolve on this machine: its packages exclude each other; write it anew")
     told = f"«{requirement.name}=={requirement.version}»"
-    if "No sources permitted for" in text or re.search(rf"{re.escape(requirement.version)}.*not compatible", text):
+    if re.search(rf"Skipping link: .*[-_]{re.escape(requirement.version)}[-.]", text):
         return BadInput(
             f"{told} has no wheel for this machine ({_here()}), so it would have to be compiled, which is not done "
             "here: choose a version that has one, or build a wheel and set PIP_FIND_LINKS for the node"

@@ -95,7 +95,7 @@ async def compile_below(folder: Path, root: Path) -> None:
     """Compile the modules in ``folder``, which lies below ``root`` as it lies inside, for whoever reads them there.
 
     The bytecode carries a hash that nobody checks, and no time. A process of its own for each tree, always begun alike:
-    what Python writes depends on what it compiled before. A module that does not compile stays a module.
+    what Python writes may depend on what it compiled before. A module that does not compile stays a module.
 
     Raises:
         ComityError: the interpreter cannot be run.

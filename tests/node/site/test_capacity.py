@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from msgspec import structs
 
 from catalog.body import write_body
 from catalog.capacity import MOST_ENVIRONMENTS, CapacityFields, Load
@@ -47,9 +48,14 @@ class Place:
             fields = KeyFields(did=key.did, role=role, name="x", x25519=bytes(32))
             self.write("key", fields, ROOT)
         self.runner = Measured()
-        self.steps = StepExecutor(self.runner, Shelf(), DiskBlobs(folder / "blobs"), folder / "work", Limits(), None, 4)
+        blobs, work = DiskBlobs(folder / "blobs"), folder / "work"
+        self.steps = StepExecutor(self.runner, Shelf(), blobs, work, Limits(), None, 4, offered=self.offered)
         self.environments: set[Cid] = set()
         self.capacity = Capacity(lambda: self.index, self.steps, self.say, self, lambda: self.environments)
+
+    def offered(self) -> Most | None:
+        offer = self.index.typed(OfferFields, "offer")
+        return offer.most if offer is not None else None
 
     def write(self, kind: str, fields: Value, by: PrivateKey) -> bool:
         latest = self.index.latest(kind, "")
@@ -98,6 +104,20 @@ def test_what_it_has_is_said_and_measured_once(place: Place) -> None:
     size = place.index.size
     assert place.look(10 * APART_MILLIS, times=5) == said
     assert (place.index.size, place.runner.runs) == (size, 1)
+
+
+def test_what_a_steward_offers_of_it_is_what_a_step_may_use(place: Place) -> None:
+    """Lost: a steward who offers a minute of a processor, and a step that takes five and pays for one."""
+    most = Most(seconds=60, cpu_seconds=50, memory_mib=40)
+    assert place.write("offer", structs.replace(OFFER, most=most), STEWARD)
+    limits = place.steps.limits
+    assert (limits.wall_seconds, limits.cpu_seconds, limits.memory_bytes) == (60.0, 50, 40 << 20)
+    said = place.look()
+    assert said is not None
+    assert said.most == most
+    generous = Most(seconds=1 << 20, cpu_seconds=1 << 20, memory_mib=1 << 20)
+    assert place.write("offer", structs.replace(OFFER, most=generous), STEWARD)
+    assert place.steps.limits == Limits(), "the operator's bounds hold whatever is offered"
 
 
 def test_a_speed_is_measured_again_after_a_week(place: Place) -> None:

@@ -6,13 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+import trio
 
 from catalog.block import BlockFields
 from catalog.body import write_body
 from catalog.cid import Cid
-from catalog.error import BadInput, NotFound
+from catalog.error import BadInput, Infeasible, NotFound
 from catalog.mirror import MirrorFields
 from catalog.project import ProjectRef
+from cli.roots import roots_of
 from node.execute.environment.description import Description, Reference, platform_here, write
 from node.execute.step import StepExecutor
 from node.site.locating import Mirrors
@@ -58,13 +60,13 @@ class Author:
         (tree / "environment.json").write_bytes(write(described))
         return await self.blobs.add_path(tree)
 
-    async def block(self, name: str, environment: Cid) -> BlockFields:
+    async def block(self, name: str, environment: Cid, size: int = 1_000_000) -> BlockFields:
         """A block that runs in it."""
         folder = self.folder / f"block-{name}"
         folder.mkdir()
         (folder / "tool.cwl").write_text(TOOL)
         (folder / "requirements.lock").write_text(name)
-        reference = Reference(environment=str(environment), platform=platform_here(), bytes=1, lock=DIGEST)
+        reference = Reference(environment=str(environment), platform=platform_here(), bytes=size, lock=DIGEST)
         (folder / "environment.json").write_bytes(write(reference))
         cid = await self.blobs.add_path(folder)
         return BlockFields(
@@ -97,6 +99,7 @@ def test_two_blocks_that_share_most_of_their_environments_move_the_rest_only(tmp
         for block in (first, second):
             assert block.environment is not None
             network = Counting(await author.nodes(block.environment))
+            await _put(there, author, block)
             await _materials(there, network).environment(block.environment, block.cid)
             assert await there.site.blobs.missing(block.environment) == []
             moved.append(network.bytes)
@@ -104,6 +107,24 @@ def test_two_blocks_that_share_most_of_their_environments_move_the_rest_only(tmp
         assert 10 * 4_000 < moved[1] < moved[0] // 8, moved
 
     at_a_hospital(tmp_path, test)
+
+
+def test_an_environment_that_is_larger_than_its_block_says_is_not_fetched(tmp_path: Path) -> None:
+    """Lost: a disk that fills with what nobody announced."""
+
+    async def test(there: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("node.site.materials.SLACK", 0)
+        author = Author(tmp_path)
+        block = await author.block("block", await author.environment("one"), size=100_000)
+        there.other.add("block", block)
+        nodes = await author.nodes(*block.roots)
+        materials = _materials(there, Counting(nodes))
+        await materials.block(block.cid)
+        with pytest.raises(Infeasible):
+            await materials.environment(block.roots[1], block.cid)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        at_a_hospital(tmp_path, lambda there: test(there, monkeypatch))
 
 
 def test_a_site_that_may_not_have_a_block_does_not_learn_that_its_environment_is_here(tmp_path: Path) -> None:
@@ -114,10 +135,12 @@ def test_a_site_that_may_not_have_a_block_does_not_learn_that_its_environment_is
         environment = await author.environment("one")
         private = await author.block("private", environment)
         there.other.add("block", _shared(private, there.other.root.did, there.site.root))
+        await _put(there, author, private)
         await _materials(there, Counting(await author.nodes(environment))).environment(environment, private.cid)
         bait = await author.block("bait", await author.environment("two"))
         there.mallory.add("block", bait)
         assert bait.environment is not None
+        await _put(there, author, bait)
         network = Counting(await author.nodes(bait.environment))
         await _materials(there, network).environment(bait.environment, bait.cid)
         assert network.bytes > 100 * 4_000, "all of it was asked for"
@@ -236,6 +259,11 @@ def test_who_mirrors_a_block_serves_its_environment(tmp_path: Path) -> None:
     at_a_hospital(tmp_path, test)
 
 
+async def _put(there: Hospital, author: Author, block: BlockFields) -> None:
+    """Have the block here, as a site has whose order for it is decided."""
+    await there.site.blobs.put_nodes(list((await author.nodes(block.cid)).items()))
+
+
 def _shared(fields: BlockFields, owner: str, *readers: str) -> BlockFields:
     return _changed(fields, label=shared(owner, readers))
 
@@ -248,3 +276,17 @@ def _changed(fields: BlockFields, **changes: object) -> BlockFields:
     from msgspec import structs
 
     return structs.replace(fields, **changes)
+
+
+def test_a_check_of_the_disk_looks_at_environments_too(tmp_path: Path) -> None:
+    """Lost: a folder that «site fsck» calls whole, whose block cannot be run."""
+
+    async def test(there: Hospital) -> None:
+        author = Author(tmp_path)
+        block = await author.block("one", await author.environment("one"))
+        await there.site.blobs.put_nodes(list((await author.nodes(*block.roots)).items()))
+        await there.write("block", block)
+        named = await trio.to_thread.run_sync(roots_of, there.site.folder.path)
+        assert named == {block.cid: "one", block.roots[1]: "one (environment)"}
+
+    at_a_hospital(tmp_path, test)

@@ -22,6 +22,7 @@ from node.storage.disk import DiskBlobs
 from node.storage.pooled import checkout_pooled, drop_unused
 
 DIGEST = f"sha256:{'0' * 64}"
+LARGE = 1 << 30
 
 
 class Shop:
@@ -68,16 +69,16 @@ def test_two_environments_share_equal_files_and_the_least_used_goes(tmp_path: Pa
         first, second, third = [
             await shop.add(name, {**same, "own": name.encode(), "z": name.encode()}) for name in ("a", "b", "c")
         ]
-        async with shop.checkouts.using(first) as one, shop.checkouts.using(second) as two:
+        async with shop.checkouts.using(first, LARGE) as one, shop.checkouts.using(second, LARGE) as two:
             files = [each.folder / "lib/numpy.so" for each in (one, two)]
             assert files[0].stat().st_ino == files[1].stat().st_ino
             assert files[0].read_bytes() == same["lib/numpy.so"]
             assert {each.stat().st_mode & 0o7777 for each in one.folder.rglob("*")} == {0o555, 0o755}
-            async with shop.checkouts.using(third):
+            async with shop.checkouts.using(third, LARGE):
                 assert shop.checkouts.has(first), "what is used stays"
-        async with shop.checkouts.using(second):
+        async with shop.checkouts.using(second, LARGE):
             fourth = await shop.add("d", {"own": b"d"})
-            async with shop.checkouts.using(fourth):
+            async with shop.checkouts.using(fourth, LARGE):
                 pass
         assert [shop.checkouts.has(each) for each in (first, second, third, fourth)] == [False, True, False, True]
         assert sorted(each.read_bytes()[:1] for each in shop.pool if each.stat().st_size == 1) == [b"b", b"d"]
@@ -91,13 +92,13 @@ def test_what_lay_there_is_taken_up_and_what_was_begun_is_not(tmp_path: Path) ->
     async def play() -> None:
         shop = Shop(tmp_path)
         cid = await shop.add("a", {"bin/x": b"x"})
-        async with shop.checkouts.using(cid) as there:
+        async with shop.checkouts.using(cid, LARGE) as there:
             before = (there.folder / "bin/x").stat().st_ino
         (tmp_path / "there/trees/.begun/root").mkdir(parents=True)
         (tmp_path / "there/trees" / str(Cid.of(b"half"))).mkdir()
         again = shop.again()
         assert again.has(cid)
-        async with again.using(cid) as there:
+        async with again.using(cid, LARGE) as there:
             assert (there.folder / "bin/x").stat().st_ino == before
         assert [each.name for each in (tmp_path / "there/trees").iterdir()] == [str(cid)]
         (tmp_path / "there/boot").write_text("of another start of the machine")
@@ -115,14 +116,31 @@ def test_what_cannot_be_had_whole_leaves_nothing(tmp_path: Path) -> None:
         cid = await shop.add("a", {"bin/x": b"x" * 10, "bin/y": b"y" * 10})
         shop.blobs._place(Cid.of(b"y" * 10)).unlink()
         with pytest.raises(NotFound):
-            async with shop.checkouts.using(cid):
+            async with shop.checkouts.using(cid, LARGE):
                 pass
         foreign = await shop.add("b", {"bin/x": b"x"}, platform="linux/riscv64")
         with pytest.raises(BadInput, match="linux/riscv64"):
-            async with shop.checkouts.using(foreign):
+            async with shop.checkouts.using(foreign, LARGE):
                 pass
         assert not shop.checkouts.has(cid)
         assert list((tmp_path / "there/trees").iterdir()) == []
+
+    trio.run(play)
+
+
+def test_no_more_is_written_than_its_block_says(tmp_path: Path) -> None:
+    """Lost: a disk that a few small nodes fill, which name one another as one file of any size."""
+
+    async def play() -> None:
+        shop = Shop(tmp_path)
+        cid = await shop.add("a", {"bin/large": bytes(40 << 20)})
+        assert await shop.blobs.used() < 1 << 20
+        with pytest.raises(BadInput, match="more bytes than are allowed"):
+            async with shop.checkouts.using(cid, 1 << 20):
+                pass
+        assert shop.pool == []
+        async with shop.checkouts.using(cid, 40 << 20):
+            pass
 
     trio.run(play)
 
@@ -152,7 +170,7 @@ def test_an_environment_is_shown_with_its_links_and_writes_nowhere(tmp_path: Pat
             "cat /opt/leads /opt/climbs /dev/null; ls -l /opt/leads /opt/climbs; ls /tmp; "
             "echo x > /opt/bin/sh; echo x > /opt/new; pwd; ls /proc/self/status"
         )
-        async with shop.checkouts.using(cid) as there:
+        async with shop.checkouts.using(cid, LARGE) as there:
             ended = await Sandbox().run(Job(("sh", "-c", script), work, environment=there, stdout="out"))
             plain = [each for each in there.folder.rglob("*") if each.is_symlink()]
         assert ended.ending is Ending.EXITED

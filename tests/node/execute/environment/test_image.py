@@ -7,6 +7,7 @@ import os
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -155,6 +156,34 @@ def test_what_is_no_archive_is_told(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "image.tar").write_bytes(data)
     with pytest.raises((BadInput, VerificationFailed)):
         made(tmp_path / "image.tar", "sha256:" + "0" * 64)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_an_archive_is_damaged_to_be_it_is_refused_or_what_its_digest_says(seed: int, tmp_path: Path) -> None:
+    """Lost: a traceback, or an image of other bytes, for one bit that turned."""
+    digest, _ = layout(tmp_path / "image.tar", LOWER, UPPER)
+    whole, lots = (tmp_path / "image.tar").read_bytes(), Random(seed)
+    made(tmp_path / "image.tar", digest)
+    kept = {each: each.read_bytes() for each in (tmp_path / "image.made/tree/root").rglob("*") if each.is_file()}
+    told: list[str] = []
+    for number in range(60):
+        spoiled = bytearray(whole)
+        for _ in range(lots.choice((1, 1, 8))):
+            spoiled[lots.randrange(len(spoiled))] = lots.randrange(256)
+        (tmp_path / "spoiled.tar").write_bytes(spoiled[: lots.choice((len(spoiled), lots.randrange(len(spoiled))))])
+        place = tmp_path / f"made-{number}"
+        place.mkdir()
+        try:
+            make_image(tmp_path / "spoiled.tar", digest, place)
+        except ComityError as error:
+            told.append(str(error))
+        else:
+            root = place / "tree/root"
+            found = {tmp_path / "image.made/tree/root" / each.relative_to(root): each.read_bytes()
+                     for each in root.rglob("*") if each.is_file()}  # fmt: skip
+            assert found == kept
+    assert told
+    assert not any("\n" in each for each in told)
 
 
 def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

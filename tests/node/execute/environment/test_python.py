@@ -24,6 +24,7 @@ from node.storage.disk import DiskBlobs
 from node.storage.pooled import checkout_pooled, drop_unused
 from tests.node.execute.environment.wheelhouse import lock, serve, wheel
 
+LARGE = 1 << 30
 GREETING = b"def greet():\n    print('hello', __import__('sys').argv[1:])\n"
 
 
@@ -63,7 +64,7 @@ async def run_in(folder: Path, *commands: tuple[str, ...]) -> None:
     for number, argv in enumerate(commands):
         work = folder / f"step-{number}" / "work"
         work.mkdir(parents=True)
-        async with checkouts.using(cid) as there:
+        async with checkouts.using(cid, LARGE) as there:
             ended = await Sandbox().run(Job(argv, work, environment=there, stdout="out"))
         assert (ended.ending, ended.code, ended.errors) == (Ending.EXITED, 0, b"")
         assert (work / "out").read_text().startswith("hello")

@@ -16,7 +16,7 @@ import pytest
 
 from catalog.error import BadInput, Unreachable
 from node.execute.collect import read_listing
-from node.execute.container import Gate
+from node.execute.container import stop
 from node.execute.inside.supervise import STOPPED, main
 from node.step import Ending, Exit, Job, Limits, Mount
 from tests.node.execute.inside.boxed import boxed, run
@@ -197,7 +197,7 @@ def test_all_processor_time_is_counted_that_of_orphans_too(work: Path) -> None:
 def test_it_waits_at_its_gate_and_stops_when_it_is_told(work: Path) -> None:
     """Lost: a step runs before its turn, or goes on after it was cancelled while the daemon was away."""
     with boxed(Job(("sh", "-c", "echo x > ran"), work, limits=SMALL)) as (gate, process):
-        gate.stop()
+        stop(gate.folder)
         assert process.wait(60) == STOPPED
         with pytest.raises(Unreachable):
             gate.exit(False)
@@ -207,7 +207,7 @@ def test_it_waits_at_its_gate_and_stops_when_it_is_told(work: Path) -> None:
 def test_a_running_step_is_stopped_too(work: Path) -> None:
     """Lost: the same for a step that runs."""
     with pytest.raises(Unreachable):
-        run(Job(("sleep", "600"), work, limits=SMALL), meanwhile=Gate.stop)
+        run(Job(("sleep", "600"), work, limits=SMALL), meanwhile=lambda gate: stop(gate.folder))
 
 
 def test_an_order_that_cannot_be_carried_out_is_refused_with_its_reason(work: Path) -> None:
