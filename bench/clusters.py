@@ -124,7 +124,6 @@ class _Bare:
         spec = {
             "entrypoint": "main",
             "serviceAccountName": self._settings.account,
-            "automountServiceAccountToken": True,
             "securityContext": pod["securityContext"],
             "templates": [{"name": "main", "container": {k: v for k, v in container.items() if k != "name"}}],
         }

@@ -26,7 +26,7 @@ CODE = """
 
 @pytest.fixture(scope="session")
 def there(cluster: Cluster) -> Iterator[Ready]:
-    with ready(cluster, "argo") as there, controller.running(there.cluster):
+    with controller.running(cluster), ready(cluster, "argo") as there:  # which Argo must see going
         yield there
 
 

@@ -21,7 +21,7 @@ KEPT_SECONDS: Final = 3600
 
 _IDLE: Final = "60"
 _ROUNDS, _START, _NEXT = "rounds", "start", "next"
-_NONE: Final = "[]"
+_YES, _NO = "yes", "no"
 _SAID: Final = 300
 _USER: Final = 8737  # Argo's own, in its image
 _JOB: Final = """\
@@ -39,11 +39,9 @@ def workflow(name: str, steps: Sequence[str], owner: str, account: str) -> Value
     spec = {
         "entrypoint": _ROUNDS,
         "serviceAccountName": account,
-        "automountServiceAccountToken": True,
         "arguments": {"parameters": [{"name": "steps", "value": json.dumps(list(steps))}]},
         "ttlStrategy": {"secondsAfterCompletion": KEPT_SECONDS},
         "podGC": {"strategy": "OnPodCompletion"},
-        "podMetadata": {"labels": MANAGED},
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": _USER,
@@ -64,7 +62,8 @@ def handing_over(workflow: Value, steps: Sequence[str]) -> list[Value] | None:
     for key, node in status.get("nodes", {}).items():
         if node.get("type") == "Suspend" and node.get("phase") == "Running" and status.get("phase") == "Running":
             at = f"/status/nodes/{key}"
-            outputs = {"parameters": [{"name": "steps", "value": json.dumps(list(steps))}]}
+            given = {"steps": json.dumps(list(steps)), "more": _YES}
+            outputs = {"parameters": [{"name": name, "value": value} for name, value in given.items()]}
             return [
                 {"op": "test", "path": f"{at}/phase", "value": "Running"},
                 {"op": "add", "path": f"{at}/outputs", "value": outputs},
@@ -108,7 +107,8 @@ def _rounds() -> Value:
             "name": "more",
             "template": _ROUNDS,
             "depends": f"{_NEXT}.Succeeded",
-            "when": f"'{{{{tasks.{_NEXT}.outputs.parameters.steps}}}}' != '{_NONE}'",
+            # A word of its own: an expression cannot hold the quotes of JSON.
+            "when": f"{{{{tasks.{_NEXT}.outputs.parameters.more}}}} == {_YES}",
             "arguments": {
                 "parameters": [{"name": "steps", "value": f"{{{{tasks.{_NEXT}.outputs.parameters.steps}}}}"}]
             },
@@ -140,5 +140,10 @@ def _next() -> Value:
     return {
         "name": _NEXT,
         "suspend": {"duration": _IDLE},
-        "outputs": {"parameters": [{"name": "steps", "valueFrom": {"supplied": {}, "default": _NONE}}]},
+        "outputs": {
+            "parameters": [
+                {"name": name, "valueFrom": {"supplied": {}, "default": default}}
+                for name, default in (("steps", "[]"), ("more", _NO))
+            ]
+        },
     }

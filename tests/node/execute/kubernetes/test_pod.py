@@ -1,0 +1,70 @@
+"""What the API server says of a pod, and what is made of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from catalog.error import Unreachable
+from node.execute.kubernetes.onejob import over, running
+from node.execute.kubernetes.pod import read_pod
+
+
+def pod(phase: str = "Pending", **status: Any) -> dict[str, Any]:
+    labels = {"batch.kubernetes.io/job-name": "step-1"}
+    return {"metadata": {"name": "step-1-x", "labels": labels}, "status": {"phase": phase, **status}}
+
+
+def state(**state: Any) -> list[dict[str, Any]]:
+    return [{"name": "step", "state": state}]
+
+
+def test_a_pod_runs_once_all_of_its_containers_do() -> None:
+    """Lost: a step is let go while what brings its inputs is not there."""
+    both = [*state(running={}), {"name": "side", "state": {"waiting": {"reason": "ContainerCreating"}}}]
+    seen = read_pod(pod("Pending", containerStatuses=both))
+    assert (seen.runs("step"), seen.runs("step", "side"), seen.waits) == (True, False, "side: ContainerCreating")
+
+
+def test_memory_is_told_from_other_ends() -> None:
+    """Lost: a step that met its limit of memory is tried again for ever, as one that the cluster lost."""
+    seen = read_pod(pod("Failed", containerStatuses=state(terminated={"exitCode": 137, "reason": "OOMKilled"})))
+    assert seen.container("step").starved
+    assert seen.end() == "OOMKilled (code 137)"
+
+
+def test_an_eviction_is_told_in_the_clusters_words() -> None:
+    """Lost: a disk that fills, and nobody knows."""
+    said = "The node was low on resource: ephemeral-storage."
+    assert read_pod(pod("Failed", reason="Evicted", message=said)).end() == f"Evicted {said}"
+
+
+def test_what_no_machine_takes_says_why() -> None:
+    """Lost: the scheduler's reason."""
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}
+    assert read_pod(pod(conditions=[condition])).unplaced == "Unschedulable: 0/1 nodes"
+
+
+@pytest.mark.parametrize("reason", ["ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName"])
+def test_an_image_that_will_not_come_is_not_waited_for(reason: str) -> None:
+    """Lost: ten minutes for each step."""
+    seen = read_pod(pod(containerStatuses=state(waiting={"reason": reason, "message": "no such image"})))
+    with pytest.raises(Unreachable, match=f"has not its image: {reason}: no such image"):
+        running(seen, ["step"])
+    with pytest.raises(Unreachable, match=reason):
+        over(seen)
+
+
+def test_what_passes_by_is_waited_for() -> None:
+    """Lost: a step, since a registry was away for a second."""
+    seen = read_pod(pod(containerStatuses=state(waiting={"reason": "ErrImagePull", "message": "timeout"})))
+    assert running(seen, ["step"]) is None
+    assert running(None, ["step"]) is None
+
+
+def test_nothing_that_the_cluster_says_steers_a_terminal() -> None:
+    """Lost: an image's name, chosen by somebody, rewrites an operator's screen."""
+    seen = read_pod(pod("Failed", reason="Evicted", message="\x1b[2J" + "x" * 1000))
+    assert "\x1b" not in seen.end()
+    assert len(seen.end()) < 400
