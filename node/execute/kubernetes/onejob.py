@@ -99,8 +99,11 @@ class OneJob:
             if self.pod is None:
                 self._refusal = await self._refused()
 
-    async def withdraw(self, *, ended: bool) -> None:
-        """End what is left of it, and wait until its pod is gone; be done with it where the cluster does not answer."""
+    async def withdraw(self, *, ended: bool) -> bool:
+        """End what is left of it, and wait until its pod is gone; be done with it where the cluster does not answer.
+
+        Whether its command is known to have ended.
+        """
         try:
             await self._place.submission.withdraw(self.name, ended=ended)
             if not ended:
@@ -108,8 +111,12 @@ class OneJob:
                     await self._place.pods.until(self.name, lambda pod: True if pod is None or pod.gone else None)
                 if scope.cancelled_caught:
                     log.error("the pod of %s was told to end, and is there yet after %g s", self.name, _GONE_SECONDS)
+                    return False
         except (ComityError, OSError) as error:
             log.warning("what is left of %s in the cluster ends by itself, or at the next start: %s", self.name, error)
+            return ended
+        else:
+            return True
         finally:
             self._place.pods.forget(self.name)
 

@@ -61,7 +61,8 @@ class OneStep:
             with trio.CancelScope(shield=True):
                 if not ended:
                     await self._way.stop()
-                await self._job.withdraw(ended=ended)
+                if not await self._job.withdraw(ended=ended):
+                    await self._way.stopped()
 
     async def _over(self) -> None:
         """Wait until its command has ended, by what its supervisor says or the cluster does.

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import trio
 
 from catalog.error import BadInput, Unreachable
-from node.execute.container import Gate
+from node.execute.container import Gate, is_stopped
 from node.execute.discard import discard
 from node.execute.inside.parcel import Bounds, MoreError, ParcelError, Reader, receive, send
 from node.execute.kubernetes.api import Api
@@ -31,6 +31,7 @@ log = logging.getLogger("comity.kubernetes")
 _GATE: Final = "/gate"
 _WORK: Final = "/work"
 _LOOK_SECONDS: Final = 0.02
+_STOP_SECONDS: Final = 10.0
 _GATE_BYTES: Final = 128 << 20
 _OF_THE_GATE: Final = 64
 
@@ -74,6 +75,9 @@ class Way(Protocol):
 
     async def stop(self) -> None:
         """Have the command ended, if that can be said from here."""
+
+    async def stopped(self) -> None:
+        """Wait a while for that: what was said goes with the folders of the step."""
 
     def close(self) -> None:
         """Leave nothing open."""
@@ -120,6 +124,12 @@ class Volume:
     async def stop(self) -> None:
         """Tell the supervisor, who needs no API server to hear it."""
         await trio.to_thread.run_sync(self._gate.stop)
+
+    async def stopped(self) -> None:
+        """Wait a while until the supervisor has heard it: a volume may show what is new a little later."""
+        with trio.move_on_after(_STOP_SECONDS):
+            while not await trio.to_thread.run_sync(is_stopped, self._gate.folder):  # noqa: ASYNC110 - as above
+                await trio.sleep(_LOOK_SECONDS)
 
     def close(self) -> None:
         """Remove what was copied into the volume."""
@@ -223,6 +233,9 @@ class Beside:
 
     async def stop(self) -> None:
         """That is said by its end alone."""
+
+    async def stopped(self) -> None:
+        """There is nothing to wait for."""
 
     def close(self) -> None:
         """Leave nothing open."""
