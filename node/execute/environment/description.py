@@ -22,6 +22,8 @@ ROOT: Final = "root"
 MOST_BYTES: Final = 16 << 20
 """Of either file."""
 MOST_LINKS: Final = 200_000
+MOST_DEPTH: Final = 64
+"""Names in the path of a link."""
 MOST_PACKAGES: Final = 2_000
 
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}
@@ -138,9 +140,13 @@ def check_platform(platform: str) -> None:
 
 def _check_path(path: str, links: dict[str, str]) -> None:
     parts = path.split("/")
+    if len(parts) > MOST_DEPTH:  # each of them is looked at in all its beginnings
+        raise ValueError(f"the link «{shown(path, 80)}» lies in more than {MOST_DEPTH - 1} folders")
     for part in parts:
-        if part in ("", ".", "..") or "\0" in part or len(part.encode(errors="replace")) > 255:
+        if part in ("", ".", "..") or "\0" in part or (len(part) > 63 and len(part.encode(errors="replace")) > 255):
             raise ValueError(f"«{shown(path, 80)}» is no path of a link")
-    for end in range(1, len(parts)):
-        if "/".join(parts[:end]) in links:
+    end = path.find("/")
+    while end >= 0:
+        if path[:end] in links:
             raise ValueError(f"the link «{shown(path, 80)}» would lie in another link")
+        end = path.find("/", end + 1)

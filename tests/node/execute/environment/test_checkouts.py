@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 
@@ -200,6 +202,16 @@ def test_a_link_in_no_folder_is_refused(path: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="lies in no folder"):
         linked(Environment(Cid.of(b"x"), tmp_path / "root", {path: "/etc/passwd"}, {}))
     assert [each.name for each in tmp_path.iterdir()] == ["root"]
+
+
+def test_links_in_very_many_folders_are_refused_before_they_are_looked_at() -> None:
+    """Lost: minutes of a site's processor, at each start too, to a text of 16 MB."""
+    links = {f"{'a/' * 2_000}{number}": "x" for number in range(3_800)}
+    text = msgspec.json.encode({"platform": platform_here(), "variables": {}, "links": links, "image": DIGEST})
+    begun = time.process_time()
+    with pytest.raises(VerificationFailed, match="lies in more than 63 folders"):
+        read(Description, text)
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize(
