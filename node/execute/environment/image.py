@@ -20,7 +20,7 @@ import msgspec
 
 from catalog.error import BadInput, NotFound, VerificationFailed, shown
 from node.execute.environment.description import FILE, ROOT, Description, check_platform, platform_here, write
-from node.execute.environment.layers import Flat
+from node.execute.environment.layers import Flat, Member
 from node.execute.environment.trees import on_disk
 
 MOST_DOCUMENT: Final = 4 << 20
@@ -117,7 +117,7 @@ def _opened(archive: Path) -> Iterator[tuple[tarfile.TarFile, Mapping[str, tarfi
     if not archive.is_file():
         raise NotFound(f"there is no file {archive}; write one with: docker save --output FILE IMAGE")
     try:
-        with tarfile.open(archive, "r:") as tar:
+        with tarfile.open(archive, "r:", tarinfo=Member) as tar:
             members: dict[str, tarfile.TarInfo] = {}
             for each in tar:
                 members[each.name.removeprefix("./")] = each
@@ -204,7 +204,7 @@ def _apply(
     unpacked: Readable = gzip.GzipFile(fileobj=cast("IO[bytes]", outer)) if head[:2] == b"\x1f\x8b" else outer
     inner = _Counting(unpacked, MOST_STREAM)
     try:
-        with tarfile.open(fileobj=cast("IO[bytes]", inner), mode="r|") as entries:
+        with tarfile.open(fileobj=cast("IO[bytes]", inner), mode="r|", tarinfo=Member) as entries:
             flat.apply(entries)
         inner.drain()
         outer.drain()

@@ -12,7 +12,7 @@ import shutil
 import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from catalog.error import BadInput, VerificationFailed, shown
 from node.execute.environment.description import MOST_LINKS
@@ -24,8 +24,29 @@ LEFT_OUT: Final = frozenset(("dev", "proc", "sys", "tmp"))
 MOST_ENTRIES: Final = 1_000_000
 MOST_BYTES: Final = 64 << 30
 MOST_DEPTH: Final = 60
+_MOST_ANNOUNCED: Final = 1 << 20
+_ANNOUNCE: Final = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
 _MOST_TURNS: Final = 40
 """Links on the way to one path."""
+
+
+class Member(tarfile.TarInfo):
+    """A member of an archive whose name is no longer than one may be: such are read into memory as a whole."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Read a header.
+
+        Raises:
+            ReadError: what it announces is longer.
+        """
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _ANNOUNCE and found.size > _MOST_ANNOUNCED:
+            raise tarfile.ReadError(f"a name, or what else is said of a file, has {found.size:,} bytes")
+        return found
 
 
 @dataclass(slots=True)

@@ -100,8 +100,21 @@ def test_what_a_lower_layer_put_under_a_name_gives_way(tmp_path: Path) -> None:
         [link("a", "b"), link("b", "a"), Entry("a/x", b"x")],
         [link("a", "")],
         [Entry("/".join("d" * 80), b"x")],
+        [Entry("x", bytes(2 << 20), kind=tarfile.XHDTYPE)],
+        [Entry("x", bytes(2 << 20), kind=tarfile.GNUTYPE_LONGNAME)],
     ],
-    ids=["climbs", "climbs later", "long", "hard out", "hard to nothing", "circle", "empty", "deep"],
+    ids=[
+        "climbs",
+        "climbs later",
+        "long",
+        "hard out",
+        "hard to nothing",
+        "circle",
+        "empty",
+        "deep",
+        "much told",
+        "a name",
+    ],
 )
 def test_an_evil_layer_is_refused_and_writes_nothing_elsewhere(entries: Sequence[Entry], tmp_path: Path) -> None:
     """Lost: an archive that writes, or reads, the author's own machine."""
