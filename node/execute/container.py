@@ -19,6 +19,7 @@ import msgspec
 from catalog.error import BadInput, Unreachable, VerificationFailed
 from node.execute.account import give, is_separate, take
 from node.execute.discard import discard
+from node.execute.inside.order import MOST_BYTES
 from node.execute.inside.verdict import KILLED, out_of_memory, out_of_time
 from node.execute.inside.weigh import settle
 from node.execute.root import check_mounts, variables_of
@@ -78,7 +79,10 @@ class Gate:
             "limits": limits,
             "succeeds": sorted(job.succeeds),
         }
-        self._put("order.json", json.dumps(order).encode())
+        text = json.dumps(order).encode()
+        if len(text) > MOST_BYTES:
+            raise BadInput(f"arguments and variables of {len(text)} bytes are more than a container takes")
+        self._put("order.json", text)
         if is_separate():
             give(self.folder)
 

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 GATE = "/gate"
 WORK = "/work"
-_MOST_BYTES = 16 << 20
+MOST_BYTES = 16 << 20
+"""Of the order's text."""
+
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -67,7 +69,7 @@ class Gate:
         """
         path = f"{self.folder}/order.json"
         with open(path, "rb") as file:
-            value = json.loads(file.read(_MOST_BYTES))
+            value = json.loads(file.read(MOST_BYTES))
         os.unlink(path)
         return Order(**{**value, "limits": OrderedLimits(**value["limits"])})
 

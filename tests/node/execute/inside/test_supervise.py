@@ -268,6 +268,13 @@ def test_an_order_that_cannot_be_carried_out_is_refused_with_its_reason(work: Pa
         run(Job(("touch", "x" * 200_000), work, limits=SMALL))
 
 
+def test_an_order_that_the_supervisor_would_not_read_whole_is_refused(work: Path) -> None:
+    """Lost: a block whose environment has many variables is tried again, and the runner doubted each time."""
+    variables = {f"V{number}": "x" * 32_000 for number in range(600)}
+    with pytest.raises(BadInput, match="more than a container takes"):
+        run(Job(("true",), work, variables=variables, limits=SMALL))
+
+
 def test_a_signal_that_python_ignores_is_the_commands_again(work: Path) -> None:
     """Lost: pipes of shells that never end, since nobody tells the writer."""
     assert shell(work, "python3 -c 'import signal; signal.signal(13, 0)'; kill -PIPE $$").code == 128 + signal.SIGPIPE
