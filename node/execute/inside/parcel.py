@@ -87,6 +87,8 @@ def _send(parent: int, name: bytes, path: bytes, out: Send, links: bool) -> None
     mode = status.st_mode & 0o777
     if stat.S_ISDIR(status.st_mode):
         out(_row("d", mode, 0, path))
+        if path.count(b"/") > MOST_DEPTH:
+            return  # whoever receives takes no more of it
         fd = os.open(name, _FOLDER, dir_fd=parent)
         try:
             for below in map(os.fsencode, os.listdir(fd)):
@@ -130,7 +132,7 @@ class Reader:
         """
         while b"\0" not in self._held:
             if len(self._held) > MOST_NAME:
-                raise ParcelError("a name is too long")
+                raise MoreError("a name is longer than may come")
             self._more()
         line, _, self._held = self._held.partition(b"\0")
         try:
@@ -138,8 +140,10 @@ class Reader:
             read = kind.decode("ascii"), int(mode, 8), int(size), path
         except ValueError as error:
             raise ParcelError("it is no row") from error
-        if read[2] < 0 or len(path) > MOST_NAME:
+        if read[2] < 0:
             raise ParcelError("it is no row")
+        if len(path) > MOST_NAME:
+            raise MoreError("a name is longer than may come")
         return read
 
     def some(self, most: int) -> bytes:
@@ -194,7 +198,9 @@ class _Receiving:
     def _place(self, path: bytes) -> tuple[int, bytes]:
         """The folder in which something comes to lie, opened through no link, and its name there."""
         *above, name = path.split(b"/")
-        if len(above) > MOST_DEPTH or any(part in (b"", b".", b"..") for part in (*above, name)):
+        if len(above) > MOST_DEPTH:
+            raise MoreError(f"more than {MOST_DEPTH} folders in one another")
+        if any(part in (b"", b".", b"..") for part in (*above, name)):
             raise ParcelError(f"«{path[:80]!r}» is no path below a folder")
         at = os.dup(self._top)
         for part in above:

@@ -33,7 +33,7 @@ _WORK: Final = "/work"
 _LOOK_SECONDS: Final = 0.02
 _STOP_SECONDS: Final = 10.0
 _GATE_BYTES: Final = 128 << 20
-_OF_THE_GATE: Final = 64
+_OF_THE_GATE: Final = 128
 
 
 class Way(Protocol):

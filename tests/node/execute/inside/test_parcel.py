@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from node.execute.discard import discard
 from node.execute.inside.parcel import Bounds, MoreError, ParcelError, receive, send
 
 MUCH = Bounds(1000, 1 << 24)
@@ -94,3 +95,22 @@ def test_no_more_comes_than_may(tmp_path: Path, bounds: Bounds) -> None:
     with pytest.raises(MoreError):
         receive(io.BytesIO(said).read, str(into), bounds, modes=False)
     assert sorted(path.name for path in into.iterdir()) == ["a", "b"]
+
+
+@pytest.mark.parametrize(("depth", "name"), [(1_500, "d"), (40, "d" * 250)])
+def test_what_lies_too_deep_is_more_than_may_come_and_no_broken_line(tmp_path: Path, depth: int, name: str) -> None:
+    """Lost: a step's place for a quarter of an hour, in which what it left is fetched again and again."""
+    (top := tmp_path / "top").mkdir()
+    at = os.open(top, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir(name, dir_fd=at)
+        below = os.open(name, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    (into := tmp_path / "into").mkdir()
+    try:
+        with pytest.raises(MoreError):
+            receive(parcel(("there", str(top))).read, str(into), Bounds(10_000, 1), modes=False)
+    finally:
+        discard(top)
