@@ -29,7 +29,10 @@ class OrderedLimits(NamedTuple):
 
 
 class Order(NamedTuple):
-    """One command, as the host wants it run. ``token`` is repeated in the report."""
+    """One command, as the host wants it run. ``token`` is repeated in the report.
+
+    ``filter`` is a program of seccomp(2) in hexadecimal digits, through which all its system calls go; none if empty.
+    """
 
     token: str
     argv: list[str]
@@ -39,6 +42,7 @@ class Order(NamedTuple):
     stderr: str | None
     limits: OrderedLimits
     succeeds: list[int]
+    filter: str = ""
 
 
 class Report(NamedTuple):
