@@ -22,6 +22,7 @@ from node.execute.discard import discard
 from node.execute.inside.verdict import KILLED, out_of_memory, out_of_time
 from node.execute.inside.weigh import settle
 from node.execute.root import check_mounts, variables_of
+from node.execute.seccomp import filter_program
 from node.execute.streams import check_streams
 from node.step import Ending, Exit, Job, Usage
 
@@ -77,6 +78,7 @@ class Gate:
             "stderr": job.stderr,
             "limits": limits,
             "succeeds": sorted(job.succeeds),
+            "filter": filter_program().hex(),
         }
         self._put("order.json", json.dumps(order).encode())
         if is_separate():
