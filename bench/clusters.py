@@ -5,8 +5,8 @@
 - **Steps fanned out**, promised at 0.8 of the cluster's own rate: of as many bare Jobs made at once, and for Argo of a
   bare Workflow of as many steps.
 
-``COMITY_CLUSTER`` names a file with the section ``[kubernetes]`` of a ``site.toml``, whose namespace «comity site
-deploy argo» made. Steps go by the volume if it names one, whose content lies at ``COMITY_VOLUME``. Without the file
+``COMITY_RUNNER_SETTINGS`` names a file with the sections ``[steps]`` and ``[kubernetes]`` of a ``site.toml``, whose
+namespace «comity site deploy argo» made. Steps go by the volume if it names a claim, else beside it. Without the file
 nothing is measured; without Argo, Kubernetes alone.
 """
 
@@ -33,6 +33,7 @@ from node.execute.kubernetes.api import Api, Value, connect
 from node.execute.kubernetes.manifest import MANAGED
 from node.execute.kubernetes.runner import Kubernetes
 from node.step import Job, Runner
+from node.stepsettings import step_settings
 
 RUNS: Final = 8
 WARM_UP: Final = 1
@@ -43,13 +44,13 @@ _MOST_SECONDS: Final = 1200.0
 
 async def measured() -> tuple[list[Figure], list[str]]:
     """What was measured, and what was not."""
-    named = os.environ.get("COMITY_CLUSTER")
+    named = os.environ.get("COMITY_RUNNER_SETTINGS")
     if not named:
-        return [], ["no cluster was measured: COMITY_CLUSTER names none"]
-    settings = cluster_settings(tomllib.loads(await trio.Path(named).read_text()))
-    volume = os.environ.get("COMITY_VOLUME")
+        return [], ["no cluster was measured: COMITY_RUNNER_SETTINGS names none"]
+    table = tomllib.loads(await trio.Path(named).read_text())
+    settings, volume = cluster_settings(table), step_settings(table).staging
     with workplace() as scratch:
-        folder = Path(volume) if volume else scratch
+        folder = volume or scratch
         kubernetes, argo = Kubernetes(settings, folder, "bench"), Argo(settings, folder, "bench")
         try:
             await kubernetes.probe()
