@@ -15,7 +15,7 @@ BESIDE = $(if $(filter sandbox,$(RUNNER)),,$(BIN)/python -m tests.infra.beside $
 help:  ## Show this help.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(READY)  ## Three hospitals and an institute, as a story, with a report at its end; RUNNER=docker: steps run in containers.
+demo: $(READY)  ## Three hospitals and an institute, as a story, with a report at its end; RUNNER=docker, kubernetes or argo: steps run there.
 	@$(BESIDE) $(BIN)/python -m cli.main devnet demo --runner $(RUNNER)
 
 test: $(READY)  ## All tests, side by side and in random order.
@@ -49,8 +49,8 @@ bench-storage: $(READY)  ## The figures of storing and moving bytes alone, besid
 bench-privacy: $(READY)  ## The figures of deciding, of disclosure control and of carrying out orders alone.
 	@$(BIN)/python -m bench policy disclosure automator
 
-bench-runners: $(READY)  ## The figures of runners and of environments alone. Docker's daemon is started where there is none: needs root.
-	@$(BIN)/python -m tests.infra.beside docker $(BIN)/python -m bench runners environment
+bench-runners: $(READY)  ## The figures of runners and of environments alone. Docker, a cluster and Argo are started where there are none: needs Go and root.
+	@$(BIN)/python -m tests.infra.beside docker $(BIN)/python -m tests.infra.beside argo $(BIN)/python -m bench runners environment
 
 devnet: $(READY)  ## Start a consortium on this machine to play with; «comity devnet down» ends it.
 	@$(BIN)/python -m cli.main devnet up

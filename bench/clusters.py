@@ -2,10 +2,11 @@
 
 - **Kubernetes**, promised within 1.2 times a bare Job of the same image, from its creation until its end is seen.
 - **Argo**, promised within 1.2 times a bare Workflow of one step of the same image.
-- **Steps fanned out by Argo**, promised at 0.8 of the rate of as many bare Jobs that are made at once.
+- **Steps fanned out**, promised at 0.8 of the cluster's own rate: of as many bare Jobs made at once, and for Argo of a
+  bare Workflow of as many steps.
 
-``COMITY_CLUSTER`` names a file with the section ``[kubernetes]`` of a ``site.toml``, whose namespace «comity site
-deploy argo» made. Steps go by the volume if it names one, whose content lies at ``COMITY_VOLUME``. Without the file
+``COMITY_RUNNER_SETTINGS`` names a file with the sections ``[steps]`` and ``[kubernetes]`` of a ``site.toml``, whose
+namespace «comity site deploy argo» made. Steps go by the volume if it names a claim, else beside it. Without the file
 nothing is measured; without Argo, Kubernetes alone.
 """
 
@@ -32,6 +33,7 @@ from node.execute.kubernetes.api import Api, Value, connect
 from node.execute.kubernetes.manifest import MANAGED
 from node.execute.kubernetes.runner import Kubernetes
 from node.step import Job, Runner
+from node.stepsettings import step_settings
 
 RUNS: Final = 8
 WARM_UP: Final = 1
@@ -42,13 +44,13 @@ _MOST_SECONDS: Final = 1200.0
 
 async def measured() -> tuple[list[Figure], list[str]]:
     """What was measured, and what was not."""
-    named = os.environ.get("COMITY_CLUSTER")
+    named = os.environ.get("COMITY_RUNNER_SETTINGS")
     if not named:
-        return [], ["no cluster was measured: COMITY_CLUSTER names none"]
-    settings = cluster_settings(tomllib.loads(await trio.Path(named).read_text()))
-    volume = os.environ.get("COMITY_VOLUME")
+        return [], ["no cluster was measured: COMITY_RUNNER_SETTINGS names none"]
+    table = tomllib.loads(await trio.Path(named).read_text())
+    settings, volume = cluster_settings(table), step_settings(table).staging
     with workplace() as scratch:
-        folder = Path(volume) if volume else scratch
+        folder = volume or scratch
         kubernetes, argo = Kubernetes(settings, folder, "bench"), Argo(settings, folder, "bench")
         try:
             await kubernetes.probe()
@@ -56,11 +58,12 @@ async def measured() -> tuple[list[Figure], list[str]]:
             return [], [f"Kubernetes was not measured: {error}"]
         bare = _Bare(connect(settings.config), settings, (await kubernetes.image(None)).name)
         figures = [await _beside("a step in Kubernetes", kubernetes, folder, "bare Job", bare.job)]
+        figures.append(await _fanned("in Kubernetes", kubernetes, folder, "bare Job", bare.jobs))
         try:
             figures.append(await _beside("a step in Argo", argo, folder, "bare Workflow", bare.workflow))
         except (NotFound, ComityError) as error:
             return figures, [f"Argo was not measured: {error}"]
-        figures.append(await _fanned(argo, folder, bare))
+        figures.append(await _fanned("by Argo", argo, folder, "bare Workflow", partial(bare.fan, FAN)))
         return figures, []
 
 
@@ -75,19 +78,19 @@ async def _beside(
     return Figure(what, ours, theirs, Floor(round(1.2 * theirs.median, 1)))
 
 
-async def _fanned(argo: Runner, folder: Path, bare: _Bare) -> Figure:
-    """All at once; and as many bare Jobs at once."""
+async def _fanned(
+    what: str, runner: Runner, folder: Path, name: str, reference: Callable[[], Awaitable[object]]
+) -> Figure:
+    """All at once; and as many of the cluster's own at once."""
     begun = perf_counter()
     async with trio.open_nursery() as nursery:
         for _ in range(FAN):
-            nursery.start_soon(_step, argo, folder)
+            nursery.start_soon(_step, runner, folder)
     ours = Series.of_seconds("step", [(perf_counter() - begun) / FAN])
     begun = perf_counter()
-    async with trio.open_nursery() as nursery:
-        for _ in range(FAN):
-            nursery.start_soon(bare.job)
-    theirs = Series.of_seconds("bare Job", [(perf_counter() - begun) / FAN])
-    return Figure(f"{FAN} steps fanned out by Argo, each", ours, theirs, Floor(round(theirs.median / 0.8, 1)))
+    await reference()
+    theirs = Series.of_seconds(name, [(perf_counter() - begun) / FAN])
+    return Figure(f"{FAN} steps fanned out {what}, each", ours, theirs, Floor(round(theirs.median / 0.8, 1)))
 
 
 async def _step(runner: Runner, folder: Path) -> float:
@@ -117,15 +120,31 @@ class _Bare:
         value = {"apiVersion": "batch/v1", "kind": "Job", "spec": spec}
         return await self._ended(path, value, lambda status: bool(status.get("succeeded")))
 
+    async def jobs(self) -> None:
+        """As many as are fanned out, at once."""
+        async with trio.open_nursery() as nursery:
+            for _ in range(FAN):
+                nursery.start_soon(self.job)
+
     async def workflow(self) -> float:
-        """Seconds from a Workflow's creation until its end is seen."""
+        """Seconds from the creation of a Workflow of one step until its end is seen."""
+        return await self.fan(1)
+
+    async def fan(self, steps: int) -> float:
+        """Likewise, of so many steps at once."""
         pod = self._pod()
         (container,) = pod.pop("containers")
         spec = {
             "entrypoint": "main",
             "serviceAccountName": self._settings.account,
             "securityContext": pod["securityContext"],
-            "templates": [{"name": "main", "container": {k: v for k, v in container.items() if k != "name"}}],
+            "templates": [
+                {
+                    "name": "main",
+                    "steps": [[{"name": "step", "template": "step", "withSequence": {"count": str(steps)}}]],
+                },
+                {"name": "step", "container": {name: value for name, value in container.items() if name != "name"}},
+            ],
         }
         path = f"/apis/argoproj.io/v1alpha1/namespaces/{self._settings.namespace}/workflows"
         value = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "spec": spec}

@@ -93,7 +93,7 @@ def show_(session: Session) -> None:
     """
     with session.node() as node:
         found = node.offers()
-    head = ("site", "runner", "price", "expected time", "processors", "memory", "speed", "load")
+    head = ("site", "runner", "price", "expected time", "processors", "memory", "speed (usual: 1,000)", "load")
     show(session, found, lambda: table(head, [_row(each) for each in found], "no offers"))
 
 

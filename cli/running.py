@@ -29,7 +29,7 @@ def steps_rows(view: StatusView) -> Iterator[tuple[str, str]]:
     for cid in steps.environments:
         yield "environment", str(cid)
     for line in steps.lacks:
-        yield "NOT GUARANTEED", line
+        yield "not given", line
 
 
 def _runner(steps: StepsView, fault: str) -> str:

@@ -23,6 +23,7 @@ from node.execute.inside.order import MOST_BYTES
 from node.execute.inside.verdict import KILLED, out_of_memory, out_of_time
 from node.execute.inside.weigh import settle
 from node.execute.root import check_mounts, variables_of
+from node.execute.seccomp import filter_program
 from node.execute.streams import check_streams
 from node.step import Ending, Exit, Job, Usage
 
@@ -78,6 +79,7 @@ class Gate:
             "stderr": job.stderr,
             "limits": limits,
             "succeeds": sorted(job.succeeds),
+            "filter": filter_program().hex(),
         }
         text = json.dumps(order).encode()
         if len(text) > MOST_BYTES:

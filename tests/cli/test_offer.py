@@ -104,7 +104,7 @@ def test_site_status_tells_of_the_place_where_steps_run(
         "300 s, 200 s of processors, 1,024 MiB of memory, 64 processes, 256 MiB in 10,000 files",
         "1100 int, 900 float, 1600 hash, 700 disk (1000 is the reference)",
         str(Cid.of(b"numpy")),
-        "NOT GUARANTEED",
+        "not given",
         "no GPU is passed through",
     ):
         assert part in shown

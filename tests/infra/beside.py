@@ -18,7 +18,7 @@ from tests.infra.argo import controller
 from tests.infra.docker import daemon
 from tests.infra.kubernetes import cluster
 from tests.infra.machine import RefusedError
-from tests.runners.clusters import Ready, ready
+from tests.runners.clusters import CLAIM, Ready, ready
 
 USUAL = Path("/var/run/docker.sock")
 SETTINGS = "COMITY_RUNNER_SETTINGS"
@@ -56,7 +56,8 @@ def with_argo() -> Iterator[Mapping[str, str]]:
 
 def _written(there: Ready) -> str:
     path = there.volume / "site.toml"
-    path.write_text(cluster_toml(there.settings()))
+    steps = f'[steps]\nstaging = "{there.volume}"\n'
+    path.write_text(steps + cluster_toml(there.settings(claim=CLAIM)))
     return str(path)
 
 

@@ -13,7 +13,7 @@ from catalog.error import Denied, NotFound
 from cli.main import run
 from node.execute.kubernetes.api import Api, connect
 from tests.infra.kubernetes.cluster import Cluster
-from tests.runners.conformance import until
+from tests.runners.case import until
 
 NAMESPACE = "comity-deployed"
 

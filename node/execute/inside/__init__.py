@@ -8,7 +8,8 @@ host and it tell each other lies in ``/gate``, a folder of the step's own user t
     ``token`` (a secret word of this run), ``argv``, ``variables`` (all that the command gets; nothing of the
     container's), ``stdin`` (an absolute path inside, or null), ``stdout`` and ``stderr`` (a name below ``/work``, or
     null), ``limits`` (an object: ``wall_seconds``, ``cpu_seconds``, ``memory_bytes``, ``processes``,
-    ``output_bytes``, ``output_files``), ``succeeds`` (the exit codes after which to list what was left).
+    ``output_bytes``, ``output_files``), ``succeeds`` (the exit codes after which to list what was left),
+    ``filter`` (a program of seccomp(2), in hexadecimal digits).
     The supervisor removes it before the command starts, which so never learns the token.
 ``open``
     By the host: the command may start now. Until then the supervisor waits, and looks every few milliseconds.

@@ -35,6 +35,11 @@ _MIB: Final = 1 << 20
 _SLACK: Final = 96 * _MIB
 _SIDE_MEMORY: Final = 192 * _MIB
 _SIDE_MILLICPUS: Final = 100
+_HIDDEN: Final = tuple(
+    {"name": "hidden", "mountPath": path, "readOnly": True} for path in ("/sys", "/dev/pts", "/dev/mqueue")
+)
+"""The machine's hardware, terminals and queues, of which a step has no use."""
+
 _SCRATCH: Final = ({"name": "tmp", "mountPath": "/tmp"}, {"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108 - inside
 
 
@@ -108,7 +113,7 @@ def _pod(
 ) -> Value:
     mounts = [_mount(part, pattern) for part in parts]
     step = _container(STEP, image, commands[STEP], pattern.millicpus, memory_of(limits))
-    containers = [step | {"volumeMounts": [*_SCRATCH, *mounts]}]
+    containers = [step | {"volumeMounts": [*_SCRATCH, *_HIDDEN, *mounts]}]
     if SIDE in commands:
         side = _container(SIDE, image, commands[SIDE], _SIDE_MILLICPUS, _SIDE_MEMORY)
         containers.append(side | {"volumeMounts": [each | {"readOnly": False} for each in mounts]})
@@ -159,6 +164,7 @@ def _mount(part: Part, pattern: Pattern) -> Value:
 def _volumes(limits: Limits, parts: Sequence[Part], pattern: Pattern) -> list[Value]:
     memory = limits.memory_bytes
     volumes: list[Value] = [_empty("tmp", memory // 2, "Memory"), _empty("shm", memory // 4, "Memory")]
+    volumes.append(_empty("hidden", 0, ""))
     if pattern.claim:
         return [*volumes, {"name": "staging", "persistentVolumeClaim": {"claimName": pattern.claim}}]
     for part in parts:

@@ -37,7 +37,6 @@ _LOOK_SECONDS: Final = 0.25
 _LACKS: Final = (
     "processes and files in /tmp are bounded by the supervisor; by the kernel where the kubelet does (podPidsLimit)",
     "what a step writes to its machine's disk is bounded by looks at it, several in a second",
-    "system calls are filtered by the list of the cluster's runtime (RuntimeDefault), which is longer than ours",
     "whoever administers the cluster can look into the pods of steps, and their volumes, while they run",
 )
 _MEND: Final = (
