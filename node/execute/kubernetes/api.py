@@ -263,13 +263,16 @@ def _raise_error(status: Value, host: str) -> None:
 
 
 def _message(body: object) -> str:
-    """What a refusal says, whose body may be anything."""
+    """What a refusal says, whose body may be anything.
+
+    An API server's are JSON. Other text is not shown: whoever answers in its place may repeat the node's token in it.
+    """
     if not isinstance(body, str | bytes):
         return ""
     try:
         found = json.loads(body)
     except ValueError:
-        return shown((body if isinstance(body, str) else body.decode("utf-8", "replace")).strip(), _SAID)
+        return ""
     return shown(str(found.get("message", "")), _SAID) if isinstance(found, dict) else ""
 
 
