@@ -24,7 +24,7 @@ test: $(READY)  ## All tests, side by side and in random order.
 test-real: $(READY)  ## Beside software of others: our logs in Go's sumdb, torchwood and Tessera, our trees in Kubo; nodes behind firewalls; runners. Needs Go and root.
 	@tests/oracle/run
 	@$(BIN)/pytest tests/real
-	@$(BIN)/pytest tests/runners
+	@$(BIN)/pytest tests/runners $(RUNNERS_TESTED)
 
 soak: $(READY)  ## Simulated consortia, inputs to decoders and state machines, many more of them: make soak SEEDS=50.
 	@COMITY_SEEDS=$(SEEDS) $(BIN)/pytest -n auto tests/simulation

@@ -15,7 +15,7 @@ from node.execute.inside.bounds import RESOURCES
 from node.execute.inside.command import Command
 from node.execute.inside.order import GATE, WORK, Gate, Order, RefusedError, Report
 from node.execute.inside.verdict import KILLED, NOT_FOUND, NOT_FOUND_REASON, NOT_RUNNABLE, limit_met, out_of_time
-from node.execute.inside.watch import Sample, sample, scratched
+from node.execute.inside.watch import sample, scratched
 from node.execute.inside.weigh import Scales, crowded, listing, settle
 
 STOPPED = 3
@@ -81,7 +81,6 @@ class _Run:
         self._beside = Scales(order.limits._replace(output_bytes=_MOST_BESIDE, output_files=64))
         self._was_crowded = bool(crowded(WORK))
         self._weigh_at = 0.0
-        self._seen = Sample()
         self._peak = 0
         self._over = ""
         self._timed_out = False
@@ -114,6 +113,7 @@ class _Run:
                 self._look(now)
                 next_look = time.monotonic() + _SAMPLE_SECONDS
             if self._ended(min(next_look, deadline)):
+                self._sample()  # one that was quicker than the looks leaves behind what it should not have had
                 return
 
     def _ended(self, until: float) -> bool:
@@ -138,12 +138,15 @@ class _Run:
         if _own_limits() != self._own_limits:  # with fewer open files it would be blind to folders, for one
             self._over = "limits of its supervisor, which it changed"
             return
-        self._seen = sample(self._processes, self._limits)
-        self._peak = max(self._peak, self._seen.resident_bytes)
-        self._over = self._seen.excess(self._limits)
+        self._sample()
         if not self._over and now >= self._weigh_at:
             self._over = self._weighed()
             self._weigh_at = now + max(_WEIGH_SECONDS, 4 * (time.monotonic() - now))
+
+    def _sample(self) -> None:
+        seen = sample(self._processes, self._limits)
+        self._peak = max(self._peak, seen.resident_bytes)
+        self._over = seen.excess(self._limits)
 
     def _weighed(self) -> str:
         beside = self._beside.excess(self._gate.folder)
