@@ -10,7 +10,7 @@ import click
 
 from catalog.error import BadInput
 from cli.output import confirmed, document, pairs, say, show, table, working
-from cli.session import Session, pass_session
+from cli.session import Session, Verb, pass_session
 
 if TYPE_CHECKING:
     from deploy.kubernetes.install import Api, Step
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _CONFIG: Final = "kubeconfig"
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("runner", type=click.Choice(["kubernetes", "argo"]))
 @click.option("--namespace", default="comity", show_default=True, help="Where steps run; it is made.")
 @click.option("--cpus", type=int, default=16, show_default=True, help="Of all steps together.")

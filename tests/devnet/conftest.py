@@ -9,14 +9,13 @@ import pytest
 
 from devnet.topology import Places, topology
 from tests.devnet.consortium import Consortium, comity, processes_of, publish_workflow
-from tests.devnet.wheels import PLACE, pip_settings
 
 
 @pytest.fixture(scope="session")
 def consortium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]:
     """Four sites and a witness that run, so that one may be away, brought up by the command and taken down by it."""
     path = tmp_path_factory.mktemp("devnet") / "net"
-    environment = {"COMITY_DEVNET": str(path), **pip_settings(path.parent / PLACE)}
+    environment = {"COMITY_DEVNET": str(path)}
     up = comity("devnet", "up", "--sites", "4", "--json", environment=environment)
     assert up.returncode == 0, up.stderr
     assert len(json.loads(up.stdout)["sites"]) == 5

@@ -7,17 +7,26 @@ import secrets
 import tarfile
 from pathlib import Path
 
+import pytest
+
+from devnet import faults
 from devnet.publication import endorse
 from tests.devnet.consortium import POOL_CODE, POOL_TOOL, SUMS_CODE, SUMS_TOOL, WORKFLOW, Consortium, run
-from tests.devnet.wheels import PLACE, package
+from tests.devnet.wheels import package, pip_settings
 
 HINT = "hints:\n  comity:Environment: {lock: requirements.lock}\n"
 
 
-def test_a_block_brings_its_environment_to_the_site_that_runs_it(consortium: Consortium, tmp_path: Path) -> None:
+def test_a_block_brings_its_environment_to_the_site_that_runs_it(
+    consortium: Consortium, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Lost: a block that runs at its author's alone; a hospital that must install what a stranger's block wants."""
     mark = secrets.token_hex(8)
-    wheels = consortium.places.path.parent / PLACE
+    wheels, author = tmp_path / "wheels", consortium.large
+    for name, value in pip_settings(wheels).items():
+        monkeypatch.setenv(name, value)
+    faults.strike(consortium.places, "kill", author.handle)
+    faults.strike(consortium.places, "resume", author.handle)
     folder = tmp_path / "block"
     folder.mkdir()
     (folder / "tool.cwl").write_text(SUMS_TOOL.replace("MARK", mark).replace("hints:\n", HINT))
@@ -25,7 +34,6 @@ def test_a_block_brings_its_environment_to_the_site_that_runs_it(consortium: Con
         SUMS_CODE.replace("LONG", str(10**9)).replace("math.fsum(rows)", "__import__('hospitalsums').total(rows)")
     )
     (folder / "requirements.lock").write_bytes(package(wheels))
-    author = consortium.large
     added = consortium.command("block", "add", str(folder), "--name", f"sums {mark}", "--json", at=author)
     assert added.returncode == 0, added.stderr
     cid = json.loads(added.stdout)["cid"]

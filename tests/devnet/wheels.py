@@ -7,8 +7,6 @@ from typing import Final
 
 from tests.node.execute.environment.wheelhouse import lock, wheel
 
-PLACE: Final = "wheels"
-"""The folder beside the devnet's own."""
 SUMS: Final = b"import math\n\n\ndef total(rows):\n    return math.fsum(rows)\n"
 
 
