@@ -24,9 +24,10 @@ from bench.workplace import workplace
 from catalog.cid import Cid
 from catalog.error import ComityError
 from node.execute.environment.checkouts import Checkouts
-from node.execute.environment.description import FILE, ROOT, Description, platform_here, write
+from node.execute.environment.description import FILE, ROOT, Description, write
 from node.execute.environment.python import LINKS, VARIABLES, Base
 from node.execute.environment.trees import link_tree
+from node.execute.machine import platform_here
 from node.execute.sandbox import Sandbox
 from node.step import Environment, Job
 from node.storage.disk import DiskBlobs

@@ -11,7 +11,18 @@ from typing import Final
 
 _MIB: Final = 1 << 20
 _NAMES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
-"""As images of containers name them."""
+"""Processors whose name in images of containers (OCI) is another than the kernel's."""
+
+
+def architecture() -> str:
+    """This machine's kind of processor, as images name it."""
+    kind = platform.machine().lower()
+    return _NAMES.get(kind, re.sub("[^a-z0-9_]", "_", kind)[:16])
+
+
+def platform_here() -> str:
+    """What runs on this machine, as images name it: such as ``linux/amd64``."""
+    return f"linux/{architecture()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +41,13 @@ def this_machine(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup
     Raises:
         OSError: the system does not tell.
     """
-    kind = platform.machine().lower()
     memory = int(_found(proc / "meminfo", r"MemTotal:\s+([0-9]+) kB") or 0) << 10
     bound = groups / "memory.max"
     told = bound.read_text().strip() if bound.exists() else ""
     if told.isdigit():
         memory = min(memory, int(told))
     return Machine(
-        platform=f"linux/{_NAMES.get(kind, re.sub('[^a-z0-9_]', '_', kind)[:16])}",
+        platform=platform_here(),
         processor=re.sub(r"[^ -~]", "", _found(proc / "cpuinfo", r"model name\s*: ([^\n]*)"))[:80].strip(),
         processors=len(os.sched_getaffinity(0)),
         memory_mib=max(1, memory // _MIB),

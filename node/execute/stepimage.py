@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.execute.image import Image, architecture, folder_layer
+from node.execute.image import Image, folder_layer
+from node.execute.machine import architecture
 from node.execute.ownlayer import own_layer
 from node.execute.root import ITS_OWN
 from node.execute.tools import tools_layer

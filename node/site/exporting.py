@@ -15,7 +15,8 @@ from catalog.member import Role
 from node.api.blocks import BlockExported, ExportBlock
 from node.execute.discard import discard
 from node.execute.environment.description import FILE, MOST_BYTES, Reference, read
-from node.execute.image import Image, architecture, folder_layer
+from node.execute.image import Image, folder_layer
+from node.execute.machine import architecture
 from node.execute.root import ITS_OWN
 from node.plainfiles import new_place, write_new
 from node.site.publishing import block_entry, member_of

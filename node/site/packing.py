@@ -12,10 +12,11 @@ import trio
 
 from catalog.error import BadInput
 from node.execute.discard import discard
-from node.execute.environment.description import ROOT, Reference, platform_here
+from node.execute.environment.description import ROOT, Reference
 from node.execute.environment.image import make_image
 from node.execute.environment.lock import read_lock
 from node.execute.environment.python import Base, Told, make_python
+from node.execute.machine import platform_here
 from node.ports import Blobs
 from workflow.tool import Environment
 

@@ -18,7 +18,8 @@ import trio
 from catalog.error import BadInput, Denied, Unreachable
 from node.execute.docker.daemon import Daemon
 from node.execute.docker.runner import Docker
-from node.execute.image import File, Image, Layer, architecture
+from node.execute.image import File, Image, Layer
+from node.execute.machine import architecture
 from node.execute.step import StepExecutor
 from node.runnersettings import DockerSettings
 from node.step import Ending, Exit, Job, Limits, Mount

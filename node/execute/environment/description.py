@@ -7,13 +7,13 @@ file executable, none with an owner, a time or a set-user-id bit. Its links are 
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Final, TypeVar
 
 import msgspec
 
 from catalog.cid import Cid
 from catalog.error import BadInput, VerificationFailed, shown
+from node.execute.machine import platform_here
 
 FILE: Final = "environment.json"
 """Its name in an environment, and that of the reference in a block's folder."""
@@ -26,7 +26,6 @@ MOST_DEPTH: Final = 64
 """Names in the path of a link."""
 MOST_PACKAGES: Final = 2_000
 
-_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}
 
 Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
 Platform = Annotated[str, msgspec.Meta(pattern=r"^linux/[a-z0-9_]{1,16}\Z")]
@@ -111,18 +110,6 @@ def read(kind: type[J], data: bytes) -> J:
         return msgspec.json.decode(data, type=kind, strict=True)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise VerificationFailed(f"«{FILE}» of an environment was refused: {shown(str(error))}") from error
-
-
-def platform_here() -> str:
-    """What runs on this machine, as OCI names it.
-
-    Raises:
-        BadInput: it is none that environments are made for.
-    """
-    machine = os.uname().machine
-    if machine not in _ARCHITECTURES:
-        raise BadInput(f"environments are not made for machines of the kind «{machine}»")
-    return f"linux/{_ARCHITECTURES[machine]}"
 
 
 def check_platform(platform: str) -> None:

@@ -19,9 +19,10 @@ from typing import IO, Any, Final, Protocol, cast
 import msgspec
 
 from catalog.error import BadInput, NotFound, VerificationFailed, shown
-from node.execute.environment.description import FILE, ROOT, Description, check_platform, platform_here, write
+from node.execute.environment.description import FILE, ROOT, Description, check_platform, write
 from node.execute.environment.layers import Flat, Member
 from node.execute.environment.trees import on_disk
+from node.execute.machine import platform_here
 
 MOST_DOCUMENT: Final = 4 << 20
 MOST_LAYERS: Final = 512

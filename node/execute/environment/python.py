@@ -16,11 +16,12 @@ import trio
 from catalog.error import ComityError
 from node.execute.discard import discard
 from node.execute.environment.base import BIN, INSIDE, base_sources, fill_base
-from node.execute.environment.description import FILE, ROOT, Description, platform_here, write
+from node.execute.environment.description import FILE, ROOT, Description, write
 from node.execute.environment.lock import Lock, Requirement
 from node.execute.environment.resolving import fetch_wheels
 from node.execute.environment.trees import link_tree, merge, on_disk
 from node.execute.environment.wheels import PREFIX, compile_below, unpack
+from node.execute.machine import platform_here
 
 Told = Callable[[str], None]
 """Told in a few words what is being done now."""

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from catalog.error import BadInput, VerificationFailed
-from node.execute.image import File, Image, Layer, architecture, folder_layer
+from node.execute.image import File, Image, Layer, folder_layer
+from node.execute.machine import architecture
 
 NAME = "example.org/steps:1"
 

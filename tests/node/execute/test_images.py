@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from catalog.error import Unreachable
-from node.execute.image import File, Image, Layer, architecture
+from node.execute.image import File, Image, Layer
 from node.execute.kubernetes.images import NAME, Containerd
+from node.execute.machine import architecture
 from node.execute.stepimage import tag_of
 
 _CTR = """#!{python}

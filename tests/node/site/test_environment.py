@@ -15,7 +15,8 @@ from catalog.error import BadInput, Infeasible, NotFound
 from catalog.mirror import MirrorFields
 from catalog.project import ProjectRef
 from cli.roots import roots_of
-from node.execute.environment.description import Description, Reference, platform_here, write
+from node.execute.environment.description import Description, Reference, write
+from node.execute.machine import platform_here
 from node.execute.step import StepExecutor
 from node.site.locating import Mirrors
 from node.site.publishing import check_content

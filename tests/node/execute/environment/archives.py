@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.execute.environment.description import platform_here
+from node.execute.machine import platform_here
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from catalog.cid import Cid
 from catalog.error import BadInput, ComityError, NotFound, VerificationFailed
 from node.execute.environment.base import Own
 from node.execute.environment.checkouts import Checkouts
-from node.execute.environment.description import Description, platform_here, read, write
+from node.execute.environment.description import Description, read, write
 from node.execute.environment.linked import linked
+from node.execute.machine import platform_here
 from node.execute.sandbox import Sandbox
 from node.step import Ending, Environment, Job
 from node.storage.disk import DiskBlobs
