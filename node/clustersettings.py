@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from catalog.error import BadInput
+from node.sections import section_of
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _PLACE: Final = re.compile(r"[a-z0-9]([a-z0-9.:_/-]{0,198}[a-z0-9])?")
@@ -55,14 +56,7 @@ def cluster_settings(table: Mapping[str, object]) -> ClusterSettings:
     Raises:
         BadInput: a setting is none, or of no known name; the message names it.
     """
-    section = table.get("kubernetes", {})
-    if not isinstance(section, dict):
-        raise BadInput("[kubernetes] must be a section")
-    known = {field.name for field in fields(ClusterSettings)}
-    unknown = sorted(section.keys() - known)
-    if unknown:
-        raise BadInput(f"[kubernetes] {unknown[0]} is no setting; it has: {', '.join(sorted(known))}")
-    read = {name: _setting(name, value) for name, value in section.items()}
+    read = {name: _setting(name, value) for name, value in section_of(table, "kubernetes", ClusterSettings).items()}
     if read.get("containerd") and read.get("registry"):
         raise BadInput("[kubernetes] containerd and registry are two ways for images: name one")
     return ClusterSettings(**read)  # type: ignore[arg-type]  # each was looked at by its name

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Final
 
 from catalog.error import BadInput
 from node.clustersettings import ClusterSettings, cluster_settings, cluster_toml
+from node.sections import section_of
 
 _HOST: Final = re.compile(r"unix:///[^\x00-\x1f\x7f]+\Z")
 _RUNTIME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}\Z")
@@ -31,13 +32,7 @@ def docker_settings(table: Mapping[str, object]) -> DockerSettings:
     Raises:
         BadInput: a setting is none, or of no known name; the message names it.
     """
-    section = table.get("docker", {})
-    if not isinstance(section, dict):
-        raise BadInput("[docker] must be a section")
-    known = sorted(each.name for each in fields(DockerSettings))
-    unknown = sorted(section.keys() - set(known))
-    if unknown:
-        raise BadInput(f"[docker] {unknown[0]} is no setting; it has: {', '.join(known)}")
+    section = section_of(table, "docker", DockerSettings)
     host, runtime = section.get("host", ""), section.get("runtime", "")
     if host != "" and not (isinstance(host, str) and _HOST.match(host)):
         raise BadInput(

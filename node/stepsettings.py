@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from catalog.error import BadInput
+from node.sections import section_of
 
 MOST: Final = 1 << 30
 """What no setting exceeds."""
@@ -49,13 +50,7 @@ def step_settings(table: Mapping[str, object]) -> StepSettings:
     Raises:
         BadInput: a setting is none, or of no known name; the message names it.
     """
-    section = table.get("steps", {})
-    if not isinstance(section, dict):
-        raise BadInput("[steps] must be a section")
-    known = {field.name for field in fields(StepSettings)}
-    unknown = sorted(section.keys() - known)
-    if unknown:
-        raise BadInput(f"[steps] {unknown[0]} is no setting; it has: {', '.join(sorted(known))}")
+    section = section_of(table, "steps", StepSettings)
     numbers = {name: _number(name, value) for name, value in section.items() if name not in ("staging", "runner")}
     runner = _runner(section.get("runner", RUNNERS[0]))
     return StepSettings(**numbers, staging=_staging(section.get("staging", "")), runner=runner)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from catalog.error import BadInput
+from node.sections import section
 
 MOST_ADDRESSES: Final = 256
 
@@ -37,12 +38,12 @@ def swarm_settings(table: Mapping[str, object]) -> SwarmSettings:
     Raises:
         BadInput: a setting is none; the message names it.
     """
-    section = _section(table, "kubo")
-    api = section.get("api")
+    kubo = section(table, "kubo")
+    api = kubo.get("api")
     return SwarmSettings(
         None if api is None else _api("kubo", api),
-        _addresses(section, "listen", _LISTEN, "/ip4/0.0.0.0/tcp/4104"),
-        _addresses(section, "peers", _PEER, "/dns4/kubo.example/tcp/4104/p2p/12D3KooW…"),
+        _addresses(kubo, "listen", _LISTEN, "/ip4/0.0.0.0/tcp/4104"),
+        _addresses(kubo, "peers", _PEER, "/dns4/kubo.example/tcp/4104/p2p/12D3KooW…"),
     )
 
 
@@ -52,23 +53,16 @@ def store_api(table: Mapping[str, object]) -> str | None:
     Raises:
         BadInput: a setting is none, or that Kubo is the one that publishes.
     """
-    section = _section(table, "storage")
-    store = section.get("store", "disk")
+    storage = section(table, "storage")
+    store = storage.get("store", "disk")
     if store == "disk":
         return None
     if store != "kubo":
         raise BadInput("[storage] store must be «disk» or «kubo»")
-    api = _api("storage", section.get("api"))
+    api = _api("storage", storage.get("api"))
     if api == swarm_settings(table).api:
         raise BadInput("[storage] and [kubo] name one Kubo: its swarm could ask for all that the site has")
     return api
-
-
-def _section(table: Mapping[str, object], name: str) -> Mapping[str, object]:
-    section = table.get(name, {})
-    if not isinstance(section, dict):
-        raise BadInput(f"[{name}] must be a section")
-    return section
 
 
 def _api(name: str, value: object) -> str:
