@@ -107,7 +107,10 @@ def _connected(kubeconfig: Path) -> Api:
         from deploy.kubernetes.install import connect
     except ModuleNotFoundError as error:
         raise BadInput(f"«{error.name}» is not installed; it comes with the extra: comity[kubernetes]") from error
-    return connect(kubeconfig)
+    try:
+        return connect(kubeconfig)
+    except BadInput as error:
+        raise BadInput(f"{error}; name yours, as for kubectl, with --kubeconfig") from error
 
 
 def _place(session: Session, out: Path | None) -> Path:

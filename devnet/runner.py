@@ -33,6 +33,8 @@ def chosen(runner: str, settings: Path | None = None) -> Chosen:
         return Chosen(StepSettings(runner=runner), RunnerSettings(docker=docker))
     try:
         table = tomllib.loads(settings.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(f"the settings in {settings} cannot be read: {error}") from error
+    except OSError as error:
+        raise BadInput(f"the settings in {settings} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise BadInput(f"the settings in {settings} are not as in site.toml: {error}") from error
     return Chosen(replace(step_settings(table), runner=runner), runner_settings(table))

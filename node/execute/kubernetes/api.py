@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import kubernetes.client as official  # type: ignore[import-untyped]
 import urllib3
+import yaml  # type: ignore[import-untyped]  # by which the client reads kubeconfigs
 from kubernetes.config import (  # type: ignore[import-untyped]
     ConfigException,
     load_incluster_config,
@@ -205,11 +206,9 @@ def connect(config: Path | None) -> Api:
             load_incluster_config(client_configuration=settings)
         else:
             load_kube_config(str(config), client_configuration=settings)
-    except (ConfigException, OSError, ValueError, KeyError, TypeError) as error:
+    except (ConfigException, OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         told = f"{config} is no kubeconfig that can be used" if config else "this node runs in no cluster"
-        raise BadInput(
-            f"{told} ({type(error).__name__}); «comity site deploy kubernetes» writes one, for [kubernetes] config"
-        ) from error
+        raise BadInput(f"{told} ({type(error).__name__})") from error
     return Api(settings)
 
 

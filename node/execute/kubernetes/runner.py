@@ -207,7 +207,10 @@ class Kubernetes:
     def _join(self) -> Cluster:
         settings = self._settings
         images = _images(settings)
-        api = connect(settings.config)
+        try:
+            api = connect(settings.config)
+        except BadInput as error:
+            raise BadInput(f"{error}: «comity site deploy» writes one, for [kubernetes] config") from error
         jobs = Jobs(api, settings.namespace, self._pattern.owner)
         pods = Pods(api, jobs.pods, jobs.selector)
         place = Place(self._submission(api, jobs), pods, self._pattern, settings.patience_seconds)

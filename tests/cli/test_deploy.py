@@ -1,0 +1,45 @@
+"""``comity site deploy`` before it has found a cluster; in a real one: ``tests/runners/test_deploy.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli.main import run
+
+# Nobody listens at port 1.
+AWAY = """{"apiVersion": "v1", "kind": "Config", "current-context": "c",
+"clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:1"}}],
+"users": [{"name": "u", "user": {"token": "a-secret-token"}}],
+"contexts": [{"name": "c", "context": {"cluster": "a", "user": "u"}}]}"""
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", "{", '{"apiVersion": "v1", "kind": "Config", "clusters": []}'])
+def test_an_administrator_without_a_kubeconfig_learns_how_to_name_it(
+    text: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: who has no cluster yet is told to run the very command that failed."""
+    config, out = tmp_path / "config", tmp_path / "kubeconfig"
+    if text is not None:
+        config.write_text(text)
+    words = ["site", "deploy", "kubernetes", "--kubeconfig", str(config), "--out", str(out), "--yes"]
+    assert run(words) == 2
+    told = capsys.readouterr().err
+    assert told.endswith("name yours, as for kubectl, with --kubeconfig\n")
+    assert told.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_cluster_that_is_away_is_named_and_the_token_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: an administrator's token in a terminal's history or a support ticket."""
+    config, out = tmp_path / "config", tmp_path / "kubeconfig"
+    config.write_text(AWAY)
+    words = ["site", "deploy", "argo", "--kubeconfig", str(config), "--out", str(out), "--yes"]
+    assert run(words) == 4
+    told = capsys.readouterr()
+    assert "https://127.0.0.1:1" in told.err
+    assert "a-secret-token" not in told.err + told.out
+    assert not out.exists()
