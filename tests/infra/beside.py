@@ -40,7 +40,7 @@ def with_kubernetes() -> Iterator[Mapping[str, str]]:
     if SETTINGS in os.environ:
         yield {}
         return
-    with cluster.running() as made, ready(made) as there:
+    with cluster.running() as made, ready(made, name="beside") as there:
         yield {SETTINGS: _written(there)}
 
 
@@ -50,7 +50,7 @@ def with_argo() -> Iterator[Mapping[str, str]]:
     if SETTINGS in os.environ:
         yield {}
         return
-    with cluster.running() as made, ready(made, "argo") as there, controller.running(made):
+    with cluster.running() as made, ready(made, "argo", "beside") as there, controller.running(made):
         yield {SETTINGS: _written(there)}
 
 

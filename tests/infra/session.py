@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,11 +16,21 @@ T = TypeVar("T")
 
 @contextmanager
 def running(place: Place, up: Callable[[], T], down: Callable[[], None]) -> Iterator[T]:
-    """What ``up`` gives, for a block, which nobody else uses meanwhile; then ``down``, unless a terminal keeps it."""
+    """What ``up`` gives, for a block, which nobody else uses meanwhile; then ``down``, unless a terminal keeps it.
+
+    Processes that are started within the block use it too, side by side, and leave its end to this one.
+    """
+    mark = f"COMITY_HELD_{place.mark}"
+    if mark in os.environ:
+        yield up()
+        return
     with place.held():
         try:
-            yield up()
+            made = up()
+            os.environ[mark] = str(os.getpid())
+            yield made
         finally:
+            os.environ.pop(mark, None)
             if not place.kept.exists():
                 down()
 

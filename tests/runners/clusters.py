@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -44,9 +45,10 @@ class Ready:
 
 
 @contextmanager
-def ready(cluster: Cluster, kind: str = "kubernetes") -> Iterator[Ready]:
-    """One for a block; nothing of ours is left in it."""
-    room = Room(f"comity-{kind}", cpus=12, gib=48)
+def ready(cluster: Cluster, kind: str = "kubernetes", name: str = "") -> Iterator[Ready]:
+    """A namespace of it for a block, by ``name`` or of this worker's own; nothing of ours is left there."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    room = Room(f"comity-{kind}-{name or worker}", cpus=12, gib=48)
     folder = Path(tempfile.mkdtemp(prefix="comity-volume-"))
     folder.chmod(0o755)
     admin = connect(cluster.kubeconfig)

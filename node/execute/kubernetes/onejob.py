@@ -78,8 +78,8 @@ class OneJob:
         if not scope.cancelled_caught:
             return begun
         seen = self.pod
-        told = (seen.unplaced or seen.waits) if seen is not None else self._refusal
-        told = told or self.unseen or "it does not say why"
+        told = seen.stands if seen is not None else self._refusal or "it made no pod, and does not say why"
+        told = self.unseen or told
         raise Unreachable(
             f"the cluster did not start the step within {self._place.patience_seconds:g} s: {told};"
             " ask its operator for room, or give [kubernetes] patience_seconds more"

@@ -72,6 +72,12 @@ class Pod:
         """What its containers wait for, or an empty string."""
         return shown("; ".join(f"{name}: {each.waiting}" for name, each in self.containers if each.waiting), _SAID)
 
+    @property
+    def stands(self) -> str:
+        """How far it has come, of one whose command has not begun."""
+        where = f" on {self.machine}" if self.machine else ""
+        return self.unplaced or self.waits or f"its pod is {self.phase}{where}, and does not say why"
+
     def end(self) -> str:
         """What the cluster says of its end."""
         if self.gone or self.leaving:
