@@ -9,6 +9,9 @@ READY := $(VENV)/.ready
 # A runner's daemon, where this machine has none. Needs root.
 BESIDE = $(if $(filter sandbox,$(RUNNER)),,$(BIN)/python -m tests.infra.beside $(RUNNER))
 
+# What every runner must give: each test has a place of its own there. Those that break a daemon have it alone.
+GUARANTEES := $(foreach each,sandbox docker kubernetes argo,tests/runners/test_$(each).py)
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-real soak lint bench bench-catalog bench-storage bench-privacy bench-runners devnet clean
 
@@ -24,7 +27,8 @@ test: $(READY)  ## All tests, side by side and in random order.
 test-real: $(READY)  ## Beside software of others: our logs in Go's sumdb, torchwood and Tessera, our trees in Kubo; nodes behind firewalls; runners. Needs Go and root.
 	@tests/oracle/run
 	@$(BIN)/pytest tests/real
-	@$(BIN)/pytest tests/runners $(RUNNERS_TESTED)
+	@$(BIN)/python -m tests.infra.beside all $(BIN)/pytest -n 4 $(GUARANTEES)
+	@$(BIN)/pytest tests/runners $(GUARANTEES:%=--ignore=%)
 
 soak: $(READY)  ## Simulated consortia, inputs to decoders and state machines, many more of them: make soak SEEDS=50.
 	@COMITY_SEEDS=$(SEEDS) $(BIN)/pytest -n auto tests/simulation

@@ -2,6 +2,8 @@
 
 What the environment names already (``DOCKER_HOST``, ``COMITY_RUNNER_SETTINGS``) is used, and so is this machine's own
 Docker; else one is started, and ended with the command. A cluster is made ready as an operator does it.
+
+``all`` starts all three, whatever the machine has: tests that run side by side in the command share them.
 """
 
 from __future__ import annotations
@@ -54,6 +56,13 @@ def with_argo() -> Iterator[Mapping[str, str]]:
         yield {SETTINGS: _written(there)}
 
 
+@contextmanager
+def with_all() -> Iterator[Mapping[str, str]]:
+    """Nothing that a client reads: tests find them as they do alone."""
+    with daemon.running(), cluster.running() as made, controller.running(made):
+        yield {}
+
+
 def _written(there: Ready) -> str:
     path = there.volume / "site.toml"
     steps = f'[steps]\nstaging = "{there.volume}"\n'
@@ -65,6 +74,7 @@ BESIDE: Mapping[str, Callable[[], object]] = {
     "docker": with_docker,
     "kubernetes": with_kubernetes,
     "argo": with_argo,
+    "all": with_all,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import trio
 from catalog.error import Denied, Unreachable
 from deploy.kubernetes.install import install, write_config
 from deploy.kubernetes.manifest import manifests
+from node.execute.kubernetes.api import Api, connect
 from node.execute.kubernetes.runner import Kubernetes
 from node.step import Ending, Exit, Job
 from tests.infra.containerd import socket
@@ -87,6 +89,7 @@ def test_a_step_outlives_an_api_server_that_is_killed(there: Ready, work: Path, 
     assert isinstance(ended, Exit), ended
     assert (ended.ending, ended.code) == (Ending.EXITED, 0)
     assert (work / "made").read_text() == "well\n"
+    assert run(runner_of(there, claim=claim), work).code == 0, "the cluster goes on as before"
 
 
 @pytest.mark.parametrize("claim", [CLAIM, ""], ids=["with a volume", "without"])
@@ -145,12 +148,28 @@ def test_a_cluster_whose_pods_have_a_network_is_refused(there: Ready) -> None:
 def test_what_the_node_may_not_do_is_told_with_the_right_that_it_lacks(there: Ready, work: Path) -> None:
     """Lost: a node whose rights were taken fails without a word of it."""
     binding = next(each for each in manifests("kubernetes", there.room) if each.kind == "RoleBinding")
+    node = connect(there.config)
     there.admin.delete(binding.path)
     try:
+        _until_it_may(node, there.room.namespace, may=False)
         with pytest.raises(Denied, match=r"cannot create resource .*jobs.*comity site deploy"):
             run(runner_of(there), work)
     finally:
         install(there.admin, manifests("kubernetes", there.room))
+        _until_it_may(node, there.room.namespace, may=True)
+        node.close()
+
+
+def _until_it_may(node: Api, namespace: str, *, may: bool) -> None:
+    """The API server takes a moment to heed what was changed of a right."""
+    asked = {"namespace": namespace, "verb": "create", "group": "batch", "resource": "jobs"}
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    for _ in range(WAIT_SECONDS):
+        if node.create(path, review | {"spec": {"resourceAttributes": asked}})["status"]["allowed"] is may:
+            return
+        time.sleep(1)
+    raise AssertionError(f"the change was not heeded within {WAIT_SECONDS} s")
 
 
 def test_a_cluster_that_is_away_at_the_start_keeps_steps_from_running_and_nothing_else(
