@@ -35,10 +35,11 @@ from bench.hospital import COPY, INSTITUTE, TRUE, Covered, Hospital, hospital
 from bench.memory import forget_peak, peak
 from bench.workplace import workplace
 from catalog.error import ComityError, Unreachable
+from node.execute.machine import this_machine
 from node.execute.sandbox import Sandbox
 from node.message import Place, question_bytes, read_question
 from node.site.orders import Orders
-from node.step import AT_ONCE, Description, Exit, Job, Mount, Turn
+from node.step import AT_ONCE, Description, Exit, Job, Machine, Mount, Turn
 from workflow.receipt import Status
 
 RUNS: Final = 40
@@ -150,6 +151,10 @@ class _Stuck:
     async def describe(self) -> Description:
         """It is none."""
         return Description(self.name, "")
+
+    async def machine(self) -> Machine:
+        """This one."""
+        return this_machine()
 
     async def probe(self) -> None:
         """Nothing is shown."""

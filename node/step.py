@@ -135,6 +135,19 @@ class Description:
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """What all steps run on together.
+
+    ``platform`` is as ``linux/amd64``, ``processor`` a name for people, empty where machines may differ.
+    """
+
+    platform: str
+    processor: str
+    processors: int
+    memory_mib: int
+
+
+@dataclass(frozen=True, slots=True)
 class Queue:
     """The steps here: how many run, how many wait for their turn or their data, how many run ``at_once`` at most."""
 
@@ -156,6 +169,13 @@ class Runner(Protocol):
 
         Raises:
             Denied: a guarantee fails; the message names it and says what to do.
+        """
+
+    async def machine(self) -> Machine:
+        """What steps have there.
+
+        Raises:
+            ComityError, OSError: that cannot be found out now.
         """
 
     async def recover(self, folder: Path) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from node.step import Machine
 
 _MIB: Final = 1 << 20
 _NAMES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -25,18 +26,8 @@ def platform_here() -> str:
     return f"linux/{architecture()}"
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """``platform`` is as ``linux/amd64``, ``processor`` a name for people; what a container may use counts."""
-
-    platform: str
-    processor: str
-    processors: int
-    memory_mib: int
-
-
 def this_machine(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> Machine:
-    """What this process may use. Blocking.
+    """What this process may use, which is what its container may. Blocking.
 
     Raises:
         OSError: the system does not tell.

@@ -19,12 +19,13 @@ from node.execute.inside.verdict import KILLED, NOT_FOUND, NOT_FOUND_REASON, lim
 from node.execute.inside.watch import sample, scratched
 from node.execute.inside.weigh import crowded, excess, settle
 from node.execute.listing import run_and_list
+from node.execute.machine import this_machine
 from node.execute.probe import SANDBOX, probe, refusal
 from node.execute.processes import open_processes
 from node.execute.program import bubblewrap_version
 from node.execute.root import environment_options, sandbox_options
 from node.execute.streams import Streams
-from node.step import AT_ONCE, Description, Ending, Exit, Job, Limits, Turn, Usage
+from node.step import AT_ONCE, Description, Ending, Exit, Job, Limits, Machine, Turn, Usage
 
 _Given = TypeVarTuple("_Given")
 _Result = TypeVar("_Result")
@@ -70,6 +71,14 @@ class Sandbox:
         except (ComityError, OSError, subprocess.SubprocessError) as error:
             return Description(self.name, "", (f"bubblewrap does not answer: {error}", *lacks))
         return Description(self.name, told, lacks)
+
+    async def machine(self) -> Machine:
+        """This one.
+
+        Raises:
+            OSError: the system does not tell.
+        """
+        return await trio.to_thread.run_sync(this_machine)
 
     async def probe(self) -> None:
         """Show by a real step that isolation holds here.

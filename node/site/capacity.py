@@ -20,13 +20,12 @@ from catalog.error import BadInput, ComityError
 from catalog.index import SiteIndex
 from catalog.offer import Most, OfferFields
 from node.api.running import LimitsView, StepsView
-from node.execute.machine import Machine, this_machine
 from node.execute.speed import measure
 from node.execute.step import StepExecutor
 from node.load import LOOK_SECONDS, Demand
 from node.ports import Clock
 from node.site.locating import environments_for
-from node.step import Limits
+from node.step import Limits, Machine
 
 if TYPE_CHECKING:
     from node.site.site import Site
@@ -82,9 +81,9 @@ class Capacity:
             return
         self._considered = now
         try:
-            machine = await trio.to_thread.run_sync(this_machine)
-        except OSError as error:
-            log.warning("the system does not tell what this machine has: %s", error)
+            machine = await self._steps.footing.runner.machine()
+        except (ComityError, OSError) as error:
+            log.warning("what steps have here cannot be told: %s", error)
             return
         said = before.fields if before is not None and isinstance(before.fields, CapacityFields) else None
         fields = self._fields(machine, await self._speed(machine, said))

@@ -17,9 +17,10 @@ from catalog.error import BadInput, Denied, VerificationFailed
 from catalog.project import ProjectRef
 from node.automator.automator import RAN_AND_FAILED
 from node.execute.collect import listing_command
+from node.execute.machine import this_machine
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
-from node.step import AT_ONCE, Description, Ending, Exit, Finished, Job, Limits, Runner, Turn, Usage
+from node.step import AT_ONCE, Description, Ending, Exit, Finished, Job, Limits, Machine, Runner, Turn, Usage
 from node.storage.disk import DiskBlobs
 from tests.adversary.stage import Stage
 from tests.simulation.steps import SimulatedSteps
@@ -59,6 +60,10 @@ class Hostile:
     async def describe(self) -> Description:
         """It is none."""
         return Description(self.name, "")
+
+    async def machine(self) -> Machine:
+        """This one."""
+        return this_machine()
 
     async def probe(self) -> None:
         """It shows nothing."""

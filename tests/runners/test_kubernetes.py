@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
 
 from node.execute.kubernetes.runner import Kubernetes
 from tests.infra.kubernetes.cluster import Cluster
@@ -42,6 +43,12 @@ def subject_of(there: Ready, **more: object) -> Subject:
     settings = there.settings(**more)
     runner = Kubernetes(settings, there.volume, OWNER)
     return Subject(runner, CODE.format(settings, there.volume, OWNER))
+
+
+def test_what_steps_have_is_the_quota_of_their_namespace(there: Ready) -> None:
+    """Lost: others plan for the machine of the node, on which no step runs."""
+    machine = trio.run(subject_of(there).runner.machine)
+    assert (machine.processors, machine.memory_mib) == (there.room.cpus, there.room.gib << 10)
 
 
 class TestWithAVolume(Conformance, Attacked):

@@ -45,6 +45,8 @@ class Facts(msgspec.Struct, frozen=True, rename="pascal"):
     runtimes: dict[str, object] = {}
     memory_limit: bool = False
     pids_limit: bool = False
+    processors: int = msgspec.field(default=0, name="NCPU")
+    memory: int = msgspec.field(default=0, name="MemTotal")
 
     @property
     def rootless(self) -> bool:

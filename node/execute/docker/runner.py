@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar, TypeVarTuple
@@ -19,10 +20,11 @@ from node.execute.account import NOBODY, is_separate
 from node.execute.container import Gate, gates_below, is_stopped, stop
 from node.execute.docker.body import host_of, made_of
 from node.execute.docker.daemon import Daemon, Facts, RefusedError
+from node.execute.machine import this_machine
 from node.execute.probe import probe
 from node.execute.stepimage import step_image, tag_of
 from node.runnersettings import DockerSettings
-from node.step import AT_ONCE, Description, Environment, Exit, Job, Turn
+from node.step import AT_ONCE, Description, Environment, Exit, Job, Machine, Turn
 
 log = logging.getLogger("comity.steps")
 
@@ -65,6 +67,15 @@ class Docker:
         except Unreachable as error:
             return Description(self.name, "", (f"Docker does not answer: {error}",))
         return Description(self.name, f"Docker {facts.server_version}", _lacks(facts, self._runtime))
+
+    async def machine(self) -> Machine:
+        """What the daemon's machine has.
+
+        Raises:
+            Unreachable: the daemon does not answer. OSError: the system does not tell.
+        """
+        facts, here = await self._thread(self._daemon.facts), await self._thread(this_machine)
+        return replace(here, processors=max(1, facts.processors), memory_mib=max(1, facts.memory >> 20))
 
     async def probe(self) -> None:
         """Show by a real step that isolation holds here.

@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from catalog.error import BadInput, Denied, NotFound, Unreachable, shown
+from catalog.error import BadInput, ComityError, Denied, Unreachable, shown
 from node.clustersettings import ClusterSettings
 from node.execute.account import NOBODY
 from node.execute.container import Gate
@@ -26,8 +26,9 @@ from node.execute.kubernetes.onejob import OneJob, Place, last_words
 from node.execute.kubernetes.onestep import OneStep
 from node.execute.kubernetes.pods import Pods
 from node.execute.kubernetes.probe import LIMITS, answered, listening, probe_command, read_findings
+from node.execute.kubernetes.quota import UNKNOWN, bounds, machine_of
 from node.execute.kubernetes.way import Beside, Volume, Way
-from node.step import AT_ONCE, Description, Ending, Environment, Exit, Job, Turn
+from node.step import AT_ONCE, Description, Ending, Environment, Exit, Job, Machine, Turn
 
 log = logging.getLogger("comity.kubernetes")
 
@@ -189,10 +190,23 @@ class Kubernetes:
         """The cluster's version, and what it cannot give."""
         try:
             cluster = await self._joined()
-            version, quota = await trio.to_thread.run_sync(_facts, cluster, self._settings.namespace)
-        except (Unreachable, Denied, BadInput, NotFound) as error:
+            version, found = await trio.to_thread.run_sync(_facts, cluster, self._settings.namespace)
+        except ComityError as error:
             return Description(self.name, "", (f"the cluster does not answer: {error}", *_LACKS))
-        return Description(self.name, f"Kubernetes {version}", (*quota, *_LACKS))
+        told = [
+            f"all steps together have no more than {shown(most)} of {shown(what)}: the quota of the namespace"
+            for what, most in found.items()
+        ]
+        return Description(self.name, f"Kubernetes {version}", (*(told or [UNKNOWN]), *_LACKS))
+
+    async def machine(self) -> Machine:
+        """What the quotas of its namespace leave to steps.
+
+        Raises:
+            NotFound: there are none. Denied, Unreachable, BadInput: the cluster does not tell.
+        """
+        api = (await self._joined()).api
+        return machine_of(await trio.to_thread.run_sync(bounds, api, self._settings.namespace))
 
     async def _joined(self) -> Cluster:
         """The cluster.
@@ -271,14 +285,7 @@ def _images(settings: ClusterSettings) -> Images:
     )
 
 
-def _facts(cluster: Cluster, namespace: str) -> tuple[str, list[str]]:
+def _facts(cluster: Cluster, namespace: str) -> tuple[str, dict[str, str]]:
     """The cluster's version, and what all steps together have at most. Blocking."""
     version = shown(str(cluster.api.get("/version").get("gitVersion", "")))
-    quotas = cluster.api.get(f"/api/v1/namespaces/{namespace}/resourcequotas")["items"]
-    bounds = [
-        f"all steps together have no more than {shown(str(most))} of {shown(what)}: the quota of the namespace"
-        for each in quotas
-        for what, most in sorted(each.get("status", {}).get("hard", {}).items())
-        if what.startswith("limits.")
-    ]
-    return version, bounds
+    return version, bounds(cluster.api, namespace)

@@ -24,11 +24,12 @@ from catalog.error import NotFound
 from catalog.key import PrivateKey
 from catalog.project import ProjectRef
 from node.config import work_folder
+from node.execute.machine import this_machine
 from node.execute.step import StepExecutor
 from node.site.gateway import Wanted
 from node.site.materials import Materials
 from node.site.transfer import Holders
-from node.step import AT_ONCE, Description, Exit, Job, Limits, Turn
+from node.step import AT_ONCE, Description, Exit, Job, Limits, Machine, Turn
 from node.storage.car import header, prefix
 from node.storage.disk import DiskBlobs
 from node.storage.unixfs import CHUNK
@@ -103,6 +104,10 @@ class Waiting:
     async def describe(self) -> Description:
         """It is none."""
         return Description(self.name, "")
+
+    async def machine(self) -> Machine:
+        """This one."""
+        return this_machine()
 
     async def probe(self) -> None:
         """It shows nothing."""

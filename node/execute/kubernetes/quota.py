@@ -1,0 +1,67 @@
+"""What steps have in a cluster: the quotas of their namespace, which is all that the node may know of its machines."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+from kubernetes.utils.quantity import parse_quantity  # type: ignore[import-untyped]
+
+from catalog.error import NotFound, VerificationFailed, shown
+from node.execute.kubernetes.api import Api
+from node.execute.machine import platform_here
+from node.step import Machine
+
+UNKNOWN: Final = (
+    "what steps have in the cluster is told to nobody: their namespace has no quota of CPUs and memory;"
+    " run «comity site deploy», or ask the cluster's operator for one"
+)
+
+_CPUS: Final = "limits.cpu"
+_MEMORY: Final = "limits.memory"
+_MIB: Final = 1 << 20
+_MOST_CPUS: Final = 1 << 16
+_MOST_MIB: Final = 1 << 30
+
+
+def bounds(api: Api, namespace: str) -> dict[str, str]:
+    """The most that the limits of all pods in ``namespace`` come to, by resource, as the cluster writes it. Blocking.
+
+    Raises:
+        NotFound, Denied, Unreachable: the cluster does not tell.
+    """
+    quotas = api.get(f"/api/v1/namespaces/{namespace}/resourcequotas")["items"]
+    found: dict[str, str] = {}
+    for each in quotas:
+        for what, most in sorted(each.get("status", {}).get("hard", {}).items()):
+            known = found.get(what)
+            if what.startswith("limits.") and (known is None or _number(most) < _number(known)):
+                found[what] = str(most)
+    return found
+
+
+def machine_of(found: dict[str, str]) -> Machine:
+    """What those bounds come to. Steps have images of this machine's platform.
+
+    Raises:
+        NotFound: processors or memory are not bounded, so that nothing says how much there is.
+    """
+    if _CPUS not in found or _MEMORY not in found:
+        raise NotFound(UNKNOWN)
+    cpus, memory = _number(found[_CPUS]), _number(found[_MEMORY]) / _MIB
+    return Machine(
+        platform=platform_here(),
+        processor="",
+        processors=max(1, min(_MOST_CPUS, int(cpus))),
+        memory_mib=max(1, min(_MOST_MIB, int(memory))),
+    )
+
+
+def _number(quantity: object) -> Decimal:
+    try:
+        number = Decimal(parse_quantity(str(quantity)))
+    except ValueError:
+        number = Decimal("NaN")
+    if not number.is_finite():
+        raise VerificationFailed(f"the cluster names a quantity that is none: {shown(str(quantity))}")
+    return number
