@@ -7,6 +7,7 @@ few places, and to parse all of it takes longer than to transmit it.
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -31,6 +32,9 @@ ANSWER_SECONDS: Final = 30.0
 CONNECT_SECONDS: Final = 5.0
 QUOTA: Final = "exceeded quota"
 _SAID: Final = 300
+_READ: Final = 4096
+_UNKNOWN_ROLE: Final = re.compile(r": RBAC: .*role\.rbac\.authorization\.k8s\.io .* not found")
+"""What it says to everybody until it has read the roles that it has: rights that are given are missing for seconds."""
 _MOST_LINE: Final = 8 << 20
 _MOST_ANSWER: Final = 256 << 20
 _CONNECTIONS: Final = 32
@@ -239,15 +243,17 @@ def _away(host: str, error: Exception) -> Unreachable:
 
 
 def _refused(status: int, said: str, host: str, what: str) -> ComityError | TooOldError:
-    told = f"the cluster says «{said}»" if said else f"the cluster refused {what} with {status}"
+    told = f"the cluster says «{shown(said, _SAID)}»" if said else f"the cluster refused {what} with {status}"
     if status == 404:
         return NotFound(told)
     if status == 409:
         return Conflict(told)
     if status == 410:
-        return TooOldError(said)
+        return TooOldError(shown(said, _SAID))
     if status == 403 and QUOTA in said:
         return Unreachable(f"{told}: wait until other steps have ended, or raise the quota")
+    if status == 403 and _UNKNOWN_ROLE.search(said):
+        return Unreachable(f"{told}: its API server does not know all roles, as when it has just started")
     if status == 403:
         return Denied(f"{told}: give this node's account the rights that «comity site deploy --show» lists")
     if status == 401:
@@ -258,7 +264,7 @@ def _refused(status: int, said: str, host: str, what: str) -> ComityError | TooO
 
 
 def _raise_error(status: Value, host: str) -> None:
-    raise _refused(int(status.get("code", 0)), shown(str(status.get("message", "")), _SAID), host, "a watch")
+    raise _refused(int(status.get("code", 0)), str(status.get("message", ""))[:_READ], host, "a watch")
 
 
 def _message(body: object) -> str:
@@ -272,7 +278,7 @@ def _message(body: object) -> str:
         found = json.loads(body)
     except ValueError:
         return ""
-    return shown(str(found.get("message", "")), _SAID) if isinstance(found, dict) else ""
+    return str(found.get("message", ""))[:_READ] if isinstance(found, dict) else ""
 
 
 def _object(data: bytes, host: str) -> Value:
