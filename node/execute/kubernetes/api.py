@@ -230,7 +230,7 @@ class _told:  # noqa: N801 - read as a phrase: with _told(…)
         if isinstance(error, official.ApiException) and not error.status:
             raise _away(self._host, error) from error  # of TLS
         if isinstance(error, official.ApiException):
-            raise _refused(int(error.status or 0), _message(error.body), self._host, self._what) from error
+            raise refusal(int(error.status or 0), error.body, self._host, self._what) from error
         if isinstance(error, urllib3.exceptions.HTTPError | OSError):
             raise _away(self._host, error) from error
 
@@ -240,6 +240,11 @@ def _away(host: str, error: Exception) -> Unreachable:
         f"the cluster's API server at {host} does not answer ({type(error).__name__}):"
         " see whether it runs and is reached from here"
     )
+
+
+def refusal(status: int, body: object, host: str, what: str) -> ComityError | TooOldError:
+    """What an API server means that refuses ``what`` with ``status``, and whatever it is that ``body`` says."""
+    return _refused(status, _message(body), host, what)
 
 
 def _refused(status: int, said: str, host: str, what: str) -> ComityError | TooOldError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from http import HTTPStatus
 from socket import SHUT_RDWR
 from types import TracebackType
 from typing import Any, Final
@@ -18,8 +19,8 @@ from urllib.parse import urlencode
 import websocket
 from kubernetes.stream.ws_client import create_websocket  # type: ignore[import-untyped]
 
-from catalog.error import Denied, Unreachable, shown
-from node.execute.kubernetes.api import Api
+from catalog.error import Unreachable, shown
+from node.execute.kubernetes.api import Api, refusal
 
 SILENT_SECONDS: Final = 60.0
 _IN, _OUT, _ERRORS, _STATUS = range(4)
@@ -48,8 +49,8 @@ class Exec:
             self._socket = create_websocket(api.settings, f"{address}?{urlencode(asked)}", headers)
             self._socket.settimeout(SILENT_SECONDS)
         except websocket.WebSocketBadStatusException as error:
-            if error.status_code == 403:
-                raise Denied("the cluster does not let this node's account use «pods/exec»: deploy it again") from error
+            if error.status_code == HTTPStatus.FORBIDDEN:
+                raise refusal(error.status_code, error.resp_body, api.host, "pods/exec") from error
             raise self._broken(error) from error
         except (websocket.WebSocketException, OSError) as error:
             raise self._broken(error) from error

@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from catalog.error import Unreachable
+from catalog.error import Denied, Unreachable
 from node.execute.container import Gate
 from node.execute.inside.verdict import KILLED
 from node.execute.kubernetes.manifest import STEP, Image, Part
@@ -129,14 +129,16 @@ class OneStep:
     async def _insist(self, work: Callable[[Pod], Awaitable[None]], pod: Pod) -> None:
         """Do it again while the cluster does not answer: a step is not lost for that.
 
+        Nor while it denies what it allowed when the step was filled, as a server does that has just started.
+
         Raises:
-            Unreachable: it has not been back for long, or ended the pod.
+            Unreachable, Denied: it has not been back for long, or ended the pod.
         """
         deadline = trio.current_time() + AWAY_SECONDS
         while True:
             try:
                 await work(pod)
-            except Unreachable:
+            except (Unreachable, Denied):
                 seen = self._job.pod
                 if seen is not None and seen.is_over:
                     raise Unreachable(f"the cluster ended the step: {seen.end()}; it is tried again") from None
