@@ -66,7 +66,8 @@ def start_nodes(places: Places, known: Topology, begin: Callable[[Places, Instit
     """Start all nodes, each by ``begin`` and recorded as soon as it is started, and wait until all answer.
 
     Raises:
-        ComityError: a node ended instead of answering; the message has its last line.
+        ComityError: a node ended instead of answering; the message has its last line. Or no step would run there;
+            why.
     """
     state = State(sites=len(known.publishers), processes={})
     write_state(places, state)
@@ -75,7 +76,16 @@ def start_nodes(places: Places, known: Topology, begin: Callable[[Places, Instit
         write_state(places, state)
     with ThreadPoolExecutor(len(known.sites)) as threads:
         list(threads.map(lambda each: await_node(places, each, state.processes[each.handle]), known.sites))
+    for each in known.sites:
+        _check_runs(places, each)
     return state
+
+
+def _check_runs(places: Places, institution: Institution) -> None:
+    with Node.at(places.site(institution).path) as node:
+        fault = node.status().runner_fault
+    if fault:
+        raise ComityError(f"no step would run at {institution.name}, so nothing is started: {fault}")
 
 
 def await_node(places: Places, institution: Institution, process: Process) -> None:

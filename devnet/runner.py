@@ -6,10 +6,14 @@ import os
 import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 from catalog.error import BadInput
+from node.clustersettings import ClusterSettings
 from node.runnersettings import DockerSettings, RunnerSettings, runner_settings
 from node.stepsettings import StepSettings, step_settings
+
+_CLUSTERED: Final = ("kubernetes", "argo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +30,18 @@ def chosen(runner: str, settings: Path | None = None) -> Chosen:
     Without a file, what a client of Docker would find by ``DOCKER_HOST`` is written down.
 
     Raises:
-        BadInput: the file cannot be read, or a setting in it is none.
+        BadInput: the file cannot be read, a setting in it is none, or nothing says which cluster.
     """
+    made = _written(runner, settings)
+    if runner in _CLUSTERED and made.runners.kubernetes == ClusterSettings():
+        raise BadInput(
+            f"nothing says in which cluster steps run: «comity site deploy {runner}» makes a place for them; give the"
+            " section [kubernetes] of site.toml in a file, with --settings FILE or COMITY_RUNNER_SETTINGS"
+        )
+    return made
+
+
+def _written(runner: str, settings: Path | None) -> Chosen:
     if settings is None:
         docker = DockerSettings(host=os.environ.get("DOCKER_HOST", "")) if runner == "docker" else DockerSettings()
         return Chosen(StepSettings(runner=runner), RunnerSettings(docker=docker))
