@@ -192,8 +192,7 @@ class StepExecutor:
             limits = allowed(self.limits, tool, seconds)
             for argument in inputs.values():
                 await stage.fetch(argument)
-            async with self._environment(tool, block) as environment:
-                finished = await self._in_turn(stage, tool, block, inputs, limits, environment)
+            finished = await self._recalled_or_run(stage, tool, block, inputs, limits)
         except (BadInput, VerificationFailed) as error:
             log.warning("a step of the block %s came to nothing before its command ran: %s", block, error)
             return Finished({}, None, str(error))
@@ -213,6 +212,26 @@ class StepExecutor:
             self._ended += 1
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(discard, folder)
+
+    async def _recalled_or_run(
+        self, stage: Stage, tool: Tool, block: Cid, inputs: Mapping[str, Argument], limits: Limits
+    ) -> Finished:
+        """What the tool made of the same before; else its environment is brought, before the turn, and it is run.
+
+        Raises:
+            ComityError: data, block or environment cannot be had.
+        """
+        if await self._recalled(tool, block, inputs, stage.project) is None:
+            async with self._environment(tool, block) as environment:
+                return await self._in_turn(stage, tool, block, inputs, limits, environment)
+        async with self._made.turn(stage.project.site):
+            await self._staged(stage, tool, inputs, limits)
+            made = await self._recalled(tool, block, inputs, stage.project)
+        if made is None:
+            raise Unreachable(
+                "what the step made before went while its data were staged: place it again, and it is run"
+            )
+        return Finished(made.products, None, memo=made.order)
 
     @asynccontextmanager
     async def _environment(self, tool: Tool, block: Cid) -> AsyncIterator[Environment | None]:
@@ -250,8 +269,7 @@ class StepExecutor:
             VerificationFailed: the runner does not take the job; why names paths of this host, which stay here.
         """
         async with self._made.turn(stage.project.site):
-            values = {name: await stage.place(name, argument) for name, argument in inputs.items()}
-            command = command_line(tool, values, runtime=Runtime(ram=limits.memory_bytes // _MIB))
+            command = await self._staged(stage, tool, inputs, limits)
             made = await self._recalled(tool, block, inputs, stage.project)
             if made is not None:
                 return Finished(made.products, None, memo=made.order)
@@ -267,6 +285,11 @@ class StepExecutor:
                     "this site's runner does not take the step; its steward can see why"
                 ) from error
         return await self._after(ended, tool, command, stage)
+
+    async def _staged(self, stage: Stage, tool: Tool, inputs: Mapping[str, Argument], limits: Limits) -> Command:
+        """The tool's command line, its inputs each at its place."""
+        values = {name: await stage.place(name, argument) for name, argument in inputs.items()}
+        return command_line(tool, values, runtime=Runtime(ram=limits.memory_bytes // _MIB))
 
     async def _job(
         self, tool: Tool, block: Cid, command: Command, stage: Stage, limits: Limits, environment: Environment | None
@@ -291,8 +314,8 @@ class StepExecutor:
     ) -> Made | None:
         """What the tool made of the same before; none if it is to be run.
 
-        By now all is staged, as for any run: what the data's owners say, and whether the data are still what was
-        published, is asked anew. A memo spares the command and nothing else.
+        What it gives is used once all is staged, as for any run: what the data's owners say, and whether the data are
+        still what was published, is asked anew. A memo spares the command and its environment, and nothing else.
         """
         if self._memo is None or not tool.reuse:
             return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,23 +13,27 @@ import trio
 from catalog.block import BlockFields
 from catalog.body import write_body
 from catalog.cid import Cid
-from catalog.error import BadInput, Infeasible, NotFound
+from catalog.error import BadInput, Infeasible, NotFound, VerificationFailed
 from catalog.mirror import MirrorFields
 from catalog.project import ProjectRef
 from cli.roots import roots_of
+from node.execute.environment.checkouts import Checkouts
 from node.execute.environment.description import Description, Reference, write
 from node.execute.machine import platform_here
 from node.execute.step import StepExecutor
 from node.site.locating import Mirrors
 from node.site.publishing import check_content
 from node.site.repair import Repair
-from node.step import Limits
+from node.step import Finished, Limits
 from node.storage.disk import DiskBlobs
+from node.storage.memo import Memos
+from node.storage.pooled import checkout_pooled, drop_unused
 from privacy.label import OPEN, resident, shared
 from tests.adversary.hospital import NOW, Hospital, at_a_hospital
 from tests.adversary.test_peers import Carrier, _materials
-from tests.adversary.test_steps import Hostile
+from tests.adversary.test_steps import Hostile, Shelf
 from tests.node.storage.walk import names
+from workflow.argument import Argument, Data
 
 DIGEST = f"sha256:{'1' * 64}"
 TOOL = """cwlVersion: v1.2
@@ -35,7 +41,7 @@ class: CommandLineTool
 $namespaces: {comity: "urn:comity:cwl#"}
 hints: {comity:Environment: {lock: requirements.lock}}
 baseCommand: [x]
-inputs: {}
+inputs: {table: File?}
 stdout: out
 outputs: {out: {type: stdout}}
 """
@@ -256,6 +262,64 @@ def test_who_mirrors_a_block_serves_its_environment(tmp_path: Path) -> None:
         mirrors = Mirrors(site.root, site.index)
         assert {block.cid, environment} <= set(mirrors.roots())
         assert [owner for owner, _ in mirrors.labels(environment)] == [there.other.root.did]
+
+    at_a_hospital(tmp_path, test)
+
+
+class Lending(Shelf):
+    """Materials of a site whose environments are here, or are to be had of nobody."""
+
+    def __init__(self, resident: Callable[[], Path], *, here: bool = False) -> None:
+        super().__init__(resident)
+        self.asked: list[Cid] = []
+        self._here = here
+
+    async def environment(self, cid: Cid, block: Cid) -> None:
+        self.asked.append(cid)
+        if not self._here:
+            raise NotFound("nobody shares it any more")
+
+
+def test_what_a_step_made_before_is_given_without_its_environment_and_not_without_its_data(tmp_path: Path) -> None:
+    """Lost: 300 MB that are fetched to run nothing; or a memo that is given though the data are not what they were."""
+    table = tmp_path / "table"
+    table.write_text("1")
+
+    def changed() -> Path:
+        raise VerificationFailed("it is not what was published")
+
+    async def test(there: Hospital) -> None:
+        author, blobs = Author(tmp_path), there.site.blobs
+        environment = await author.environment("one")
+        block = await author.block("block", environment)
+        await blobs.put_nodes(list((await author.nodes(block.cid, environment)).items()))
+        data: dict[str, Argument] = {
+            "table": Data(site=there.site.root, cid=Cid.of(b"1").keyed(bytes(32)), name="table")
+        }
+
+        async def run(name: str, materials: Lending, number: bytes, inputs: Mapping[str, Argument] = data) -> Finished:
+            checkouts = Checkouts(tmp_path / name, partial(checkout_pooled, blobs.get), drop_unused)
+            steps = StepExecutor(
+                Hostile(lambda work: (work / "out").write_bytes(number)), materials, blobs, tmp_path / "work", Limits(),
+                Memos(blobs, "here"), checkouts=checkouts,
+            )  # fmt: skip
+            await steps.start()
+            finished = await steps.run(block.cid, inputs, 30.0, Cid.of(number), PROJECT)
+            for product in finished.products.values():
+                blobs.named(product.cid)
+            return finished
+
+        away = Lending(lambda: table)
+        first = await run("checked-out", Lending(lambda: table, here=True), b"first")
+        assert first.memo is None, first.failure
+        again = await run("empty", away, b"again")
+        assert (again.memo, again.products) == (Cid.of(b"first"), first.products)
+        assert away.asked == []
+        spoilt = await run("empty", Lending(changed), b"spoilt")
+        assert (spoilt.memo, spoilt.products, spoilt.failure) == (None, {}, "it is not what was published")
+        with pytest.raises(NotFound):
+            await run("empty", away, b"other", {})
+        assert away.asked == [environment], "what was not made before is run, and wants its environment"
 
     at_a_hospital(tmp_path, test)
 
