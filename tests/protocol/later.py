@@ -22,7 +22,7 @@ from catalog.withdraw import WithdrawFields
 from node.admission import Announcement, Standing
 from node.founding import Founder, Invite, Knock
 from privacy.label import resident
-from tests.protocol import computed, published
+from tests.protocol import computed, environments, published
 from tests.protocol.forked import FORK_LONGER, beat
 from tests.protocol.people import DID, HOUR, KEYS, T0, T1, T2, X25519
 from tests.protocol.published import BLOCK, CONSORTIUM, DATASET, EPOCH, GRANT, PROJECT, PROJECT_FIELDS, PURPOSE
@@ -285,5 +285,6 @@ INSTITUTE_LATER = [
         "project-ended",
         entry("institute-steward", "project", structs.replace(PROJECT_FIELDS, ended=True), T2 + HOUR, previous=3),
     ),
+    *environments.BLOCKS,
 ]
 """The institute's catalog log from index 6 on."""

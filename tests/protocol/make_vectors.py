@@ -23,7 +23,7 @@ from node.site.gateway import PREFIX, Wanted
 from node.site.recollection import SEEN_PATH
 from privacy.label import OPEN, resident
 from privacy.schema import SCHEMA
-from tests.protocol import answered, forked, later, sharing
+from tests.protocol import answered, environments, forked, later, sharing
 from tests.protocol import computed as run
 from tests.protocol import published as pub
 from tests.protocol.answered import AUDIT_LOG, CATALOG_LOG
@@ -260,6 +260,8 @@ def vectors() -> dict[str, object]:
         "multiproofs": multiproofs(),
         "head_maps": head_maps(),
         "requests": requests(),
+        "environments": environments.told(),
+        "environments_refused": environments.REFUSED,
         "shared": sharing.shared(),
         "certificates": {"anna-node": {"der": certificate(KEYS["anna-node"]).hex()}},
     }
