@@ -21,7 +21,7 @@ from node.execute.account import give, is_separate, take
 from node.execute.discard import discard
 from node.execute.inside.order import MOST_BYTES
 from node.execute.inside.verdict import KILLED, out_of_memory, out_of_time
-from node.execute.inside.weigh import settle
+from node.execute.inside.weigh import crowded, settle
 from node.execute.root import check_mounts, variables_of
 from node.execute.seccomp import filter_program
 from node.execute.streams import check_streams
@@ -114,6 +114,8 @@ class Gate:
                 return Exit(Ending.OUT_OF_LIMITS, KILLED, unknown, reason=out_of_memory(self._job.limits))
             if overdue:
                 return Exit(Ending.TIMED_OUT, KILLED, unknown, reason=out_of_time(self._job.limits))
+            if full := crowded(self._job.work):  # so there was none for the report
+                return Exit(Ending.OUT_OF_LIMITS, KILLED, unknown, reason=full)
             raise Unreachable("the step's container was ended before the step was: by hand, by its host, or by itself")
         if report.ending == _REFUSED:
             raise BadInput(f"the container cannot run the step: {report.reason}")

@@ -108,22 +108,22 @@ class Sandbox:
         """As :meth:`run`, and nothing is listed."""
         streams = Streams()
         try:
-            options = await trio.to_thread.run_sync(self._prepare, job, streams)
-            run = _Run(job.limits, job.work, "/proc" in job.system)
+            options, was_crowded = await trio.to_thread.run_sync(self._prepare, job, streams)
+            run = _Run(job.limits, job.work, "/proc" in job.system, was_crowded)
             await run.supervise(options, job.argv, streams, turn)
             errors = streams.errors()
         finally:
             streams.close()
-        over = await trio.to_thread.run_sync(settle, job.work, job.limits)
+        over = await trio.to_thread.run_sync(run.left)
         return run.verdict(errors, over)
 
-    def _prepare(self, job: Job, streams: Streams) -> list[str]:
-        """Open the streams of ``job``; the options of its sandbox."""
+    def _prepare(self, job: Job, streams: Streams) -> tuple[list[str], bool]:
+        """Open the streams of ``job``; the options of its sandbox, and whether its disk is as good as full already."""
         take(job)
         there = job.environment
         options = sandbox_options(job, self._own.options() if there is None else environment_options(there))
         streams.open(job)
-        return options
+        return options, bool(crowded(job.work))
 
 
 @dataclass(slots=True)
@@ -133,6 +133,7 @@ class _Run:
     limits: Limits
     work: Path
     seen: bool
+    was_crowded: bool
     code: int | None = None
     over: str = ""
     timed_out: bool = False
@@ -191,12 +192,18 @@ class _Run:
 
     async def _weigh(self, bubble: Bubble) -> None:
         """End a step that fills the disk, or the kernel's tables, before it ends by itself."""
-        was_crowded = await self._thread(crowded, self.work)
         while not self.over:
             await trio.sleep(_WEIGH_SECONDS)
             over = await self._thread(excess, self.work, self.limits)
             over = over or await self._thread(scratched, f"/proc/{bubble.init}/root", self.limits)
-            self._stop(bubble, over or ("" if was_crowded else await self._thread(crowded, self.work)))
+            self._stop(bubble, over or await self._thread(self._crowded))
+
+    def _crowded(self) -> str:
+        return "" if self.was_crowded else crowded(self.work)
+
+    def left(self) -> str:
+        """Make what it left this user's; the limit that this exceeds, or an empty string. Blocking."""
+        return settle(self.work, self.limits) or self._crowded()
 
     def _stop(self, bubble: Bubble, reason: str) -> None:
         if reason:

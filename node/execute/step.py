@@ -6,6 +6,7 @@ The host's paths end here: what the core sees are CIDs, and what the step sees a
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import secrets
@@ -26,6 +27,7 @@ from node.execute.collect import Collected, collect, read_listing
 from node.execute.discard import discard
 from node.execute.environment.checkouts import Checkouts
 from node.execute.environment.description import FILE, MOST_BYTES, Reference, check_platform, read
+from node.execute.inside.weigh import crowded
 from node.execute.place import begin_place
 from node.execute.stage import Materials, Stage
 from node.execute.turns import Turns
@@ -60,6 +62,7 @@ MAX_TOOLS = 256
 PROBE_SECONDS = 60
 PROVEN_SECONDS = 3600.0
 PROVEN_AGAIN_SECONDS = 60.0
+NO_ROOM = "no room on the disk where steps are staged"
 _MIB = 1 << 20
 
 
@@ -186,9 +189,9 @@ class StepExecutor:
         tool = await self.tool(block)
         folder = self._work / secrets.token_hex(8)
         stage = Stage(self._materials, self._blobs, folder, order, project, self._limits.input_bytes)
-        stage.work.mkdir(parents=True, mode=0o700)
         self.begun += 1
         try:
+            stage.work.mkdir(parents=True, mode=0o700)
             limits = allowed(self.limits, tool, seconds)
             for argument in inputs.values():
                 await stage.fetch(argument)
@@ -202,8 +205,9 @@ class StepExecutor:
         except OSError as error:
             # An argument longer than the system takes, a file of the block that is a folder: the block's fault, or
             # this machine's, and never the end of the node.
-            log.warning("a step of the block %s could not be run: %s", block, error)
-            return Finished({}, None, f"it could not be run: {type(error).__name__}")
+            log.warning("a step of the block %s could not be run in %s: %s", block, self._work, error)
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            return Finished({}, None, f"it could not be run: {NO_ROOM if full else type(error).__name__}")
         else:
             if not finished.failure and finished.memo is None:
                 await self._remember(tool, block, inputs, project, Made(order, finished.products))
@@ -211,7 +215,7 @@ class StepExecutor:
         finally:
             self._ended += 1
             with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(discard, folder)
+                await trio.to_thread.run_sync(_discarded, folder)
 
     async def _recalled_or_run(
         self, stage: Stage, tool: Tool, block: Cid, inputs: Mapping[str, Argument], limits: Limits
@@ -354,6 +358,8 @@ class StepExecutor:
 
         Where the disk does not take it, it is lost, and the account of what failed and what it used is not.
         """
+        if full := await trio.to_thread.run_sync(crowded, self._work):
+            log.warning("a step failed where there is no room, in %s: %s", self._work, full)
         held = None
         if ended.errors:
             try:
@@ -412,3 +418,8 @@ class StepExecutor:
     async def _store(self, found: Collected, project: ProjectRef) -> Product:
         cid = await self._blobs.hold_path(found.path, project)
         return Product(found.path.name, cid, found.size)
+
+
+def _discarded(folder: Path) -> None:
+    if folder.exists():  # on a full disk it may not have been made
+        discard(folder)

@@ -151,8 +151,10 @@ class _Run:
     def _weighed(self) -> str:
         beside = self._beside.excess(self._gate.folder)
         over = f"{beside}, beside the work folder" if beside else self._scales.excess(WORK)
-        over = over or scratched("", self._limits)
-        return over or ("" if self._was_crowded else crowded(WORK))
+        return over or scratched("", self._limits) or self._crowded()
+
+    def _crowded(self) -> str:
+        return "" if self._was_crowded else crowded(WORK)
 
     def _reaped(self, process: int, status: int) -> None:
         if process == self._command.process:
@@ -162,7 +164,7 @@ class _Run:
     def report(self) -> None:
         """Tell the host how it ended, and what it left."""
         errors = self._command.errors()
-        over = self._over or settle(WORK, self._limits)
+        over = self._over or settle(WORK, self._limits) or self._crowded()
         ending, code, reason = self._verdict(over, errors)
         succeeded = ending == "exited" and not self._command.failure and code in self._order.succeeds
         used = resource.getrusage(resource.RUSAGE_CHILDREN)  # of all of them: who has no parent left is this one's

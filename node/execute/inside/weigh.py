@@ -150,7 +150,9 @@ def crowded(folder: str | os.PathLike[str]) -> str:
     """
     seen = os.statvfs(folder)
     least = min(_RESERVE, seen.f_blocks * seen.f_frsize // 20)
-    return f"room on the disk: less than {least} bytes are left" if seen.f_bavail * seen.f_frsize < least else ""
+    if seen.f_bavail * seen.f_frsize >= least:
+        return ""
+    return f"room on the disk where steps are staged: less than {least} bytes are left"
 
 
 def listing(work: str) -> bytes:

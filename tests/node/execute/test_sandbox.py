@@ -214,4 +214,4 @@ def test_a_step_that_fills_the_disk_with_files_of_no_name_is_ended(work: Path, m
     monkeypatch.setattr(os, "statvfs", lambda place: next(seen) if place == work else statvfs(place))
     done = python(work, script)
     assert done.ending is Ending.OUT_OF_LIMITS
-    assert done.reason.startswith("room on the disk: less than ")
+    assert done.reason.startswith("room on the disk where steps are staged: less than ")
