@@ -22,6 +22,7 @@ from tests.infra.containerd import socket
 from tests.infra.kubernetes.cluster import Cluster
 from tests.infra.machine import run as run_program
 from tests.runners.clusters import CLAIM, Ready, ready
+from tests.runners.filled import FILLING, Site, fill_by_a_step, small_disk
 from tests.runners.subject import SMALL, SUCCEEDS, processes_with
 
 WAIT_SECONDS = 90
@@ -186,3 +187,12 @@ def test_a_cluster_that_is_away_at_the_start_keeps_steps_from_running_and_nothin
     with pytest.raises(Denied, match="does not answer"):
         trio.run(runner.probe)
     assert "does not answer" in trio.run(runner.describe).lacks[0]
+
+
+@pytest.mark.parametrize("way", FILLING)
+def test_a_step_that_fills_the_volume_is_told_so_leaves_nothing_and_the_next_one_runs(
+    way: str, there: Ready, tmp_path: Path
+) -> None:
+    """Lost: an order that is tried again and again, as if a pod had been deleted, and fills the volume each time."""
+    with small_disk(there.volume / f"disk-{secrets.token_hex(4)}") as disk:
+        trio.run(fill_by_a_step, Site(runner_of(there), disk, tmp_path), way)
