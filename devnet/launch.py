@@ -85,7 +85,7 @@ def _check_runs(places: Places, institution: Institution) -> None:
     with Node.at(places.site(institution).path) as node:
         fault = node.status().runner_fault
     if fault:
-        raise ComityError(f"no step would run at {institution.name}, so nothing is started: {fault}")
+        raise ComityError(f"no step would run at {institution.name}, so what was started is ended again: {fault}")
 
 
 def await_node(places: Places, institution: Institution, process: Process) -> None:
