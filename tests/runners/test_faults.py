@@ -18,6 +18,7 @@ from deploy.kubernetes.manifest import manifests
 from node.execute.kubernetes.api import connect
 from node.execute.kubernetes.runner import Kubernetes
 from node.step import Ending, Exit, Job
+from tests.infra.argo import controller
 from tests.infra.containerd import socket
 from tests.infra.kubernetes.cluster import Cluster
 from tests.infra.machine import run as run_program
@@ -101,11 +102,12 @@ def test_a_step_outlives_an_api_server_that_is_killed(there: Ready, work: Path, 
         await trio.sleep(4)  # the step ends in that time, and nobody is there to be told
         await trio.to_thread.run_sync(daemons.start, "apiserver", command)
 
-    ended = while_it_runs(runner_of(there, claim=claim), work, "sleep 2; echo well > made", kill_and_start)
+    with controller.away(there.cluster):
+        ended = while_it_runs(runner_of(there, claim=claim), work, "sleep 2; echo well > made", kill_and_start)
+        until_it_may(there, may=True)
     assert isinstance(ended, Exit), ended
     assert (ended.ending, ended.code) == (Ending.EXITED, 0)
     assert (work / "made").read_text() == "well\n"
-    until_it_may(there, may=True)
     assert run(runner_of(there, claim=claim), work).code == 0, "the cluster goes on as before"
 
 
