@@ -11,6 +11,7 @@ from catalog.error import shown
 _NO_IMAGE: Final = ("ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "ImageInspectError")
 _NO_CONTAINER: Final = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 _SAID: Final = 300
+_NAMED: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class Pod:
     def _waits(self, reasons: tuple[str, ...]) -> str:
         for _, each in self.containers:
             if each.waiting in reasons:
-                return shown(f"{each.waiting}: {each.message}", _SAID)
+                return shown(_ends(f"{each.waiting}: {each.message}"), _SAID)
         return ""
 
 
@@ -110,6 +111,13 @@ def read_pod(value: dict[str, Any], *, gone: bool = False) -> Pod:
         machine=value.get("spec", {}).get("nodeName", ""),
         containers=tuple((each["name"], _container(each.get("state", {}))) for each in states),
     )
+
+
+def _ends(text: str) -> str:
+    """A long text without its middle: what a machine says of an image names it thrice, and the cause last."""
+    if len(text) <= _SAID:
+        return text
+    return f"{text[:_NAMED]} … {text[-(_SAID - _NAMED - 3) :]}"
 
 
 def _container(state: dict[str, Any]) -> Container:

@@ -56,6 +56,18 @@ def test_an_image_that_will_not_come_is_not_waited_for(reason: str) -> None:
         over(seen)
 
 
+def test_the_cause_at_the_end_of_a_long_message_is_told() -> None:
+    """Lost: an operator reads thrice what the image is called, and not that the registry refused a connection."""
+    image = "registry.example/site/steps@sha256:" + "0" * 64
+    said = (
+        f'Back-off pulling image "{image}": failed to pull "{image}": failed to resolve "{image}": connection refused'
+    )
+    seen = read_pod(pod(containerStatuses=state(waiting={"reason": "ImagePullBackOff", "message": said})))
+    assert seen.image_fault.startswith('ImagePullBackOff: Back-off pulling image "registry.example/')
+    assert seen.image_fault.endswith("connection refused")
+    assert len(seen.image_fault) == 300
+
+
 def test_what_passes_by_is_waited_for() -> None:
     """Lost: a step, since a registry was away for a second."""
     seen = read_pod(pod(containerStatuses=state(waiting={"reason": "ErrImagePull", "message": "timeout"})))
