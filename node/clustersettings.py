@@ -14,7 +14,7 @@ from node.sections import section_of
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _PLACE: Final = re.compile(r"[a-z0-9]([a-z0-9.:_/-]{0,198}[a-z0-9])?")
-_PATHS: Final = ("config", "containerd")
+_PATHS: Final = ("config", "containerd", "registry_login")
 _NAMES: Final = ("namespace", "claim", "runtime_class", "account")
 _NUMBERS: Final = ("millicpus", "patience_seconds")
 _EXAMPLE: Final = """\
@@ -22,6 +22,7 @@ _EXAMPLE: Final = """\
 # config = "/srv/comity/kubeconfig"           # who the node is there; without it, it runs in the cluster itself
 # namespace = "comity"
 # registry = "registry.anna.example/comity"   # where images of environments are put, and the cluster gets them
+# registry_login = "/srv/comity/registry"     # a file of mode 0600 with «user:password», if the registry wants them
 # containerd = "/run/containerd/containerd.sock"   # instead, for a cluster of this machine alone
 # claim = "staging"                           # a volume that lies here at [steps] staging; else data go over the API
 # runtime_class = "no-network"                # how pods are made
@@ -35,7 +36,8 @@ class ClusterSettings:
     ``config`` is the kubeconfig of this node, none if it runs in the cluster itself. ``claim`` is a volume whose
     content lies at ``[steps] staging`` on this machine; without one, inputs and outputs go through a container beside
     the step. ``runtime_class`` is how the cluster makes pods. Images go to the ``containerd`` whose socket that is, of
-    a cluster of one machine, or to the ``registry`` from which the cluster pulls. A step gets ``millicpus``, and is
+    a cluster of one machine, or to the ``registry`` from which the cluster pulls, as who the file ``registry_login``
+    says. A step gets ``millicpus``, and is
     waited for ``patience_seconds`` where there is no room for it. ``account`` is whom Argo's own pods are.
     """
 
@@ -48,6 +50,7 @@ class ClusterSettings:
     millicpus: int = 1000
     patience_seconds: int = 600
     account: str = "comity-workflow"
+    registry_login: Path | None = None
 
 
 def cluster_settings(table: Mapping[str, object]) -> ClusterSettings:
@@ -59,6 +62,8 @@ def cluster_settings(table: Mapping[str, object]) -> ClusterSettings:
     read = {name: _setting(name, value) for name, value in section_of(table, "kubernetes", ClusterSettings).items()}
     if read.get("containerd") and read.get("registry"):
         raise BadInput("[kubernetes] containerd and registry are two ways for images: name one")
+    if read.get("registry_login") and not read.get("registry"):
+        raise BadInput("[kubernetes] registry_login is for a registry, and none is named: name it in registry")
     return ClusterSettings(**read)  # type: ignore[arg-type]  # each was looked at by its name
 
 

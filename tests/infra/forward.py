@@ -14,13 +14,17 @@ from tests.infra.firewall.forward import carry
 from tests.infra.place import Place
 
 
-def forward(place: Place, address: str, port: int) -> int:
-    """The port here that is, from now on, that address and port there."""
+def forward(place: Place, address: str, port: int | None = None, name: str = "forward") -> int:
+    """The port here that is, from now on, that address and port there; without a ``port``, of the same number there.
+
+    ``name`` is that of the process that does so.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.set_inheritable(True)
-        program = [sys.executable, "-m", __name__, str(listener.fileno()), address, str(port)]
-        place.daemons.start("forward", place.inside(*program))
-        return int(listener.getsockname()[1])
+        here = int(listener.getsockname()[1])
+        program = [sys.executable, "-m", __name__, str(listener.fileno()), address, str(port or here)]
+        place.daemons.start(name, place.inside(*program))
+        return here
 
 
 def _serve(listener: socket.socket, address: str, port: int) -> None:

@@ -18,6 +18,7 @@ def test_what_is_written_is_read_again() -> None:
         ClusterSettings(
             "steps", Path("/k"), "staging", "no-network", None, "registry.anna.example:5000/comity", 250, 9
         ),
+        ClusterSettings(registry="registry.anna.example/comity", registry_login=Path("/l")),
         ClusterSettings(containerd=Path("/run/containerd.sock")),
     ):
         assert cluster_settings(tomllib.loads(cluster_toml(settings))) == settings
@@ -32,6 +33,7 @@ def test_what_is_written_is_read_again() -> None:
         ("millicpus = 0", "millicpus must be a whole number"),
         ("millicpus = true", "millicpus must be a whole number"),
         ('registry = "a/b"\ncontainerd = "/c"', "name one"),
+        ('registry_login = "/l"', "none is named"),
         ('claim = ""', "claim must be text"),
     ],
 )

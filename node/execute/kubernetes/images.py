@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, Protocol
-from urllib.parse import urljoin
+from typing import Any, Final, Protocol
 
 import httpx
 
 from catalog.error import BadInput, Unreachable, shown
 from node.execute.image import Image, digest_of
+from node.keyfile import read_secret
 
 NAME: Final = "comity.local/steps"
 MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
@@ -105,50 +105,97 @@ class Registry:
 
     pulled = True
 
-    def __init__(self, repository: str, client: httpx.Client | None = None) -> None:
-        """``repository`` is a host, a port if need be, and a path: «registry.anna.example/comity»."""
+    def __init__(self, repository: str, login: Path | None = None) -> None:
+        """``repository`` is a host, a port if need be, and a path: «registry.anna.example/comity».
+
+        ``login`` is a file, its owner's alone, whose one line is «user:password». It is read for each image, so that
+        another password takes effect at once.
+        """
         host, _, path = repository.partition("/")
         if not path:
             raise BadInput(f"[kubernetes] registry «{repository}» lacks a path: write it as «{repository}/comity»")
         self._repository = repository
+        self._login = login
         scheme = "http" if host.rpartition(":")[0] in _PLAIN else "https"
-        self._base = f"{scheme}://{host}/v2/{path}/"
-        self._client = client or httpx.Client(timeout=_SECONDS)
+        self._base = httpx.URL(f"{scheme}://{host}/v2/{path}/")
 
     def place(self, image: Image, tag: str) -> str:
         """See to it that ``image`` is there.
 
         Raises:
             Unreachable: the registry does not answer, or refuses.
+            BadInput, NotFound: the file with user and password is none, or others may read it.
         """
         manifest, digest = image.manifest, image.digest
-        if not self._has(f"manifests/{digest}"):
-            for layer in image.layers:
-                self._upload(layer.digest, layer.size, layer.chunks)
-            config = image.config
-            self._upload(digest_of(config), len(config), lambda: iter([config]))
-            for name in (digest, tag):
-                self._ask("PUT", f"manifests/{name}", content=manifest, headers={"Content-Type": MANIFEST})
+        with httpx.Client(base_url=self._base, auth=self._user(), timeout=_SECONDS) as client:
+            if not self._has(client, f"manifests/{digest}"):
+                for layer in image.layers:
+                    self._upload(client, layer.digest, layer.size, layer.chunks)
+                config = image.config
+                self._upload(client, digest_of(config), len(config), lambda: iter([config]))
+                for name in (digest, tag):
+                    headers = {"Content-Type": MANIFEST}
+                    self._ask(client, "PUT", f"manifests/{name}", content=manifest, headers=headers)
         return f"{self._repository}@{digest}"
 
-    def _has(self, path: str) -> bool:
-        return self._ask("HEAD", path, missing=True, headers={"Accept": MANIFEST}).status_code == 200
+    def _has(self, client: httpx.Client, path: str) -> bool:
+        return self._ask(client, "HEAD", path, missing=True, headers={"Accept": MANIFEST}).status_code == 200
 
-    def _upload(self, digest: str, size: int, chunks: object) -> None:
-        if self._has(f"blobs/{digest}"):
+    def _upload(self, client: httpx.Client, digest: str, size: int, chunks: Callable[[], Iterator[bytes]]) -> None:
+        if self._has(client, f"blobs/{digest}"):
             return
-        begun = self._ask("POST", "blobs/uploads/")
-        place = httpx.URL(urljoin(self._base, begun.headers.get("location", ""))).copy_merge_params({"digest": digest})
+        begun = self._ask(client, "POST", "blobs/uploads/")
+        place = self._base.join(begun.headers.get("location", ""))
+        if (place.scheme, place.netloc) != (self._base.scheme, self._base.netloc):
+            # The password would go there too, and unencrypted where the registry does not know of the TLS before it.
+            raise Unreachable(
+                f"the registry {self._repository} wants uploads at {shown(f'{place.scheme}://{place.netloc.decode()}')}"
+                " and not where it was asked: let it know its own address, as others see it"
+            )
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        self._ask("PUT", str(place), content=chunks() if callable(chunks) else chunks, headers=headers)
+        self._ask(client, "PUT", place.copy_merge_params({"digest": digest}), content=chunks(), headers=headers)
 
-    def _ask(self, verb: str, path: str, *, missing: bool = False, **more: object) -> httpx.Response:
+    def _ask(
+        self, client: httpx.Client, verb: str, url: str | httpx.URL, *, missing: bool = False, **more: Any
+    ) -> httpx.Response:
         try:
-            answer = self._client.request(verb, urljoin(self._base, path), **more)  # type: ignore[arg-type]
+            answer = client.request(verb, url, **more)
         except httpx.HTTPError as error:
             raise Unreachable(f"the registry {self._repository} does not answer ({type(error).__name__})") from error
         if answer.is_success or (missing and answer.status_code == 404):
             return answer
-        raise Unreachable(
-            f"the registry {self._repository} refuses {verb} with {answer.status_code}: {shown(answer.text)}"
-        )
+        if answer.status_code == 401:
+            raise Unreachable(f"the registry {self._repository} {self._stranger(answer)}")
+        said = f"{answer.status_code} {_said(answer)}".rstrip()
+        raise Unreachable(f"the registry {self._repository} refuses {verb} with {said}")
+
+    def _user(self) -> httpx.BasicAuth | None:
+        """Who this node is there.
+
+        Raises:
+            BadInput, NotFound: the file that says so is none, or others may read it.
+        """
+        if self._login is None:
+            return None
+        user, _, password = read_secret(self._login).rstrip(b"\r\n").partition(b":")
+        if not user or not password or b"\n" in password:
+            raise BadInput(f"{self._login}, of [kubernetes] registry_login, is not one line with «user:password»")
+        return httpx.BasicAuth(user, password)
+
+    def _stranger(self, answer: httpx.Response) -> str:
+        """Why it does not take who asks, and what to do."""
+        ways = [way.split(" ")[0].lower() for way in answer.headers.get_list("www-authenticate")]
+        if "basic" not in ways:
+            return f"takes no user and password, but «{shown(' '.join(ways))}», which is not given: let it take those"
+        if self._login is None:
+            return "wants a user and password: name a file with «user:password» in [kubernetes] registry_login"
+        return f"does not take the user and password in {self._login}"
+
+
+def _said(answer: httpx.Response) -> str:
+    """Why a registry refuses, in its own words."""
+    try:
+        errors = [f"{each['code']} {each['message']}" for each in answer.json()["errors"]]
+    except (ValueError, LookupError, TypeError):  # whatever stands before a registry answers as it likes
+        return shown(answer.text.strip().partition("\n")[0])
+    return shown("; ".join(errors))

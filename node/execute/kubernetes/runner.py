@@ -276,7 +276,7 @@ class Kubernetes:
 
 def _images(settings: ClusterSettings) -> Images:
     if settings.registry:
-        return Registry(settings.registry)
+        return Registry(settings.registry, settings.registry_login)
     if settings.containerd is not None:
         return Containerd(settings.containerd)
     raise BadInput(
