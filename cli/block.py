@@ -148,7 +148,8 @@ def export(session: Session, block: str, file: Path) -> None:
 
     def tell() -> None:
         say(f"{file} has the image {made.name} ({counted(made.bytes, 'byte')}), manifest {made.digest}.")
-        say(f"next: docker load --input {shlex.quote(str(file))}; then tag and push it as any other")
+        archive = shlex.quote(f"oci-archive:{file}")
+        say(f"next: skopeo copy --preserve-digests {archive} docker://…, so that a registry has it under that digest")
 
     show(session, made, tell)
 
