@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.infra.kubernetes.cluster import Cluster, running
+from tests.runners.clusters import Ready, ready
 from tests.runners.conformance import GUARANTEES
 
 
@@ -16,6 +18,22 @@ def cluster() -> Iterator[Cluster]:
     """One for all tests of a run: whoever has it has it alone."""
     with running() as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="module")
+def there(cluster: Cluster) -> Iterator[Ready]:
+    """The cluster made ready for a node, for tests that break or refuse something; others have their own."""
+    with ready(cluster) as there:
+        yield there
+
+
+@pytest.fixture
+def work(there: Ready) -> Iterator[Path]:
+    """A step's work folder in the volume of ``there``."""
+    with tempfile.TemporaryDirectory(dir=there.volume) as folder:
+        made = Path(folder, "steps", "one", "left", "work")
+        made.mkdir(parents=True)
+        yield made
 
 
 RUNNERS = ("sandbox", "docker", "kubernetes", "argo")

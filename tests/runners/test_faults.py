@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -16,64 +14,13 @@ from catalog.error import Denied, Unreachable
 from deploy.kubernetes.install import install, write_config
 from deploy.kubernetes.manifest import manifests
 from node.execute.kubernetes.api import connect
-from node.execute.kubernetes.runner import Kubernetes
-from node.step import Ending, Exit, Job
+from node.step import Ending, Exit
 from tests.infra.argo import controller
 from tests.infra.containerd import socket
-from tests.infra.kubernetes.cluster import Cluster
 from tests.infra.machine import run as run_program
-from tests.runners.clusters import CLAIM, Ready, ready
+from tests.runners.clusters import CLAIM, Ready
 from tests.runners.filled import FILLING, Site, fill_by_a_step, small_disk
-from tests.runners.subject import SMALL, SUCCEEDS, processes_with
-
-WAIT_SECONDS = 90
-
-
-@pytest.fixture(scope="module")
-def there(cluster: Cluster) -> Iterator[Ready]:
-    with ready(cluster) as there:
-        yield there
-
-
-@pytest.fixture
-def work(there: Ready) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(dir=there.volume) as folder:
-        made = Path(folder, "steps", "one", "left", "work")
-        made.mkdir(parents=True)
-        yield made
-
-
-def runner_of(there: Ready, **more: object) -> Kubernetes:
-    return Kubernetes(there.settings(**({"claim": CLAIM} | more)), there.volume, "faults")
-
-
-def run(runner: Kubernetes, work: Path, script: str = "echo done > done") -> Exit:
-    return trio.run(runner.run, Job(("sh", "-c", script), work, limits=SMALL, succeeds=SUCCEEDS))
-
-
-def while_it_runs(runner: Kubernetes, work: Path, script: str, do: Callable[[], Awaitable[None]]) -> Exit | Unreachable:
-    """How a step ends to which ``do`` is done once it runs."""
-    marker = secrets.token_hex(8)
-    ended: list[Exit | Unreachable] = []
-
-    async def step() -> None:
-        try:
-            ended.append(await runner.run(Job(("sh", "-c", f"{script}; : {marker}"), work, limits=SMALL)))
-        except Unreachable as error:
-            ended.append(error)
-
-    async def main() -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(step)
-            with trio.fail_after(WAIT_SECONDS):
-                while not processes_with(marker):
-                    assert not ended, ended
-                    await trio.sleep(0.02)
-            await do()
-
-    trio.run(main)
-    assert processes_with(marker) == []
-    return ended[0]
+from tests.runners.meanwhile import WAIT_SECONDS, run, runner_of, until_it_takes_steps, while_it_runs
 
 
 def until_it_may(there: Ready, *, may: bool) -> None:
@@ -108,7 +55,7 @@ def test_a_step_outlives_an_api_server_that_is_killed(there: Ready, work: Path, 
     assert isinstance(ended, Exit), ended
     assert (ended.ending, ended.code) == (Ending.EXITED, 0)
     assert (work / "made").read_text() == "well\n"
-    assert run(runner_of(there, claim=claim), work).code == 0, "the cluster goes on as before"
+    until_it_takes_steps(there, work)
 
 
 @pytest.mark.parametrize("claim", [CLAIM, ""], ids=["with a volume", "without"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,31 +20,16 @@ from node.execute.kubernetes.runner import Kubernetes
 from node.execute.stepimage import step_image
 from node.step import Ending, Environment, Exit, Job
 from tests.infra import containerd, registry
-from tests.infra.kubernetes.cluster import Cluster
 from tests.infra.machine import run as run_program
-from tests.runners.clusters import CLAIM, Ready, ready
+from tests.runners.clusters import CLAIM, Ready
 from tests.runners.subject import SMALL, SUCCEEDS
 
 USERS = {"node": secrets.token_hex(8), "machines": secrets.token_hex(8)}
 
 
-@pytest.fixture(scope="module")
-def there(cluster: Cluster) -> Iterator[Ready]:
-    with ready(cluster) as there:
-        yield there
-
-
 @pytest.fixture
 def site(there: Ready) -> Iterator[registry.Registry]:
     with registry.running(there.cluster.place) as made:
-        yield made
-
-
-@pytest.fixture
-def work(there: Ready) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(dir=there.volume) as folder:
-        made = Path(folder, "steps", "one", "left", "work")
-        made.mkdir(parents=True)
         yield made
 
 

@@ -55,6 +55,7 @@ class OneStep:
                 await self._insist(self._way.open, pod)
                 await self._over()
                 found = await self._found(gate, pod)
+                await self._way.leave(pod)
             ended = True
             return found
         finally:
@@ -106,7 +107,7 @@ class OneStep:
         await self._insist(self._way.fetch, pod)
         if seen.container(STEP).code == 0:
             await self._come(gate)
-        elif not seen.is_over and not gate.is_reported():
+        elif seen.container(STEP).code is None and not gate.is_reported():
             # A report that the step wrote, or none because its supervisor was ended: then its container has ended too.
             seen = await self._job.until(_over)
             await self._insist(self._way.fetch, pod)

@@ -99,13 +99,14 @@ def read_pod(value: dict[str, Any], *, gone: bool = False) -> Pod:
     """A pod of the API server's."""
     metadata, status = value["metadata"], value.get("status", {})
     states = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
+    disruption = _condition(status, "DisruptionTarget", "True")
     return Pod(
         name=metadata["name"],
         job=metadata.get("labels", {}).get("batch.kubernetes.io/job-name", ""),
         phase=status.get("phase", "Pending"),
-        reason=status.get("reason", ""),
-        message=shown(status.get("message", ""), _SAID),
-        unplaced=_unplaced(status.get("conditions", ())),
+        reason=status.get("reason") or disruption.get("reason", ""),
+        message=shown(status.get("message") or disruption.get("message", ""), _SAID),
+        unplaced=_unplaced(status),
         leaving="deletionTimestamp" in metadata,
         gone=gone,
         machine=value.get("spec", {}).get("nodeName", ""),
@@ -131,8 +132,12 @@ def _container(state: dict[str, Any]) -> Container:
     return Container(waiting=waiting.get("reason", ""), message=waiting.get("message", ""))
 
 
-def _unplaced(conditions: list[dict[str, Any]]) -> str:
-    for each in conditions:
-        if each.get("type") == "PodScheduled" and each.get("status") == "False":
-            return shown(f"{each.get('reason', '')}: {each.get('message', '')}", _SAID)
-    return ""
+def _unplaced(status: dict[str, Any]) -> str:
+    found = _condition(status, "PodScheduled", "False")
+    return shown(f"{found.get('reason', '')}: {found.get('message', '')}", _SAID) if found else ""
+
+
+def _condition(status: dict[str, Any], kind: str, value: str) -> dict[str, Any]:
+    """The condition of that kind, if it has that value; else an empty one."""
+    found = (each for each in status.get("conditions", ()) if (each.get("type"), each.get("status")) == (kind, value))
+    return next(found, {})

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 import trio
 
-from catalog.error import BadInput, Unreachable
+from catalog.error import BadInput, Denied, Unreachable
 from node.execute.container import Gate, is_stopped
 from node.execute.discard import discard
 from node.execute.inside.parcel import Bounds, MoreError, ParcelError, Reader, receive, send
@@ -73,6 +73,9 @@ class Way(Protocol):
             Unreachable: that broke off.
         """
 
+    async def leave(self, pod: Pod) -> None:
+        """Let what stands by for the step end: nothing more is fetched."""
+
     async def stop(self) -> None:
         """Have the command ended, if that can be said from here."""
 
@@ -120,6 +123,9 @@ class Volume:
 
     async def fetch(self, pod: Pod) -> None:
         """All of it is here."""
+
+    async def leave(self, pod: Pod) -> None:
+        """Nothing stands by."""
 
     async def stop(self) -> None:
         """Tell the supervisor, who needs no API server to hear it."""
@@ -228,7 +234,10 @@ class Beside:
             Unreachable: it broke off.
         """
         await trio.to_thread.run_sync(self._fetch, pod)
-        with suppress(Unreachable):  # it ends with its Job, or in its time
+
+    async def leave(self, pod: Pod) -> None:
+        """Let the container beside the step end."""
+        with suppress(Unreachable, Denied):  # it ends with its Job, or in its time
             await trio.to_thread.run_sync(self._leave, pod)
 
     async def stop(self) -> None:

@@ -40,6 +40,15 @@ def test_an_eviction_is_told_in_the_clusters_words() -> None:
     assert read_pod(pod("Failed", reason="Evicted", message=said)).end() == f"Evicted {said}"
 
 
+def test_who_deleted_a_pod_is_told_if_the_cluster_says_so() -> None:
+    """Lost: «deleted by somebody», of a node that an operator drains."""
+    said = {"reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"}
+    leaving = pod("Running", conditions=[{"type": "DisruptionTarget", "status": "True", **said}])
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert read_pod(leaving).end() == "its pod was deleted: EvictionByEvictionAPI Eviction API: evicting"
+    assert read_pod(pod("Running"), gone=True).end() == "its pod was deleted by somebody"
+
+
 def test_what_no_machine_takes_says_why() -> None:
     """Lost: the scheduler's reason."""
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}
