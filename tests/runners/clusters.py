@@ -39,7 +39,7 @@ class Ready:
             "runtime_class": NO_NETWORK,
             "containerd": socket(self.cluster.place),
             "millicpus": 200,
-            "patience_seconds": 120,
+            "patience_seconds": 300,
         }
         return ClusterSettings(**(usual | more))  # type: ignore[arg-type]
 
@@ -48,7 +48,7 @@ class Ready:
 def ready(cluster: Cluster, kind: str = "kubernetes", name: str = "") -> Iterator[Ready]:
     """A namespace of it for a block, by ``name`` or of this worker's own; nothing of ours is left there."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
-    room = Room(f"comity-{kind}-{name or worker}", cpus=12, gib=48)
+    room = Room(f"comity-{kind}-{name or worker}", cpus=64, gib=512)
     folder = Path(tempfile.mkdtemp(prefix="comity-volume-"))
     folder.chmod(0o755)
     admin = connect(cluster.kubeconfig)
