@@ -7,7 +7,8 @@
 
 ``COMITY_RUNNER_SETTINGS`` names a file with the sections ``[steps]`` and ``[kubernetes]`` of a ``site.toml``, whose
 namespace «comity site deploy argo» made. Steps go by the volume if it names a claim, else beside it. Without the file
-nothing is measured; without Argo, Kubernetes alone.
+nothing is measured. ``COMITY_ARGO_ACCOUNT`` is the account there of Argo's own pods, which a bare Workflow has and ours
+has not; without it Kubernetes alone is measured.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ async def measured() -> tuple[list[Figure], list[str]]:
         bare = _Bare(connect(settings.config), settings, (await kubernetes.image(None)).name)
         figures = [await _beside("a step in Kubernetes", kubernetes, folder, "bare Job", bare.job)]
         figures.append(await _fanned("in Kubernetes", kubernetes, folder, "bare Job", bare.jobs))
+        if not bare.account:
+            return figures, ["Argo was not measured: COMITY_ARGO_ACCOUNT names no account for a bare Workflow"]
         try:
             figures.append(await _beside("a step in Argo", argo, folder, "bare Workflow", bare.workflow))
         except (NotFound, ComityError) as error:
@@ -112,6 +115,7 @@ class _Bare:
         self._api = api
         self._settings = settings
         self._image = image
+        self.account = os.environ.get("COMITY_ARGO_ACCOUNT", "")
 
     async def job(self) -> float:
         """Seconds from a Job's creation until its end is seen."""
@@ -136,7 +140,7 @@ class _Bare:
         (container,) = pod.pop("containers")
         spec = {
             "entrypoint": "main",
-            "serviceAccountName": self._settings.account,
+            "serviceAccountName": self.account,
             "securityContext": pod["securityContext"],
             "templates": [
                 {

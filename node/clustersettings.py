@@ -15,7 +15,7 @@ from node.sections import section_of
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _PLACE: Final = re.compile(r"[a-z0-9]([a-z0-9.:_/-]{0,198}[a-z0-9])?")
 _PATHS: Final = ("config", "containerd", "registry_login")
-_NAMES: Final = ("namespace", "claim", "runtime_class", "account")
+_NAMES: Final = ("namespace", "claim", "runtime_class")
 _NUMBERS: Final = ("millicpus", "patience_seconds")
 _EXAMPLE: Final = """\
 # [kubernetes]
@@ -37,8 +37,7 @@ class ClusterSettings:
     content lies at ``[steps] staging`` on this machine; without one, inputs and outputs go through a container beside
     the step. ``runtime_class`` is how the cluster makes pods. Images go to the ``containerd`` whose socket that is, of
     a cluster of one machine, or to the ``registry`` from which the cluster pulls, as who the file ``registry_login``
-    says. A step gets ``millicpus``, and is
-    waited for ``patience_seconds`` where there is no room for it. ``account`` is whom Argo's own pods are.
+    says. A step gets ``millicpus``, and is waited for ``patience_seconds`` where there is no room for it.
     """
 
     namespace: str = "comity"
@@ -49,7 +48,6 @@ class ClusterSettings:
     registry: str = ""
     millicpus: int = 1000
     patience_seconds: int = 600
-    account: str = "comity-workflow"
     registry_login: Path | None = None
 
 

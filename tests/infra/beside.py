@@ -24,6 +24,8 @@ from tests.runners.clusters import CLAIM, Ready, ready
 
 USUAL = Path("/var/run/docker.sock")
 SETTINGS = "COMITY_RUNNER_SETTINGS"
+ACCOUNT = "COMITY_ARGO_ACCOUNT"
+"""Of workflows with pods of Argo's own, beside which a benchmark measures steps."""
 
 
 @contextmanager
@@ -48,12 +50,12 @@ def with_kubernetes() -> Iterator[Mapping[str, str]]:
 
 @contextmanager
 def with_argo() -> Iterator[Mapping[str, str]]:
-    """As :func:`with_kubernetes`, of a cluster that has Argo."""
+    """As :func:`with_kubernetes`, of a cluster that has Argo; and the account of other Workflows there."""
     if SETTINGS in os.environ:
         yield {}
         return
     with cluster.running() as made, ready(made, "argo", "beside") as there, controller.running(made):
-        yield {SETTINGS: _written(there)}
+        yield {SETTINGS: _written(there), ACCOUNT: controller.let_run(made, there.room.namespace)}
 
 
 @contextmanager

@@ -1,96 +1,138 @@
-"""Jobs that come at once are started by one Workflow of Argo, and those that follow are further rounds of it."""
+"""Steps that come at once are one Workflow of Argo, and those that follow are further rounds of it.
+
+A step's Job is made when Argo lets the step run, and Argo is told of its end. Both by looking at the Workflows as long
+as something waits for that.
+"""
 
 from __future__ import annotations
 
+import logging
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 
 import trio
 
 from catalog.error import BadInput, ComityError, NotFound, Unreachable
-from node.execute.argo.workflow import failure, handing_over, is_taken, workflow
+from node.execute.argo.workflow import failure, handing_over, is_over, is_taken, telling, turns, workflow
 from node.execute.kubernetes.api import Api, Value
 from node.execute.kubernetes.jobs import HopelessError, Jobs
+
+log = logging.getLogger("comity.argo")
 
 GATHER_SECONDS: Final = 0.05
 """How long one waits for others that come with it."""
 
 MOST: Final = 200
-"""Jobs of one round: what Argo keeps of a Workflow has to fit into one object."""
+"""Steps of one round: what Argo keeps of a Workflow has to fit into one object."""
 
+_LOOK_SECONDS: Final = 0.15
+_TELL_SECONDS: Final = 1.0
 _JSON_PATCH: Final = "application/json-patch+json"
 
 
 @dataclass(slots=True)
 class _Ticket:
-    """A Job that waits to be started."""
+    """A step that waits to be in a Workflow."""
 
     name: str
-    started: trio.Event = field(default_factory=trio.Event)
+    taken: trio.Event = field(default_factory=trio.Event)
     error: ComityError | None = None
+
+
+@dataclass(slots=True)
+class _Step:
+    """A step of the Workflow ``of``: its ``job`` until that is made, why it is not, and whether it has ended.
+
+    ``delay`` passes by, ``error`` does not. ``ended`` is none until then; else whether its command ended, or it was
+    ended before that.
+    """
+
+    of: str
+    job: Value | None
+    delay: str = ""
+    error: ComityError | None = None
+    ended: bool | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether its Job is still to be made."""
+        return self.job is not None and self.error is None and self.ended is None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is to be done about it."""
+        return self.waits or self.ended is not None
 
 
 class Rounds:
     """The Workflows of a node, called ``owner``, in ``namespace``."""
 
-    def __init__(self, api: Api, jobs: Jobs, namespace: str, owner: str, account: str) -> None:
+    def __init__(self, api: Api, jobs: Jobs, namespace: str, owner: str) -> None:
         self._api = api
         self._jobs = jobs
         self._path = f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows"
         self._owner = owner
-        self._account = account
-        self._waiting: list[_Ticket] = []
+        self._tickets: list[_Ticket] = []
         self._current = ""
-        self._workflow_of: dict[str, str] = {}
+        self._steps: dict[str, _Step] = {}
+        self._making = trio.Lock()
+        self._looking: trio.lowlevel.TrioToken | None = None
+        self._stirred = trio.Event()
 
     async def submit(self, job: Value) -> None:
-        """Have ``job`` made, and started by Argo together with all that come now.
+        """Have ``job`` made when Argo lets it run, in one Workflow with all that come now.
 
         Raises:
-            Denied, Unreachable, BadInput: the cluster does not take it, or has no Argo.
+            Denied, Unreachable, BadInput: the cluster does not take the Workflow, or has no Argo.
         """
-        name = str(job["metadata"]["name"])
-        await trio.to_thread.run_sync(self._jobs.make, job | {"spec": job["spec"] | {"suspend": True}})
-        ticket = _Ticket(name)
-        self._waiting.append(ticket)
-        if len(self._waiting) == 1:
+        ticket = _Ticket(str(job["metadata"]["name"]))
+        self._tickets.append(ticket)
+        self._steps[ticket.name] = _Step("", job)
+        if len(self._tickets) == 1:
             with trio.CancelScope(shield=True):  # others wait for it
                 await trio.sleep(GATHER_SECONDS)
-                await self._start_all()
-        await ticket.started.wait()
+                await self._take_all()
+        await ticket.taken.wait()
         if ticket.error is not None:
             raise ticket.error
 
     async def withdraw(self, name: str, *, ended: bool) -> None:
-        """Have the Job ``name`` gone, and its pod.
-
-        One that ended goes a minute later by itself: Argo is still to see its end.
+        """Have the Job ``name`` gone, and its pod; Argo is told.
 
         Raises:
             Denied, Unreachable: the cluster does not do it.
         """
-        self._workflow_of.pop(name, None)
-        if not ended:
-            await trio.to_thread.run_sync(lambda: self._jobs.end(name, ended=False))
+        async with self._making:  # else it might be made after this
+            step = self._steps.get(name)
+            if step is not None:
+                step.ended = ended
+                self._stir()
+        await trio.to_thread.run_sync(lambda: self._jobs.end(name, ended=ended))
 
     async def fault(self, name: str) -> str:
         """Why ``name`` has no pod yet.
 
         Raises:
             HopelessError: its Workflow came to nothing; with Argo's reason.
-            Denied, Unreachable: the cluster does not tell, or lets no such pod in.
+            Denied, Unreachable: the cluster does not take its Job, does not tell, or lets no such pod in.
         """
-        of = self._workflow_of.get(name, "")
+        step = self._steps[name]
+        if step.error is not None:
+            raise step.error
+        if not step.waits:
+            return await trio.to_thread.run_sync(self._jobs.refusal, name)
         try:
-            found = await trio.to_thread.run_sync(self._api.get, f"{self._path}/{of}")
+            found = await trio.to_thread.run_sync(self._api.get, f"{self._path}/{step.of}")
         except NotFound:
-            raise HopelessError(f"the Workflow {of} of Argo, which was to start the step, was deleted") from None
+            raise HopelessError(f"the Workflow {step.of} of Argo, which the step is in, was deleted") from None
         if why := failure(found, name):
-            raise HopelessError(f"Argo does not start the step: {why} (Workflow {of})")
+            raise HopelessError(f"Argo does not let the step run: {why} (Workflow {step.of})")
         if not is_taken(found):
-            return f"Argo's controller has not taken up the Workflow {of}: see whether it runs, and watches here"
-        return await trio.to_thread.run_sync(self._jobs.refusal, name)
+            return f"Argo's controller has not taken up the Workflow {step.of}: see whether it runs, and watches here"
+        return step.delay or f"Argo does not let it run yet (Workflow {step.of})"
 
     async def sweep(self) -> None:
         """End the Workflows that an earlier node of this name left.
@@ -100,28 +142,31 @@ class Rounds:
         """
         await trio.to_thread.run_sync(self._sweep)
 
-    async def _start_all(self) -> None:
-        while self._waiting:
-            now, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-            names = [ticket.name for ticket in now]
+    async def _take_all(self) -> None:
+        while self._tickets:
+            now, self._tickets = self._tickets[:MOST], self._tickets[MOST:]
             error: ComityError | None = None
+            of = ""
             try:
-                of = await trio.to_thread.run_sync(self._start, names)
-                self._workflow_of |= dict.fromkeys(names, of)
+                of = await trio.to_thread.run_sync(self._begin, [ticket.name for ticket in now])
             except NotFound:
                 error = Unreachable("the cluster knows no Workflows: install Argo Workflows, or choose another runner")
             except ComityError as refused:
                 error = refused
             for ticket in now:
+                self._steps[ticket.name].of = of
+                if error is not None:
+                    del self._steps[ticket.name]
                 ticket.error = error
-                ticket.started.set()
+                ticket.taken.set()
+        self._stir()
 
-    def _start(self, names: list[str]) -> str:
-        """Have Jobs started by the Workflow that stands by, or by a new one; which."""
+    def _begin(self, names: list[str]) -> str:
+        """Have steps in the Workflow that stands by, or in a new one; which."""
         if self._current and self._hand_over(names):
             return self._current
         self._current = f"steps-{secrets.token_hex(6)}"
-        self._api.create(self._path, workflow(self._current, names, self._owner, self._account))
+        self._api.create(self._path, workflow(self._current, names, self._owner))
         return self._current
 
     def _hand_over(self, names: list[str]) -> bool:
@@ -135,8 +180,69 @@ class Rounds:
             return False  # it is gone, or has gone on without
         return True
 
+    def _stir(self) -> None:
+        """Have somebody look at the Workflows, until this event loop ends."""
+        token = trio.lowlevel.current_trio_token()
+        if self._looking is not token:
+            self._looking, self._stirred = token, trio.Event()
+            trio.lowlevel.spawn_system_task(self._look_on, name="comity: workflows")
+        self._stirred.set()
+
+    async def _look_on(self) -> None:
+        while True:
+            await self._stirred.wait()
+            self._stirred = trio.Event()
+            while of := {step.of for step in self._steps.values() if step.of and step.is_open}:
+                for each in sorted(of):
+                    await self._look(each)
+                waits = any(step.waits for step in self._steps.values())
+                await trio.sleep(_LOOK_SECONDS if waits else _TELL_SECONDS)
+
+    async def _look(self, of: str) -> None:
+        """Make the Jobs whose turn it is in the Workflow ``of``, and tell it of those that ended."""
+        try:
+            found = await trio.to_thread.run_sync(self._api.get, f"{self._path}/{of}")
+        except NotFound:
+            found = {"status": {"phase": "Failed"}}
+        except ComityError as error:
+            log.debug("the Workflow %s is not seen now: %s", of, error)
+            return
+        known = turns(found)
+        mine = {name: step for name, step in self._steps.items() if step.of == of}
+        for name, step in mine.items():
+            if step.waits and name in known and known[name].has_come:
+                await self._make(step)
+        ended = {name: step.ended for name, step in mine.items() if step.ended is not None}
+        told = {known[name].key: well for name, well in ended.items() if name in known and known[name].has_come}
+        if told:
+            await self._tell(of, told)
+        for name in ended:  # not before Argo was seen to have taken it: what it writes itself may come between
+            if is_over(found) or (name in known and known[name].is_over):
+                del self._steps[name]
+
+    async def _make(self, step: _Step) -> None:
+        async with self._making:
+            if step.job is None or not step.waits:
+                return
+            try:
+                await trio.to_thread.run_sync(self._jobs.make, step.job)
+            except Unreachable as error:
+                step.delay = str(error)
+            except ComityError as error:
+                step.error = error
+            else:
+                step.job = None
+
+    async def _tell(self, of: str, told: Mapping[str, bool]) -> None:
+        patch = telling(told, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        try:
+            await trio.to_thread.run_sync(lambda: self._api.ask("PATCH", f"{self._path}/{of}", patch, kind=_JSON_PATCH))
+        except ComityError as error:
+            log.debug("the Workflow %s is not told of ends now: %s", of, error)
+
     def _sweep(self) -> None:
+        mine = {self._current, *(step.of for step in self._steps.values())}
         found = self._api.get(self._path, labelSelector=self._jobs.selector)
         for each in found["items"]:
-            if each["metadata"]["name"] not in self._workflow_of.values():
+            if each["metadata"]["name"] not in mine:
                 self._api.delete(f"{self._path}/{each['metadata']['name']}")

@@ -1,4 +1,4 @@
-"""The Argo runner: the Kubernetes runner's Jobs, which Argo starts, schedules and shows."""
+"""The Argo runner: the Kubernetes runner's Jobs, each made when Argo lets it run, and shown by it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from node.step import Description
 
 
 class Argo(Kubernetes):
-    """Steps as Jobs of a cluster that are started by Workflows.
+    """Steps as Jobs of a cluster, in Workflows that say when.
 
-    Argo's own pods speak with the API server and hold no data; those of steps are made by Jobs and are what they are
-    without Argo. What Argo sees of a step is its random name, whether it goes on, and that it ended.
+    Argo has no pods of its own for them; those of steps are what they are without it. What it sees of a step is a
+    random name, and that it ended.
     """
 
     name = "argo"
 
     def __init__(self, settings: ClusterSettings, staging: Path, owner: str) -> None:
-        """As :class:`Kubernetes`; ``settings.account`` is whom Argo's pods are."""
+        """As :class:`Kubernetes`."""
 
         def submission(api: Api, jobs: Jobs) -> Rounds:
-            return Rounds(api, jobs, settings.namespace, owner, settings.account)
+            return Rounds(api, jobs, settings.namespace, owner)
 
-        super().__init__(settings, staging, owner, submission, ttl_seconds=60)
+        super().__init__(settings, staging, owner, submission)
 
     async def describe(self) -> Description:
         """The cluster's version, and what it cannot give."""

@@ -1,14 +1,19 @@
-"""A Workflow of Argo that starts Jobs which lie ready: those of its first round at once, and of more as they come.
+"""A Workflow of Argo whose nodes are steps: those of its first round, and of more as they come.
 
-The Job of a step is made by the node, suspended, and holds all that a step is. What Argo gets are the names: its pods
-let a Job start and wait for its end, and are not allowed to make any. While a round runs, a node of the kind «suspend»
-stands by for the names of the next; after some time in which none come it goes on without, and the Workflow ends. Pure.
+Each step is a node of the kind «suspend», which Argo brings to «Running» when it is its turn; then this node has the
+step's Job made, and says when that ended. So Argo schedules and shows steps and starts no pod: one of its own could not
+be without network, and would hold room in the cluster until its step ends. Of a step Argo gets a random name.
+
+While a round runs, another such node stands by for the names of the next; after some time in which none come it goes
+on without, and the Workflow ends. Pure.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from catalog.error import shown
@@ -19,38 +24,71 @@ Value = dict[str, Any]
 KEPT_SECONDS: Final = 3600
 """How long Argo's own page shows a Workflow that ended."""
 
+LONGEST_SECONDS: Final = 7 * 24 * 3600
+"""How long Argo keeps up one whose node never came back."""
+
 _IDLE: Final = "60"
-_ROUNDS, _START, _NEXT = "rounds", "start", "next"
+_ROUNDS, _ROUND, _STEP, _NEXT = "rounds", "round", "step", "next"
 _YES, _NO = "yes", "no"
 _SAID: Final = 300
-_USER: Final = 8737  # Argo's own, in its image
-_JOB: Final = """\
-apiVersion: batch/v1
-kind: Job
-metadata:
-  name: {{inputs.parameters.step}}
-spec:
-  suspend: false
-"""
+_OVER: Final = ("Succeeded", "Failed", "Error")
+_OF_A_STEP: Final = re.compile(rf"{_ROUND}\(\d+:([^()]+)\)")
 
 
-def workflow(name: str, steps: Sequence[str], owner: str, account: str) -> Value:
-    """The Workflow ``name`` that starts the Jobs ``steps``, as the ``account`` of Argo's pods in that namespace."""
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The node of one step: its key in the Workflow's status, and its phase there."""
+
+    key: str
+    phase: str
+
+    @property
+    def has_come(self) -> bool:
+        """Whether Argo lets the step run."""
+        return self.phase == "Running"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether Argo is done with it."""
+        return self.phase in _OVER
+
+
+def workflow(name: str, steps: Sequence[str], owner: str) -> Value:
+    """The Workflow ``name`` whose first round are ``steps``, of the node ``owner``."""
     spec = {
         "entrypoint": _ROUNDS,
-        "serviceAccountName": account,
         "arguments": {"parameters": [{"name": "steps", "value": json.dumps(list(steps))}]},
+        "activeDeadlineSeconds": LONGEST_SECONDS,
         "ttlStrategy": {"secondsAfterCompletion": KEPT_SECONDS},
-        "podGC": {"strategy": "OnPodCompletion"},
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "templates": [_rounds(), _start(), _next()],
+        "templates": [_rounds(), _step(), _next()],
     }
     metadata = {"name": name, "labels": MANAGED | {NODE_LABEL: owner}}
     return {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": metadata, "spec": spec}
+
+
+def turns(workflow: Value) -> dict[str, Turn]:
+    """The steps of ``workflow`` that Argo knows by now."""
+    named = (
+        (_OF_A_STEP.fullmatch(str(node.get("displayName", ""))), key, node) for key, node in _nodes(workflow).items()
+    )
+    return {of[1]: Turn(key, str(node.get("phase", ""))) for of, key, node in named if of is not None}
+
+
+def telling(ended: Mapping[str, bool], at: str) -> list[Value]:
+    """The patch (RFC 6902) that says of nodes, by their keys, whether their steps ended or were ended; ``at`` when.
+
+    It is refused by the server if Argo is done with one of them. How a step ended is nobody's to know there.
+    """
+    patch: list[Value] = []
+    for key, well in ended.items():
+        node = f"/status/nodes/{key}"
+        patch += [
+            {"op": "test", "path": f"{node}/phase", "value": "Running"},
+            {"op": "add", "path": f"{node}/finishedAt", "value": at},
+            {"op": "add", "path": f"{node}/message", "value": "" if well else "ended before its time, or not begun"},
+            {"op": "replace", "path": f"{node}/phase", "value": "Succeeded" if well else "Failed"},
+        ]
+    return patch
 
 
 def handing_over(workflow: Value, steps: Sequence[str]) -> list[Value] | None:
@@ -58,9 +96,8 @@ def handing_over(workflow: Value, steps: Sequence[str]) -> list[Value] | None:
 
     It is refused by the server if the Workflow has gone on meanwhile.
     """
-    status = workflow.get("status", {})
-    for key, node in status.get("nodes", {}).items():
-        if node.get("type") == "Suspend" and node.get("phase") == "Running" and status.get("phase") == "Running":
+    for key, node in _nodes(workflow).items():
+        if [node.get("displayName"), node.get("phase"), _phase(workflow)] == [_NEXT, "Running", "Running"]:
             at = f"/status/nodes/{key}"
             given = {"steps": json.dumps(list(steps)), "more": _YES}
             outputs = {"parameters": [{"name": name, "value": value} for name, value in given.items()]}
@@ -73,32 +110,48 @@ def handing_over(workflow: Value, steps: Sequence[str]) -> list[Value] | None:
 
 
 def failure(workflow: Value, step: str) -> str:
-    """Why ``workflow`` does not start ``step`` any more, or an empty string."""
-    status = workflow.get("status", {})
-    said = [
-        str(node.get("message", ""))
-        for node in status.get("nodes", {}).values()
-        if node.get("phase") in ("Error", "Failed") and f":{step})" in node.get("displayName", "")
-    ]
-    if status.get("phase") in ("Error", "Failed"):
-        said.append(str(status.get("message", "")))
-    elif status.get("phase") == "Succeeded" and not said:
-        said.append("it ended without it")
-    elif not said:
+    """Why Argo does not let ``step`` of ``workflow`` run any more, or an empty string."""
+    turn, phase = turns(workflow).get(step), _phase(workflow)
+    if turn is not None and turn.is_over:
+        said = [str(_nodes(workflow)[turn.key].get("message", "")), "somebody ended it there"]
+    elif phase in ("Error", "Failed"):
+        said = [str(_status(workflow).get("message", "")), "it does not say why"]
+    elif phase == "Succeeded":
+        said = ["it ended without it"]
+    else:
         return ""
-    return shown(next((each for each in said if each), "it does not say why"), _SAID)
+    return shown(next(each for each in said if each), _SAID)
 
 
 def is_taken(workflow: Value) -> bool:
     """Whether Argo's controller has taken it up."""
-    return bool(workflow.get("status", {}).get("phase"))
+    return bool(_phase(workflow))
+
+
+def is_over(workflow: Value) -> bool:
+    """Whether Argo is done with all of it."""
+    return _phase(workflow) in _OVER
+
+
+def _status(workflow: Value) -> Value:
+    found = workflow.get("status")
+    return found if isinstance(found, dict) else {}
+
+
+def _phase(workflow: Value) -> str:
+    return str(_status(workflow).get("phase", ""))
+
+
+def _nodes(workflow: Value) -> dict[str, Value]:
+    found = _status(workflow).get("nodes")
+    return {str(key): node for key, node in found.items() if isinstance(node, dict)} if isinstance(found, dict) else {}
 
 
 def _rounds() -> Value:
     tasks = [
         {
-            "name": "round",
-            "template": _START,
+            "name": _ROUND,
+            "template": _STEP,
             "withParam": "{{inputs.parameters.steps}}",
             "arguments": {"parameters": [{"name": "step", "value": "{{item}}"}]},
         },
@@ -122,18 +175,8 @@ def _rounds() -> Value:
     }
 
 
-def _start() -> Value:
-    return {
-        "name": _START,
-        "inputs": {"parameters": [{"name": "step"}]},
-        "resource": {
-            "action": "patch",
-            "mergeStrategy": "merge",
-            "manifest": _JOB,
-            "successCondition": "status.succeeded > 0",
-            "failureCondition": "status.failed > 0",
-        },
-    }
+def _step() -> Value:
+    return {"name": _STEP, "inputs": {"parameters": [{"name": "step"}]}, "suspend": {}}
 
 
 def _next() -> Value:

@@ -75,7 +75,6 @@ class Pattern:
     millicpus: int
     claim: str = ""
     runtime_class: str = ""
-    ttl_seconds: int = TTL_SECONDS
 
 
 def memory_of(limits: Limits) -> int:
@@ -98,7 +97,7 @@ def job_manifest(
         "backoffLimit": 0,
         "completions": 1,
         "parallelism": 1,
-        "ttlSecondsAfterFinished": pattern.ttl_seconds,
+        "ttlSecondsAfterFinished": TTL_SECONDS,
         "template": {"metadata": {"labels": labels}, "spec": pod},
     }
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "labels": labels}, "spec": spec}

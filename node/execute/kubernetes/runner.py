@@ -21,7 +21,7 @@ from node.execute.kubernetes.api import Api, Value, connect
 from node.execute.kubernetes.environments import Environments
 from node.execute.kubernetes.images import Containerd, Images, Registry
 from node.execute.kubernetes.jobs import Jobs, Submission
-from node.execute.kubernetes.manifest import TTL_SECONDS, Image, Pattern
+from node.execute.kubernetes.manifest import Image, Pattern
 from node.execute.kubernetes.onejob import OneJob, Place, last_words
 from node.execute.kubernetes.onestep import OneStep
 from node.execute.kubernetes.pods import Pods
@@ -105,7 +105,6 @@ class Kubernetes:
         staging: Path,
         owner: str,
         submission: Callable[[Api, Jobs], Submission] = lambda _, jobs: Direct(jobs),
-        ttl_seconds: int = TTL_SECONDS,
     ) -> None:
         """``staging`` is where the volume of ``settings.claim`` lies here; ``owner`` names this node in the cluster.
 
@@ -121,7 +120,6 @@ class Kubernetes:
             millicpus=settings.millicpus,
             claim=settings.claim,
             runtime_class=settings.runtime_class,
-            ttl_seconds=ttl_seconds,
         )
         self._cluster: Cluster | None = None
         self._folder: Path | None = None

@@ -31,21 +31,28 @@ def of_argo(parts: Path) -> list[Manifest]:
 
 def of_ours() -> list[Manifest]:
     """The controller's account and settings; the account of workflows."""
-    reports = {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]}
-    makes_jobs = {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "get"]}
-    token_of = {"kubernetes.io/service-account.name": EXECUTOR}
-    secret = _manifest("v1", "Secret", f"{EXECUTOR}.service-account-token", WORKFLOWS, annotations=token_of)
-    binding = _manifest(f"{RIGHTS}/v1", "RoleBinding", EXECUTOR, WORKFLOWS)
     return [
         _manifest("v1", "ServiceAccount", ACCOUNT, NAMESPACE),
         _manifest("v1", "ConfigMap", "workflow-controller-configmap", NAMESPACE) | {"data": _settings()},
-        _manifest("v1", "ServiceAccount", EXECUTOR, WORKFLOWS),
+        *of_workflows(WORKFLOWS),
+    ]
+
+
+def of_workflows(namespace: str) -> list[Manifest]:
+    """The account of workflows in a namespace, whose pods are Argo's own."""
+    reports = {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]}
+    makes_jobs = {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "get"]}
+    token_of = {"kubernetes.io/service-account.name": EXECUTOR}
+    secret = _manifest("v1", "Secret", f"{EXECUTOR}.service-account-token", namespace, annotations=token_of)
+    binding = _manifest(f"{RIGHTS}/v1", "RoleBinding", EXECUTOR, namespace)
+    return [
+        _manifest("v1", "ServiceAccount", EXECUTOR, namespace),
         secret | {"type": "kubernetes.io/service-account-token"},
-        _manifest(f"{RIGHTS}/v1", "Role", EXECUTOR, WORKFLOWS) | {"rules": [reports, makes_jobs]},
+        _manifest(f"{RIGHTS}/v1", "Role", EXECUTOR, namespace) | {"rules": [reports, makes_jobs]},
         binding
         | {
             "roleRef": {"apiGroup": RIGHTS, "kind": "Role", "name": EXECUTOR},
-            "subjects": [{"kind": "ServiceAccount", "name": EXECUTOR, "namespace": WORKFLOWS}],
+            "subjects": [{"kind": "ServiceAccount", "name": EXECUTOR, "namespace": namespace}],
         },
     ]
 
