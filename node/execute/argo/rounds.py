@@ -11,12 +11,13 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from time import sleep
 from typing import Final
 
 import trio
 
 from catalog.error import BadInput, ComityError, NotFound, Unreachable
-from node.execute.argo.workflow import failure, handing_over, is_over, is_taken, telling, turns, workflow
+from node.execute.argo.workflow import failure, handing_over, is_over, is_taken, is_young, telling, turns, workflow
 from node.execute.kubernetes.api import Api, Value
 from node.execute.kubernetes.jobs import HopelessError, Jobs
 
@@ -29,6 +30,7 @@ MOST: Final = 200
 """Steps of one round: what Argo keeps of a Workflow has to fit into one object."""
 
 _LOOK_SECONDS: Final = 0.15
+_LOOKS: Final = 14
 _TELL_SECONDS: Final = 1.0
 _JSON_PATCH: Final = "application/json-patch+json"
 
@@ -170,9 +172,16 @@ class Rounds:
         return self._current
 
     def _hand_over(self, names: list[str]) -> bool:
+        """Give the Workflow that stands by its next round; one that was just made is waited for a little."""
         path = f"{self._path}/{self._current}"
         try:
-            patch = handing_over(self._api.get(path), names)
+            found = self._api.get(path)
+            for _ in range(_LOOKS):
+                if not is_young(found):
+                    break
+                sleep(_LOOK_SECONDS)
+                found = self._api.get(path)
+            patch = handing_over(found, names)
             if patch is None:
                 return False
             self._api.ask("PATCH", path, patch, kind=_JSON_PATCH)

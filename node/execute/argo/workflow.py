@@ -109,6 +109,11 @@ def handing_over(workflow: Value, steps: Sequence[str]) -> list[Value] | None:
     return None
 
 
+def is_young(workflow: Value) -> bool:
+    """Whether Argo has still to come to where a next round can be handed over."""
+    return not is_over(workflow) and all(node.get("displayName") != _NEXT for node in _nodes(workflow).values())
+
+
 def failure(workflow: Value, step: str) -> str:
     """Why Argo does not let ``step`` of ``workflow`` run any more, or an empty string."""
     turn, phase = turns(workflow).get(step), _phase(workflow)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from node.execute.argo.workflow import failure, handing_over, is_over, is_taken, telling, turns, workflow
+from node.execute.argo.workflow import failure, handing_over, is_over, is_taken, is_young, telling, turns, workflow
 
 NEXT = {"type": "Suspend", "displayName": "next", "phase": "Running"}
 
@@ -70,6 +70,15 @@ def test_a_round_is_handed_to_what_stands_by_and_refused_once_it_has_gone_on() -
     assert handing_over(going("Running", b=NEXT | {"phase": "Succeeded"}), ["step-3"]) is None
     assert handing_over(going("Succeeded", b=NEXT), ["step-3"]) is None
     assert handing_over({}, ["step-3"]) is None
+
+
+def test_one_that_was_just_made_is_waited_for() -> None:
+    """Lost: steps that come a moment after the first have Workflows of their own."""
+    assert is_young({})
+    assert is_young(going("Running", a=step("step-1")))
+    assert not is_young(going("Running", b=NEXT))
+    assert not is_young(going("Running", b=NEXT | {"phase": "Succeeded"}))
+    assert not is_young(going("Failed"))
 
 
 def test_a_step_is_told_why_it_is_not_let_run() -> None:
