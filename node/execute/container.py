@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import stat
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -65,6 +66,7 @@ class Gate:
         self.folder = job.work.parent.with_name(_GATE)
         self._job = job
         self._token = secrets.token_hex(16)
+        self._opened: float | None = None
         take(job)
         check_streams(job)
         self.folder.mkdir(mode=0o700)
@@ -90,7 +92,12 @@ class Gate:
 
     def open(self) -> None:
         """Let the command start."""
+        self.begins()
         self._put("open", b"")
+
+    def begins(self) -> None:
+        """The command starts now; to be said by who opens it elsewhere."""
+        self._opened = time.monotonic()
 
     def stop(self) -> None:
         """Have the supervisor end everything, whoever else can or cannot."""
@@ -109,13 +116,13 @@ class Gate:
         over = settle(self._job.work, self._job.limits)
         report = self._report()
         if report is None:
-            unknown = Usage(self._job.limits.wall_seconds if overdue else 0.0, 0.0, 0)
+            used = self._most_used()
             if starved:
-                return Exit(Ending.OUT_OF_LIMITS, KILLED, unknown, reason=out_of_memory(self._job.limits))
+                return Exit(Ending.OUT_OF_LIMITS, KILLED, used, reason=out_of_memory(self._job.limits))
             if overdue:
-                return Exit(Ending.TIMED_OUT, KILLED, unknown, reason=out_of_time(self._job.limits))
+                return Exit(Ending.TIMED_OUT, KILLED, used, reason=out_of_time(self._job.limits))
             if full := crowded(self._job.work):  # so there was none for the report
-                return Exit(Ending.OUT_OF_LIMITS, KILLED, unknown, reason=full)
+                return Exit(Ending.OUT_OF_LIMITS, KILLED, used, reason=full)
             raise Unreachable("the step's container was ended before the step was: by hand, by its host, or by itself")
         if report.ending == _REFUSED:
             raise BadInput(f"the container cannot run the step: {report.reason}")
@@ -132,17 +139,23 @@ class Gate:
 
     def is_reported(self) -> bool:
         """Whether the supervisor has reported, which it does when all else in the container has ended."""
-        try:
-            return self._report() is not None
-        except VerificationFailed:
-            return False  # that was the step's
+        return self._report() is not None
 
     def close(self) -> None:
         """Remove the folder, whatever lies in it."""
         discard(self.folder)
 
+    def _most_used(self) -> Usage:
+        """What a step that kept its supervisor from reporting can have used of one processor, and of memory."""
+        limits = self._job.limits
+        wall = 0.0 if self._opened is None else min(time.monotonic() - self._opened, limits.wall_seconds)
+        return Usage(wall, min(wall, limits.cpu_seconds), limits.memory_bytes if wall else 0)
+
     def _report(self) -> _Report | None:
-        content = self._read("report.json", _MOST_REPORT)
+        try:
+            content = self._read("report.json", _MOST_REPORT)
+        except VerificationFailed:
+            return None  # that is the step's
         if content is None:
             return None
         try:

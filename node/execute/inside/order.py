@@ -8,6 +8,8 @@ import secrets
 from typing import NamedTuple
 
 GATE = "/gate"
+SAID = ("errors", "listing", "report.json")
+"""What the supervisor leaves in the gate for the host."""
 WORK = "/work"
 MOST_BYTES = 16 << 20
 """Of the order's text."""

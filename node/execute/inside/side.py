@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 
-from node.execute.inside.order import GATE, WORK
+from node.execute.inside.order import GATE, SAID, WORK
 from node.execute.inside.parcel import Bounds, receive, send
 from node.execute.inside.supervise import main
 
@@ -44,9 +44,10 @@ def begin() -> None:
 
 
 def give() -> None:
-    """Send gate and work folder over standard output, one after the other."""
-    for folder in (GATE, WORK):
-        send([(name, f"{folder}/{name}") for name in os.listdir(folder)], _write)
+    """Send what the supervisor said and the work folder over standard output, one after the other."""
+    said = [(name, f"{GATE}/{name}") for name in SAID if os.path.lexists(f"{GATE}/{name}")]
+    send(said, _write)
+    send([(name, f"{WORK}/{name}") for name in os.listdir(WORK)], _write)
 
 
 def leave() -> None:
@@ -56,11 +57,11 @@ def leave() -> None:
 
 def supervise() -> None:
     """Be the first process of the step's own container, and leave nothing of a step in what Kubernetes keeps of it."""
+    kept = os.open(TERMINATION, os.O_WRONLY | os.O_CLOEXEC)  # now: a step can leave this process no file to open
     try:
         main()
     finally:  # nothing of the step is there any more
-        with open(TERMINATION, "wb"):
-            pass
+        os.ftruncate(kept, 0)
 
 
 def supervise_when_ready() -> None:

@@ -130,9 +130,12 @@ class _Run:
     def _look(self, now: float) -> None:
         """See what it uses; and now and then what it wrote, which takes longer."""
         if self._gate.is_stopped():
-            _end_all()
+            for process, status in _end_all():
+                self._reaped(process, status)
             self._gate.stopped()
-            raise SystemExit(STOPPED)
+            # A step can say so too: the host reads what it used, if it is still there to read.
+            self._over = "its supervisor was told to end it"
+            return
         for process, status in _reap():
             self._reaped(process, status)
         if _own_limits() != self._own_limits:  # with fewer open files it would be blind to folders, for one
@@ -146,7 +149,7 @@ class _Run:
     def _sample(self) -> None:
         seen = sample(self._processes, self._limits)
         self._peak = max(self._peak, seen.resident_bytes)
-        self._over = seen.excess(self._limits)
+        self._over = self._over or seen.excess(self._limits)
 
     def _weighed(self) -> str:
         beside = self._beside.excess(self._gate.folder)

@@ -23,6 +23,9 @@ from node.step import Ending, Exit, Limits, Turn
 AWAY_SECONDS: Final = 900.0
 """How long a cluster may be away beyond a step's own time, and its result is still fetched."""
 
+SEEN_SECONDS: Final = 60.0
+"""How long a cluster that is there may fail to give a step's result, or to begin it."""
+
 _SLACK_SECONDS: Final = 60.0
 _AGAIN_SECONDS: Final = 2.0
 _KILLED_SECONDS: Final = 10.0
@@ -130,12 +133,13 @@ class OneStep:
     async def _insist(self, work: Callable[[Pod], Awaitable[None]], pod: Pod) -> None:
         """Do it again while the cluster does not answer: a step is not lost for that.
 
-        Nor while it denies what it allowed when the step was filled, as a server does that has just started.
+        Nor while it denies what it allowed when the step was filled, as a server does that has just started. But a
+        cluster that is seen and does not do it may be kept from it by the step, which holds a turn meanwhile.
 
         Raises:
             Unreachable, Denied: it has not been back for long, or ended the pod.
         """
-        deadline = trio.current_time() + AWAY_SECONDS
+        deadline, soon = (trio.current_time() + seconds for seconds in (AWAY_SECONDS, SEEN_SECONDS))
         while True:
             try:
                 await work(pod)
@@ -143,7 +147,7 @@ class OneStep:
                 seen = self._job.pod
                 if seen is not None and seen.is_over:
                     raise Unreachable(f"the cluster ended the step: {seen.end()}; it is tried again") from None
-                if trio.current_time() > deadline:
+                if trio.current_time() > (deadline if self._job.unseen else soon):
                     raise
                 await trio.sleep(_AGAIN_SECONDS)
             else:

@@ -33,7 +33,7 @@ from node.step import AT_ONCE, Description, Ending, Environment, Exit, Job, Mach
 log = logging.getLogger("comity.kubernetes")
 
 _GONE_SECONDS: Final = 120.0
-_PROBE_SECONDS: Final = 25.0
+_PROBE_SECONDS: Final = 90.0
 _LOOK_SECONDS: Final = 0.25
 _LACKS: Final = (
     "processes and files in /tmp are bounded by the supervisor; by the kernel where the kubelet does (podPidsLimit)",

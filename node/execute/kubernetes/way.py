@@ -217,6 +217,7 @@ class Beside:
         Raises:
             Unreachable: it broke off.
         """
+        self._gate.begins()
         self._seen = await trio.to_thread.run_sync(self._begin, pod)
 
     async def reported(self) -> None:

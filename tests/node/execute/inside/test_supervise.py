@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import textwrap
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 
 from catalog.error import BadInput, Unreachable
 from node.execute.collect import read_listing
-from node.execute.container import stop
+from node.execute.container import Gate, stop
 from node.execute.inside import side
 from node.execute.inside.supervise import STOPPED, main
 from node.step import Ending, Exit, Job, Limits, Mount
@@ -258,8 +259,31 @@ def test_it_waits_at_its_gate_and_stops_when_it_is_told(work: Path) -> None:
 
 def test_a_running_step_is_stopped_too(work: Path) -> None:
     """Lost: the same for a step that runs."""
+    done = run(Job(("sleep", "600"), work, limits=SMALL), meanwhile=lambda gate: stop(gate.folder))
+    assert (done.ending, done.reason, done.left) == (Ending.OUT_OF_LIMITS, "its supervisor was told to end it", None)
+
+
+def test_a_step_that_has_itself_stopped_is_charged_and_not_tried_again(work: Path) -> None:
+    """Lost: steps that compute for an hour and then say so to their supervisor cost nothing, and run twice."""
+    done = shell(work, "sleep 0.4; echo x > made; : > /gate/stop; sleep 600")
+    assert (done.ending, done.left) == (Ending.OUT_OF_LIMITS, None)
+    assert done.usage.wall_seconds >= 0.4
+
+
+def test_a_step_that_keeps_its_supervisor_from_reporting_is_charged_for_what_it_can_have_used(work: Path) -> None:
+    """Lost: the same, by the last word of a step that the kernel ends for its memory."""
+    job = Job(("true",), work, limits=SMALL)
+    gate = Gate(job)
+    gate.open()
+    time.sleep(0.2)
+    (gate.folder / "report.json").write_bytes(b"x" * (1 << 20))
+    ended = gate.exit(starved=True)
+    assert ended.usage.wall_seconds >= 0.2
+    assert ended.usage.cpu_seconds >= 0.2
+    assert ended.usage.peak_bytes == SMALL.memory_bytes
     with pytest.raises(Unreachable):
-        run(Job(("sleep", "600"), work, limits=SMALL), meanwhile=lambda gate: stop(gate.folder))
+        gate.exit(starved=False)
+    gate.close()
 
 
 def test_an_order_that_cannot_be_carried_out_is_refused_with_its_reason(work: Path) -> None:
