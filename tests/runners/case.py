@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 GUARANTEES: list[str] = []
-WAIT_SECONDS = 60
+WAIT_SECONDS = 180
 T = TypeVar("T", bound=Callable[..., Any])
 
 
