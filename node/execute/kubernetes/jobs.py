@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, Protocol
 
 from catalog.error import Conflict, Denied, Unreachable, shown
@@ -13,6 +14,8 @@ ENDED: Final = "Foreground"
 """It is gone only when its pods are."""
 
 _NOT_MADE: Final = "FailedCreate"
+_NEVER: Final = re.compile(r"is forbidden|denied the request|is invalid")
+"""All else is tried again by the cluster: two pods that were made at once and changed the same quota, for one."""
 _SAID: Final = 300
 
 
@@ -110,6 +113,6 @@ class Jobs:
         which = f"involvedObject.kind=Job,involvedObject.name={name},reason={_NOT_MADE}"
         found = self._api.get(self._events, fieldSelector=which)
         said = shown(str(found["items"][-1].get("message", "")), _SAID) if found["items"] else ""
-        if said and QUOTA not in said:
+        if _NEVER.search(said) and QUOTA not in said:
             raise Denied(f"the cluster does not let the step's pod in: {said}")
         return said
