@@ -15,7 +15,8 @@ from node.execute.environment.image import make_image
 from node.site.exporting import export_block
 from privacy.label import shared
 from tests.adversary.hospital import Hospital, at_a_hospital
-from tests.node.site.test_environment import Author
+from tests.adversary.test_peers import _materials
+from tests.node.site.test_environment import Author, Counting
 
 
 async def stored(there: Hospital, author: Author, name: str) -> BlockFields:
@@ -64,6 +65,51 @@ def test_a_block_that_is_for_some_is_not_exported(tmp_path: Path) -> None:
         with pytest.raises(Denied, match=r"for .*other.* alone.*open"):
             await export_block(there.site, there.steward.did, request)
         assert not (tmp_path / "a.tar").exists()
+
+    at_a_hospital(tmp_path, test)
+
+
+@pytest.mark.parametrize("lies", ["entry", "block", "copy"])
+def test_what_another_site_keeps_to_some_is_not_exported_by_calling_it_open(lies: str, tmp_path: Path) -> None:
+    """Lost: a private environment, at hand here, in a public archive: any member can name its CID, and has no byte."""
+
+    async def test(there: Hospital) -> None:
+        there.site.checkouts.start()
+        author = Author(tmp_path)
+        secret, mine = await author.environment("secret"), await author.environment("mine")
+        private = await author.block("private", secret)
+        await there.site.blobs.put_nodes(list((await author.nodes(*private.roots)).items()))
+        there.other.add("block", structs.replace(private, label=shared(there.other.root.did, [there.site.root])))
+        async with there.site.checkouts.using(secret, 1_000_000):
+            pass  # a step ran in it here
+        public = await author.block("public", secret if lies == "block" else mine)
+        said = private if lies == "copy" else structs.replace(public, environment=secret)
+        there.mallory.add("block", said)
+        network = Counting(await author.nodes(public.cid, mine))
+        there.site.materials = _materials(there, network)
+        request = ExportBlock(cid=said.cid, path=str(tmp_path / "a.tar"))
+        with pytest.raises((BadInput, NotFound), match="names another" if lies == "entry" else "mallory does not let"):
+            await export_block(there.site, there.steward.did, request)
+        assert not (tmp_path / "a.tar").exists()
+
+    at_a_hospital(tmp_path, test)
+
+
+def test_a_false_entry_does_not_keep_a_block_from_being_exported(tmp_path: Path) -> None:
+    """Lost: a member that takes a block from all others, by an entry of its own for it."""
+
+    async def test(there: Hospital) -> None:
+        there.site.checkouts.start()
+        author = Author(tmp_path)
+        block = await author.block("one", await author.environment("one"))
+        there.site.materials = _materials(there, Counting(await author.nodes(*block.roots)))
+        first, second = sorted((there.mallory, there.other), key=lambda each: each.root.did)
+        first.add("block", structs.replace(block, environment=await author.environment("two")))
+        second.add("block", block)
+        made = await export_block(
+            there.site, there.steward.did, ExportBlock(cid=block.cid, path=str(tmp_path / "a.tar"))
+        )
+        assert made.bytes == (tmp_path / "a.tar").stat().st_size
 
     at_a_hospital(tmp_path, test)
 
