@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from catalog.error import BadInput, VerificationFailed, shown
+from catalog.error import BadInput, Full, VerificationFailed, shown
 from node.execute.environment.description import MOST_LINKS
 
 WHITEOUT: Final = ".wh."
@@ -24,6 +24,8 @@ LEFT_OUT: Final = frozenset(("dev", "proc", "sys", "tmp"))
 MOST_ENTRIES: Final = 1_000_000
 MOST_BYTES: Final = 64 << 30
 MOST_DEPTH: Final = 60
+_MOST_NAME: Final = 4_095
+"""Bytes of a path, as on Linux."""
 _MOST_ANNOUNCED: Final = 1 << 20
 _ANNOUNCE: Final = (
     *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
@@ -68,11 +70,15 @@ class _Folder:
 
 
 class Flat:
-    """The tree so far; the bytes of its files lie in ``contents``, a new folder."""
+    """The tree so far; the bytes of its files lie in ``contents``, a new folder.
+
+    A few bytes of an archive can be a file of any size: of what is free on the disk, half is the most.
+    """
 
     def __init__(self, contents: Path) -> None:
         self._contents = contents
         contents.mkdir()
+        self._room = shutil.disk_usage(contents).free // 2
         self._root = _Folder()
         self._files = 0
         self._entries = 0
@@ -84,18 +90,24 @@ class Flat:
 
         Raises:
             VerificationFailed: a name that no file may have, or a hard link to nothing. BadInput: beyond the bounds.
-            OSError: the disk refuses.
+            Full: the disk has no room for it. OSError: it refuses.
         """
-        for member in layer:
-            self._entries += 1
-            if self._entries > MOST_ENTRIES:
-                raise BadInput(f"the image was refused: more than {MOST_ENTRIES:,} files and folders")
+        while (member := layer.next()) is not None:
+            # They would be kept, each with all that is said of it; its list is not in the types of the library.
+            layer.members.clear()  # type: ignore[attr-defined]
+            self._count()
             parts = _plain(member.name)
             if parts and parts[0] not in LEFT_OUT:
                 self._put(layer, member, parts)
         for folder in self._touched:
             folder.new.clear()
         self._touched.clear()
+
+    def _count(self) -> None:
+        """Count an entry, or a folder that was made on the way to one: it takes as much."""
+        self._entries += 1
+        if self._entries > MOST_ENTRIES:
+            raise BadInput(f"the image was refused: more than {MOST_ENTRIES:,} files and folders")
 
     def write(self, root: Path) -> dict[str, str]:
         """Write the tree as ``root``, a new folder; its links by their path. What was applied is used up.
@@ -133,7 +145,7 @@ class Flat:
             there = folder.children.get(name)
             self._add(folder, name, there if isinstance(there, _Folder) else _Folder())
         elif member.issym():
-            if not member.linkname or len(member.linkname.encode(errors="replace")) > 4_095:
+            if not member.linkname or len(member.linkname.encode(errors="replace")) > _MOST_NAME:
                 raise VerificationFailed(f"the image was refused: «{shown(member.name, 80)}» is a link to nothing")
             self._add(folder, name, _Link(member.linkname))
         elif member.islnk():
@@ -162,6 +174,10 @@ class Flat:
         self._bytes += member.size
         if self._bytes > MOST_BYTES:
             raise BadInput(f"the image was refused: more than {MOST_BYTES:,} bytes")
+        if self._bytes > self._room:
+            raise Full(
+                f"the image was refused: it has more than {self._room:,} bytes, half of what is free on this disk"
+            )
         source = layer.extractfile(member)
         number = self._files
         self._files += 1
@@ -192,6 +208,7 @@ class Flat:
             if not isinstance(child, _Folder):
                 if not make:
                     raise VerificationFailed(f"the image was refused: there is no «{shown('/'.join(parts), 80)}» in it")
+                self._count()
                 child = _Folder()
                 self._add(way[-1], part, child)
             way.append(child)
@@ -204,8 +221,10 @@ def _plain(name: str) -> list[str]:
     """The parts of a path in a layer, none for the root itself.
 
     Raises:
-        VerificationFailed: it climbs, or a part of it is no name that a file may have.
+        VerificationFailed: it climbs, is too long, or a part of it is no name that a file may have.
     """
+    if len(name) > _MOST_NAME:
+        raise VerificationFailed(f"the image was refused: a name in it has more than {_MOST_NAME:,} bytes")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     for part in parts:
         try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tarfile
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from random import Random
 
@@ -14,7 +16,8 @@ import pytest
 from catalog.error import BadInput, ComityError, Full, NotFound, VerificationFailed
 from node.execute.environment.description import FILE, Description, read
 from node.execute.environment.image import make_image
-from tests.node.execute.environment.archives import Entry, folder, hard, layout, link, saved
+from node.execute.environment.layers import Flat
+from tests.node.execute.environment.archives import Entry, folder, hard, layer, layout, link, saved
 
 
 def made(archive: Path, digest: str) -> tuple[dict[str, bytes | None], Description]:
@@ -100,6 +103,7 @@ def test_what_a_lower_layer_put_under_a_name_gives_way(tmp_path: Path) -> None:
         [link("a", "b"), link("b", "a"), Entry("a/x", b"x")],
         [link("a", "")],
         [Entry("/".join("d" * 80), b"x")],
+        [Entry(f"tmp/{'a/' * 2_500}")],
         [Entry("x", bytes(2 << 20), kind=tarfile.XHDTYPE)],
         [Entry("x", bytes(2 << 20), kind=tarfile.GNUTYPE_LONGNAME)],
     ],
@@ -112,6 +116,7 @@ def test_what_a_lower_layer_put_under_a_name_gives_way(tmp_path: Path) -> None:
         "circle",
         "empty",
         "deep",
+        "a long way",
         "much told",
         "a name",
     ],
@@ -197,6 +202,40 @@ def test_whatever_an_archive_is_damaged_to_be_it_is_refused_or_what_its_digest_s
             assert found == kept
     assert told
     assert not any("\n" in each for each in told)
+
+
+def test_folders_on_the_way_count_as_entries_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: 65 kB of an archive that are 228,000 folders on the disk."""
+    entries = [Entry("/".join([str(number), *"a" * 9]), b"x") for number in range(5)]
+    digest, _ = layout(tmp_path / "image.tar", entries)
+    monkeypatch.setattr("node.execute.environment.layers.MOST_ENTRIES", 49)
+    with pytest.raises(BadInput, match="more than 49 files and folders"):
+        made(tmp_path / "image.tar", digest)
+    monkeypatch.setattr("node.execute.environment.layers.MOST_ENTRIES", 50)
+    (tmp_path / "image.made").rename(tmp_path / "refused")
+    assert len(made(tmp_path / "image.tar", digest)[0]) == 50
+
+
+def test_what_a_layer_says_of_its_files_is_not_kept_in_memory(tmp_path: Path) -> None:
+    """Lost: a node that ends for want of memory, by a layer of which each entry says much."""
+    with tarfile.open(fileobj=BytesIO(layer([Entry(str(number), b"x") for number in range(9)])), mode="r|") as entries:
+        Flat(tmp_path / "contents").apply(entries)
+        assert entries.members == []  # type: ignore[attr-defined]
+    assert len(list((tmp_path / "contents").iterdir())) == 9
+
+
+def test_an_image_takes_half_of_what_is_free_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: a disk that fills with zeros, of which an archive of 10 kB said that there are 64 GiB."""
+    free = shutil.disk_usage(tmp_path)._replace(free=20_000)
+    monkeypatch.setattr("node.execute.environment.layers.shutil.disk_usage", lambda _: free)
+    for size, fits in ((5_000, True), (5_001, False)):
+        archive = tmp_path / f"{size}.tar"
+        digest, _ = layout(archive, [Entry("a", bytes(5_000))], [Entry("a", bytes(size))])
+        if fits:
+            assert made(archive, digest)[0] == {"a": bytes(size)}
+        else:
+            with pytest.raises(Full, match="half of what is free"):
+                made(archive, digest)
 
 
 def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
