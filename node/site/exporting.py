@@ -47,11 +47,15 @@ async def export_block(site: Site, did: str, request: ExportBlock) -> BlockExpor
     target = Path(request.path)
     if not target.is_absolute():
         raise BadInput(f"{request.path} is not an absolute path on the node's machine")
-    fields, named = await _brought(site, entries)
+    owner, fields, named = await _brought(site, entries)
     async with site.checkouts.using(named.cid, named.bytes) as environment:
         folder = await trio.to_thread.run_sync(site.packing.begin)
         try:
             await site.blobs.checkout(fields.cid, folder / PLACE)
+            if owner not in {each for each, _ in _open_to_all(site, fields.cid)}:
+                raise Denied(
+                    f"who gave «{fields.name}» has just closed it, and another site opens it to all: export it again"
+                )
             return await trio.to_thread.run_sync(_write, fields, environment, folder, target)
         finally:
             with trio.CancelScope(shield=True):
@@ -82,8 +86,8 @@ def _open_to_all(site: Site, cid: Cid) -> list[tuple[str, BlockFields]]:
     ]
 
 
-async def _brought(site: Site, entries: Sequence[tuple[str, BlockFields]]) -> tuple[BlockFields, Reference]:
-    """A block and what it runs in, from one of those that open it to all.
+async def _brought(site: Site, entries: Sequence[tuple[str, BlockFields]]) -> tuple[str, BlockFields, Reference]:
+    """A block and what it runs in, from one of those that open it to all, which comes first.
 
     Raises:
         BadInput, NotFound, Unreachable, VerificationFailed: none of them gives it; why the last does not.
@@ -91,7 +95,7 @@ async def _brought(site: Site, entries: Sequence[tuple[str, BlockFields]]) -> tu
     failure: ComityError = NotFound("nobody opens that block to all")
     for owner, fields in entries:
         try:
-            return fields, await _brought_from(site, owner, fields)
+            return owner, fields, await _brought_from(site, owner, fields)
         except (BadInput, NotFound, Unreachable, VerificationFailed) as error:
             failure = error
     raise failure

@@ -12,6 +12,7 @@ import shutil
 import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from tarfile import ReadError, TarFile
 from typing import Final, Self
 
 from catalog.error import BadInput, Full, VerificationFailed, shown
@@ -39,6 +40,18 @@ class Member(tarfile.TarInfo):
     """A member of an archive whose name is no longer than one may be: such are read into memory as a whole."""
 
     @classmethod
+    def fromtarfile(cls, tarfile: TarFile) -> Self:
+        """Read the next member.
+
+        Raises:
+            ReadError: what is said of it are no numbers where they should be, or is said in turn of what says it.
+        """
+        try:
+            return super().fromtarfile(tarfile)
+        except (ValueError, RecursionError) as error:
+            raise ReadError(f"what is said of a file is malformed: {error}") from error
+
+    @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         """Read a header.
 
@@ -47,7 +60,7 @@ class Member(tarfile.TarInfo):
         """
         found = super().frombuf(buf, encoding, errors)
         if found.type in _ANNOUNCE and found.size > _MOST_ANNOUNCED:
-            raise tarfile.ReadError(f"a name, or what else is said of a file, has {found.size:,} bytes")
+            raise ReadError(f"a name, or what else is said of a file, has {found.size:,} bytes")
         return found
 
 

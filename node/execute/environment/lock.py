@@ -20,7 +20,8 @@ _REQUIREMENT: Final = re.compile(
     r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?)"
     r"(?P<extras>\[[A-Za-z0-9._, -]*\])?\s*==\s*(?P<version>[A-Za-z0-9][A-Za-z0-9.!+_-]{0,63})"
     # Without «$»: pip puts variables of the node in place of «${NAME}», and what is installed would tell of them.
-    r"\s*(?:;\s*(?P<marker>[ -#%-~]{1,500}))?"
+    # No word begins with «-»: pip reads options from there on, such as another index.
+    r"\s*(?:;\s*(?P<marker>(?!-)(?:(?! -)[ -#%-~]){1,500}))?"
 )
 _HASH: Final = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 

@@ -19,7 +19,7 @@ from node.execute.environment.base import BIN, INSIDE, base_sources, fill_base
 from node.execute.environment.description import FILE, ROOT, Description, write
 from node.execute.environment.lock import Lock, Requirement
 from node.execute.environment.resolving import fetch_wheels
-from node.execute.environment.trees import link_tree, merge, on_disk
+from node.execute.environment.trees import check_apart, link_tree, merge, on_disk
 from node.execute.environment.wheels import PREFIX, compile_below, unpack
 from node.execute.machine import platform_here
 
@@ -101,14 +101,17 @@ async def make_python(lock: Lock, base: Base, folder: Path, told: Told) -> dict[
     begun = await base.root()
     with on_disk("the environment could not be put together"):
         await trio.to_thread.run_sync(link_tree, begun, root)
-        await _unpack_all(wheels, folder, root, told)
+        await _unpack_all(wheels, folder, root, begun, told)
         made = Description(platform=platform_here(), variables=VARIABLES, links=LINKS, lock=lock.digest)
         await trio.to_thread.run_sync((folder / "tree" / FILE).write_bytes, write(made))
     return {each.name: each.version for each in wheels.values()}
 
 
-async def _unpack_all(wheels: Mapping[Path, Requirement], folder: Path, root: Path, told: Told) -> None:
-    """Unpack and compile each wheel by itself, several at once, and put them together in one order."""
+async def _unpack_all(wheels: Mapping[Path, Requirement], folder: Path, root: Path, base: Path, told: Told) -> None:
+    """Unpack and compile each wheel by itself, several at once, and put them together in one order.
+
+    What a wheel puts in the place of a file of the ``base`` is refused: it would be another Python, or another shell.
+    """
     turns = trio.CapacityLimiter(_AT_ONCE)
     trees = {wheel: folder / f"wheel-{number}" for number, wheel in enumerate(wheels)}
     failures: list[ComityError | OSError] = []
@@ -122,6 +125,7 @@ async def _unpack_all(wheels: Mapping[Path, Requirement], folder: Path, root: Pa
             try:
                 await trio.to_thread.run_sync(tree.mkdir)
                 await trio.to_thread.run_sync(unpack, wheel, requirement.name, tree)
+                await trio.to_thread.run_sync(check_apart, tree, base, f"the wheel of «{requirement.name}» was refused")
                 await compile_below(tree / _OPT / "python" / "lib", tree)
             except (ComityError, OSError) as error:
                 failures.append(error)  # raised below, by itself and not in a group

@@ -44,6 +44,21 @@ def merge(tree: Path, into: Path) -> None:
             raise BadInput(f"two packages of the lock have a file and a folder of one name in «{place}»") from error
 
 
+def check_apart(tree: Path, other: Path, refused: str) -> None:
+    """Check that no file of ``tree`` has the path of one of ``other``.
+
+    Raises:
+        BadInput: one has; the message begins with ``refused``.
+    """
+    for top, _, files in os.walk(tree):
+        below = Path(top).relative_to(tree)
+        for name in files:
+            if (other / below / name).exists():
+                raise BadInput(
+                    f"{refused}: «{shown(str(below / name), 80)}» is of every environment, and stays as it is"
+                )
+
+
 @contextmanager
 def on_disk(what: str) -> Iterator[None]:
     """Tell of an operating system's error that ``what`` failed, and that the disk is full if it is.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import site
 import stat
 import subprocess
@@ -15,6 +16,7 @@ from installer import install
 from installer.destinations import SchemeDictionaryDestination
 from installer.exceptions import InstallerError
 from installer.sources import WheelContentElement, WheelFile
+from installer.utils import parse_entrypoints
 
 from catalog.error import ComityError, VerificationFailed, shown
 from node.execute.environment.base import INSIDE, interpreter
@@ -64,6 +66,7 @@ def unpack(wheel: Path, name: str, root: Path) -> None:
             _check(archive, name)
             source = _Wheel(archive)
             source.validate_record(validate_contents=True)
+            _check_scripts(source, name)
             install(source, destination, {})
     # A list of errors, since the library and zipfile tell by all of these that an archive is not what it should be.
     except (zipfile.BadZipFile, InstallerError, ValueError, KeyError, RuntimeError, NotImplementedError) as error:
@@ -89,6 +92,18 @@ def _check(archive: zipfile.ZipFile, name: str) -> None:
         if each.filename in seen:
             raise VerificationFailed(f"the wheel of «{name}» was refused: it has «{shown(each.filename, 80)}» twice")
         seen.add(each.filename)
+
+
+def _check_scripts(source: WheelFile, name: str) -> None:
+    if "entry_points.txt" not in source.dist_info_filenames:
+        return
+    try:
+        for _ in parse_entrypoints(source.read_dist_info("entry_points.txt")):
+            pass
+    except (AssertionError, configparser.Error) as error:  # the first is how the library tells it
+        raise VerificationFailed(
+            f"the wheel of «{name}» was refused: its scripts (entry_points.txt) are not NAME = MODULE:FUNCTION"
+        ) from error
 
 
 async def compile_below(folder: Path, root: Path) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 from msgspec import structs
 
 from catalog.block import BlockFields
+from catalog.body import write_body
+from catalog.cid import Cid
 from catalog.error import BadInput, Denied, NotFound
 from catalog.member import Role
 from node.api.blocks import ExportBlock
 from node.execute.environment.image import make_image
 from node.site.exporting import export_block
 from privacy.label import shared
-from tests.adversary.hospital import Hospital, at_a_hospital
-from tests.adversary.test_peers import _materials
+from tests.adversary.hospital import NOW, Hospital, Neighbour, at_a_hospital
+from tests.adversary.test_peers import T, _materials
 from tests.node.site.test_environment import Author, Counting
 
 
@@ -110,6 +114,46 @@ def test_a_false_entry_does_not_keep_a_block_from_being_exported(tmp_path: Path)
             there.site, there.steward.did, ExportBlock(cid=block.cid, path=str(tmp_path / "a.tar"))
         )
         assert made.bytes == (tmp_path / "a.tar").stat().st_size
+
+    at_a_hospital(tmp_path, test)
+
+
+class Narrowing(Counting):
+    """A network over which news come with the bytes: the block of ``author`` is for some alone."""
+
+    def __init__(self, has: dict[Cid, bytes], block: BlockFields, author: Neighbour, *readers: str) -> None:
+        super().__init__(has)
+        root, index = author.root.did, author.index
+        narrower = structs.replace(block, label=shared(root, readers))
+        previous = index.latest("block", str(block.cid))
+        assert previous is not None
+        body = write_body("block", narrower, site=root, at=NOW, by=author.steward, previous=previous.index)
+        self.narrow = lambda: index.add(index.size, "block", body)
+
+    async def query(self, site: str, path: str, query: bytes, take: Callable[[IO[bytes]], T], limit: int) -> T:
+        found = await super().query(site, path, query, take, limit)
+        self.narrow()
+        return found
+
+
+@pytest.mark.parametrize("also", [False, True])
+def test_a_block_that_is_narrowed_while_it_comes_is_not_exported(also: bool, tmp_path: Path) -> None:
+    """Lost: an author who took a block back, and finds it in a registry; though another says, too, that it is open."""
+
+    async def test(there: Hospital) -> None:
+        there.site.checkouts.start()
+        author = Author(tmp_path)
+        block = await author.block("one", await author.environment("one"))
+        first, second = sorted((there.mallory, there.other), key=lambda each: each.root.did)
+        for each in (first, second) if also else (first,):
+            each.add("block", block)
+        network = Narrowing(await author.nodes(*block.roots), block, first, there.site.root)
+        there.site.materials = _materials(there, network)
+        request = ExportBlock(cid=block.cid, path=str(tmp_path / "a.tar"))
+        with pytest.raises(Denied, match="another site opens it" if also else "alone"):
+            await export_block(there.site, there.steward.did, request)
+        assert not (tmp_path / "a.tar").exists()
+        assert list((there.site.folder.environments / "packing").iterdir()) == []
 
     at_a_hospital(tmp_path, test)
 

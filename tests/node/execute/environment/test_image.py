@@ -105,6 +105,8 @@ def test_what_a_lower_layer_put_under_a_name_gives_way(tmp_path: Path) -> None:
         [Entry("/".join("d" * 80), b"x")],
         [Entry(f"tmp/{'a/' * 2_500}")],
         [Entry("x", bytes(2 << 20), kind=tarfile.XHDTYPE)],
+        [Entry("x", b"24 GNU.sparse.map=a,b,c\n", kind=tarfile.XHDTYPE), Entry("y")],
+        [Entry("x", b"8 a=bcd\n", kind=tarfile.XHDTYPE)] * 2_000,
         [Entry("x", bytes(2 << 20), kind=tarfile.GNUTYPE_LONGNAME)],
     ],
     ids=[
@@ -118,6 +120,8 @@ def test_what_a_lower_layer_put_under_a_name_gives_way(tmp_path: Path) -> None:
         "deep",
         "a long way",
         "much told",
+        "no numbers told",
+        "told in turn",
         "a name",
     ],
 )

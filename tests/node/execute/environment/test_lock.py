@@ -45,6 +45,10 @@ baz==2!3.0+cpu --hash=sha256:{A}  # a word
         f"foo==1.0 --hash=md5:{A[:32]}",
         f"foo==1.0 --global-option=x --hash=sha256:{A}",
         f"foo==1.0 ; sys_platform >= '${{PIP_INDEX_URL}}' --hash=sha256:{A}",
+        f"foo==1.0 ; python_version > '3' --index-url=http://127.0.0.1:9/ --hash=sha256:{A}",
+        f"foo==1.0 ; python_version > '3' -r other.txt --hash=sha256:{A}",
+        f"foo==1.0 ; python_version > '3' ---hash=sha256:{A}r other.txt",
+        f"foo==1.0 ;-r other.txt --hash=sha256:{A}",
         f"foo==1.0 ; x\x00 --hash=sha256:{A}",
     ],
 )

@@ -156,6 +156,31 @@ def test_a_wheel_has_no_links_and_nothing_twice_and_no_more_than_it_records(tmp_
             unpack(each, "evil", tmp_path / str(number))
 
 
+@pytest.mark.parametrize("target", ["a", "a:", "a b:c", "%(x)s:y", "a:b\na = a:b"])
+def test_scripts_that_are_none_are_told_in_one_line(target: str, tmp_path: Path) -> None:
+    """Lost: a traceback, for a line that nobody can run."""
+    made = wheel(tmp_path / "house", "odd", "1.0", {"a.py": b""}, scripts={"a": target})
+    (tmp_path / "root").mkdir()
+    with pytest.raises(VerificationFailed, match="«odd» was refused: its scripts") as found:
+        unpack(made, "odd", tmp_path / "root")
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("place", ["a script", "data"])
+def test_a_wheel_takes_no_place_of_the_base(
+    place: str, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost: a «python3» that is a package's script, and runs whatever step is told to run Python."""
+    house = tmp_path / "house"
+    serve(monkeypatch, house)
+    if place == "data":
+        made = wheel(house, "odd", "1.0", {"odd-1.0.data/data/bin/python3": b""})
+    else:
+        made = wheel(house, "odd", "1.0", {"odd.py": b""}, scripts={"python3": "odd:main"})
+    with pytest.raises(BadInput, match=r"«odd» was refused: «opt/python/bin/python3»"):
+        make(base, tmp_path / "one", lock(made))
+
+
 def test_a_full_disk_is_told_as_such(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost: an author who looks for the fault in the lock."""
     house = tmp_path / "house"
