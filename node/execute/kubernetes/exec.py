@@ -1,13 +1,14 @@
 """A process started in a container of a pod, and its standard streams, over the API server's WebSocket.
 
-The official client opens the socket; its reading of it keeps all that ever came in memory, so frames are read here.
+Of the official client only its settings serve: it follows a redirect, with the node's token, and its reading keeps all
+that ever came in memory.
 Kubernetes puts a byte with the number of a stream before the data of each (subprotocol ``v4.channel.k8s.io``).
 Blocking: for threads.
 """
 
 from __future__ import annotations
 
-import json
+import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
@@ -16,16 +17,27 @@ from types import TracebackType
 from typing import Any, Final
 from urllib.parse import urlencode
 
+import certifi
+import kubernetes.client as official  # type: ignore[import-untyped]
+import msgspec
 import websocket
-from kubernetes.stream.ws_client import create_websocket  # type: ignore[import-untyped]
+from kubernetes.stream.ws_client import websocket_proxycare  # type: ignore[import-untyped]
 
 from catalog.error import Unreachable, shown
 from node.execute.kubernetes.api import Api, refusal
 
 SILENT_SECONDS: Final = 60.0
+_PROTOCOL: Final = "v4.channel.k8s.io"
 _IN, _OUT, _ERRORS, _STATUS = range(4)
 _CHUNK: Final = 1 << 17
 _MOST_ERRORS: Final = 4096
+
+
+class _Status(msgspec.Struct, frozen=True):
+    """How a process ended, as the API server says last."""
+
+    status: str
+    message: str = ""
 
 
 class Exec:
@@ -43,16 +55,14 @@ class Exec:
         token = api.settings.get_api_key_with_prefix("authorization")
         self._what = f"«{command[-1][:40]}» in the pod {pod}"
         self._errors = b""
-        self._status: dict[str, Any] | None = None
+        self._status: _Status | None = None
         try:
-            headers = {"authorization": token} if token else {}
-            self._socket = create_websocket(api.settings, f"{address}?{urlencode(asked)}", headers)
-            self._socket.settimeout(SILENT_SECONDS)
+            self._socket = _opened(api.settings, f"{address}?{urlencode(asked)}", token)
         except websocket.WebSocketBadStatusException as error:
             if error.status_code == HTTPStatus.FORBIDDEN:
                 raise refusal(error.status_code, error.resp_body, api.host, "pods/exec") from error
             raise self._broken(error) from error
-        except (websocket.WebSocketException, OSError) as error:
+        except (websocket.WebSocketException, OSError, ValueError) as error:  # an odd header is a ValueError
             raise self._broken(error) from error
 
     def __enter__(self) -> Exec:
@@ -67,7 +77,7 @@ class Exec:
         if line is not None:
             with suppress(OSError):
                 line.shutdown(SHUT_RDWR)
-        self._socket.shutdown()
+        self._socket.shutdown()  # type: ignore[no-untyped-call]
 
     def wait_long(self) -> None:
         """From now on, wait for what it writes as long as that takes."""
@@ -98,7 +108,7 @@ class Exec:
             if stream == _ERRORS:
                 self._errors = (self._errors + data)[-_MOST_ERRORS:]
             if stream == _STATUS:
-                self._status = json.loads(data)
+                self._status = self._ended(data)
         return b""
 
     def finish(self) -> None:
@@ -109,9 +119,15 @@ class Exec:
         """
         while self._status is None:
             self.read()
-        if self._status.get("status") != "Success":
+        if self._status.status != "Success":
             said = self._errors.decode("utf-8", "replace").strip().rpartition("\n")[2]
-            raise Unreachable(f"{self._what} failed: {shown(said or str(self._status.get('message', '')))}")
+            raise Unreachable(f"{self._what} failed: {shown(said or self._status.message)}")
+
+    def _ended(self, data: bytes) -> _Status:
+        try:
+            return msgspec.json.decode(data, type=_Status)
+        except (ValueError, RecursionError) as error:
+            raise self._broken(error) from error
 
     def _frame(self) -> tuple[int, bytes]:
         try:
@@ -124,3 +140,25 @@ class Exec:
 
     def _broken(self, error: Exception) -> Unreachable:
         return Unreachable(f"{self._what}, over the cluster's API server, broke off ({type(error).__name__})")
+
+
+def _opened(settings: official.Configuration, address: str, token: str | None) -> websocket.WebSocket:
+    """A connection to ``address`` and nowhere else: whoever is redirected to would be given the token too."""
+    headers = [f"sec-websocket-protocol: {_PROTOCOL}", *([f"authorization: {token}"] if token else [])]
+    options: dict[str, Any] = {"header": headers, "timeout": SILENT_SECONDS, "redirect_limit": 0}
+    opened = websocket.WebSocket(sslopt=_tls(settings), skip_utf8_validation=False)
+    opened.connect(address, **websocket_proxycare(options, settings, address, {}))  # type: ignore[no-untyped-call]
+    return opened
+
+
+def _tls(settings: official.Configuration) -> dict[str, Any]:
+    """How the server shows who it is, and this node if it does so by a certificate."""
+    given = {
+        "certfile": settings.cert_file,
+        "keyfile": settings.key_file,
+        "server_hostname": settings.tls_server_name,
+    }
+    if settings.verify_ssl:
+        given |= {"ca_certs": settings.ssl_ca_cert or certifi.where(), "check_hostname": settings.assert_hostname}
+    required = ssl.CERT_REQUIRED if settings.verify_ssl else ssl.CERT_NONE
+    return {"cert_reqs": required} | {name: value for name, value in given.items() if value is not None}
