@@ -8,6 +8,7 @@ import trio
 
 from node.execute.kubernetes.images import Images
 from node.execute.kubernetes.manifest import Image
+from node.execute.kubernetes.thread import in_thread
 from node.execute.stepimage import step_image, tag_of
 from node.execute.tools import supervisor_command
 from node.step import Environment
@@ -33,7 +34,7 @@ class Environments:
         key = _OWN if environment is None else str(environment.cid)
         async with self._placing.setdefault(key, trio.Lock()):
             if key not in self._placed:
-                self._placed[key] = await trio.to_thread.run_sync(self._place, environment)
+                self._placed[key] = await in_thread(self._place, environment)
         return self._placed[key]
 
     def forget(self) -> None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import httpx
+import msgspec
+import trio
 
 from catalog.error import BadInput, Unreachable, shown
 from node.execute.image import Image, digest_of
@@ -21,6 +23,7 @@ NAME: Final = "comity.local/steps"
 MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 _KUBERNETES: Final = "k8s.io"
 _SECONDS: Final = 60.0
+_MOST_ANSWER: Final = 64 << 10
 _PLAIN: Final = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -100,6 +103,17 @@ class Containerd:
         return Unreachable(f"the containerd at {self._socket} takes no image: {told or 'it ended without a word'}")
 
 
+class _Error(msgspec.Struct, frozen=True):
+    code: str
+    message: str = ""
+
+
+class _Errors(msgspec.Struct, frozen=True):
+    """Why a registry refuses, as the specification has it."""
+
+    errors: list[_Error]
+
+
 class Registry:
     """The site's registry, by the protocol of OCI's distribution-spec 1.1: layers are sent once, named by digest."""
 
@@ -126,48 +140,81 @@ class Registry:
             Unreachable: the registry does not answer, or refuses.
             BadInput, NotFound: the file with user and password is none, or others may read it.
         """
+        # A registry that answers a byte at a time keeps to the time of each read: trio's hold for all of an answer.
+        return trio.run(self._place, image, tag)
+
+    async def _place(self, image: Image, tag: str) -> str:
         manifest, digest = image.manifest, image.digest
-        with httpx.Client(base_url=self._base, auth=self._user(), timeout=_SECONDS) as client:
-            if not self._has(client, f"manifests/{digest}"):
+        async with httpx.AsyncClient(
+            base_url=self._base, auth=self._user(), timeout=_SECONDS, headers={"Accept-Encoding": "identity"}
+        ) as client:
+            if not await self._has(client, f"manifests/{digest}"):
                 for layer in image.layers:
-                    self._upload(client, layer.digest, layer.size, layer.chunks)
+                    await self._upload(client, layer.digest, layer.size, layer.chunks)
                 config = image.config
-                self._upload(client, digest_of(config), len(config), lambda: iter([config]))
+                await self._upload(client, digest_of(config), len(config), lambda: iter([config]))
                 for name in (digest, tag):
-                    headers = {"Content-Type": MANIFEST}
-                    self._ask(client, "PUT", f"manifests/{name}", content=manifest, headers=headers)
+                    headers = {"Content-Type": MANIFEST, "Content-Length": str(len(manifest))}
+                    await self._ask(client, "PUT", f"manifests/{name}", headers, iter([manifest]))
         return f"{self._repository}@{digest}"
 
-    def _has(self, client: httpx.Client, path: str) -> bool:
-        return self._ask(client, "HEAD", path, missing=True, headers={"Accept": MANIFEST}).status_code == 200
+    async def _has(self, client: httpx.AsyncClient, path: str) -> bool:
+        return (await self._ask(client, "HEAD", path, {"Accept": MANIFEST}, missing=True)).status_code == 200
 
-    def _upload(self, client: httpx.Client, digest: str, size: int, chunks: Callable[[], Iterator[bytes]]) -> None:
-        if self._has(client, f"blobs/{digest}"):
+    async def _upload(
+        self, client: httpx.AsyncClient, digest: str, size: int, chunks: Callable[[], Iterator[bytes]]
+    ) -> None:
+        if await self._has(client, f"blobs/{digest}"):
             return
-        begun = self._ask(client, "POST", "blobs/uploads/")
-        place = self._base.join(begun.headers.get("location", ""))
+        begun = await self._ask(client, "POST", "blobs/uploads/", {"Content-Length": "0"})
+        place = self._place_of(begun, digest)
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        await self._ask(client, "PUT", place, headers, chunks())
+
+    def _place_of(self, begun: httpx.Response, digest: str) -> httpx.URL:
+        """Where an upload goes that has ``begun``.
+
+        Raises:
+            Unreachable: elsewhere, or nowhere.
+        """
+        named = begun.headers.get("location", "")
+        try:
+            place = self._base.join(named)
+            upload = place.copy_merge_params({"digest": digest})
+        except httpx.InvalidURL as error:
+            told = f"the registry {self._repository} wants uploads at {shown(named)}, which is no address"
+            raise Unreachable(told) from error
         if (place.scheme, place.netloc) != (self._base.scheme, self._base.netloc):
             # The password would go there too, and unencrypted where the registry does not know of the TLS before it.
             raise Unreachable(
                 f"the registry {self._repository} wants uploads at {shown(f'{place.scheme}://{place.netloc.decode()}')}"
                 " and not where it was asked: let it know its own address, as others see it"
             )
-        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        self._ask(client, "PUT", place.copy_merge_params({"digest": digest}), content=chunks(), headers=headers)
+        return upload
 
-    def _ask(
-        self, client: httpx.Client, verb: str, url: str | httpx.URL, *, missing: bool = False, **more: Any
+    async def _ask(
+        self,
+        client: httpx.AsyncClient,
+        verb: str,
+        url: str | httpx.URL,
+        headers: dict[str, str],
+        content: Iterator[bytes] | None = None,
+        *,
+        missing: bool = False,
     ) -> httpx.Response:
         try:
-            answer = client.request(verb, url, **more)
-        except httpx.HTTPError as error:
+            with trio.fail_after(_SECONDS) as scope:
+                body = None if content is None else _Body(content, scope)
+                async with client.stream(verb, url, content=body, headers=headers) as answer:
+                    said = await _beginning(answer)
+        except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError) as error:
             raise Unreachable(f"the registry {self._repository} does not answer ({type(error).__name__})") from error
         if answer.is_success or (missing and answer.status_code == 404):
             return answer
         if answer.status_code == 401:
             raise Unreachable(f"the registry {self._repository} {self._stranger(answer)}")
-        said = f"{answer.status_code} {_said(answer)}".rstrip()
-        raise Unreachable(f"the registry {self._repository} refuses {verb} with {said}")
+        told = f"{answer.status_code} {_reason(said)}".rstrip()
+        raise Unreachable(f"the registry {self._repository} refuses {verb} with {told}")
 
     def _user(self) -> httpx.BasicAuth | None:
         """Who this node is there.
@@ -192,10 +239,36 @@ class Registry:
         return f"does not take the user and password in {self._login}"
 
 
-def _said(answer: httpx.Response) -> str:
+class _Body(AsyncIterator[bytes]):
+    """What is sent; each part that was taken gives the next its time, and the last the answer."""
+
+    def __init__(self, chunks: Iterator[bytes], scope: trio.CancelScope) -> None:
+        self._chunks = chunks
+        self._scope = scope
+
+    async def __anext__(self) -> bytes:
+        self._scope.deadline = trio.current_time() + _SECONDS
+        try:
+            return next(self._chunks)
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+
+async def _beginning(answer: httpx.Response) -> bytes:
+    """What an answer says, of which no more is read than a reason takes."""
+    begun = b""
+    with trio.CancelScope() as enough:  # httpx leaves its generators open where one just goes
+        async for part in answer.aiter_raw():
+            begun += part
+            if len(begun) > _MOST_ANSWER:
+                enough.cancel()
+    return begun[:_MOST_ANSWER]
+
+
+def _reason(said: bytes) -> str:
     """Why a registry refuses, in its own words."""
     try:
-        errors = [f"{each['code']} {each['message']}" for each in answer.json()["errors"]]
-    except (ValueError, LookupError, TypeError):  # whatever stands before a registry answers as it likes
-        return shown(answer.text.strip().partition("\n")[0])
-    return shown("; ".join(errors))
+        errors = msgspec.json.decode(said, type=_Errors).errors
+    except (ValueError, RecursionError):  # whatever stands before a registry answers as it likes
+        return shown(said.decode("utf-8", "replace").strip().partition("\n")[0])
+    return shown("; ".join(f"{each.code} {each.message}".rstrip() for each in errors))
