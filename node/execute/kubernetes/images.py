@@ -146,7 +146,11 @@ class Registry:
     async def _place(self, image: Image, tag: str) -> str:
         manifest, digest = image.manifest, image.digest
         async with httpx.AsyncClient(
-            base_url=self._base, auth=self._user(), timeout=_SECONDS, headers={"Accept-Encoding": "identity"}
+            base_url=self._base,
+            auth=self._user(),
+            timeout=_SECONDS,
+            headers={"Accept-Encoding": "identity"},
+            trust_env=self._base.scheme == "https",  # a proxy would read the password of one that is asked plainly
         ) as client:
             if not await self._has(client, f"manifests/{digest}"):
                 for layer in image.layers:

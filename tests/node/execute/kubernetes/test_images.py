@@ -129,3 +129,16 @@ def test_an_answer_that_comes_by_the_byte_is_not_waited_for(monkeypatch: pytest.
         before = time.monotonic()
         assert "does not answer (TooSlowError)" in refusal(host)
         assert time.monotonic() - before < 5
+
+
+def test_what_is_asked_of_loopback_goes_through_no_proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Lost: the password, in plain text, to the proxy that the node's other requests go through."""
+    login = tmp_path / "login"
+    login.write_text("anna:s3cret")
+    login.chmod(0o600)
+    with registry(saying(503)) as (proxy, told), registry(saying(500)) as (host, asked):
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://{proxy}")
+        assert "refuses POST with 500" in refusal(host, login)
+        assert any(b"authorization: basic" in each.lower() for each in asked)
+        assert not told
