@@ -141,7 +141,7 @@ class StepExecutor:
             try:
                 await self._runner.probe()
                 fault, self.proven = "", time.time_ns() // 1_000_000
-            except Denied as error:
+            except ComityError as error:
                 fault = str(error)
             except OSError as error:
                 fault = f"the probe of the runner's isolation could not be made: {error.strerror}; it is tried again"

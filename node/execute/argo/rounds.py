@@ -18,6 +18,7 @@ import trio
 
 from catalog.error import BadInput, ComityError, NotFound, Unreachable
 from node.execute.argo.workflow import failure, handing_over, is_over, is_taken, is_young, telling, turns, workflow
+from node.execute.kubernetes.answer import items_of, name_of
 from node.execute.kubernetes.api import Api, Value
 from node.execute.kubernetes.jobs import HopelessError, Jobs
 
@@ -252,6 +253,6 @@ class Rounds:
     def _sweep(self) -> None:
         mine = {self._current, *(step.of for step in self._steps.values())}
         found = self._api.get(self._path, labelSelector=self._jobs.selector)
-        for each in found["items"]:
-            if each["metadata"]["name"] not in mine:
-                self._api.delete(f"{self._path}/{each['metadata']['name']}")
+        for left in (name_of(each) for each in items_of(found)):
+            if left not in mine:
+                self._api.delete(f"{self._path}/{left}")

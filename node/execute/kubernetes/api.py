@@ -6,7 +6,6 @@ few places, and to parse all of it takes longer than to transmit it.
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from kubernetes.config import (  # type: ignore[import-untyped]
 )
 
 from catalog.error import BadInput, ComityError, Conflict, Denied, NotFound, Unreachable, VerificationFailed, shown
+from node.execute.kubernetes.answer import Event, Said, decode, read
 
 Value = dict[str, Any]
 """An object of Kubernetes, as JSON has it."""
@@ -36,11 +36,12 @@ _READ: Final = 4096
 _UNKNOWN_ROLE: Final = re.compile(r": RBAC: .*role\.rbac\.authorization\.k8s\.io .* not found")
 """What it says to everybody until it has read the roles that it has: rights that are given are missing for seconds."""
 _MOST_LINE: Final = 8 << 20
-_MOST_ANSWER: Final = 256 << 20
+_MOST_ANSWER: Final = 64 << 20
+_PART: Final = 64 << 10
 _CONNECTIONS: Final = 32
 
 
-class TooOldError(Exception):
+class TooOldError(Unreachable):
     """What was seen last is forgotten there («410 Gone»): list again."""
 
 
@@ -115,11 +116,12 @@ class Api:
             Denied: this account may not, or is not known.
             BadInput: the server does not take it as it is.
             Unreachable: it does not answer, or cannot now.
+            VerificationFailed: what answers is no API server.
         """
         with _told(self.host, verb, path):
             answer = self._request(verb, path, body, query or {}, kind, (CONNECT_SECONDS, ANSWER_SECONDS))
             try:
-                data = answer.read(_MOST_ANSWER, decode_content=True)
+                data = answer.read(_MOST_ANSWER, decode_content=False)
             finally:
                 answer.release_conn()
         return _object(data, self.host)
@@ -169,18 +171,18 @@ class Watching:
         self._host = host
         self._stopped = False
 
-    def events(self) -> Iterator[Value]:
+    def events(self) -> Iterator[Event]:
         """What happens, until it breaks, ends, or is stopped by another thread.
 
         Raises:
             TooOldError: the server forgot what was to be watched.
-            Denied, Unreachable: as :meth:`Api.ask`.
+            VerificationFailed: it says what no watch does. Denied, Unreachable: as :meth:`Api.ask`.
         """
         try:
             for line in _lines(self._answer):
-                event = _object(line, self._host)
-                if event.get("type") == "ERROR":
-                    _raise_error(event.get("object", {}), self._host)
+                event = read(Event, _object(line, self._host))
+                if event.type == "ERROR":
+                    _raise_error(event.object, self._host)
                 yield event
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             if not self._stopped:  # a closed file is a ValueError to whoever reads it
@@ -242,19 +244,19 @@ def _away(host: str, error: Exception) -> Unreachable:
     )
 
 
-def refusal(status: int, body: object, host: str, what: str) -> ComityError | TooOldError:
+def refusal(status: int, body: object, host: str, what: str) -> ComityError:
     """What an API server means that refuses ``what`` with ``status``, and whatever it is that ``body`` says."""
     return _refused(status, _message(body), host, what)
 
 
-def _refused(status: int, said: str, host: str, what: str) -> ComityError | TooOldError:
+def _refused(status: int, said: str, host: str, what: str) -> ComityError:
     told = f"the cluster says «{shown(said, _SAID)}»" if said else f"the cluster refused {what} with {status}"
     if status == 404:
         return NotFound(told)
     if status == 409:
         return Conflict(told)
     if status == 410:
-        return TooOldError(shown(said, _SAID))
+        return TooOldError(told)
     if status == 403 and QUOTA in said:
         return Unreachable(f"{told}: wait until other steps have ended, or raise the quota")
     if status == 403 and _UNKNOWN_ROLE.search(said):
@@ -269,7 +271,8 @@ def _refused(status: int, said: str, host: str, what: str) -> ComityError | TooO
 
 
 def _raise_error(status: Value, host: str) -> None:
-    raise _refused(int(status.get("code", 0)), str(status.get("message", ""))[:_READ], host, "a watch")
+    told = read(Said, status)
+    raise _refused(told.code, told.message[:_READ], host, "a watch")
 
 
 def _message(body: object) -> str:
@@ -280,17 +283,16 @@ def _message(body: object) -> str:
     if not isinstance(body, str | bytes):
         return ""
     try:
-        found = json.loads(body)
-    except ValueError:
+        return read(Said, decode(body)).message[:_READ]
+    except VerificationFailed:
         return ""
-    return str(found.get("message", ""))[:_READ] if isinstance(found, dict) else ""
 
 
 def _object(data: bytes, host: str) -> Value:
     try:
-        found = json.loads(data)
-    except ValueError as error:
-        raise VerificationFailed(f"what answers at {host} is no API server: it does not speak JSON") from error
+        found = decode(data)
+    except VerificationFailed as error:
+        raise VerificationFailed(f"what answers at {host} is no API server: {error}") from error
     if not isinstance(found, dict):
         raise VerificationFailed(f"what answers at {host} is no API server: it sent no object")
     return found
@@ -299,7 +301,7 @@ def _object(data: bytes, host: str) -> Value:
 def _lines(answer: urllib3.HTTPResponse) -> Iterator[bytes]:
     """The lines of an answer that goes on."""
     begun = b""
-    for part in answer.stream(None, decode_content=False):
+    for part in answer.stream(_PART, decode_content=False):
         *whole, begun = (begun + part).split(b"\n")
         if len(begun) > _MOST_LINE:
             raise VerificationFailed("the API server sends a line without end")

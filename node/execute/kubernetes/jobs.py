@@ -6,6 +6,7 @@ import re
 from typing import Final, Protocol
 
 from catalog.error import Conflict, Denied, Unreachable, shown
+from node.execute.kubernetes.answer import Said, items_of, name_of, read
 from node.execute.kubernetes.api import QUOTA, Api, Value
 from node.execute.kubernetes.manifest import NODE_LABEL
 from node.execute.kubernetes.pod import read_pod
@@ -93,7 +94,7 @@ class Jobs:
             Denied, Unreachable: the cluster does not tell.
         """
         found = self._api.get(self._path, labelSelector=self.selector)
-        return [each["metadata"]["name"] for each in found["items"]]
+        return [name_of(each) for each in items_of(found)]
 
     def running(self) -> list[str]:
         """The names of those that have pods.
@@ -102,7 +103,7 @@ class Jobs:
             Denied, Unreachable: the cluster does not tell.
         """
         found = self._api.get(self._pods, labelSelector=self.selector)
-        return [read_pod(each).job for each in found["items"]]
+        return [read_pod(each).job for each in items_of(found)]
 
     def refusal(self, name: str) -> str:
         """Why the cluster did not make the pod of the Job ``name`` when it tried last, if that may pass by.
@@ -111,8 +112,8 @@ class Jobs:
             Denied: such a pod is never let in. Unreachable: the cluster does not tell.
         """
         which = f"involvedObject.kind=Job,involvedObject.name={name},reason={_NOT_MADE}"
-        found = self._api.get(self._events, fieldSelector=which)
-        said = shown(str(found["items"][-1].get("message", "")), _SAID) if found["items"] else ""
+        found = items_of(self._api.get(self._events, fieldSelector=which))
+        said = shown(read(Said, found[-1]).message, _SAID) if found else ""
         if _NEVER.search(said) and QUOTA not in said:
             raise Denied(f"the cluster does not let the step's pod in: {said}")
         return said

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
+
 from catalog.error import shown
+from node.execute.kubernetes.answer import Metadata, read
 
 # What mends itself (a registry that is away) is told by the kubelet as «back-off» only after it was tried again.
 _NO_IMAGE: Final = ("ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "ImageInspectError")
@@ -95,22 +98,80 @@ class Pod:
         return ""
 
 
-def read_pod(value: dict[str, Any], *, gone: bool = False) -> Pod:
-    """A pod of the API server's."""
-    metadata, status = value["metadata"], value.get("status", {})
-    states = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
-    disruption = _condition(status, "DisruptionTarget", "True")
+class _Ended(msgspec.Struct, frozen=True, rename="camel"):
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+
+
+class _Waiting(msgspec.Struct, frozen=True):
+    reason: str = ""
+    message: str = ""
+
+
+class _State(msgspec.Struct, frozen=True):
+    terminated: _Ended | None = None
+    running: dict[str, Any] | None = None
+    waiting: _Waiting | None = None
+
+
+class _Condition(msgspec.Struct, frozen=True):
+    type: str = ""
+    status: str = ""
+    reason: str | None = None
+    message: str | None = None
+
+
+class _OfContainer(msgspec.Struct, frozen=True):
+    name: str
+    state: _State = _State()
+
+
+class _Status(msgspec.Struct, frozen=True, rename="camel"):
+    phase: str = "Pending"
+    reason: str = ""
+    message: str = ""
+    conditions: list[_Condition] | None = None
+    init_container_statuses: list[_OfContainer] | None = None
+    container_statuses: list[_OfContainer] | None = None
+
+    def condition(self, kind: str, value: str) -> _Condition:
+        """The condition of that kind, if it has that value; else an empty one."""
+        found = (each for each in self.conditions or () if (each.type, each.status) == (kind, value))
+        return next(found, _Condition())
+
+
+class _Spec(msgspec.Struct, frozen=True, rename="camel"):
+    node_name: str = ""
+
+
+class _Pod(msgspec.Struct, frozen=True):
+    metadata: Metadata
+    status: _Status = _Status()
+    spec: _Spec = _Spec()
+
+
+def read_pod(value: object, *, gone: bool = False) -> Pod:
+    """A pod of the API server's.
+
+    Raises:
+        VerificationFailed: it is none.
+    """
+    said = read(_Pod, value)
+    metadata, status = said.metadata, said.status
+    states = [*(status.init_container_statuses or ()), *(status.container_statuses or ())]
+    disruption = status.condition("DisruptionTarget", "True")
     return Pod(
-        name=metadata["name"],
-        job=metadata.get("labels", {}).get("batch.kubernetes.io/job-name", ""),
-        phase=status.get("phase", "Pending"),
-        reason=status.get("reason") or disruption.get("reason", ""),
-        message=shown(status.get("message") or disruption.get("message", ""), _SAID),
+        name=metadata.name,
+        job=(metadata.labels or {}).get("batch.kubernetes.io/job-name", ""),
+        phase=status.phase,
+        reason=status.reason or disruption.reason or "",
+        message=shown(status.message or disruption.message or "", _SAID),
         unplaced=_unplaced(status),
-        leaving="deletionTimestamp" in metadata,
+        leaving=metadata.deletion_timestamp is not None,
         gone=gone,
-        machine=value.get("spec", {}).get("nodeName", ""),
-        containers=tuple((each["name"], _container(each.get("state", {}))) for each in states),
+        machine=said.spec.node_name,
+        containers=tuple((each.name, _container(each.state)) for each in states),
     )
 
 
@@ -121,23 +182,15 @@ def _ends(text: str) -> str:
     return f"{text[:_NAMED]} … {text[-(_SAID - _NAMED - 3) :]}"
 
 
-def _container(state: dict[str, Any]) -> Container:
-    if ended := state.get("terminated"):
-        return Container(
-            code=ended.get("exitCode", 0), reason=ended.get("reason", ""), message=ended.get("message", "")
-        )
-    if "running" in state:
+def _container(state: _State) -> Container:
+    if ended := state.terminated:
+        return Container(code=ended.exit_code, reason=ended.reason, message=ended.message)
+    if state.running is not None:
         return Container(running=True)
-    waiting = state.get("waiting", {})
-    return Container(waiting=waiting.get("reason", ""), message=waiting.get("message", ""))
+    waiting = state.waiting or _Waiting()
+    return Container(waiting=waiting.reason, message=waiting.message)
 
 
-def _unplaced(status: dict[str, Any]) -> str:
-    found = _condition(status, "PodScheduled", "False")
-    return shown(f"{found.get('reason', '')}: {found.get('message', '')}", _SAID) if found else ""
-
-
-def _condition(status: dict[str, Any], kind: str, value: str) -> dict[str, Any]:
-    """The condition of that kind, if it has that value; else an empty one."""
-    found = (each for each in status.get("conditions", ()) if (each.get("type"), each.get("status")) == (kind, value))
-    return next(found, {})
+def _unplaced(status: _Status) -> str:
+    found = status.condition("PodScheduled", "False")
+    return shown(f"{found.reason or ''}: {found.message or ''}", _SAID) if found.type else ""

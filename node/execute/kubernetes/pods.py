@@ -14,7 +14,8 @@ from typing import Final, TypeVar
 import trio
 
 from catalog.error import ComityError
-from node.execute.kubernetes.api import Api, TooOldError, Value, Watching
+from node.execute.kubernetes.answer import items_of, version_of
+from node.execute.kubernetes.api import Api, TooOldError, Watching
 from node.execute.kubernetes.pod import Pod, read_pod
 from node.execute.kubernetes.thread import in_thread
 
@@ -65,16 +66,17 @@ class Pods:
         self._changed.pop(job, None)
 
     async def _follow(self) -> None:
-        version = ""
+        since = ""
         while True:
             try:
-                version = version or await in_thread(self._list)
-                version = await self._watch(version)
+                since = since or await in_thread(self._list)
+                since = await self._watch(since)
             except TooOldError:
-                version = ""
+                since = ""
+                await trio.sleep(_AGAIN_SECONDS)
             except ComityError as error:
                 self._lost(str(error))
-                version = ""
+                since = ""
                 await trio.sleep(_AGAIN_SECONDS)
 
     def _lost(self, fault: str) -> None:
@@ -85,9 +87,10 @@ class Pods:
     def _list(self) -> str:
         """See all of them; the version from which to watch. In a thread."""
         found = self._api.get(self._path, labelSelector=self._selector)
-        pods = [read_pod(each) for each in found["items"]]
+        pods = [read_pod(each) for each in items_of(found)]
+        since = version_of(found)
         trio.from_thread.run_sync(self._replace, pods)
-        return str(found["metadata"]["resourceVersion"])
+        return since
 
     async def _watch(self, since: str) -> str:
         watching = await in_thread(self._open, since)
@@ -101,9 +104,9 @@ class Pods:
 
     def _read(self, watching: Watching, since: str) -> str:
         for event in watching.events():
-            since = str(event["object"]["metadata"]["resourceVersion"])
-            if event["type"] != "BOOKMARK":
-                trio.from_thread.run_sync(self._note, event)
+            since = version_of(event.object)
+            if event.type != "BOOKMARK":
+                trio.from_thread.run_sync(self._note, read_pod(event.object, gone=event.type == "DELETED"))
         return since
 
     def _replace(self, pods: list[Pod]) -> None:
@@ -115,9 +118,9 @@ class Pods:
         for pod in there.values():
             self._see(pod)
 
-    def _note(self, event: Value) -> None:
+    def _note(self, pod: Pod) -> None:
         self.fault = ""
-        self._see(read_pod(event["object"], gone=event["type"] == "DELETED"))
+        self._see(pod)
 
     def _see(self, pod: Pod) -> None:
         if not pod.gone or pod.job in self._seen:

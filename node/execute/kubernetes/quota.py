@@ -5,9 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
+import msgspec
 from kubernetes.utils.quantity import parse_quantity  # type: ignore[import-untyped]
 
 from catalog.error import NotFound, VerificationFailed, shown
+from node.execute.kubernetes.answer import items_of, read
 from node.execute.kubernetes.api import Api
 from node.execute.machine import platform_here
 from node.step import Machine
@@ -24,16 +26,24 @@ _MOST_CPUS: Final = 1 << 16
 _MOST_MIB: Final = 1 << 30
 
 
+class _Status(msgspec.Struct, frozen=True):
+    hard: dict[str, str | int | float] | None = None
+
+
+class _Quota(msgspec.Struct, frozen=True):
+    status: _Status = _Status()
+
+
 def bounds(api: Api, namespace: str) -> dict[str, str]:
     """The most that the limits of all pods in ``namespace`` come to, by resource, as the cluster writes it. Blocking.
 
     Raises:
         NotFound, Denied, Unreachable: the cluster does not tell.
     """
-    quotas = api.get(f"/api/v1/namespaces/{namespace}/resourcequotas")["items"]
+    quotas = [read(_Quota, each) for each in items_of(api.get(f"/api/v1/namespaces/{namespace}/resourcequotas"))]
     found: dict[str, str] = {}
     for each in quotas:
-        for what, most in sorted(each.get("status", {}).get("hard", {}).items()):
+        for what, most in sorted((each.status.hard or {}).items()):
             known = found.get(what)
             if what.startswith("limits.") and (known is None or _number(most) < _number(known)):
                 found[what] = str(most)

@@ -164,7 +164,7 @@ class Kubernetes:
         self._folder = folder
         try:
             return await self._end_left(await self._joined())
-        except (Unreachable, Denied, BadInput) as error:
+        except ComityError as error:
             log.warning("steps of an earlier node may be left in the cluster: %s", error)
             return 0
 
@@ -181,7 +181,9 @@ class Kubernetes:
             image = await cluster.environments.image(None)
             await self._probe_pod(cluster, image)
             await self._probe_step()
-        except (Unreachable, BadInput) as error:
+        except Denied:
+            raise
+        except ComityError as error:
             raise Denied(f"no step runs in the cluster: {error}") from error
 
     async def describe(self) -> Description:
