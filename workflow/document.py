@@ -235,7 +235,6 @@ def read_document(text: str | bytes, file: str) -> Part:
             return []
 
     loader = Alone(typ="rt", pure=True)
-    loader.preserve_quotes = True
     loader.max_depth = MAX_DEPTH
     loader.Constructor = _plain_constructor()
     loader.Composer = _bounded_composer(file)
@@ -287,11 +286,15 @@ def _check_values(root: Part) -> None:
 
 
 def _plain_constructor() -> type[RoundTripConstructor]:
-    """The YAML constructor for which what looks like a date is text, as in CWL."""
+    """The YAML constructor for which what looks like a date is text, as in CWL, and all text is Python's own."""
     from ruamel.yaml.constructor import RoundTripConstructor
 
     class Plain(RoundTripConstructor):
-        """Knows no dates."""
+        """Knows no dates, and of no text how it was written."""
+
+        def construct_scalar(self, node: object) -> str:
+            # The library has types for text in quotes and in blocks, which what writes JSON and CBOR does not take.
+            return str(super().construct_scalar(node))
 
     Plain.add_constructor("tag:yaml.org,2002:timestamp", lambda _constructor, node: node.value)
     return Plain
