@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from catalog.error import BadInput
-from cli.output import confirmed, document, pairs, say, show, table, working
+from catalog.error import BadInput, Conflict
+from cli.output import confirmed, document, pairs, say, show, table, warn, working
 from cli.session import Session, Verb, pass_session
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def deploy(
     from deploy.kubernetes.manifest import document as text_of
 
     room = Room(namespace, cpus, gib)
+    if not remove:
+        room.check_free()
     made = manifests(runner, room)
     if only_show:
         show(session, {"manifests": [each.value for each in made]}, lambda: document(text_of(made)))
@@ -78,6 +80,7 @@ def _install(
 
     steps = install.plan(api, made)
     _tell(session, steps)
+    _check_alone(install.strangers(api, steps), room, yes)
     confirmed(yes, f"Put this into the cluster at {api.host}?")
     with working("putting it there …"):
         install.install(api, made)
@@ -89,6 +92,21 @@ def _install(
         document(f'[steps]\nrunner = "{runner}"\n[kubernetes]\nconfig = "{place}"\nnamespace = "{room.namespace}"')
 
     show(session, _told(steps) | {"config": str(place), "token_ends": ends}, tell)
+
+
+def _check_alone(strangers: Sequence[str], room: Room, yes: bool) -> None:
+    """Say whom a deployment would take the network from, before it is asked for.
+
+    Raises:
+        Conflict: it takes it from somebody, and nobody would be asked.
+    """
+    if not strangers:
+        return
+    first = ", ".join(strangers[:3]) + (", …" if len(strangers) > 3 else "")
+    told = f"in «{room.namespace}» run pods that are not ours, and would have no network: {first}"
+    if yes:
+        raise Conflict(f"{told}; name another --namespace, or say it without --yes, and be asked")
+    warn(told)
 
 
 def _remove(session: Session, api: Api, made: Sequence[Manifest], yes: bool) -> None:

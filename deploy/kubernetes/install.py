@@ -16,7 +16,7 @@ from catalog.error import BadInput, Conflict, NotFound, Unreachable
 from deploy.kubernetes.manifest import NODE, OWNER, Manifest, Room, Value
 from node.execute.kubernetes.api import Api, connect
 
-__all__ = ["Api", "Change", "connect", "install", "plan", "plan_removal", "remove", "write_config"]
+__all__ = ["Api", "Change", "connect", "install", "plan", "plan_removal", "remove", "strangers", "write_config"]
 
 MANAGER: Final = "comity"
 """The name under which the server notes which fields are ours."""
@@ -49,6 +49,22 @@ def plan(api: Api, made: Sequence[Manifest]) -> list[Step]:
         Denied, Unreachable: the administrator may not, or the server does not answer.
     """
     return [(each, _planned(api, each)) for each in made]
+
+
+def strangers(api: Api, steps: Sequence[Step]) -> list[str]:
+    """The pods, none of ours, that what :func:`plan` said would take the network from.
+
+    Raises:
+        Denied, Unreachable: the administrator may not look, or the server does not answer.
+    """
+    (mark,) = (f"{name}!={value}" for name, value in OWNER.items())
+    places = [
+        each.value["metadata"]["namespace"]
+        for each, change in steps
+        if each.kind == "NetworkPolicy" and change is Change.MADE
+    ]
+    found = [api.get(f"/api/v1/namespaces/{place}/pods", labelSelector=mark)["items"] for place in places]
+    return [str(pod["metadata"]["name"]) for pods in found for pod in pods]
 
 
 def install(api: Api, made: Sequence[Manifest]) -> None:

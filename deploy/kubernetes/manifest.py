@@ -25,6 +25,8 @@ NODE: Final = "comity-node"
 OWNER: Final = {"app.kubernetes.io/managed-by": "comity"}
 """The label of what is ours: what has it is removed again."""
 
+_CLUSTERS_OWN: Final = re.compile(r"default|kube-.*")
+"""Namespaces of Kubernetes itself, which keeps the names in ``kube-`` for its own."""
 _PARTS: Final = {"kubernetes": ("kubernetes",), "argo": ("kubernetes", "argo")}
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _GROUPS: Final = {
@@ -53,6 +55,15 @@ class Room:
             raise BadInput(f"«{self.namespace}» is no name of a namespace: small letters, digits and hyphens")
         if min(self.cpus, self.gib) < 1:
             raise BadInput("steps need at least one CPU and one GiB")
+
+    def check_free(self) -> None:
+        """Check that the namespace is none of the cluster's own: what else runs there would have no network.
+
+        Raises:
+            BadInput: it is.
+        """
+        if _CLUSTERS_OWN.fullmatch(self.namespace):
+            raise BadInput(f"«{self.namespace}» is a namespace of the cluster's own: name another --namespace")
 
 
 @dataclass(frozen=True, slots=True)

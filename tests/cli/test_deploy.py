@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from catalog.error import Conflict
+from cli.deploy import _check_alone
 from cli.main import run
+from deploy.kubernetes.manifest import Room
 
 # Nobody listens at port 1.
 AWAY = """{"apiVersion": "v1", "kind": "Config", "current-context": "c",
@@ -43,3 +46,28 @@ def test_a_cluster_that_is_away_is_named_and_the_token_is_not(
     assert "https://127.0.0.1:1" in told.err
     assert "a-secret-token" not in told.err + told.out
     assert not out.exists()
+
+
+@pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "kube-node-lease", "default"])
+@pytest.mark.parametrize("how", ["--yes", "--show"])
+def test_the_clusters_own_namespaces_are_refused(
+    namespace: str, how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: the network of the control plane itself, by one word."""
+    config = tmp_path / "config"
+    config.write_text(AWAY)
+    words = ["site", "deploy", "kubernetes", "--kubeconfig", str(config), "--out", str(tmp_path / "out")]
+    assert run([*words, "--namespace", namespace, how]) == 2
+    told = capsys.readouterr()
+    assert f"«{namespace}» is a namespace of the cluster's own: name another --namespace" in told.err
+    assert told.out == ""
+
+
+def test_nothing_is_taken_from_others_unless_somebody_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    """Lost: a script that cuts off what runs in a namespace."""
+    pods = ["web", "queue", "store", "mail"]
+    with pytest.raises(Conflict, match=r"in «place» .* no network: web, queue, store, …; name another --namespace"):
+        _check_alone(pods, Room("place"), yes=True)
+    _check_alone(pods, Room("place"), yes=False)
+    assert "web, queue, store" in "".join(capsys.readouterr())
+    _check_alone([], Room("place"), yes=True)
