@@ -22,8 +22,8 @@ _CONFIG: Final = "kubeconfig"
 @click.command(cls=Verb)
 @click.argument("runner", type=click.Choice(["kubernetes", "argo"]))
 @click.option("--namespace", default="comity", show_default=True, help="Where steps run; it is made.")
-@click.option("--cpus", type=int, default=16, show_default=True, help="Of all steps together.")
-@click.option("--gib", type=int, default=64, show_default=True, help="Of memory, of all steps together.")
+@click.option("--cpus", type=int, help="Of all steps together; 16, or what is in force there.")
+@click.option("--gib", type=int, help="Of memory, of all steps together; 64, or what is in force there.")
 @click.option(
     "--kubeconfig",
     type=click.Path(path_type=Path),
@@ -40,8 +40,8 @@ def deploy(
     session: Session,
     runner: str,
     namespace: str,
-    cpus: int,
-    gib: int,
+    cpus: int | None,
+    gib: int | None,
     kubeconfig: Path,
     out: Path | None,
     only_show: bool,
@@ -56,7 +56,8 @@ def deploy(
     from deploy.kubernetes.manifest import Room, manifests
     from deploy.kubernetes.manifest import document as text_of
 
-    room = Room(namespace, cpus, gib)
+    given = {name: most for name, most in (("cpus", cpus), ("gib", gib)) if most is not None}
+    room = Room(namespace, **given)
     if not remove:
         room.check_free()
     made = manifests(runner, room)
@@ -68,6 +69,9 @@ def deploy(
         if remove:
             _remove(session, api, made, yes)
         else:
+            from deploy.kubernetes.install import in_force
+
+            made = in_force(api, made, {"cpus", "gib"} - given.keys())
             _install(session, api, runner, room, made, _place(session, out), yes)
     finally:
         api.close()

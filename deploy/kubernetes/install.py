@@ -6,17 +6,28 @@ import json
 import os
 import time
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from catalog.error import BadInput, Conflict, NotFound, Unreachable
-from deploy.kubernetes.manifest import NODE, OWNER, Manifest, Room, Value
+from deploy.kubernetes.manifest import LIMITS, NODE, OWNER, Manifest, Room, Value
 from node.execute.kubernetes.api import Api, connect
 
-__all__ = ["Api", "Change", "connect", "install", "plan", "plan_removal", "remove", "strangers", "write_config"]
+__all__ = [
+    "Api",
+    "Change",
+    "connect",
+    "in_force",
+    "install",
+    "plan",
+    "plan_removal",
+    "remove",
+    "strangers",
+    "write_config",
+]
 
 MANAGER: Final = "comity"
 """The name under which the server notes which fields are ours."""
@@ -39,6 +50,25 @@ class Change(StrEnum):
 
 
 Step = tuple[Manifest, Change]
+
+
+def in_force(api: Api, made: Sequence[Manifest], bounds: Collection[str]) -> tuple[Manifest, ...]:
+    """``made``, whose quota leaves those ``bounds`` of a room («cpus», «gib») as they are, where there is one of ours.
+
+    Raises:
+        Denied, Unreachable: the administrator may not look, or the server does not answer.
+    """
+    kept = {LIMITS[each] for each in bounds}
+    return tuple(_bounded(api, each, kept) if each.kind == "ResourceQuota" else each for each in made)
+
+
+def _bounded(api: Api, quota: Manifest, kept: Collection[str]) -> Manifest:
+    found = _found(api, quota)
+    if found is None or not _is_ours(found):
+        return quota
+    # Word for word: the server may write a quantity otherwise than we did, and an operator may have changed it.
+    left = {what: most for what, most in found["spec"]["hard"].items() if what in kept}
+    return Manifest(quota.value | {"spec": {"hard": quota.value["spec"]["hard"] | left}})
 
 
 def plan(api: Api, made: Sequence[Manifest]) -> list[Step]:

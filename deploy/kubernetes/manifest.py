@@ -25,6 +25,9 @@ NODE: Final = "comity-node"
 OWNER: Final = {"app.kubernetes.io/managed-by": "comity"}
 """The label of what is ours: what has it is removed again."""
 
+LIMITS: Final = {"cpus": "limits.cpu", "gib": "limits.memory"}
+"""What a quota calls each bound of a :class:`Room`."""
+
 _CLUSTERS_OWN: Final = re.compile(r"default|kube-.*")
 """Namespaces of Kubernetes itself, which keeps the names in ``kube-`` for its own."""
 _PARTS: Final = {"kubernetes": ("kubernetes",), "argo": ("kubernetes", "argo")}
@@ -128,6 +131,6 @@ def _placed(value: Value, room: Room) -> Value:
         placed["subjects"] = [each | {"namespace": room.namespace} for each in value["subjects"]]
     if value["kind"] == "ResourceQuota":
         hard: Mapping[str, str] = value["spec"]["hard"]
-        bounds = {"limits.cpu": str(room.cpus), "limits.memory": f"{room.gib}Gi"}
+        bounds = {LIMITS["cpus"]: str(room.cpus), LIMITS["gib"]: f"{room.gib}Gi"}
         placed["spec"] = {"hard": {**hard, **bounds}}
     return placed

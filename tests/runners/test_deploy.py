@@ -60,6 +60,7 @@ def test_it_is_put_there_once_and_taken_away_exactly(
     assert changes(deploy(capsys, "argo", "--yes", "--out", str(out))) == {"is there already"}
     changed = deploy(capsys, "argo", "--yes", "--out", str(out), "--cpus", "3")
     assert changes(changed) == {"is there already", "is changed"}
+    assert changes(deploy(capsys, "argo", "--yes", "--out", str(out))) == {"is there already"}, "its quota stays"
     assert changes(deploy(capsys, "argo", "--remove", "--yes")) == {"is removed"}
     assert not exists(admin, f"/api/v1/namespaces/{NAMESPACE}")
     assert changes(deploy(capsys, "argo", "--remove", "--yes")) == {"is not there"}

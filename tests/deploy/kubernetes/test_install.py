@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from catalog.error import NotFound
-from deploy.kubernetes.install import plan, strangers
+from deploy.kubernetes.install import in_force, plan, strangers
 from deploy.kubernetes.manifest import Room, manifests
 
 PLACE = "/api/v1/namespaces/place"
@@ -46,3 +48,31 @@ def test_pods_beside_what_is_deployed_already_lose_nothing() -> None:
     """Lost: the node's token, which is not renewed by itself because somebody looks around in a pod there."""
     api = cluster(**{each.kind: each.value for each in MADE})
     assert strangers(api, plan(api, MADE)) == []
+
+
+@pytest.mark.parametrize(
+    ("kept", "hard"),
+    [
+        ({"cpus", "gib"}, ("2500m", "1Ti")),
+        ({"gib"}, ("16", "1Ti")),
+        ({"cpus"}, ("2500m", "64Gi")),
+        (set(), ("16", "64Gi")),
+    ],
+)
+def test_what_is_not_said_stays_in_force(kept: set[str], hard: tuple[str, str]) -> None:
+    """Lost: the bounds of all steps, widened by whoever renews the token and names them not again."""
+    (quota,) = [each.value for each in MADE if each.kind == "ResourceQuota"]
+    there = quota | {"spec": {"hard": {"limits.cpu": "2500m", "limits.memory": "1Ti", "pods": "7"}}}
+    (found,) = [
+        each.value["spec"]["hard"]
+        for each in in_force(cluster(ResourceQuota=there), MADE, kept)
+        if each.kind == "ResourceQuota"
+    ]
+    assert (found["limits.cpu"], found["limits.memory"], found["pods"]) == (*hard, "200")
+
+
+def test_where_nothing_is_in_force_the_defaults_are() -> None:
+    """Lost: a quota of somebody else's, taken for what this operator gave."""
+    foreign = {"metadata": {"labels": {}}, "spec": {"hard": {"limits.cpu": "1"}}}
+    for api in (cluster(), cluster(ResourceQuota=foreign)):
+        assert in_force(api, MADE, {"cpus", "gib"}) == MADE
