@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -85,6 +85,9 @@ def _install(
     steps = install.plan(api, made)
     _tell(session, steps)
     _check_alone(install.strangers(api, steps), room, yes)
+    lost = install.replaced(api, room, place)
+    if lost:
+        warn(f"{place} has {lost}, which is replaced; name another place with --out to keep it")
     confirmed(yes, f"Put this into the cluster at {api.host}?")
     with working("putting it there …"):
         install.install(api, made)
@@ -118,10 +121,22 @@ def _remove(session: Session, api: Api, made: Sequence[Manifest], yes: bool) -> 
 
     steps = install.plan_removal(api, made)
     _tell(session, steps)
-    confirmed(yes, f"Take this out of the cluster at {api.host}, with all that runs in a namespace that is removed?")
-    with working("taking it away …"):
-        install.remove(api, steps)
-    show(session, _told(steps), lambda: say("It is gone. The node's kubeconfig opens nothing any more: delete it."))
+    gone = {each.kind for each, change in steps if change in (install.Change.REMOVED, install.Change.RETURNED)}
+    if gone:
+        confirmed(
+            yes, f"Take this out of the cluster at {api.host}, with all that runs in a namespace that is removed?"
+        )
+        with working("taking it away …"):
+            install.remove(api, steps)
+    show(session, _told(steps), lambda: say(_farewell(gone)))
+
+
+def _farewell(gone: Collection[str]) -> str:
+    if not gone:
+        return "Nothing of ours is there: nothing was changed. If steps run in another namespace, name it: --namespace"
+    if "ServiceAccount" not in gone:
+        return "It is gone."
+    return "It is gone. The node's kubeconfig opens nothing any more: delete it."
 
 
 def _connected(kubeconfig: Path) -> Api:

@@ -25,6 +25,7 @@ __all__ = [
     "plan",
     "plan_removal",
     "remove",
+    "replaced",
     "strangers",
     "write_config",
 ]
@@ -156,6 +157,25 @@ def _wait(gone: Callable[[], bool], what: str) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
+def replaced(api: Api, room: Room, path: Path) -> str:
+    """What :func:`write_config` would put another kubeconfig in the place of; an empty string if nothing is lost.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+        (cluster,), (context,) = found["clusters"], found["contexts"]
+        server, namespace = str(cluster["cluster"]["server"]), str(context["context"]["namespace"])
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise BadInput(f"{path}, where the node's kubeconfig goes, cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError):
+        return "what is no kubeconfig of a node"
+    return "" if (server, namespace) == (api.host, room.namespace) else f"the kubeconfig of «{namespace}» at {server}"
+
+
 def write_config(api: Api, room: Room, path: Path) -> str:
     """A kubeconfig for the node's account, 0600, in place of the one at ``path``; the day on which its token ends.
 
@@ -230,7 +250,12 @@ def _removal(found: Value | None, each: Manifest) -> Change:
         return Change.ABSENT
     if _is_ours(found):
         return Change.REMOVED
-    return Change.RETURNED if each.kind == "Namespace" else Change.FOREIGN
+    return Change.RETURNED if each.kind == "Namespace" and _says_some(found) else Change.FOREIGN
+
+
+def _says_some(found: Value) -> bool:
+    """Whether some of what somebody else's object says is what we say."""
+    return any(each.get("manager") == MANAGER for each in found["metadata"].get("managedFields", ()))
 
 
 def _is_ours(found: Value) -> bool:

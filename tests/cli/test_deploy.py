@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from catalog.error import Conflict
-from cli.deploy import _check_alone
+from cli.deploy import _check_alone, _farewell
 from cli.main import run
 from deploy.kubernetes.manifest import Room
 
@@ -71,3 +71,10 @@ def test_nothing_is_taken_from_others_unless_somebody_is_asked(capsys: pytest.Ca
     _check_alone(pods, Room("place"), yes=False)
     assert "web, queue, store" in "".join(capsys.readouterr())
     _check_alone([], Room("place"), yes=True)
+
+
+def test_what_was_not_there_is_not_said_to_be_gone() -> None:
+    """Lost: an operator who deletes the kubeconfig of a node whose place in the cluster is still there."""
+    assert _farewell(()).startswith("Nothing of ours is there: nothing was changed")
+    assert "kubeconfig" not in _farewell({"Namespace", "ResourceQuota"})
+    assert "delete it" in _farewell({"ServiceAccount", "Namespace"})

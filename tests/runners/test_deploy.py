@@ -78,6 +78,8 @@ def test_a_namespace_that_was_there_is_given_back_as_it_was(
     admin.create(f"{place}/configmaps", {"metadata": {"name": "precious"}})
     assert changes(deploy(capsys, "kubernetes", "--remove", "--yes")) == {"is removed", "is given back as it was"}
     assert admin.get(place)["metadata"]["labels"] == before
+    again = deploy(capsys, "kubernetes", "--remove", "--yes")
+    assert changes(again) == {"is not there", "is not ours, and stays"}, "it was given back"
     assert exists(admin, f"{place}/configmaps/precious")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from catalog.error import NotFound
-from deploy.kubernetes.install import in_force, plan, strangers
+from deploy.kubernetes.install import Change, in_force, plan, plan_removal, replaced, strangers
 from deploy.kubernetes.manifest import Room, manifests
 
 PLACE = "/api/v1/namespaces/place"
@@ -16,6 +18,8 @@ MADE = manifests("kubernetes", Room("place"))
 
 class Answers:
     """An API server that has the objects ``found``, by their paths, and takes every change."""
+
+    host = "https://cluster.example"
 
     def __init__(self, found: dict[str, dict[str, Any]]) -> None:
         self._found = found
@@ -76,3 +80,28 @@ def test_where_nothing_is_in_force_the_defaults_are() -> None:
     foreign = {"metadata": {"labels": {}}, "spec": {"hard": {"limits.cpu": "1"}}}
     for api in (cluster(), cluster(ResourceQuota=foreign)):
         assert in_force(api, MADE, {"cpus", "gib"}) == MADE
+
+
+def test_a_namespace_in_which_we_say_nothing_is_not_given_back() -> None:
+    """Lost: an operator who misspelt the namespace, and believes that all is taken away."""
+    theirs: dict[str, Any] = {"metadata": {"name": "place", "managedFields": [{"manager": "kubectl"}]}}
+    assert {change for _, change in plan_removal(cluster(Namespace=theirs), MADE)} == {Change.ABSENT, Change.FOREIGN}
+    theirs["metadata"]["managedFields"] += [{"manager": "comity"}]
+    assert {change for _, change in plan_removal(cluster(Namespace=theirs), MADE)} == {Change.ABSENT, Change.RETURNED}
+
+
+def test_whose_kubeconfig_would_be_replaced_is_told(tmp_path: Path) -> None:
+    """Lost: the kubeconfig of a node that runs, or an administrator's own, by one option."""
+    file, room = tmp_path / "kubeconfig", Room("place")
+    assert replaced(cluster(), room, file) == ""
+    for server, namespace, told in (
+        ("https://cluster.example", "place", ""),
+        ("https://cluster.example", "first", "the kubeconfig of «first» at https://cluster.example"),
+        ("https://other.example", "place", "the kubeconfig of «place» at https://other.example"),
+    ):
+        clusters, contexts = [{"cluster": {"server": server}}], [{"context": {"namespace": namespace}}]
+        file.write_text(json.dumps({"clusters": clusters, "contexts": contexts}))
+        assert replaced(cluster(), room, file) == told
+    for other in ("", "apiVersion: v1\nclusters: []", "[]", '{"clusters": [], "contexts": []}'):
+        file.write_text(other)
+        assert replaced(cluster(), room, file) == "what is no kubeconfig of a node"
