@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from deploy.kubernetes.manifest import Manifest, Room
 
 _CONFIG: Final = "kubeconfig"
+_REGISTRY: Final = "registry.example/comity"
+_CONTAINERD: Final = "/run/containerd/containerd.sock"
 
 
 @click.command(cls=Verb)
@@ -95,10 +98,25 @@ def _install(
 
     def tell() -> None:
         pairs([("the node's kubeconfig", f"{place}, its token ends on {ends}: run this again before")])
-        say("next, in site.toml, then restart the node:")
-        document(f'[steps]\nrunner = "{runner}"\n[kubernetes]\nconfig = "{place}"\nnamespace = "{room.namespace}"')
+        say("next, in site.toml: change the line «runner» in [steps], add the rest, and restart the node:")
+        document(_settings(runner, place, room))
 
     show(session, _told(steps) | {"config": str(place), "token_ends": ends}, tell)
+
+
+def _settings(runner: str, place: Path, room: Room) -> str:
+    """What a site's settings lack for its steps to run there."""
+    return f"""\
+[steps]
+runner = "{runner}"
+
+[kubernetes]
+config = {json.dumps(str(place))}
+namespace = "{room.namespace}"
+# The site's own registry, in which the node puts the images of steps, and from which the cluster pulls them.
+registry = "{_REGISTRY}"
+# containerd = "{_CONTAINERD}"   # instead of a registry, for a cluster of this machine alone
+"""
 
 
 def _check_alone(strangers: Sequence[str], room: Room, yes: bool) -> None:

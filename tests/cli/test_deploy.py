@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from catalog.error import Conflict
-from cli.deploy import _check_alone, _farewell
+from cli.deploy import _check_alone, _farewell, _settings
 from cli.main import run
 from deploy.kubernetes.manifest import Room
+from node.clustersettings import cluster_settings
+from node.stepsettings import step_settings
 
 # Nobody listens at port 1.
 AWAY = """{"apiVersion": "v1", "kind": "Config", "current-context": "c",
@@ -78,3 +81,17 @@ def test_what_was_not_there_is_not_said_to_be_gone() -> None:
     assert _farewell(()).startswith("Nothing of ours is there: nothing was changed")
     assert "kubeconfig" not in _farewell({"Namespace", "ResourceQuota"})
     assert "delete it" in _farewell({"ServiceAccount", "Namespace"})
+
+
+@pytest.mark.parametrize("runner", ["kubernetes", "argo"])
+def test_the_settings_that_are_printed_lack_nothing(runner: str) -> None:
+    """Lost: a node that starts with what its operator was told to write, and can bring no image to the cluster."""
+    text = _settings(runner, Path('/srv/a "site"/kubeconfig'), Room("place"))
+    table = tomllib.loads(text)
+    made = cluster_settings(table)
+    assert step_settings(table).runner == runner
+    assert (made.config, made.namespace) == (Path('/srv/a "site"/kubeconfig'), "place")
+    assert made.registry
+    assert "site's own registry" in text
+    instead = text.replace("registry =", "# registry =").replace("# containerd", "containerd")
+    assert cluster_settings(tomllib.loads(instead)).containerd
