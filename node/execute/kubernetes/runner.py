@@ -164,6 +164,8 @@ class Kubernetes:
         self._folder = folder
         try:
             return await self._end_left(await self._joined())
+        except BadInput:
+            return 0  # with such settings no node had steps there; the probe, which comes next, says what is wrong
         except ComityError as error:
             log.warning("steps of an earlier node may be left in the cluster: %s", error)
             return 0
@@ -220,6 +222,10 @@ class Kubernetes:
 
     def _join(self) -> Cluster:
         settings = self._settings
+        if settings == ClusterSettings():
+            raise BadInput(
+                f"site.toml has no section [kubernetes]; run «comity site deploy {self.name}», which says what it has"
+            )
         images = _images(settings)
         try:
             api = connect(settings.config)
