@@ -10,6 +10,7 @@ from typing import Final
 
 from catalog.error import BadInput
 from node.clustersettings import ClusterSettings
+from node.config import check_known
 from node.runnersettings import DockerSettings, RunnerSettings, runner_settings
 from node.stepsettings import StepSettings, step_settings
 
@@ -51,4 +52,5 @@ def _written(runner: str, settings: Path | None) -> Chosen:
         raise BadInput(f"the settings in {settings} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise BadInput(f"the settings in {settings} are not as in site.toml: {error}") from error
+    check_known(table)
     return Chosen(replace(step_settings(table), runner=runner), runner_settings(table))

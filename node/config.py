@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
 
 from catalog.error import BadInput, Damaged, NotFound
 from catalog.key import public_bytes
+from node.clustersettings import ClusterSettings
 from node.regular import read_regular
-from node.runnersettings import RunnerSettings, runner_settings, runners_toml
+from node.runnersettings import DockerSettings, RunnerSettings, runner_settings, runners_toml
+from node.sections import check_names, names_of
 from node.stepsettings import StepSettings, step_settings, steps_toml
 from node.swarmsettings import SwarmSettings, store_api, swarm_settings
 from privacy.disease import Diseases, standard
@@ -22,7 +26,19 @@ MOST_SETTINGS = 64 << 10
 """Bytes of ``site.toml``."""
 
 _HOST = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,252}|[0-9A-Fa-f:.]{2,45}")
-
+_SECTIONS: Final = {
+    "control": ("host", "port"),
+    "bulk": ("host", "port", "most_mib_per_second"),
+    "storage": ("most_gib", "store", "api"),
+    "steps": names_of(StepSettings),
+    "reach": ("inbound",),
+    "api": ("host", "port"),
+    "audit": ("keep_days",),
+    "kubo": names_of(SwarmSettings),
+    "docker": names_of(DockerSettings),
+    "kubernetes": names_of(ClusterSettings),
+}
+"""The settings of each section of ``site.toml``."""
 
 KEEP_DAYS = 730
 LEAST_DAYS = 365
@@ -334,6 +350,15 @@ def read_config(folder: Folder) -> Config:
     return config
 
 
+def check_known(table: Mapping[str, object]) -> None:
+    """Check that all sections and settings of a file's ``table`` are some of ``site.toml``.
+
+    Raises:
+        BadInput: one is of no known name; the message names it.
+    """
+    check_names(table, ("name", "root"), _SECTIONS)
+
+
 def _number(folder: Folder, table: dict[str, object], section: str, name: str) -> int:
     """A whole number that need not be there, 0 then."""
     found = table.get(section, {})
@@ -347,6 +372,7 @@ def _sections(
     folder: Folder, table: dict[str, object]
 ) -> tuple[SwarmSettings, str | None, StepSettings, RunnerSettings]:
     try:
+        check_known(table)
         return swarm_settings(table), store_api(table), step_settings(table), runner_settings(table)
     except BadInput as error:
         raise BadInput(f"{folder.config}: {error}") from error

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 
-from catalog.error import BadInput
+from catalog.error import BadInput, shown
 
 
 def section(table: Mapping[str, object], name: str) -> Mapping[str, object]:
@@ -27,8 +27,30 @@ def section_of(table: Mapping[str, object], name: str, settings: type) -> Mappin
         BadInput: it is none, or a setting is of no known name; the message names it and those that there are.
     """
     found = section(table, name)
-    known = {each.name for each in fields(settings)}
-    unknown = sorted(found.keys() - known)
-    if unknown:
-        raise BadInput(f"[{name}] {unknown[0]} is no setting; it has: {', '.join(sorted(known))}")
+    _check_settings(name, found, names_of(settings))
     return found
+
+
+def names_of(settings: type) -> tuple[str, ...]:
+    """The settings that are the fields of the dataclass ``settings``."""
+    return tuple(each.name for each in fields(settings))
+
+
+def check_names(table: Mapping[str, object], outside: Collection[str], sections: Mapping[str, Collection[str]]) -> None:
+    """Check that the file's ``table`` has, outside of sections and in each of them, no settings but these.
+
+    Raises:
+        BadInput: a section or a setting is of no known name; the message names it and those that there are.
+    """
+    for name, found in table.items():
+        if isinstance(found, dict) and name in sections:
+            _check_settings(name, found, sections[name])
+        elif name not in (*outside, *sections):
+            told = f"[{shown(name)}] is no section" if isinstance(found, dict) else f"«{shown(name)}» is no setting"
+            raise BadInput(f"{told}; the file has: {', '.join([*outside, *(f'[{each}]' for each in sections)])}")
+
+
+def _check_settings(name: str, found: Mapping[str, object], known: Collection[str]) -> None:
+    unknown = sorted(found.keys() - set(known))
+    if unknown:
+        raise BadInput(f"[{name}] {shown(unknown[0])} is no setting; it has: {', '.join(sorted(known))}")

@@ -25,6 +25,7 @@ def test_a_file_says_where_the_cluster_is_and_the_option_which_runner(tmp_path: 
         (None, "cannot be read: No such file"),
         ("namespace", "are not as in site.toml"),
         ("[kubernetes]\nwhere = 1\n", r"\[kubernetes\] where is no setting"),
+        ("[kubrenetes]\n", r"\[kubrenetes\] is no section"),
     ],
 )
 def test_a_file_that_says_nothing_useful_is_refused(text: str | None, said: str, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_the_local_interface_is_on_loopback_alone(tmp_path, host):
         (f'root = "{ROOT}"', 'root = "St. Anna"', "«root»"),
         (f'root = "{ROOT}"', f'root = "{ROOT} "', "«root»"),
         ("[bulk]", "[bulky]", "[bulk]"),
-        ("[bulk]", "bulk = 5\n[x]", "[bulk]"),
+        ("[bulk]", "bulk = 5\n[x]", "[control] bulk is no setting"),
         ("port = 4103\n\n[bulk]", "port = 0\n\n[bulk]", "[control]"),
         ("port = 4103\n\n[bulk]", "port = 65536\n\n[bulk]", "[control]"),
         ("port = 4103\n\n[bulk]", "port = true\n\n[bulk]", "[control]"),
@@ -93,12 +93,19 @@ def test_the_local_interface_is_on_loopback_alone(tmp_path, host):
         ('[control]\nhost = "127.0.0.1"', '[control]\nhost = ""', "[control]"),
         ('[control]\nhost = "127.0.0.1"', "[control]", "[control]"),
         ("inbound = true", "inbound = 1", "[reach]"),
+        ("inbound = true", "inbuond = true", "[reach] inbuond is no setting; it has: inbound"),
+        ("[reach]", "[raech]", "[raech] is no section; the file has: name, root, [control], [bulk]"),
+        ("[reach]", "[dokcer]\n[reach]", "[dokcer] is no section"),
+        ("[reach]", "[kubo]\nlisten_on = []\n[reach]", "[kubo] listen_on is no setting"),
+        ("[reach]", "[[kubernetes]]\n[reach]", "[kubernetes] must be a section"),
+        ('name = "St. Anna"', 'nane = 1\nname = "St. Anna"', "«nane» is no setting"),
         ("inbound = true", 'inbound = "no"', "[reach]"),
         ("[api]", "[api", "line"),
         ("[api]", "x = " + "[" * 5000, "mend"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_file(tmp_path, old, new, named):
+    """Lost: a node that starts without what its operator wrote, for a word that was misspelt."""
     folder = Folder(tmp_path)
     text = site_toml(config())
     assert old in text
