@@ -3,6 +3,7 @@
 PYTHON ?= python3
 SEEDS ?= 1000
 RUNNER ?= sandbox
+RUNNERS := sandbox docker kubernetes argo
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -10,7 +11,7 @@ READY := $(VENV)/.ready
 BESIDE = $(if $(filter sandbox,$(RUNNER)),,$(BIN)/python -m tests.infra.beside $(RUNNER))
 
 # What every runner must give: each test has a place of its own there. Those that break a daemon have it alone.
-GUARANTEES := $(foreach each,sandbox docker kubernetes argo,tests/runners/test_$(each).py)
+GUARANTEES := $(foreach each,$(RUNNERS),tests/runners/test_$(each).py)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-real soak lint bench bench-catalog bench-storage bench-privacy bench-runners devnet clean
@@ -19,6 +20,7 @@ help:  ## Show this help.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## Three hospitals and an institute, as a story, with a report at its end; RUNNER=docker, kubernetes or argo: steps run there.
+	$(if $(filter $(RUNNERS),$(RUNNER)),,$(error RUNNER=$(RUNNER) is no runner; say one of: $(RUNNERS)))
 	@$(BESIDE) $(BIN)/python -m cli.main devnet demo --runner $(RUNNER)
 
 test: $(READY)  ## All tests, side by side and in random order.

@@ -10,10 +10,13 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from catalog.error import NotFound
 from devnet.patience import eventually
 from devnet.state import read_state
 from devnet.topology import Places
+from node.stepsettings import RUNNERS
 from tests.devnet.consortium import ROOT, comity, marked, processes_of
 
 
@@ -42,6 +45,16 @@ def test_the_demonstration_ends_well_twice_and_leaves_its_report_and_no_process(
     assert page.count("<svg") >= 2
     assert "✗ no-ancestry-research" in page
     assert re.findall(r"<(?:script|link|img|iframe)\b|@import|(?:src|href)\s*=\s*[\"'](?!#)|url\((?!#)", page) == []
+
+
+@pytest.mark.parametrize("runner", [*RUNNERS, "dokcer", "all"])
+def test_a_runner_that_there_is_not_is_named_with_those_that_there_are(runner: str) -> None:
+    """Lost: who misspells a runner, or waits for three daemons to be started for a demonstration that none is for."""
+    told = subprocess.run(["make", "-n", "demo", f"RUNNER={runner}"], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == (0 if runner in RUNNERS else 2)
+    if runner not in RUNNERS:
+        assert f"RUNNER={runner} is no runner; say one of: {' '.join(RUNNERS)}" in told.stderr
+        assert told.stderr.count("\n") == 1
 
 
 def test_an_interrupted_demonstration_takes_its_nodes_with_it(tmp_path: Path) -> None:
