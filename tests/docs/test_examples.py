@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from catalog.key import PrivateKey
+from node.config import Address, Config, Folder, read_config, site_toml
 from tests.docs.console import Example, Shell, examples, missing
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -77,3 +79,15 @@ def test_an_example_that_is_wrong_would_be_seen() -> None:
     assert missing(["a …", "…", "d"], "a b\nc\nd\n") is None
     assert missing(["a …", "e"], "a b\nc\nd\n") == "e"
     assert missing(["d", "a …"], "a b\nc\nd\n") == "a …"
+
+
+def test_the_settings_of_the_operators_guide_fit_into_a_sites_file(tmp_path: Path) -> None:
+    """Lost: who adds a block of the guide to ``site.toml``, which has that section already, and no node starts."""
+    here = Address("127.0.0.1", 4103)
+    file, folder = site_toml(Config("St. Anna", PrivateKey(bytes(32)).did, here, here, here)), Folder(tmp_path)
+    blocks = re.findall(r"([^\n]+)\n\n```toml\n(.+?)```", page("operator"), re.DOTALL)
+    added = [text for before, text in blocks if "change its lines" not in before and text.startswith("[")]
+    assert {text.splitlines()[0] for text in added} == {"[docker]", "[kubernetes]", "[kubo]"}
+    for text in added:
+        folder.config.write_text(file + text.replace("12D3KooW…", "12D3KooW" + "a" * 44))
+        read_config(folder)
