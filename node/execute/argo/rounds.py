@@ -17,7 +17,17 @@ from typing import Final
 import trio
 
 from catalog.error import BadInput, ComityError, NotFound, Unreachable
-from node.execute.argo.workflow import failure, handing_over, is_over, is_taken, is_young, telling, turns, workflow
+from node.execute.argo.workflow import (
+    ended_well,
+    failure,
+    handing_over,
+    is_over,
+    is_taken,
+    is_young,
+    telling,
+    turns,
+    workflow,
+)
 from node.execute.kubernetes.answer import items_of, name_of
 from node.execute.kubernetes.api import Api, Value
 from node.execute.kubernetes.jobs import HopelessError, Jobs
@@ -33,6 +43,7 @@ MOST: Final = 200
 _LOOK_SECONDS: Final = 0.15
 _LOOKS: Final = 14
 _TELL_SECONDS: Final = 1.0
+_LOST_SECONDS: Final = 3.0
 _JSON_PATCH: Final = "application/json-patch+json"
 
 
@@ -49,12 +60,13 @@ class _Ticket:
 class _Step:
     """A step of the Workflow ``of``: its ``job`` until that is made, why it is not, and whether it has ended.
 
-    ``delay`` passes by, ``error`` does not. ``ended`` is none until then; else whether its command ended, or it was
-    ended before that.
+    ``since`` is when it was sent there, by this loop's clock. ``delay`` passes by, ``error`` does not. ``ended`` is none
+    until then; else whether its command ended, or it was ended before that.
     """
 
     of: str
     job: Value | None
+    since: float = 0.0
     delay: str = ""
     error: ComityError | None = None
     ended: bool | None = None
@@ -157,7 +169,7 @@ class Rounds:
             except ComityError as refused:
                 error = refused
             for ticket in now:
-                self._steps[ticket.name].of = of
+                self._steps[ticket.name].of, self._steps[ticket.name].since = of, trio.current_time()
                 if error is not None:
                     del self._steps[ticket.name]
                 ticket.error = error
@@ -222,6 +234,7 @@ class Rounds:
         for name, step in mine.items():
             if step.waits and name in known and known[name].has_come:
                 await self._make(step)
+        await self._send_again({name: step for name, step in mine.items() if step.waits and name not in known}, found)
         ended = {name: step.ended for name, step in mine.items() if step.ended is not None}
         told = {known[name].key: well for name, well in ended.items() if name in known and known[name].has_come}
         if told:
@@ -229,6 +242,20 @@ class Rounds:
         for name in ended:  # not before Argo was seen to have taken it: what it writes itself may come between
             if is_over(found) or (name in known and known[name].is_over):
                 del self._steps[name]
+
+    async def _send_again(self, missing: Mapping[str, _Step], found: Value) -> None:
+        """Send steps again that Argo does not know: its controller writes the same object, and may undo a round."""
+        now = trio.current_time()
+        lost = [name for name, step in missing.items() if now - step.since > _LOST_SECONDS]
+        if not lost or not (ended_well(found) or handing_over(found, lost)):
+            return
+        try:
+            of = await trio.to_thread.run_sync(self._begin, lost)
+        except ComityError as error:
+            log.debug("steps are sent again later: %s", error)
+            return
+        for name in lost:
+            missing[name].of, missing[name].since = of, trio.current_time()
 
     async def _make(self, step: _Step) -> None:
         async with self._making:

@@ -121,8 +121,6 @@ def failure(workflow: Value, step: str) -> str:
         said = [str(_nodes(workflow)[turn.key].get("message", "")), "somebody ended it there"]
     elif phase in ("Error", "Failed"):
         said = [str(_status(workflow).get("message", "")), "it does not say why"]
-    elif phase == "Succeeded":
-        said = ["it ended without it"]
     else:
         return ""
     return shown(next(each for each in said if each), _SAID)
@@ -131,6 +129,11 @@ def failure(workflow: Value, step: str) -> str:
 def is_taken(workflow: Value) -> bool:
     """Whether Argo's controller has taken it up."""
     return bool(_phase(workflow))
+
+
+def ended_well(workflow: Value) -> bool:
+    """Whether all that Argo knew of it has run: what it does not know, it was not told in time."""
+    return _phase(workflow) == "Succeeded"
 
 
 def is_over(workflow: Value) -> bool:

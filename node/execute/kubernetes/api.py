@@ -33,8 +33,8 @@ CONNECT_SECONDS: Final = 5.0
 QUOTA: Final = "exceeded quota"
 _SAID: Final = 300
 _READ: Final = 4096
-_UNKNOWN_ROLE: Final = re.compile(r": RBAC: .*role\.rbac\.authorization\.k8s\.io .* not found")
-"""What it says to everybody until it has read the roles that it has: rights that are given are missing for seconds."""
+_UNKNOWN_ROLE: Final = re.compile(r": RBAC: .*clusterrole\.rbac\.authorization\.k8s\.io \"system:[^\"]*\" not found")
+"""What it says to everybody until it has read its roles: those of its own, which there always are, are missing too."""
 _MOST_LINE: Final = 8 << 20
 _MOST_ANSWER: Final = 64 << 20
 _PART: Final = 64 << 10

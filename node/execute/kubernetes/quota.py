@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Final
 
@@ -18,6 +19,9 @@ UNKNOWN: Final = (
     "what steps have in the cluster is told to nobody: their namespace has no quota of CPUs and memory;"
     " run «comity site deploy», or ask the cluster's operator for one"
 )
+
+_QUANTITY: Final = re.compile(r"[0-9]{1,18}(\.[0-9]{1,9})?([eE][+-]?[0-9]{1,2}|m|u|n|[kMGTPE]|[KMGTPE]i)?")
+"""Those of quotas (https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/), and no longer."""
 
 _CPUS: Final = "limits.cpu"
 _MEMORY: Final = "limits.memory"
@@ -68,10 +72,7 @@ def machine_of(found: dict[str, str]) -> Machine:
 
 
 def _number(quantity: object) -> Decimal:
-    try:
-        number = Decimal(parse_quantity(str(quantity)))
-    except ValueError:
-        number = Decimal("NaN")
-    if not number.is_finite():
-        raise VerificationFailed(f"the cluster names a quantity that is none: {shown(str(quantity))}")
-    return number
+    text = str(quantity)
+    if not _QUANTITY.fullmatch(text):
+        raise VerificationFailed(f"the cluster names a quantity that is none: {shown(text)[:60]}")
+    return Decimal(parse_quantity(text))

@@ -208,7 +208,7 @@ class Kubernetes:
             NotFound: there are none. Denied, Unreachable, BadInput: the cluster does not tell.
         """
         api = (await self._joined()).api
-        return machine_of(await trio.to_thread.run_sync(bounds, api, self._settings.namespace))
+        return await trio.to_thread.run_sync(lambda: machine_of(bounds(api, self._settings.namespace)))
 
     async def _joined(self) -> Cluster:
         """The cluster.

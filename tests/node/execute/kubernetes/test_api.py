@@ -57,6 +57,7 @@ def answering(folder: Path, status: int, body: bytes) -> Iterator[Api]:
         (403, WHO, Denied, "comity site deploy"),
         (403, STARTING, Unreachable, "does not know all roles"),
         (403, "x" * 3000 + STARTING, Unreachable, "does not know all roles"),
+        (403, f'{WHO}: RBAC: [role.rbac.authorization.k8s.io "comity-node" not found]', Denied, "comity site deploy"),
         (403, f"{WHO} in «RBAC: not found»", Denied, "comity site deploy"),
         (403, "pods is forbidden: exceeded quota: comity-steps", Unreachable, "raise the quota"),
         (401, "Unauthorized", Denied, "for a new token"),

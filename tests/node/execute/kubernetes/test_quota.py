@@ -41,7 +41,7 @@ def test_of_several_quotas_the_narrowest_holds() -> None:
 
 
 def test_a_boast_or_a_pittance_is_a_number_that_the_catalog_takes() -> None:
-    machine = machine_of({"limits.cpu": "1e30", "limits.memory": "1"})
+    machine = machine_of({"limits.cpu": "1e18", "limits.memory": "1"})
     assert (machine.processors, machine.memory_mib) == (1 << 16, 1)
     assert machine_of({"limits.cpu": "1m", "limits.memory": "9E"}).memory_mib == 1 << 30
 
@@ -53,7 +53,10 @@ def test_without_a_quota_nothing_is_told() -> None:
             machine_of(found)
 
 
-@pytest.mark.parametrize("wrong", ["", "much", "4Xi", "NaN", "Infinity", None, {"a": 1}])
+@pytest.mark.parametrize(
+    "wrong",
+    ["", "much", "4Xi", "NaN", "Infinity", "1e1000000", "9e999999999999999999", "9" * 99, "-1", "٣", None, {"a": 1}],
+)
 def test_what_is_no_quantity_is_refused(wrong: object) -> None:
     with pytest.raises(VerificationFailed, match="quantity"):
         machine_of({"limits.cpu": str(wrong), "limits.memory": "1Gi"})
