@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from devnet.state import State, folder, read_state, write_state
 from devnet.topology import RESEARCHER, Institution, Places, Topology, named, topology
 from node.stepsettings import RUNNERS
 
+_ACTING: Final = ("COMITY_HOME", "COMITY_SITE", "COMITY_PERSON")
+"""The variables by which a shell acts at a site as somebody."""
 _DEMO_NEEDS: Final = ("ipykernel", "matplotlib", "nbclient", "sklearn")
 
 
@@ -54,6 +57,7 @@ def up(sites: int = 4, runner: str = RUNNERS[0], settings: Path | None = None) -
     from devnet.launch import make_sites, start_nodes
     from devnet.publication import open_projects, publish_sites, write_tables
 
+    _act_as_nobody()
     known, steps = topology(sites), chosen(runner, settings)
     places = Places(folder())
     with made(places, known):
@@ -98,12 +102,17 @@ def env(name: str) -> str:
     places = Places(folder())
     state = read_state(places)
     chosen = named(state.topology, name)
-    exports = {
-        "COMITY_HOME": str(places.home),
-        "COMITY_SITE": str(places.site(chosen).path),
-        "COMITY_PERSON": RESEARCHER if chosen == state.topology.institute else chosen.steward,
-    }
-    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in exports.items())
+    person = RESEARCHER if chosen == state.topology.institute else chosen.steward
+    values = (str(places.home), str(places.site(chosen).path), person)
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in zip(_ACTING, values, strict=True))
+
+
+def _act_as_nobody() -> None:
+    """Forget, in this process and what it starts, as whom this shell acts: that may be somebody of a devnet that is
+    gone, and whoever asks a node would look for their key.
+    """
+    for name in _ACTING:
+        os.environ.pop(name, None)
 
 
 def fault(what: str, name: str) -> DevnetView:
@@ -112,6 +121,7 @@ def fault(what: str, name: str) -> DevnetView:
     Raises:
         NotFound: none is up. BadInput: no such fault or site. Conflict: the node is as asked already.
     """
+    _act_as_nobody()
     faults.strike(Places(folder()), what, name)
     return status()
 
@@ -128,6 +138,7 @@ def demo(report: Path = Path("out/demo/report.html"), runner: str = RUNNERS[0], 
         raise NotFound(f"the demonstration needs {', '.join(missing)}, not installed here; run: uv sync --group demo")
     from devnet.demo import tell
 
+    _act_as_nobody()
     return tell(report.absolute(), chosen(runner, settings))
 
 
