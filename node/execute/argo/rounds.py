@@ -60,7 +60,7 @@ class _Ticket:
 class _Step:
     """A step of the Workflow ``of``: its ``job`` until that is made, why it is not, and whether it has ended.
 
-    ``since`` is when it was sent there, by this loop's clock. ``delay`` passes by, ``error`` does not. ``ended`` is none
+    ``since`` is when it was sent there. ``delay`` passes by, ``error`` does not. ``ended`` is none
     until then; else whether its command ended, or it was ended before that.
     """
 
