@@ -104,7 +104,7 @@ def test_a_container_that_the_kernel_ends_at_its_limit_is_told_as_memory(there: 
     assert ended.usage.peak_bytes == SMALL.memory_bytes, "what it can have used, for its supervisor could not say"
     others = [pod["metadata"]["name"] for pod in before["items"]]  # of steps before, which go only now
     with closing(watching.events()) as events:
-        seen = (event["object"] for event in events)
+        seen = (event.object for event in events)
         told = _end_of_step(pod for pod in seen if pod["metadata"].get("name") not in others)
     assert told == (memory_of(SMALL), "OOMKilled")
 
