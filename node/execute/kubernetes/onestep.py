@@ -147,7 +147,9 @@ class OneStep:
                 seen = self._job.pod
                 if seen is not None and seen.is_over:
                     raise Unreachable(f"the cluster ended the step: {seen.end()}; it is tried again") from None
-                if trio.current_time() > (deadline if self._job.unseen else soon):
+                if self._job.unseen:  # once it is back, it has as long as one that was never away
+                    soon = trio.current_time() + SEEN_SECONDS
+                if trio.current_time() > min(soon, deadline):
                     raise
                 await trio.sleep(_AGAIN_SECONDS)
             else:
