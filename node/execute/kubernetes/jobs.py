@@ -96,14 +96,14 @@ class Jobs:
         found = self._api.get(self._path, labelSelector=self.selector)
         return [name_of(each) for each in items_of(found)]
 
-    def running(self) -> list[str]:
-        """The names of those that have pods.
+    def there(self) -> set[str]:
+        """The names of those that the cluster has yet, or pods of theirs: it forgets a Job after its last pod.
 
         Raises:
             Denied, Unreachable: the cluster does not tell.
         """
         found = self._api.get(self._pods, labelSelector=self.selector)
-        return [read_pod(each).job for each in items_of(found)]
+        return {read_pod(each).job for each in items_of(found)}.union(self.all())
 
     def refusal(self, name: str) -> str:
         """Why the cluster did not make the pod of the Job ``name`` when it tried last, if that may pass by.

@@ -243,7 +243,7 @@ class Kubernetes:
             await cluster.place.submission.withdraw(name, ended=False)
 
         with trio.move_on_after(_GONE_SECONDS) as scope:
-            while left and not set(left).isdisjoint(await trio.to_thread.run_sync(cluster.jobs.running)):  # noqa: ASYNC110
+            while left and not set(left).isdisjoint(await trio.to_thread.run_sync(cluster.jobs.there)):  # noqa: ASYNC110
                 await trio.sleep(_LOOK_SECONDS)
         if scope.cancelled_caught:
             raise Unreachable(f"steps of an earlier node do not end in the cluster: see the pods of {', '.join(left)}")

@@ -113,7 +113,7 @@ def test_jobs_that_are_none_are_told(listed: bytes) -> None:
     """Lost: an answer that says nothing is taken for a cluster where nothing runs."""
     with answering(listed) as address:
         jobs = Jobs(api_at(address), "steps", "node")
-        for asked in (jobs.all, jobs.running, partial(jobs.refusal, "step-1")):
+        for asked in (jobs.all, jobs.there, partial(jobs.refusal, "step-1")):
             with pytest.raises(VerificationFailed, match="API server"):
                 asked()
 

@@ -1,4 +1,4 @@
-"""Why the pod of a Job was not made: for good, or until the cluster tries again."""
+"""What is told of Jobs: why one has no pod, for good or until the cluster tries again, and whether one is gone."""
 
 from __future__ import annotations
 
@@ -49,6 +49,18 @@ def test_what_is_never_let_in_is_told_at_once(said: str) -> None:
     """Lost: ten minutes, until it is told that nothing was ever to be waited for."""
     with pytest.raises(Denied, match="does not let the step's pod in"):
         refusal(said)
+
+
+@pytest.mark.parametrize(("jobs", "pods"), [(["step-1"], []), ([], ["step-1"]), (["step-1"], ["step-1"])])
+def test_a_job_is_there_until_it_and_its_pod_are_forgotten(jobs: list[str], pods: list[str]) -> None:
+    """Lost: a node that starts twice in a moment ends, and counts, the same step twice."""
+
+    class Cluster:
+        def get(self, path: str, **_query: object) -> dict[str, Any]:
+            job = {"labels": {"batch.kubernetes.io/job-name": "step-1"}}
+            return {"items": [{"metadata": {"name": each} | job} for each in (jobs if "jobs" in path else pods)]}
+
+    assert Jobs(Cluster(), "steps", "owner").there() == {"step-1"}  # type: ignore[arg-type]
 
 
 def test_nothing_said_is_nothing() -> None:
