@@ -79,7 +79,7 @@ def test_a_quota_that_is_met_is_told(there: Ready, work: Path) -> None:
     there.admin.apply(quota.path, quota.value | {"spec": {"hard": hard}}, "comity")
     try:
         with pytest.raises(Unreachable, match=r"exceeded quota: comity-steps.*limits.cpu=200m"):
-            run(runner_of(there, patience_seconds=20), work)
+            run(runner_of(there, patience_seconds=60), work)
     finally:
         there.admin.apply(quota.path, quota.value, "comity")
     assert run(runner_of(there), work).code == 0

@@ -6,7 +6,6 @@ few places, and to parse all of it takes longer than to transmit it.
 
 from __future__ import annotations
 
-import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -33,8 +32,8 @@ CONNECT_SECONDS: Final = 5.0
 QUOTA: Final = "exceeded quota"
 _SAID: Final = 300
 _READ: Final = 4096
-_UNKNOWN_ROLE: Final = re.compile(r": RBAC: .*clusterrole\.rbac\.authorization\.k8s\.io \"system:[^\"]*\" not found")
-"""What it says to everybody until it has read its roles: those of its own, which there always are, are missing too."""
+_READY: Final = "/readyz"
+_READY_MOST: Final = 1024
 _MOST_LINE: Final = 8 << 20
 _MOST_ANSWER: Final = 64 << 20
 _PART: Final = 64 << 10
@@ -111,6 +110,8 @@ class Api:
     ) -> Value:
         """One request and its answer.
 
+        A server that has just started has read neither accounts nor roles, and denies everybody everything.
+
         Raises:
             NotFound: nothing lies there. Conflict: something does already.
             Denied: this account may not, or is not known.
@@ -118,13 +119,15 @@ class Api:
             Unreachable: it does not answer, or cannot now.
             VerificationFailed: what answers is no API server.
         """
-        with _told(self.host, verb, path):
-            answer = self._request(verb, path, body, query or {}, kind, (CONNECT_SECONDS, ANSWER_SECONDS))
-            try:
-                data = answer.read(_MOST_ANSWER, decode_content=False)
-            finally:
-                answer.release_conn()
-        return _object(data, self.host)
+
+        def asked() -> Value:
+            return _object(self._read(_MOST_ANSWER, verb, path, body, query or {}, kind), self.host)
+
+        try:
+            return asked()
+        except Denied as error:
+            self._check_ready(error)
+        return asked()  # it may have been the last thing that was denied before it was ready
 
     def watch(self, path: str, since: str, seconds: int, **query: str | int) -> Watching:
         """What happens in the collection at ``path`` after the version ``since``, for ``seconds`` at most.
@@ -135,9 +138,44 @@ class Api:
         """
         asked = {**query, "watch": "true", "resourceVersion": since, "timeoutSeconds": seconds}
         asked["allowWatchBookmarks"] = "true"
-        with _told(self.host, "WATCH", path):
-            timeouts = (CONNECT_SECONDS, seconds + ANSWER_SECONDS)
-            return Watching(self._request("GET", path, None, asked, "application/json", timeouts), self.host)
+
+        def begun() -> Watching:
+            with _told(self.host, "WATCH", path):
+                timeouts = (CONNECT_SECONDS, seconds + ANSWER_SECONDS)
+                return Watching(self._request("GET", path, None, asked, "application/json", timeouts), self.host)
+
+        try:
+            return begun()
+        except Denied as error:
+            self._check_ready(error)
+        return begun()
+
+    def _check_ready(self, denial: Denied) -> None:
+        """Whether what was denied is to be believed.
+
+        Raises:
+            Unreachable: the server is not ready, or denies that too.
+        """
+        try:
+            self._read(_READY_MOST, "GET", _READY)
+        except ComityError as error:
+            raise Unreachable(f"{denial}; but its API server is not ready, as when it has just started") from error
+
+    def _read(
+        self,
+        most: int,
+        verb: str,
+        path: str,
+        body: Mapping[str, object] | Sequence[object] | None = None,
+        query: Mapping[str, str | int] | None = None,
+        kind: str = "application/json",
+    ) -> bytes:
+        with _told(self.host, verb, path):
+            answer = self._request(verb, path, body, query or {}, kind, (CONNECT_SECONDS, ANSWER_SECONDS))
+            try:
+                return answer.read(most, decode_content=False)
+            finally:
+                answer.release_conn()
 
     def _request(
         self,
@@ -259,8 +297,6 @@ def _refused(status: int, said: str, host: str, what: str) -> ComityError:
         return TooOldError(told)
     if status == 403 and QUOTA in said:
         return Unreachable(f"{told}: wait until other steps have ended, or raise the quota")
-    if status == 403 and _UNKNOWN_ROLE.search(said):
-        return Unreachable(f"{told}: its API server does not know all roles, as when it has just started")
     if status == 403:
         return Denied(f"{told}: give this node's account the rights that «comity site deploy --show» lists")
     if status == 401:
