@@ -12,7 +12,7 @@ import trio
 
 from catalog.error import Denied, Unreachable
 from deploy.kubernetes.install import install, write_config
-from deploy.kubernetes.manifest import manifests
+from deploy.kubernetes.manifest import Manifest, manifests
 from node.execute.kubernetes.api import connect
 from node.step import Ending, Exit
 from tests.infra.argo import controller
@@ -72,16 +72,27 @@ def test_a_pod_that_somebody_deletes_is_told_so(there: Ready, work: Path, claim:
     assert "deleted" in str(ended)
 
 
+def give(there: Ready, quota: Manifest, cpus: str) -> None:
+    """Let all steps have so many CPUs together. What the API server heeds of a quota is its status."""
+    hard = quota.value["spec"]["hard"] | {"limits.cpu": cpus}
+    there.admin.apply(quota.path, quota.value | {"spec": {"hard": hard}}, "comity")
+    for _ in range(WAIT_SECONDS):
+        if there.admin.get(quota.path).get("status", {}).get("hard", {}).get("limits.cpu") == cpus:
+            return
+        time.sleep(1)
+    raise AssertionError(f"the quota was not that within {WAIT_SECONDS} s")
+
+
 def test_a_quota_that_is_met_is_told(there: Ready, work: Path) -> None:
     """Lost: a step waits for room for ever, and nobody is told to make some."""
     quota = next(each for each in manifests("kubernetes", there.room) if each.kind == "ResourceQuota")
-    hard = quota.value["spec"]["hard"] | {"limits.cpu": "50m"}
-    there.admin.apply(quota.path, quota.value | {"spec": {"hard": hard}}, "comity")
+    usual = str(quota.value["spec"]["hard"]["limits.cpu"])
+    give(there, quota, "50m")
     try:
         with pytest.raises(Unreachable, match=r"exceeded quota: comity-steps.*limits.cpu=200m"):
             run(runner_of(there, patience_seconds=60), work)
     finally:
-        there.admin.apply(quota.path, quota.value, "comity")
+        give(there, quota, usual)
     assert run(runner_of(there), work).code == 0
 
 
