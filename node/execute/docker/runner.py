@@ -242,7 +242,9 @@ def _lacks(facts: Facts, runtime: str) -> tuple[str, ...]:
     """What a daemon cannot guarantee, in plain words."""
     lacks: list[str] = []
     if not runtime:
-        lacks.append("a step shares this machine's kernel: set [docker] runtime to one of its own, such as «runsc»")
+        lacks.append(
+            "a step shares this machine's kernel: give [docker] runtime one that brings its own, if there is one"
+        )
     if facts.rootless:
         lacks.append("the daemon is rootless: a step is root of its container, which outside is the daemon's own user")
     else:
