@@ -13,6 +13,7 @@ import click
 
 from catalog.plural import counted
 from cli import completing
+from cli.crate import export, rerun, verify
 from cli.fetch import write_out
 from cli.output import clean, pairs, rich_table, say, show, table
 from cli.session import Session, Verbs, pass_session
@@ -27,6 +28,10 @@ _HEAD = ("step", "site", "status", "allowed by", "cost", "reason")
 @click.group(cls=Verbs)
 def group() -> None:
     """Follow submissions, fetch their results, end them."""
+
+
+for command in (export, verify, rerun):
+    group.add_command(command)
 
 
 @group.command("list")

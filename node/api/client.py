@@ -220,6 +220,25 @@ class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sh
             raise VerificationFailed(f"the output «{found[0].name}» is not what its CID {found[0].cid} names")
         return data
 
+    def evidence(self, submission: Cid | str) -> dict[str, bytes]:
+        """What shows to others what became of a submission that has ended: the files of a crate, by path.
+
+        Raises:
+            NotFound: this person made no such submission. Conflict: it has not ended.
+            VerificationFailed: the node's pages do not end.
+        """
+        cid, files, after = str(self._submission(submission)), dict[str, bytes](), 0
+        while True:
+            page = self._connection.ask(operation.EVIDENCE, submission=cid, after=str(after))
+            files |= {each.path: each.data for each in page.files}
+            if page.after is None:
+                return files
+            if page.after <= after:
+                raise VerificationFailed(
+                    "the node tells the same of the submission again and again; is it of this version?"
+                )
+            after = page.after
+
     def halt(self, reason: str, project: str | None = None, member: str | None = None, *, resume: bool = False) -> int:
         """Halt this site for one project, one member or all, or with ``resume`` let it go on; the audit row's index.
 

@@ -17,6 +17,7 @@ from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.disclosed import ExaminationView
 from node.api.epochs import EpochsView
+from node.api.evidence import EvidencePage
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 from node.api.inquiries import AnswerRequest, InquiryView
@@ -195,6 +196,15 @@ RESULT: Final = Operation(
     keeps=True,
     seconds=None,
 )
+EVIDENCE: Final = Operation(
+    "evidence",
+    "GET",
+    "/v1/submissions/{submission}/evidence",
+    EvidencePage,
+    parameters=(_SUBMISSION, Parameter("after", str, "query", "0")),
+    person=True,
+    seconds=None,
+)
 WHO: Final = Operation("who", "POST", "/v1/audit/who", Streamed, schema.AskWho, person=True, streams=True, seconds=None)
 
 OPERATIONS: Final[tuple[Operation[object], ...]] = (
@@ -239,5 +249,6 @@ OPERATIONS: Final[tuple[Operation[object], ...]] = (
     SUBMISSION,
     CANCEL,
     RESULT,
+    EVIDENCE,
     WHO,
 )

@@ -17,6 +17,7 @@ from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.disclosed import ExaminationView
 from node.api.epochs import EpochsView
+from node.api.evidence import EvidencePage
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 from node.api.inquiries import AnswerRequest, InquiryView
@@ -260,6 +261,15 @@ class Service(Protocol):
 
     async def result(self, person: str, signed: SignedRequest, submission: Cid, name: str) -> bytes:
         """A workflow output of at most 16 MiB."""
+
+    async def evidence(self, person: str, submission: Cid, after: str) -> EvidencePage:
+        """The files by which others can check one of the person's own submissions that has ended, page by page.
+
+        ``after`` is what the page before said, «0» for the first.
+
+        Raises:
+            NotFound: none of that CID by this person. Conflict: it has not ended.
+        """
 
     def who(self, person: str, request: schema.AskWho) -> AsyncIterator[schema.SiteRows]:
         """Ask the members' audit logs side by side; answers as they arrive."""

@@ -88,6 +88,11 @@ def checkpoint_path(site: str) -> str:
     return f"/log/{site}/{LogName.CATALOG}/checkpoint"
 
 
+def cosigned_path(site: str, count: int) -> str:
+    """Where a site serves the newest checkpoint of its own catalog that ``count`` members cosigned."""
+    return f"/log/{site}/{LogName.CATALOG}/cosigned/{count}"
+
+
 @dataclass(frozen=True, slots=True)
 class Sender:
     """The member ``name`` as one that sends what it has of the catalog of ``site``."""

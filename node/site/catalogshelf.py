@@ -43,6 +43,8 @@ class CatalogShelf:
         first, *rest = path.split("/")
         if path == "checkpoint" and log.note:
             return log.note.encode()
+        if first == "cosigned" and len(rest) == 1:
+            return await _cosigned(log, _number(rest[0]))
         if first == "bodies" and len(rest) == 2:
             return await _bodies(log, _number(rest[0]), _number(rest[1]), asker)
         tile = await log.tile(path)
@@ -55,6 +57,14 @@ def _number(text: str) -> int:
     if not _NUMBER.fullmatch(text):
         raise BadInput("not an index")
     return int(text)
+
+
+async def _cosigned(log: StoredLog, count: int) -> bytes:
+    """The newest checkpoint that ``count`` members cosigned, with their lines; of a replica there is none."""
+    note = await log.last_cosigned(count) if count else None
+    if note is None:
+        raise NotFound("no such checkpoint")
+    return note.encode()
 
 
 async def _bodies(log: StoredLog, start: int, stop: int, asker: str) -> bytes:

@@ -21,6 +21,7 @@ from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.disclosed import ExaminationView
 from node.api.epochs import EpochsView
+from node.api.evidence import EvidencePage
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 from node.api.inquiries import AnswerRequest, InquiryView
@@ -32,6 +33,7 @@ from node.site import (
     blocks,
     cancelling,
     disclosures,
+    evidence,
     exporting,
     fetching,
     governing,
@@ -355,6 +357,11 @@ class SiteService:
     async def result(self, person: str, signed: SignedRequest, submission: Cid, name: str) -> bytes:
         """A workflow output."""
         return await submitting.result(self._site, person, signed, submission, name)
+
+    async def evidence(self, person: str, submission: Cid, after: str) -> EvidencePage:
+        """What shows to others what became of a submission."""
+        publishing.member_of(self._site, person)
+        return await evidence.evidence(self._site, person, submission, after)
 
     async def who(self, person: str, request: schema.AskWho) -> AsyncIterator[schema.SiteRows]:
         """Ask the members' audit logs side by side; answers as they arrive, page after page."""

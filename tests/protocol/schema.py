@@ -41,6 +41,7 @@ from node.message import (
 from node.replicate.catchup import BodiesAnswer
 from workflow.account import ACCOUNTS
 from workflow.cancellation import Cancellation
+from workflow.crate.layout import Shown
 from workflow.inquiry import Answer
 from workflow.order import Order
 from workflow.receipt import Receipt
@@ -61,7 +62,7 @@ ROOTS: dict[str, tuple[type[Value], ...]] = {
         Knock, Founding, Standing, Announcement, Done, BodiesAnswer, SeenAnswer, ReceiptsAnswer,
         HeaderRequest,
     ),
-    "What is kept, and what lies in files": (SignedRequest, Label, ForkFile, Manifest),
+    "What is kept, and what lies in files": (SignedRequest, Label, ForkFile, Manifest, Shown),
 }  # fmt: skip
 
 PRELUDE = r"""

@@ -31,6 +31,7 @@ from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, StorageView, TransferView
 from node.api.disclosed import ExaminationView
 from node.api.epochs import EpochsView
+from node.api.evidence import EvidencePage
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 from node.api.inquiries import AnswerRequest, InquiryView
@@ -466,6 +467,9 @@ class MemorySite:
 
     async def result(self, person: str, signed: object, submission: Cid, name: str) -> bytes:
         return self.results[name] + self.added
+
+    async def evidence(self, person: str, submission: Cid, after: str) -> EvidencePage:
+        return EvidencePage(files=(), after=None)
 
     async def who(self, person: str, request: schema.AskWho) -> AsyncIterator[schema.SiteRows]:
         async with aclosing(self.answers(person, request)) as answers:

@@ -1,0 +1,190 @@
+"""``comity submission export``, ``verify`` and ``rerun``: crates of submissions, made, checked, and run again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from catalog.plural import counted
+from cli import completing
+from cli.output import pairs, say, show, table, working
+from cli.session import Session, Verb, pass_session
+
+if TYPE_CHECKING:
+    from catalog.cid import Cid
+    from node.api.client import Node
+    from workflow.crate.check import Report
+    from workflow.crate.compare import Compared
+    from workflow.crate.layout import Bundle
+
+
+@click.command(cls=Verb)
+@click.argument("submission", shell_complete=completing.submissions)
+@click.option(
+    "--to", "to", type=click.Path(path_type=Path), help="A new FILE.zip or folder; SUBMISSION.zip here otherwise."
+)
+@click.option("--results", is_flag=True, help="Pack the bytes of the results that you may read, too.")
+@pass_session
+def export(session: Session, submission: str, to: Path | None, results: bool) -> None:
+    """Write a Workflow Run RO-Crate of SUBMISSION, which has ended: what ran where, with all that proves it."""
+    from catalog.error import VerificationFailed
+    from node.crates import check, with_metadata, write_crate
+
+    with session.node() as node, working("collecting what was signed …"):
+        run = node.run(submission)
+        files = node.evidence(run.submission)
+        if results:
+            files |= _results(node, str(run.submission))
+    files = with_metadata(files)
+    report = check(files)
+    if report.wrong:
+        raise VerificationFailed(f"what the node gave does not hold, and nothing was written: {report.wrong[0]}")
+    target = to or Path(f"{run.submission}.zip")
+    write_crate(files, target)
+    told = {"crate": str(target), "files": len(files), "bytes": sum(map(len, files.values()))}
+
+    def tell() -> None:
+        say(f"{target} has {counted(len(files), 'file')}.")
+        _tell_unchecked(report)
+        say(f"next: comity submission verify {target}")
+
+    show(session, {**told, "unchecked": report.unchecked}, tell)
+
+
+def _results(node: Node, submission: str) -> dict[str, bytes]:
+    from workflow.crate.layout import result_path
+
+    return {result_path(each.cid): node.result(submission, each.name) for each in node.run(submission).results}
+
+
+@click.command(cls=Verb)
+@click.argument("crate", type=click.Path(path_type=Path))
+@click.option("--consortium", help="The CID that the crate's consortium must have, from whom you trust.")
+@pass_session
+def verify(session: Session, crate: Path, consortium: str | None) -> None:
+    """Check CRATE from scratch: every signature, order, receipt, release and proof. It needs no node and no network."""
+    from catalog.error import VerificationFailed
+
+    with working(f"checking {crate} …"):
+        _, report = _checked(crate)
+    if consortium is not None and str(report.consortium_cid) != consortium:
+        report.wrong.append(f"the crate is of the consortium {report.consortium_cid}, not of {consortium}")
+    show(session, _view(report), lambda: _tell(report))
+    if report.wrong:
+        raise VerificationFailed(f"{crate} does not hold ({counted(len(report.wrong), 'fault')}): {report.wrong[0]}")
+
+
+def _checked(crate: Path) -> tuple[dict[str, bytes], Report]:
+    from node.crates import check, read_crate
+
+    files = read_crate(crate)
+    return files, check(files)
+
+
+def _view(report: Report) -> dict[str, object]:
+    return {
+        "consortium": str(report.consortium_cid),
+        "submission": str(report.submission),
+        "orders": report.orders,
+        "receipts": report.receipts,
+        "releases": report.releases,
+        "entries": report.entries,
+        "rows": report.rows,
+        "wrong": report.wrong,
+        "unchecked": report.unchecked,
+    }
+
+
+def _tell(report: Report) -> None:
+    from workflow.crate.check import summary
+
+    for each in report.wrong:
+        say(f"✗ {each}")
+    if not report.wrong:
+        say(f"✓ {summary(report)}: all hold")
+    _tell_unchecked(report)
+    pairs(
+        [
+            ("submission", str(report.submission)),
+            ("consortium", f"«{report.consortium}» {report.consortium_cid}: compare with what you know"),
+        ]
+    )
+
+
+def _tell_unchecked(report: Report) -> None:
+    for each in report.unchecked:
+        say(f"– not checked: {each}")
+
+
+@click.command(cls=Verb)
+@click.argument("crate", type=click.Path(path_type=Path))
+@click.option("--deadline", help="When it must have ended, such as 10m; as long as before otherwise.")
+@click.option("--budget", help="What it may cost; as much as before otherwise.")
+@pass_session
+def rerun(session: Session, crate: Path, deadline: str | None, budget: str | None) -> None:
+    """Submit what CRATE was made of once more, wait, and compare the CIDs of all that comes of it."""
+    from catalog.error import VerificationFailed
+    from cli.submission import carried_on
+    from node.crates import read_bundle
+    from workflow.crate.compare import compare
+
+    with working(f"checking {crate} …"):
+        files, report = _checked(crate)
+    if report.wrong:
+        raise VerificationFailed(f"{crate} does not hold, and nothing was submitted: {report.wrong[0]}")
+    before = read_bundle(files)
+    with session.node() as node:
+        with working("planning …"):
+            cid = _submit_again(node, before.bundle, deadline, budget)
+        with carried_on(str(cid)), working(f"running {cid} …"):
+            run = node.wait(cid)
+        run.check()
+        now = read_bundle(node.evidence(cid))
+    compared = compare(before.bundle, now.bundle, before.tools, before.environments)
+    show(session, {"submission": str(cid), "outputs": compared}, lambda: _tell_compared(str(cid), compared))
+    differ = [each for each in compared if each.before is not None and not each.same]
+    if differ:
+        first = f"{differ[0].step}[{differ[0].shard}]"
+        raise VerificationFailed(f"the rerun differs in {counted(len(differ), 'output')}, of {first}: {differ[0].why}")
+
+
+def _submit_again(node: Node, bundle: Bundle, deadline: str | None, budget: str | None) -> Cid:
+    from datetime import timedelta
+
+    from catalog.error import VerificationFailed
+    from node.api.agreed import GRACE_MILLIS
+    from node.api.quantity import money
+    from workflow.crate.compare import job_of
+
+    asked = bundle.submission
+    if asked is None or bundle.workflow is None:
+        raise VerificationFailed("the crate has no submission")
+    span = timedelta(milliseconds=asked.deadline - asked.not_before - GRACE_MILLIS)
+    return node.submit(
+        node.plan(
+            bundle.workflow,
+            job_of(bundle),
+            project=asked.project.name,
+            deadline=deadline or span,
+            budget=budget or money(asked.budget),
+            min_sites=asked.min_sites,
+        )
+    )
+
+
+def _tell_compared(cid: str, compared: list[Compared]) -> None:
+    rows = [
+        (
+            f"{each.step}[{each.shard}]/{each.output}",
+            "same" if each.same else "held" if each.before is None else "differs",
+            str(each.before or "–"),
+            str(each.now or "–"),
+            "remembered, not run again" if each.remembered and each.same else each.why or "–",
+        )
+        for each in compared
+    ]
+    table(("output", "is", "before", "now", "why"), rows, "nothing was delivered before")
+    same = sum(each.same for each in compared)
+    say(f"{same:,} of {counted(len(compared), 'output')} are the same; the rerun is {cid}")
