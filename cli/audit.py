@@ -11,6 +11,7 @@ from catalog.error import BadInput, VerificationFailed
 from catalog.plural import counted
 from cli import completing
 from cli.answer import Missing, asked_of, tell_rows
+from cli.crate import prove
 from cli.output import pairs, say, show
 from cli.session import Session, Verbs, pass_session
 from cli.value import tell_value
@@ -19,6 +20,9 @@ from cli.value import tell_value
 @click.group(cls=Verbs)
 def group() -> None:
     """Who accessed which data; verify the logs."""
+
+
+group.add_command(prove)
 
 
 def _asking(verb: Callable[..., None]) -> Callable[..., None]:

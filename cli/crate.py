@@ -120,6 +120,62 @@ def _tell_unchecked(report: Report) -> None:
 
 @click.command(cls=Verb)
 @click.argument("crate", type=click.Path(path_type=Path))
+@click.option("--to", "to", type=click.Path(path_type=Path), required=True, help="A new FILE.zip or folder.")
+@pass_session
+def prove(session: Session, crate: Path, to: Path) -> None:
+    """Ask every member for what it wrote down of the orders in CRATE, and write a crate that has these rows too.
+
+    For auditors and stewards, whom policies let see audit logs.
+    """
+    from catalog.error import VerificationFailed
+    from node.crates import check, only_signed, read_bundle, with_metadata, write_crate
+
+    with working(f"checking {crate} …"):
+        files, report = _checked(crate)
+    if report.wrong:
+        raise VerificationFailed(f"{crate} does not hold, and nobody was asked: {report.wrong[0]}")
+    with session.node() as node, working("asking every member …"):
+        rows, away = _rows(node, read_bundle(files).bundle)
+    whole = with_metadata({**only_signed(files), **rows})
+    after = check(whole)
+    if after.wrong:
+        raise VerificationFailed(f"what the members answered does not fit the crate: {after.wrong[0]}")
+    write_crate(whole, to)
+
+    def tell() -> None:
+        say(f"{to} has {counted(after.rows, 'audit row')}.")
+        for each in away:
+            say(f"– no answer: {each}")
+        _tell_unchecked(after)
+
+    show(session, {"crate": str(to), "rows": after.rows, "away": away, "unchecked": after.unchecked}, tell)
+
+
+def _rows(node: Node, bundle: Bundle) -> tuple[dict[str, bytes], list[str]]:
+    """The files of the rows about the orders of a crate, and who did not answer, with the reason."""
+    from datetime import UTC, datetime
+
+    from catalog.error import VerificationFailed
+    from node.api.view import Absent
+    from workflow.crate.layout import Shown, files_of
+    from workflow.crate.rows import of_orders
+
+    asked = bundle.submission
+    if asked is None:
+        raise VerificationFailed("the crate has no submission")
+    rows: list[Shown] = []
+    away: list[str] = []
+    since = datetime.fromtimestamp(asked.not_before / 1000, UTC)
+    for told, account in node.audit_export(person=asked.person, since=since):
+        if isinstance(told, Absent):
+            away.append(f"{told.site_name}: {told.reason}")
+        if account is not None and account.proof is not None and of_orders(account.kind, account.fields, bundle):
+            rows.append(account.shown())
+    return files_of(rows), away
+
+
+@click.command(cls=Verb)
+@click.argument("crate", type=click.Path(path_type=Path))
 @click.option("--deadline", help="When it must have ended, such as 10m; as long as before otherwise.")
 @click.option("--budget", help="What it may cost; as much as before otherwise.")
 @pass_session

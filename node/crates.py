@@ -24,7 +24,7 @@ from node.regular import read_regular
 from node.storage.dagpb import decode_node
 from node.storage.unixfs import build_file, chunks_of
 from workflow.crate.check import Report, check_crate
-from workflow.crate.layout import MAX_FILES, MAX_RESULT, METADATA, Bundle, read_files
+from workflow.crate.layout import MAX_FILES, MAX_RESULT, METADATA, README, Bundle, read_files
 from workflow.crate.logs import chain_of, index_of
 from workflow.crate.metadata import Told, derived
 from workflow.flow import parse_workflow
@@ -81,6 +81,11 @@ def read_bundle(files: Mapping[str, bytes]) -> Read:
     tools = {block: parse_tool(text, _TOOL) for block, text in bundle.tools.items()}
     workflow = parse_workflow(bundle.workflow, "workflow")
     return Read(bundle, Told(submission, workflow, tools, bundle, chain, index_of(chain, bundle.shown)))
+
+
+def only_signed(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files of a crate without those that follow from the others."""
+    return {path: data for path, data in files.items() if path not in (METADATA, README)}
 
 
 def with_metadata(files: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -16,17 +16,18 @@ from typing import Final
 from catalog.body import Body, fields_of, message_in, read_body
 from catalog.checkpoint import Checkpoint, cosigners, open_checkpoint
 from catalog.dagcbor import decode, encode
-from catalog.error import VerificationFailed
+from catalog.error import BadInput, VerificationFailed
 from catalog.headmap import Head, verify_head
 from catalog.key import verify
 from catalog.leaf import Leaf, decode_leaf, opens
 from catalog.merkle import leaf_hash
 from catalog.multiproof import paths_of, root_of_many
 from catalog.origin import LogName, earlier, log_of, origin_of
-from catalog.proof import Proof
+from catalog.proof import Proof, write_proof
 from node.api.committed import check_committed
 from node.message import Opening, Row, Who, WhoAnswer
 from workflow.account import ACCOUNTS, AccountFields, HeadsFields, Link, ReadFields
+from workflow.crate.layout import Shown
 
 MAX_ANSWER: Final = 2 << 20
 
@@ -55,6 +56,23 @@ class Account:
     cosigners: tuple[str, ...]
     row: Row
     proof: Proof | None
+
+    def shown(self) -> Shown:
+        """The row as a crate carries it (:mod:`workflow.crate.layout`).
+
+        Raises:
+            BadInput: it was read without what shows it.
+        """
+        if self.proof is None or self.row.salt is None or self.row.body is None:
+            raise BadInput("the row was read without its proof")
+        return Shown(
+            log=self.proof.checkpoint.partition("\n")[0],
+            index=self.index,
+            leaf=self.row.leaf,
+            salt=self.row.salt,
+            body=self.row.body,
+            proof=write_proof(self.proof),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,25 @@ def test_another_blocks_tool_and_another_result_are_found(exported: Exported) ->
     assert any("its CID" in each for each in faults(derived_anew({**exported.files, result: b"{}"})))
 
 
+def test_an_auditor_adds_what_the_members_wrote_down(
+    consortium: Consortium, exported: Exported, tmp_path: Path
+) -> None:
+    """Lost: the rows behind the places that receipts name; or a step's beginning, which only these tell."""
+    proven = tmp_path / "proven.zip"
+    told = consortium.command("audit", "prove", str(exported.path), "--to", str(proven), "--json", at=consortium.small)
+    assert told.returncode == 0, told.stderr
+    files = read_crate(proven)
+    assert json.loads(told.stdout)["rows"] == sum("/audit/" in path for path in files) > len(consortium.known.hospitals)
+    assert not any("places in audit logs" in each for each in check(files).unchecked)
+    graph = {each["@id"]: each for each in json.loads(files[METADATA])["@graph"]}
+    orders = [each for name, each in graph.items() if name.startswith("#order/")]
+    assert all(each["startTime"] <= each["endTime"] for each in orders)
+    row = next(path for path in sorted(set(files) - set(exported.files)) if "/audit/" in path)
+    shown = decode(Shown, files[row])
+    forged = derived_anew({**files, row: encode(structs.replace(shown, body=shown.body[:-1] + b"\0"))})
+    assert any(row in each for each in faults(forged))
+
+
 def test_it_runs_again_to_the_same_cids(consortium: Consortium, exported: Exported) -> None:
     """Lost: that a result can be reproduced from what its crate says."""
     told = consortium.command("submission", "rerun", str(exported.path), "--json")

@@ -157,7 +157,7 @@ class _Checking:
             names = ", ".join(sorted(map(self._name, unshown)))
             self._report.unchecked.append(
                 f"the places in audit logs that the receipts of {names} name: none of these rows is carried; an auditor"
-                " asks for them with «comity audit by»"
+                " adds them with «comity audit prove»"
             )
 
     def _person(self) -> None:
@@ -229,7 +229,7 @@ class _Checking:
             raise VerificationFailed("it is for an order that is not carried, or by another site")
         if not receipt.final:
             raise VerificationFailed("it is not final")
-        if sum(each.order == receipt.order for each in self._bundle.receipts.values()) > 1:
+        if self._bundle.receipt_of(receipt.order) is not receipt:
             raise VerificationFailed("its order has two final receipts")
         self._check_node(receipt)
         if receipt.cost > order.max_cost:

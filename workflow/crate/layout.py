@@ -67,8 +67,8 @@ class Shown(Value, frozen=True, kw_only=True):
 class Bundle:
     """The parts of a crate.
 
-    ``roots`` and ``tools`` are, for each block, the dag-pb node that its CID names and the text of its ``tool.cwl``;
-    ``results`` bytes by CID. What lacks is None or is not there.
+    ``finals`` has the first of the receipts for each order; ``roots`` and ``tools`` are, for each block, the dag-pb
+    node that its CID names and the text of its ``tool.cwl``; ``results`` bytes by CID. What lacks is None or not there.
     """
 
     submission: Submission | None = None
@@ -76,6 +76,7 @@ class Bundle:
     epochs: dict[int, Epoch] = field(default_factory=dict)
     orders: dict[Cid, Order] = field(default_factory=dict)
     receipts: dict[Cid, Receipt] = field(default_factory=dict)
+    finals: dict[Cid, Receipt] = field(default_factory=dict)
     shown: list[Shown] = field(default_factory=list)
     roots: dict[Cid, bytes] = field(default_factory=dict)
     tools: dict[Cid, bytes] = field(default_factory=dict)
@@ -83,7 +84,7 @@ class Bundle:
 
     def receipt_of(self, order: Cid) -> Receipt | None:
         """The final receipt for an order, if there is one."""
-        return next((each for each in self.receipts.values() if each.order == order), None)
+        return self.finals.get(order)
 
     def in_order(self) -> list[tuple[Cid, Order]]:
         """The orders by step, shard and attempt."""
@@ -180,6 +181,7 @@ def _receipt(bundle: Bundle, found: re.Match[str], data: bytes) -> None:
     value, cid = decode(Receipt, data), Cid.parse(found[1])
     _check_named(cid == cid_of(value))
     bundle.receipts[cid] = value
+    bundle.finals.setdefault(value.order, value)
 
 
 def _shown(bundle: Bundle, found: re.Match[str], data: bytes) -> None:

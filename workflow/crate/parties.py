@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Final
 
 from catalog.approve import ApproveFields
-from catalog.origin import site_of
+from catalog.entry import Entry
+from catalog.origin import LogName, log_of, site_of
 from catalog.project import ProjectFields
 from workflow.argument import Data
 from workflow.crate.entities import COMPLETED, Entities, Ref, Told, data_id, ref
-from workflow.crate.layout import WORKFLOW, path_of, result_path
+from workflow.crate.layout import WORKFLOW, Shown, path_of, result_path
 from workflow.crate.when import iso
 from workflow.receipt import Output, Release
 
@@ -78,9 +79,7 @@ def _sign_offs(told: Told, entities: Entities) -> list[Ref]:
         fields = entry.fields
         if isinstance(fields, ApproveFields) and fields.project == told.submission.project and not fields.withdrawn:
             site = told.name(entry.site)
-            carried = next(
-                each for each in told.bundle.shown if (each.index, site_of(each.log)) == (entry.index, entry.site)
-            )
+            carried = next(each for each in told.bundle.shown if _is_at(each, entry))
             entities.add(entry.site, "Organization", name=site, identifier=entry.site)
             found.append(
                 entities.add(
@@ -98,6 +97,11 @@ def _sign_offs(told: Told, entities: Entities) -> list[Ref]:
                 )
             )
     return found
+
+
+def _is_at(shown: Shown, entry: Entry) -> bool:
+    site = site_of(shown.log)
+    return (site, shown.index) == (entry.site, entry.index) and log_of(shown.log, site) is LogName.CATALOG
 
 
 def _disclosures(told: Told, entities: Entities) -> list[Ref]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from catalog.body import fields_of, message_in, read_body
-from catalog.dagcbor import cid_of
+from catalog.cid import Cid
+from catalog.dagcbor import Value, cid_of
 from catalog.error import VerificationFailed
 from catalog.index import Index
 from catalog.key import verify
 from catalog.leaf import decode_leaf
-from catalog.origin import LogName, number_of, site_of
+from catalog.origin import LogName, log_of, number_of, site_of
 from workflow.account import AccessFields, ReleaseFields, ResultFields
 from workflow.crate.layout import Bundle, Shown
 
@@ -21,6 +22,31 @@ KINDS: Final[dict[str, type[AccessFields] | type[ResultFields] | type[ReleaseFie
     "release": ReleaseFields,
 }
 """The kinds of rows that a crate carries: what sites wrote down of its orders."""
+
+
+def of_orders(kind: str, fields: Value, bundle: Bundle) -> bool:
+    """Whether a row of that kind, with these fields, is one that a crate with these orders can carry."""
+    match fields:
+        case AccessFields() | ResultFields() | ReleaseFields():
+            return kind in KINDS and fields.order in bundle.orders
+        case _:
+            return False
+
+
+def began(bundle: Bundle) -> dict[Cid, int]:
+    """When the sites of the orders wrote that they would open data for them, Unix milliseconds, as far as is carried.
+
+    Raises:
+        VerificationFailed: a row cannot be read.
+    """
+    found = {}
+    for each in bundle.shown:
+        if log_of(each.log, site_of(each.log)) is LogName.AUDIT:
+            body = read_body(each.body)
+            order = fields_of(body, AccessFields).order if body.kind == "intent" else None
+            if order is not None and order in bundle.orders and bundle.orders[order].site == body.site:
+                found[order] = body.at
+    return found
 
 
 class Rows:

@@ -9,6 +9,7 @@ from catalog.dataset import DatasetFields
 from workflow.argument import Argument, Data, Literal, Many
 from workflow.crate.entities import COMPLETED, FAILED, Entities, Ref, Told, data_id, ref
 from workflow.crate.layout import SUBMISSION, WORKFLOW, path_of, result_path
+from workflow.crate.rows import began
 from workflow.crate.steps import Steps, block_id, step_id
 from workflow.crate.when import iso
 from workflow.order import Order
@@ -33,6 +34,7 @@ class Runs:
         self._told = told
         self._entities = entities
         self._steps = steps
+        self._began = began(told.bundle)
         self.mentions: list[Ref] = []
 
     def add(self) -> None:
@@ -64,6 +66,7 @@ class Runs:
             agent=ref(order.site),
             object=given,
             result=made,
+            startTime=iso(self._began[cid]) if cid in self._began else None,
             endTime=iso(receipt.at) if receipt is not None else None,
             actionStatus=status,
             error=error,
