@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +15,14 @@ from cli.output import pairs, say, show, table, working
 from cli.session import Session, Verb, pass_session
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from catalog.cid import Cid
     from node.api.client import Node
     from workflow.crate.check import Report
     from workflow.crate.compare import Compared
     from workflow.crate.layout import Bundle
+    from workflow.graph import WorkflowOutput
 
 
 @click.command(cls=Verb)
@@ -244,3 +249,71 @@ def _tell_compared(cid: str, compared: list[Compared]) -> None:
     table(("output", "is", "before", "now", "why"), rows, "nothing was delivered before")
     same = sum(each.same for each in compared)
     say(f"{same:,} of {counted(len(compared), 'output')} are the same; the rerun is {cid}")
+
+
+def publish(session: Session, crate: Path, name: str | None, dataset: str, out: Path | None, level: str | None) -> None:
+    """Publish the result ``name`` in ``crate`` as ``dataset`` of this site: its bytes go to ``out`` and stay there.
+
+    Raises:
+        VerificationFailed: the crate does not hold, or is another consortium's. Denied: the label forbids it, or this
+            person is no steward. BadInput: no place for the bytes, or the crate has none of that result.
+    """
+    from catalog.dataset import Level
+    from catalog.error import BadInput, VerificationFailed
+    from node.crates import read_bundle
+    from workflow.crate.lineage import label_as, made
+
+    if out is None:
+        raise BadInput("data that are published stay where they are on the node's machine; say where: --out FILE")
+    files, report = _checked(crate)
+    if report.wrong:
+        raise VerificationFailed(f"{crate} does not hold, and nothing was published: {report.wrong[0]}")
+    read = read_bundle(files)
+    found = made(read.told, name or _only(read.told.workflow.outputs))
+    data = read.bundle.results.get(found.output.cid) if found.output.cid is not None else None
+    if data is None:
+        raise BadInput(f"the bytes of «{found.name}» are not in {crate}; export it with --results")
+    if not found.purposes:
+        raise BadInput("what it was made from has different purposes; publish it with «comity dataset add --purpose»")
+    with session.node() as node:
+        status = node.status()
+        if status.consortium_cid != str(report.consortium_cid):
+            raise VerificationFailed(f"{crate} is of another consortium than this node's, and nothing was published")
+        names = {each.site: each.name for each in node.members()}
+        label = label_as(found.label, Level(level or Level.RESIDENT), node.site, names)
+        with _written(out, data):
+            published = node.publish_made(
+                out, dataset, Level(level or Level.RESIDENT), label, found.purposes, found.lineage
+            )
+
+    def tell() -> None:
+        say(f"«{published.name}» is published ({counted(published.size, 'byte')}), from {out}, which stays there:")
+        say(str(published.cid))
+        say(found.lineage)
+        owners = ", ".join(sorted(names.get(each, each) for each in label.owners))
+        say(f"its owners: {owners or 'none; everyone may read it'}")
+
+    show(session, published, tell)
+
+
+def _only(outputs: Sequence[WorkflowOutput]) -> str:
+    from catalog.error import BadInput
+
+    if len(outputs) != 1:
+        raise BadInput(f"which result? Name it: {', '.join(each.name for each in outputs)}")
+    return outputs[0].name
+
+
+@contextmanager
+def _written(out: Path, data: bytes) -> Iterator[None]:
+    """The bytes lie in a new file within; it goes again where what is done with it fails."""
+    from catalog.error import ComityError
+    from node.plainfiles import new_place, write_new
+
+    with new_place(out) as place:
+        write_new(place, iter([data]))
+    try:
+        yield
+    except ComityError:
+        out.unlink(missing_ok=True)
+        raise

@@ -79,11 +79,27 @@ def watch(session: Session, submission: str) -> None:
 @click.argument("submission", shell_complete=completing.submissions)
 @click.argument("name", required=False)
 @click.option("--out", type=click.Path(path_type=Path), help="The file to write; standard output otherwise.")
+@click.option("--publish", metavar="DATASET", help="Make a dataset of it; SUBMISSION is a crate with results then.")
+@click.option(
+    "--level", type=click.Choice(["resident", "open"]), help="With --publish: resident where nothing is said."
+)
 @pass_session
-def result(session: Session, submission: str, name: str | None, out: Path | None) -> None:
-    """Fetch the output NAME of SUBMISSION, or its only one."""
+def result(
+    session: Session, submission: str, name: str | None, out: Path | None, publish: str | None, level: str | None
+) -> None:
+    """Fetch the output NAME of SUBMISSION, or its only one.
+
+    A steward publishes one from a crate (--publish), under the label that it has by the receipts.
+    """
     from catalog.error import BadInput
 
+    if publish is not None:
+        from cli.crate import publish as publish_from
+
+        publish_from(session, Path(submission), name, publish, out, level)
+        return
+    if level is not None:
+        raise BadInput("--level says how to publish a result; give --publish DATASET too")
     if session.json and out is None:
         raise BadInput("with --json the bytes need a file; give --out FILE")
     with session.node() as node:

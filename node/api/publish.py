@@ -31,7 +31,7 @@ from node.api import operation
 from node.api.copies import BringCopy, HoldersView, TransferView
 from node.api.fetching import Fetcher
 from node.api.quantity import Moment, moment
-from node.api.schema import ImportDataset, WriteEntry
+from node.api.schema import ImportDataset, Imported, WriteEntry
 from node.api.view import Listing, Published
 from privacy.label import effective_readers, site_of
 from privacy.purpose import HMB, checked, checked_undertaking, checked_use
@@ -83,12 +83,7 @@ class Publisher(Fetcher):
             raise BadInput(f"readers and custodians are for shared data; these are {level}")
         named = label_of(self.site, map(self.reader, readers))
         keepers = self._keepers(custodians)
-        made = self._connection.ask(
-            operation.IMPORT_DATASET, ImportDataset(path=str(Path(path).absolute()), level=level, name=name)
-        )
-        resident = level == Level.RESIDENT
-        if made.cid.is_keyed != resident:
-            raise VerificationFailed(f"the node named {level} data by a CID of the wrong kind; nothing was published")
+        made = self._import(path, level, name)
         fields = DatasetFields(
             cid=made.cid,
             name=name,
@@ -103,17 +98,53 @@ class Publisher(Fetcher):
             columns={column: tuple(sorted(values)) for column, values in (columns or {}).items()},
             person=person,
         )
-        there = (each for each in self._published() if (each.site, each.fields.cid) == (self.site, made.cid))
+        return self._announce(fields)
+
+    def publish_made(
+        self, path: str | Path, name: str, level: Level, label: Label, purposes: Sequence[str], description: str
+    ) -> Published:
+        """Make a dataset of a result that lies at ``path`` on the node's machine, under its joined label; for stewards.
+
+        ``label`` is what :func:`workflow.crate.lineage.label_as` gives, ``description`` begins with its lineage.
+
+        Raises:
+            BadInput, Conflict, Denied, VerificationFailed: as :meth:`publish_dataset`.
+        """
+        terms = tuple(checked_use(term) for term in purposes)
+        made = self._import(path, level, name)
+        fields = DatasetFields(
+            cid=made.cid,
+            name=name,
+            level=level,
+            label=label,
+            purposes=terms,
+            description=description,
+            media_type=made.media_type,
+            size=made.size,
+        )
+        return self._announce(fields)
+
+    def _import(self, path: str | Path, level: str, name: str) -> Imported:
+        """Have the node read what lies at ``path`` on its machine."""
+        request = ImportDataset(path=str(Path(path).absolute()), level=level, name=name)
+        made = self._connection.ask(operation.IMPORT_DATASET, request)
+        if made.cid.is_keyed != (level == Level.RESIDENT):
+            raise VerificationFailed(f"the node named {level} data by a CID of the wrong kind; nothing was published")
+        return made
+
+    def _announce(self, fields: DatasetFields) -> Published:
+        """Put imported data into the catalog, unless just that stands there."""
+        there = (each for each in self._published() if (each.site, each.fields.cid) == (self.site, fields.cid))
         standing = next(there, None)
         if standing is None:
-            self._show_policy(keepers)
-            return Published(made.cid, name, self._write("dataset", fields), made.size)
+            self._show_policy(fields.custodians)
+            return Published(fields.cid, fields.name, self._write("dataset", fields), fields.size)
         if changed := self.differences(standing.fields, fields):
             raise Conflict(
                 f"these data are published already, as «{standing.fields.name}», and nothing was changed"
-                f" ({'; '.join(changed)}); to change that on purpose: comity dataset change {made.cid}"
+                f" ({'; '.join(changed)}); to change that on purpose: comity dataset change {fields.cid}"
             )
-        return Published(made.cid, name, standing.index, made.size)
+        return Published(fields.cid, fields.name, standing.index, fields.size)
 
     def reader(self, name: str) -> Reader:
         """A member by name, or a person by name, ``NAME@SITE`` or key: who a label may name, as it names them.

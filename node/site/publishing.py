@@ -185,8 +185,9 @@ def _check_free(name: str, others: set[Cid]) -> None:
 def _check_label(site: Site, dataset: DatasetFields) -> None:
     match dataset.level:
         case Level.RESIDENT:
-            if set(dataset.label.owners) != {site.root} or dataset.label.owners[site.root] != (site.root,):
-                raise BadInput("resident data are read by their owner alone; their label must say so")
+            owners = dataset.label.owners
+            if owners.get(site.root) != (site.root,) or not may_hold(dataset.label, site.root):
+                raise BadInput("resident data are read by the site that has them alone; their label must say so")
         case Level.OPEN:
             if dataset.label.owners:
                 raise BadInput("open data are read by everyone; their label names no owner")

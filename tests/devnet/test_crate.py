@@ -13,6 +13,7 @@ from msgspec import structs
 from catalog.dagcbor import decode, encode
 from catalog.error import ComityError
 from node.crates import check, read_crate, with_metadata, write_crate
+from privacy.label import effective_readers
 from tests.devnet.consortium import Consortium, run
 from workflow.crate.layout import METADATA, README, SUBMISSION, WORKFLOW, Shown, path_of
 from workflow.order import Order
@@ -158,6 +159,29 @@ def test_it_runs_again_to_the_same_cids(consortium: Consortium, exported: Export
     outputs = json.loads(told.stdout)["outputs"]
     assert len(outputs) == len(consortium.known.hospitals) + 1
     assert all(each["before"] == each["now"] for each in outputs)
+
+
+def test_a_steward_publishes_a_result_under_the_label_of_all_its_owners(
+    consortium: Consortium, exported: Exported, tmp_path: Path
+) -> None:
+    """Lost: the hospitals' say in what is made of a model of their data; or where it comes from."""
+    institute, out = consortium.known.institute, tmp_path / "pooled.json"
+    place = ("submission", "result", str(exported.path), "--publish", "pooled means", "--out", str(out))
+    researcher = consortium.command(*place)
+    assert (researcher.returncode, out.exists()) == (3, False), "who publishes is a steward"
+    everyone = consortium.command(*place, "--level", "open", "--as", institute.steward)
+    assert (everyone.returncode, out.exists()) == (3, False)
+    assert all(each.name in everyone.stderr for each in consortium.known.hospitals)
+    told = consortium.command(*place, "--as", institute.steward, "--json")
+    assert told.returncode == 0, told.stderr
+    with consortium.steward(institute) as steward:
+        fields = steward.dataset("pooled means").fields
+        sites = {each.name: each.site for each in steward.members()}
+    owners = {each.name for each in consortium.known.publishers}
+    assert set(fields.label.owners) == {sites[name] for name in owners}
+    assert effective_readers(fields.label) == {sites[institute.name]}
+    assert exported.submission in fields.description
+    assert fields.description.count("bafk") == len(consortium.known.hospitals), "the datasets that it was made from"
 
 
 def test_a_running_one_and_anothers_are_refused(consortium: Consortium, exported: Exported) -> None:

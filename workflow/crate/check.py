@@ -30,6 +30,7 @@ from workflow.crate.layout import (
     WORKFLOW,
     Bundle,
     path_of,
+    proofs_of,
     read_files,
     result_path,
     tool_path,
@@ -275,7 +276,7 @@ class _Checking:
     def _labels(self) -> None:
         """Labels recomputed over the receipts, and by them that each order asked for what was signed for alone."""
         try:
-            evidence = Evidence(self._index, cid_of(self._submission), self._proofs())
+            evidence = Evidence(self._index, cid_of(self._submission), proofs_of(self._bundle))
         except VerificationFailed as error:
             self._report.wrong.append(f"receipts/: {error}")
             return
@@ -291,23 +292,6 @@ class _Checking:
                 for item in pieces_in(order.inputs):
                     if not may_hold(evidence.label(item), order.site):
                         raise VerificationFailed(f"its site was no reader of «{item.name}»")
-
-    def _proofs(self) -> list[tuple[Order, Receipt]]:
-        """The receipts that named outputs, each after those that its order names."""
-        taken: dict[Cid, tuple[Order, Receipt]] = {}
-        waiting = dict(self._bundle.receipts)
-
-        def take(cid: Cid) -> None:
-            receipt = waiting.pop(cid, None)
-            order = self._bundle.orders.get(receipt.order) if receipt is not None else None
-            if receipt is not None and order is not None and any(each.cid for each in receipt.outputs.values()):
-                for earlier in order.proofs:
-                    take(earlier)
-                taken[cid] = order, receipt
-
-        for cid in self._bundle.receipts:
-            take(cid)
-        return list(taken.values())
 
     def _results(self) -> None:
         released = {each.cid for receipt in self._bundle.receipts.values() for each in receipt.outputs.values()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from typing import Annotated, Final
 
 import msgspec
@@ -91,6 +92,19 @@ class Bundle:
         return sorted(
             self.orders.items(), key=lambda each: (each[1].step, each[1].shard, each[1].attempt, str(each[0]))
         )
+
+
+def proofs_of(bundle: Bundle) -> list[tuple[Order, Receipt]]:
+    """The receipts that name a released output, each after those that its order names as proofs."""
+    named = {
+        cid: (order, receipt)
+        for cid, receipt in bundle.receipts.items()
+        if (order := bundle.orders.get(receipt.order)) is not None
+        and any(each.cid for each in receipt.outputs.values())
+    }
+    # A receipt names its order, which names the receipts before it, by their hashes: there is no circle in that.
+    before = {cid: [each for each in order.proofs if each in named] for cid, (order, _) in named.items()}
+    return [named[cid] for cid in TopologicalSorter(before).static_order()]
 
 
 Signed = Submission | Order | Receipt | Epoch | Shown
