@@ -6,7 +6,7 @@ written since: an entry that was replaced or taken back after it was made still 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,9 +15,11 @@ from catalog.cid import Cid
 from catalog.epoch import charters, check_successor
 from catalog.error import VerificationFailed
 from catalog.index import Index, SiteIndex
+from catalog.key import public_bytes
 from catalog.leaf import decode_leaf, opens
 from catalog.member import Epoch, check_epoch0, consortium_cid
 from catalog.merkle import leaf_hash, verify_inclusion
+from catalog.note import COSIGNATURE, ED25519, key_id, parse_note
 from catalog.origin import LogName, earlier, log_of, site_of
 from catalog.proof import parse_proof
 from catalog.reading import read_leaf
@@ -125,6 +127,14 @@ class LogCheck:
         if known is None:
             checkpoint = open_checkpoint(note, origin, *self._index.site(root).nodes())
             others = {each: index.nodes() for each, index in self._index.sites.items() if each != root}
+            self._check_lines(root, origin, note, others)
             signed_by = {name for name, _ in cosignatures(note, others)}
             known = self._notes[origin, note] = checkpoint.size, checkpoint.root, len(signed_by)
         return known
+
+    def _check_lines(self, root: str, origin: str, note: str, others: Mapping[str, Sequence[str]]) -> None:
+        """Every line is by a key that is known here: one that is not would be passed over, and so could be changed."""
+        known = {(origin, key_id(origin, ED25519, public_bytes(did))) for did in self._index.site(root).nodes()}
+        known |= {(name, key_id(name, COSIGNATURE, public_bytes(did))) for name, dids in others.items() for did in dids}
+        if not all((line.name, line.key_id) in known for line in parse_note(note).signatures):
+            raise VerificationFailed("its checkpoint has a line by nobody who is known here")
