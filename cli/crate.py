@@ -132,7 +132,7 @@ def prove(session: Session, crate: Path, to: Path) -> None:
 
     For auditors and stewards, whom policies let see audit logs.
     """
-    from catalog.error import VerificationFailed
+    from catalog.error import Denied, VerificationFailed
     from node.crates import check, only_signed, read_bundle, with_metadata, write_crate
 
     with working(f"checking {crate} …"):
@@ -141,6 +141,8 @@ def prove(session: Session, crate: Path, to: Path) -> None:
         raise VerificationFailed(f"{crate} does not hold, and nobody was asked: {report.wrong[0]}")
     with session.node() as node, working("asking every member …"):
         rows, away = _rows(node, read_bundle(files).bundle)
+    if not rows:
+        raise Denied(f"no member showed a row, and nothing was written: {'; '.join(away) or 'they have none of them'}")
     whole = with_metadata({**only_signed(files), **rows})
     after = check(whole)
     if after.wrong:

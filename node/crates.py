@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from catalog.block import BlockFields
 from catalog.cid import Cid
@@ -39,6 +39,16 @@ _RATIO: Final = 200
 
 _DEPTH: Final = 4
 """Folders in one another: ``logs/SITE/LOG/NUMBER``."""
+
+_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What of an archive is unpacked no further than one asks for: the others give all that a piece holds at once."""
+
+_END: Final = 22
+_LOCATOR: Final = 20
+"""Bytes of the record that ends an archive, and of the one before it that only a ZIP64 archive has."""
+
+_ENTRY: Final = 160
+"""Bytes of one file in an archive's directory, its name of at most 110 characters with it."""
 
 _TOOL: Final = "tool.cwl"
 _ZIP: Final = ".zip"
@@ -148,9 +158,11 @@ def read_crate(source: Path) -> dict[str, bytes]:
     """
     try:
         mode = source.lstat().st_mode
-        if stat.S_ISLNK(mode):
-            raise VerificationFailed(f"{source} is a link; name the crate itself")
-        return _read_folder(source) if stat.S_ISDIR(mode) else _read_archive(source)
+        if stat.S_ISDIR(mode):
+            return _read_folder(source)
+        if not stat.S_ISREG(mode):
+            raise VerificationFailed(f"{source} is a link, or neither a file nor a folder; name the crate itself")
+        return _read_archive(source)
     except FileNotFoundError as error:
         raise NotFound(f"there is no crate at {source}; check the path") from error
     except Damaged as error:
@@ -187,14 +199,35 @@ def _refuse_odd(path: Path) -> None:
 
 
 def _read_archive(source: Path) -> dict[str, bytes]:
-    size = source.stat().st_size
     try:
-        with zipfile.ZipFile(source) as archive:
-            entries = [each for each in archive.infolist() if not each.is_dir()]
-            _check_archive(entries, size)
-            return {each.filename: _read_entry(archive, each) for each in entries}
+        with source.open("rb") as stream:
+            size = _check_end(stream)
+            with zipfile.ZipFile(stream) as archive:
+                return _read_entries(archive, size)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
         raise VerificationFailed(f"{source} is no archive that can be read: {error}") from error
+
+
+def _check_end(stream: BinaryIO) -> int:
+    """The size of an archive whose directory is no longer than a crate's may be: all of it is read at once.
+
+    That is told by the record at the end, here the last bytes, and without the ZIP64 record that would say otherwise.
+    """
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - _LOCATOR - _END))
+    tail = stream.read()
+    end, locator = tail[-_END:], tail[:-_END]
+    if not end.startswith(b"PK\x05\x06") or not end.endswith(b"\0\0") or locator.startswith(b"PK\x06\x07"):
+        raise zipfile.BadZipFile("it does not end as a ZIP archive without a comment and without ZIP64 does")
+    if int.from_bytes(end[12:16], "little") > MAX_FILES * _ENTRY:
+        raise VerificationFailed(f"it has more than {MAX_FILES:,} files, which no crate has")
+    return size
+
+
+def _read_entries(archive: zipfile.ZipFile, size: int) -> dict[str, bytes]:
+    entries = [each for each in archive.infolist() if not each.is_dir()]
+    _check_archive(entries, size)
+    return {each.filename: _read_entry(archive, each) for each in entries}
 
 
 def _check_archive(entries: list[zipfile.ZipInfo], size: int) -> None:
@@ -211,6 +244,8 @@ def _check_archive(entries: list[zipfile.ZipInfo], size: int) -> None:
             raise VerificationFailed(f"«{shown(each.filename)}» in the archive is a link or no regular file")
         if each.flag_bits & 1:
             raise VerificationFailed(f"«{shown(each.filename)}» in the archive is encrypted")
+        if each.compress_type not in _METHODS:
+            raise VerificationFailed(f"«{shown(each.filename)}» in the archive is packed otherwise than by deflate")
     whole = sum(each.file_size for each in entries)
     if whole > min(MAX_BYTES, _RATIO * size) or any(each.file_size > _most(each.filename) for each in entries):
         raise VerificationFailed(f"the archive of {size:,} bytes would become {whole:,}: more than a crate may have")

@@ -108,6 +108,27 @@ def test_a_file_that_lacks_is_found(exported: Exported, kind: str) -> None:
     assert faults({path: data for path, data in exported.files.items() if path != exported.first(kind)})
 
 
+def test_what_was_left_out_is_told_where_the_rest_shows_it(exported: Exported) -> None:
+    """Lost: that a crate without its failed attempts, or without a whole step, looks like one that has all."""
+    orders = {path: decode(Order, exported.files[path]) for path in exported.files if path.startswith("orders/")}
+    pooled = next(path for path, order in orders.items() if order.step == "pool")
+    receipts = {path: decode(Receipt, data) for path, data in exported.files.items() if path.startswith("receipts/")}
+    answer = next(path for path, each in receipts.items() if path_of_order(each) == pooled)
+    kept = {path: data for path, data in exported.files.items() if path not in (pooled, answer)}
+    plain = {path: data for path, data in kept.items() if not path.startswith("results/")}
+    report = check(derived_anew(plain))
+    assert (report.wrong, "the step «pool»: no order for it is carried" in report.unchecked) == ([], True)
+    later = structs.replace(orders[pooled], attempt=3)
+    assert (
+        "an earlier attempt at pool[0]: its order is not carried"
+        in check({**kept, path_of(later): encode(later)}).unchecked
+    )
+
+
+def path_of_order(receipt: Receipt) -> str:
+    return f"orders/{receipt.order}.cbor"
+
+
 def test_a_file_more_is_found(exported: Exported) -> None:
     """Lost: that all in a crate is shown by what was signed."""
     assert faults({**exported.files, "results/notes.txt": b"trust me"})
@@ -149,6 +170,8 @@ def test_an_auditor_adds_what_the_members_wrote_down(
 ) -> None:
     """Lost: the rows behind the places that receipts name; or a step's beginning, which only these tell."""
     proven = tmp_path / "proven.zip"
+    refused = consortium.command("audit", "prove", str(exported.path), "--to", str(proven))
+    assert (refused.returncode, proven.exists()) == (3, False), "a researcher may not ask for rows"
     told = consortium.command("audit", "prove", str(exported.path), "--to", str(proven), "--json", at=consortium.small)
     assert told.returncode == 0, told.stderr
     files = read_crate(proven)

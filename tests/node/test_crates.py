@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 import zipfile
 from pathlib import Path
 
@@ -70,6 +71,44 @@ def test_a_file_that_is_longer_than_the_archive_says_is_refused(tmp_path: Path) 
     path.write_bytes(data)
     with pytest.raises(VerificationFailed):
         read_crate(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_is_packed_so_that_no_bound_holds_is_refused(tmp_path: Path, method: int) -> None:
+    """Lost: the memory of whoever checks a crate: bzip2 makes 900 MB of 800 bytes at once, whatever was asked for."""
+    path = tmp_path / "packed.zip"
+    with zipfile.ZipFile(path, "w", method) as made:
+        made.writestr("results/x", b"text")
+    with pytest.raises(VerificationFailed, match="otherwise than by deflate"):
+        read_crate(path)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_directory_without_end_is_refused_before_it_is_read(tmp_path: Path, wide: bool) -> None:
+    """Lost: a minute and a gigabyte of whoever checks a crate, to three million names of nothing."""
+    data = archive(tmp_path / "one.zip", ("x", b"")).read_bytes()
+    start, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
+    entries = data[start:end] * 250_000
+    many, length, at = 250_000, len(entries), start + len(entries)
+    tail = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0, 0, length, start, 0)
+    if wide:
+        tail = (
+            struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, many, many, length, start)
+            + struct.pack("<4sLQL", b"PK\x06\x07", 0, at, 1)
+            + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+        )
+    path = tmp_path / "many.zip"
+    path.write_bytes(data[:start] + entries + tail)
+    with pytest.raises(VerificationFailed, match="without ZIP64" if wide else "more than 65,535 files"):
+        read_crate(path)
+
+
+def test_what_is_neither_a_file_nor_a_folder_is_refused(tmp_path: Path) -> None:
+    """Lost: the checker, who waits for a pipe or reads a device without end."""
+    os.mkfifo(tmp_path / "pipe.zip")
+    for path in (tmp_path / "pipe.zip", Path("/dev/zero")):
+        with pytest.raises(VerificationFailed, match="neither a file nor a folder"):
+            read_crate(path)
 
 
 def test_links_and_pipes_are_refused(tmp_path: Path) -> None:

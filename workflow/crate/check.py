@@ -132,6 +132,7 @@ class _Checking:
         for receipt in self._bundle.receipts.values():
             with self._report.about(path_of(receipt)):
                 self._receipt(receipt)
+        self._lacking()
         self._spending()
         self._labels()
         self._results()
@@ -260,6 +261,19 @@ class _Checking:
         elif found.counted.kind != "policy":
             raise VerificationFailed(f"the release of «{release.output}» names an entry that is no policy")
         self._report.releases += 1
+
+    def _lacking(self) -> None:
+        """What was left out, as far as what is there shows it: steps without an order, attempts before later ones."""
+        attempts: dict[str, set[int]] = {}
+        for order in self._bundle.orders.values():
+            attempts.setdefault(str(order.instance), set()).add(order.attempt)
+        gaps = sorted(name for name, had in attempts.items() if had != set(range(1, max(had) + 1)))
+        ordered = {order.step for order in self._bundle.orders.values()}
+        steps = self._workflow.steps if self._workflow is not None else ()
+        self._report.unchecked += [
+            *(f"an earlier attempt at {name}: its order is not carried" for name in gaps),
+            *(f"the step «{each.id}»: no order for it is carried" for each in steps if each.id not in ordered),
+        ]
 
     def _spending(self) -> None:
         spent = sum(receipt.cost for receipt in self._bundle.receipts.values())

@@ -38,8 +38,8 @@ MAX_VALUE: Final = 1 << 20
 MAX_RESULT: Final = 16 << 20
 """Bytes of a result in a crate: as much as a node hands out at once."""
 
-MAX_FILES: Final = 65_536
-"""Files of a crate."""
+MAX_FILES: Final = 65_535
+"""Files of a crate: as many as a ZIP archive has without ZIP64."""
 
 _DID: Final = "did:key:"
 
