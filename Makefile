@@ -14,7 +14,7 @@ BESIDE = $(if $(filter sandbox,$(RUNNER)),,$(BIN)/python -m tests.infra.beside $
 GUARANTEES := $(foreach each,$(RUNNERS),tests/runners/test_$(each).py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-real soak lint bench bench-catalog bench-storage bench-privacy bench-runners devnet clean
+.PHONY: help demo test test-real conformance soak lint bench bench-catalog bench-storage bench-privacy bench-runners devnet clean
 
 help:  ## Show this help.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test-real: $(READY)  ## Beside software of others: our logs in Go's sumdb, torch
 	@$(BIN)/pytest tests/real
 	@$(BIN)/python -m tests.infra.beside all $(BIN)/pytest -n 4 $(GUARANTEES)
 	@$(BIN)/pytest tests/runners $(GUARANTEES:%=--ignore=%)
+
+conformance: $(READY)  ## The CWL v1.2 conformance suite, all of it, and its badge line for each tag.
+	@$(BIN)/python -m tests.conformance
 
 soak: $(READY)  ## Simulated consortia, inputs to decoders and state machines, many more of them: make soak SEEDS=50.
 	@COMITY_SEEDS=$(SEEDS) $(BIN)/pytest -n auto tests/simulation

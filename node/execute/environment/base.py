@@ -31,7 +31,22 @@ BIN: Final = f"{INSIDE}/bin"
 
 # What tools written for any machine call. They can do nothing that Python cannot; each is there if the machine has it.
 _PROGRAMS: Final = (
-    *("sh", "true", "false", "test", "echo", "printf", "env", "sleep", "date", "seq", "expr", "basename", "dirname"),
+    *(
+        "sh",
+        "bash",
+        "true",
+        "false",
+        "test",
+        "echo",
+        "printf",
+        "env",
+        "sleep",
+        "date",
+        "seq",
+        "expr",
+        "basename",
+        "dirname",
+    ),
     *("cat", "head", "tail", "cp", "mv", "rm", "rmdir", "ln", "ls", "mkdir", "touch", "chmod", "find", "stat", "dd"),
     *("sort", "uniq", "wc", "cut", "paste", "join", "tr", "rev", "tee", "comm", "split", "sed", "grep", "awk", "diff"),
     *("xargs", "od", "cmp", "md5sum", "sha256sum", "base64", "tar", "gzip", "gunzip", "bzip2", "xz", "pwd", "id"),

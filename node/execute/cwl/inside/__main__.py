@@ -1,0 +1,119 @@
+"""``python -m node.execute.cwl.inside FD``: waits at the socket FD for lines; serves each in a process of its own."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from cwl_utils.errors import JavascriptException
+from cwl_utils.sandboxjs import set_js_engine
+from cwltool.errors import UnsupportedRequirement, WorkflowException
+from schema_salad.exceptions import ValidationException
+
+from node.execute.cwl.inside.channel import Channel, ClosedError
+from node.execute.cwl.inside.flow import Flow
+from node.execute.cwl.inside.javascript import QuickJs
+from node.execute.cwl.inside.tool import Tool
+from node.execute.cwl.message import Begin, Collect, Command, Ended, Fault, Load, ToEvaluator, ToNode
+
+CPU_SECONDS: Final = 300
+MEMORY_BYTES: Final = 2 << 30
+REFUSED = (
+    ValidationException,
+    WorkflowException,
+    JavascriptException,
+    RecursionError,
+    MemoryError,
+    ValueError,
+    KeyError,
+    TypeError,
+    OSError,
+)
+"""What cwltool raises for documents and values that do not fit."""
+
+Answer = Callable[[ToEvaluator], ToNode]
+
+
+def main() -> None:
+    """Serve until the node closes the socket."""
+    logging.getLogger("cwltool").setLevel(logging.CRITICAL)
+    set_js_engine(QuickJs())
+    control = socket.socket(fileno=int(sys.argv[1]))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    gc.collect()
+    gc.freeze()  # what all processes share is not written to by looking for garbage
+    while True:
+        kind, lines, _, _ = socket.recv_fds(control, 1, 1)
+        if not kind:
+            return
+        if os.fork() == 0:
+            control.close()
+            with suppress(ClosedError, OSError):
+                _serve(Channel(socket.socket(fileno=lines[0])), workflow=kind == b"w")
+            os._exit(0)
+        os.close(lines[0])
+
+
+def _serve(channel: Channel, *, workflow: bool) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    answer = _flow(Flow(channel)) if workflow else _tool(Tool(channel))
+    while True:
+        asked = channel.receive()
+        try:
+            told = answer(asked)
+        except REFUSED as error:
+            told = Fault(reason=_line(error), unsupported=isinstance(error, UnsupportedRequirement))
+        channel.send(told)
+
+
+def _tool(tool: Tool) -> Answer:
+    def answer(asked: ToEvaluator) -> ToNode:
+        match asked:
+            case Load():
+                return tool.load(asked)
+            case Command():
+                return tool.command(asked)
+            case Collect(code=code):
+                return tool.collect(code)
+            case _:
+                raise ClosedError
+
+    return answer
+
+
+def _flow(flow: Flow) -> Answer:
+    def answer(asked: ToEvaluator) -> ToNode:
+        match asked:
+            case Load():
+                return flow.load(asked)
+            case Begin():
+                return flow.begin(asked)
+            case Ended():
+                return flow.ended(asked)
+            case _:
+                raise ClosedError
+
+    return answer
+
+
+def _line(error: BaseException) -> str:
+    """The innermost reason of what cwltool says, without the values that it prints after it."""
+    lines: list[str] = []
+    for line in str(error).splitlines():
+        if line.strip():
+            lines.append(line.strip())
+        if line.rstrip().endswith("{"):
+            break
+    return lines[-1].removesuffix("{").rstrip(" :")[:500] if lines else type(error).__name__
+
+
+main()

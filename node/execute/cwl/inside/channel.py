@@ -1,0 +1,68 @@
+"""The line to the node: frames of four bytes of length and JSON."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+import msgspec
+
+from node.execute.cwl.message import MOST_FRAME, Look, Read, Said, ToEvaluator, ToNode
+
+
+class ClosedError(Exception):
+    """The node has gone, or wants nothing more."""
+
+
+class Channel:
+    """A connected stream socket, used by one thread."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._decoder = msgspec.json.Decoder(ToEvaluator)
+
+    def receive(self) -> ToEvaluator:
+        """What the node asks for next.
+
+        Raises:
+            ClosedError: nothing more.
+        """
+        (size,) = struct.unpack(">I", self._exactly(4))
+        if size > MOST_FRAME:
+            raise ClosedError
+        found: ToEvaluator = self._decoder.decode(self._exactly(size))
+        return found
+
+    def send(self, value: ToNode) -> None:
+        """Answer, or ask."""
+        data = msgspec.json.encode(value, enc_hook=_plain)
+        self._line.sendall(struct.pack(">I", len(data)) + data)
+
+    def ask(self, question: Look | Read) -> Said:
+        """What the node says of a file.
+
+        Raises:
+            ClosedError: it says nothing.
+        """
+        self.send(question)
+        answer = self.receive()
+        if not isinstance(answer, Said):
+            raise ClosedError
+        return answer
+
+    def _exactly(self, size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            part = self._line.recv(min(size - len(data), 1 << 20))
+            if not part:
+                raise ClosedError
+            data += part
+        return bytes(data)
+
+
+def _plain(value: object) -> str | int | float:
+    """A number or text without how it stood in its document, which YAML's reader keeps."""
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    raise TypeError(f"a {type(value).__name__} is no value of CWL")

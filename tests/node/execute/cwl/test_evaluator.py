@@ -1,0 +1,313 @@
+"""The evaluator answers as CWL says, and a text that attacks it ends nothing but its own session."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+
+from catalog.error import BadInput, ComityError, Unreachable
+from node.execute.cwl.evaluator import Evaluator, Session
+from node.execute.cwl.message import Begin, Collect, Command, Ended, Load, Loaded, Outputs, Placed, Ready, Wanted
+from node.execute.cwl.sandbox import isolated
+from node.execute.cwl.tree import NOTHING, Seen
+
+TOOL: dict[str, Any] = {"cwlVersion": "v1.2", "class": "CommandLineTool", "inputs": {}, "outputs": {}}
+EXPRESSION = {
+    "cwlVersion": "v1.2",
+    "class": "ExpressionTool",
+    "requirements": {"InlineJavascriptRequirement": {}},
+    "inputs": {"n": "int?"},
+    "outputs": {"made": "Any"},
+}
+
+
+class Texts:
+    """A tree of files in memory."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self.texts = dict(texts)
+        self.asked: list[str] = []
+
+    async def look(self, name: str) -> Seen:
+        self.asked.append(name)
+        if name in self.texts:
+            return Seen("file", len(self.texts[name].encode()))
+        return Seen("folder") if await self.names(name) else NOTHING
+
+    async def names(self, name: str) -> list[str]:
+        top = name.rstrip("/") + "/"
+        return sorted({each[len(top) :].split("/")[0] for each in self.texts if each.startswith(top)})
+
+    async def read(self, name: str, most: int) -> bytes | None:
+        return self.texts[name].encode()[:most] if name in self.texts else None
+
+
+@asynccontextmanager
+async def evaluator() -> AsyncIterator[Evaluator]:
+    made = Evaluator()
+    try:
+        yield made
+    finally:
+        await made.aclose()
+
+
+def with_evaluator(main: Callable[[Evaluator], Coroutine[Any, Any, None]]) -> None:
+    async def whole() -> None:
+        with trio.fail_after(180):
+            async with evaluator() as made:
+                await main(made)
+
+    trio.run(whole)
+
+
+async def loaded(session: Session) -> None:
+    await session.ask(Load(uri="file:///block/tool.cwl"), Loaded)
+
+
+async def evaluated(made: Evaluator, document: Mapping[str, Any] | str, inputs: Mapping[str, Any] | None = None) -> Any:
+    """What a document says to its inputs: a command, or the outputs of an expression."""
+    text = document if isinstance(document, str) else json.dumps(document)
+    async with made.tool(Texts({"/block/tool.cwl": text})) as tool:
+        await loaded(tool)
+        return await tool.answer(Command(inputs=dict(inputs or {}), cores=2, ram_mib=1024))
+
+
+def test_a_tool_is_a_command_and_its_outputs_are_what_was_left() -> None:
+    """Lost: what every workflow is made of."""
+    document = TOOL | {
+        "requirements": {
+            "InlineJavascriptRequirement": {},
+            "InitialWorkDirRequirement": {"listing": [{"entryname": "note", "entry": "of $(inputs.scan.basename)"}]},
+        },
+        "baseCommand": "wc",
+        "inputs": {"scan": {"type": "File", "inputBinding": {}, "loadContents": True}},
+        "outputs": {
+            "lines": {
+                "type": "int",
+                "outputBinding": {"glob": "out.*", "loadContents": True, "outputEval": "$(parseInt(self[0].contents))"},
+            },
+            "kept": {"type": "File", "outputBinding": {"glob": "out.txt"}},
+        },
+        "stdout": "out.txt",
+    }
+
+    async def main(made: Evaluator) -> None:
+        tree = Texts({"/block/tool.cwl": json.dumps(document), "/inputs/0/scan.txt": "a\nb\n"})
+        async with made.tool(tree) as tool:
+            await loaded(tool)
+            scan = {"class": "File", "location": "file:///inputs/0/scan.txt"}
+            ready = await tool.ask(Command(inputs={"scan": scan}, cores=2, ram_mib=1024), Ready)
+            assert ready.argv == ["wc", "/inputs/0/scan.txt"]
+            assert ready.stdout == "out.txt"
+            assert ready.placed == [Placed(target="/work/note", text="of scan.txt")]
+            tree.texts["/work/out.txt"] = "2 /inputs/0/scan.txt\n"
+            values = (await tool.ask(Collect(code=0), Outputs)).values
+            assert values["lines"] == 2
+            assert values["kept"]["location"] == "file:///work/out.txt"
+
+    with_evaluator(main)
+
+
+@pytest.mark.parametrize(
+    ("expression", "told"),
+    [
+        ("${ while (true) {} }", "longer than"),
+        ("${ var a = []; while (true) { a.push(new Array(1000000).fill(7)); } }", "MiB"),
+        ("${ return process.env; }", "process"),
+        ("${ return require('fs'); }", "require"),
+        ("${ function f() { return f() + 1; } return f(); }", "stack"),
+        ("${ return std.open('/etc/passwd', 'r'); }", "std"),
+        ("$(inputs.n.nothing.there)", ""),
+        ("${ return 'x'.repeat(1 << 29).length; }", ""),
+        ("$({made: 'x'.repeat(1 << 27)})", ""),
+    ],
+)
+def test_an_expression_that_goes_too_far_is_refused_and_the_next_one_is_not(expression: str, told: str) -> None:
+    """Lost: the node, its memory or its environment, to a text that a stranger wrote."""
+
+    async def main(made: Evaluator) -> None:
+        with pytest.raises(ComityError) as refused:
+            await evaluated(made, EXPRESSION | {"expression": expression}, {"n": 1})
+        assert told in str(refused.value)
+        assert str(refused.value).isprintable()
+        said = await evaluated(made, EXPRESSION | {"expression": "$({made: inputs.n + 1})"}, {"n": 1})
+        assert said == Outputs(values={"made": 2})
+
+    with_evaluator(main)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "",
+        "[]",
+        "&r {cwlVersion: v1.2, class: CommandLineTool, inputs: {}, outputs: {}, doc: *r}",
+        "a: &a [x,x,x,x,x,x,x,x,x]\n"
+        + "".join(f"{b}: &{b} [{','.join(['*' + a] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)),
+        json.dumps(TOOL | {"$import": "/etc/passwd"}),
+        json.dumps(TOOL | {"baseCommand": {"$include": "file:///etc/passwd"}}),
+        json.dumps(TOOL | {"baseCommand": {"$include": "http://127.0.0.1:9/x"}}),
+        json.dumps(TOOL | {"requirements": {"NoSuchRequirement": {}}, "baseCommand": "true"}),
+        json.dumps({"cwlVersion": "v9", "class": "CommandLineTool", "inputs": {}, "outputs": {}}),
+        "[" * 100_000,
+    ],
+    ids=["nothing", "a list", "itself", "a bomb", "import", "include", "an address", "requirement", "version", "deep"],
+)
+def test_a_document_that_is_none_is_refused_in_a_line(document: str) -> None:
+    """Lost: the node, to a text that makes its reader run on, fall over, or read what is not the text's."""
+
+    async def main(made: Evaluator) -> None:
+        with pytest.raises(ComityError) as refused:
+            await evaluated(made, document)
+        assert str(refused.value).isprintable()
+        assert await evaluated(made, TOOL | {"baseCommand": "true"})
+
+    with_evaluator(main)
+
+
+def test_what_a_document_names_is_asked_of_the_node_alone() -> None:
+    """Lost: a path of this machine, read since a document named it."""
+    document = TOOL | {
+        "baseCommand": "cat",
+        "inputs": {"code": {"type": "File", "default": {"class": "File", "location": "../x"}}},
+    }
+
+    async def main(made: Evaluator) -> None:
+        tree = Texts({"/block/tool.cwl": json.dumps(document), "/etc/passwd": "of the tree"})
+        async with made.tool(tree) as tool:
+            await loaded(tool)
+            scan = {"class": "File", "location": "file:///block/../etc/passwd"}
+            await tool.ask(Command(inputs={"code": scan}, cores=1, ram_mib=1024), Ready)
+        assert tree.asked
+        assert all(posixpath.normpath(each) == each for each in tree.asked)
+
+    with_evaluator(main)
+
+
+WORKFLOW = {
+    "cwlVersion": "v1.2",
+    "class": "Workflow",
+    "requirements": {
+        "ScatterFeatureRequirement": {},
+        "SubworkflowFeatureRequirement": {},
+        "InlineJavascriptRequirement": {},
+        "StepInputExpressionRequirement": {},
+    },
+    "inputs": {"numbers": "int[]"},
+    "steps": {
+        "outer": {
+            "in": {"number": {"source": "numbers", "valueFrom": "$(self * 10)"}},
+            "scatter": "number",
+            "out": ["made"],
+            "run": {
+                "class": "Workflow",
+                "inputs": {"number": "int"},
+                "steps": {
+                    "inner": {
+                        "in": {"number": "number"},
+                        "out": ["made"],
+                        "run": {
+                            "class": "CommandLineTool",
+                            "baseCommand": "echo",
+                            "inputs": {"number": {"type": "int", "inputBinding": {}}},
+                            "outputs": {"made": "int"},
+                        },
+                    }
+                },
+                "outputs": {"made": {"type": "int", "outputSource": "inner/made"}},
+            },
+        }
+    },
+    "outputs": {"all": {"type": "int[]", "outputSource": "outer/made"}},
+}
+
+
+def test_a_workflow_wishes_for_jobs_and_the_same_answers_make_the_same_wishes() -> None:
+    """Lost: a submission that goes on after a crash asks for something else than it did before."""
+
+    async def gone_through(made: Evaluator, order: Callable[[list[Any]], list[Any]]) -> tuple[list[Any], Any]:
+        seen: list[Any] = []
+        async with made.workflow(Texts({"/block/tool.cwl": json.dumps(WORKFLOW)})) as flow:
+            await loaded(flow)
+            told = await flow.ask(Begin(inputs={"numbers": [1, 2, 3]}), Wanted)
+            for wish in order(list(told.wishes)):
+                seen.append((wish.step, wish.shards, wish.inputs))
+                told = await flow.ask(Ended(number=wish.number, outputs={"made": wish.inputs["number"] + 1}), Wanted)
+        assert told.over
+        return seen, told.outputs
+
+    async def main(made: Evaluator) -> None:
+        seen, outputs = await gone_through(made, list)
+        assert seen == [("outer/inner", [n], {"number": 10 * (n + 1)}) for n in range(3)]
+        assert outputs == {"all": [11, 21, 31]}
+        assert await gone_through(made, lambda wishes: wishes[::-1]) == (seen[::-1], outputs)
+
+    with_evaluator(main)
+
+
+def test_what_a_step_runs_is_read_from_the_workflow_with_what_it_inherits() -> None:
+    """Lost: the site evaluates another tool, or under other requirements, than the workflow that was signed says."""
+
+    async def main(made: Evaluator) -> None:
+        async with made.tool(Texts({"/block/tool.cwl": json.dumps(WORKFLOW)})) as tool:
+            await tool.ask(Load(uri="file:///block/tool.cwl", step="outer/inner"), Loaded)
+            ready = await tool.ask(Command(inputs={"number": 7}, cores=1, ram_mib=1024), Ready)
+            assert ready.argv == ["echo", "7"]
+        async with made.tool(Texts({"/block/tool.cwl": json.dumps(WORKFLOW)})) as tool:
+            with pytest.raises(BadInput, match="no step"):
+                await tool.ask(Load(uri="file:///block/tool.cwl", step="outer/other"), Loaded)
+
+    with_evaluator(main)
+
+
+def test_one_that_was_killed_is_started_again() -> None:
+    """Lost: every workflow until the node is started again, once the kernel took the evaluator's memory."""
+
+    async def main(made: Evaluator) -> None:
+        await evaluated(made, TOOL | {"baseCommand": "true"})
+        process = made._process
+        assert process is not None
+        process.kill()
+        process.wait()
+        for _ in range(2):  # what was on its way may be lost
+            try:
+                assert await evaluated(made, TOOL | {"baseCommand": "true"})
+            except Unreachable:
+                continue
+
+        assert await evaluated(made, TOOL | {"baseCommand": "true"})
+
+    with_evaluator(main)
+
+
+def test_its_sandbox_has_no_network_and_nothing_of_the_machine() -> None:
+    """Lost: whoever breaks out of an expression reads keys and data, and sends them."""
+    probe = """
+import os, socket
+print(sorted(os.listdir("/")))
+for name in ("/home", "/var", "/etc/passwd", "/etc/shadow", "/run"):
+    print(name, os.path.exists(name))
+print([name for _, name in socket.if_nameindex()])
+print(sorted(os.environ))
+try:
+    open("/new", "w")
+except OSError as error:
+    print(error.strerror)
+"""
+    done = subprocess.run(
+        [*isolated(), sys.executable, "-c", probe], capture_output=True, text=True, check=True, env={"SECRET": "x"}
+    )
+    lines = done.stdout.splitlines()
+    assert not {"home", "var", "run", "srv", "mnt", "media", "sys"} & set(json.loads(lines[0].replace("'", '"')))
+    assert all(line.endswith("False") for line in lines[1:6])
+    assert lines[6] == "['lo']"
+    assert "SECRET" not in lines[7]
+    assert lines[8] == "Read-only file system"
