@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,6 +48,18 @@ def data() -> Path:
 def cases() -> list[Case]:
     """All of them, in the suite's order."""
     return list(_listed(data() / "conformance_tests.yaml", ""))
+
+
+def third(every: list[Case], number: int) -> list[Case]:
+    """The ``number``-th of three parts of all cases, each with some of every tag that has three: they are dealt out by
+    their rarest tag.
+    """
+    often = Counter(tag for each in every for tag in each.tags)
+
+    def rarest(case: Case) -> tuple[int, str]:
+        return min(((often[tag], tag) for tag in case.tags), default=(0, ""))
+
+    return sorted(every, key=rarest)[number % 3 :: 3]
 
 
 def _listed(index: Path, folder: str) -> Iterator[Case]:

@@ -16,6 +16,7 @@ from typing import Final
 from cwl_utils.errors import JavascriptException
 from cwl_utils.sandboxjs import set_js_engine
 from cwltool.errors import UnsupportedRequirement, WorkflowException
+from cwltool.process import get_schema
 from schema_salad.exceptions import ValidationException
 
 from node.execute.cwl.inside.channel import Channel, ClosedError
@@ -24,6 +25,8 @@ from node.execute.cwl.inside.javascript import QuickJs
 from node.execute.cwl.inside.tool import Tool
 from node.execute.cwl.message import Begin, Collect, Command, Ended, Fault, Load, ToEvaluator, ToNode
 
+VERSIONS: Final = ("v1.0", "v1.1", "v1.2")
+"""Of CWL, whose schemas every process has: to read them takes two seconds, once."""
 CPU_SECONDS: Final = 300
 MEMORY_BYTES: Final = 2 << 30
 REFUSED = (
@@ -46,6 +49,8 @@ def main() -> None:
     """Serve until the node closes the socket."""
     logging.getLogger("cwltool").setLevel(logging.CRITICAL)
     set_js_engine(QuickJs())
+    for each in VERSIONS:
+        get_schema(each)
     control = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.collect()
