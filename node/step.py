@@ -62,7 +62,8 @@ class Job:
     """One command for a runner: all it needs, and nothing of who asked for it.
 
     ``work`` is a host folder, empty but for prepared files, that becomes the step's writable directory ``/work``. It
-    lies alone in its parent, beside which the runner keeps what it needs. ``environment`` is what the step finds at
+    lies alone in its parent, beside which the runner keeps what it needs. ``place`` is another name for it inside,
+    in the place of ``/work``. ``environment`` is what the step finds at
     its root, the runner's own if there is none. ``stdout`` and ``stderr`` name a file in ``work``, or nothing;
     ``stdin`` is an absolute path inside. ``system`` are the folders of :data:`SYSTEM` that the command sees; what
     cannot see ``/proc`` is not watched there, and its usage is not known. After an exit code in ``succeeds`` what it
@@ -80,6 +81,7 @@ class Job:
     limits: Limits = field(default_factory=Limits)
     system: frozenset[str] = SYSTEM
     succeeds: frozenset[int] = frozenset()
+    place: str = "/work"
 
 
 class Ending(StrEnum):

@@ -17,13 +17,13 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from catalog.error import BadInput, Unreachable, VerificationFailed
+from catalog.error import BadInput, Unreachable, VerificationFailed, shown
 from node.execute.account import give, is_separate, take
 from node.execute.discard import discard
 from node.execute.inside.order import MOST_BYTES
 from node.execute.inside.verdict import KILLED, out_of_memory, out_of_time
 from node.execute.inside.weigh import crowded, settle
-from node.execute.root import check_mounts, variables_of
+from node.execute.root import WORK, check_mounts, variables_of
 from node.execute.seccomp import filter_program
 from node.execute.streams import check_streams
 from node.step import Ending, Exit, Job, Usage
@@ -61,6 +61,11 @@ class Gate:
 
     def __init__(self, job: Job) -> None:
         check_mounts(job.mounts)
+        if job.place != WORK:
+            told = shown(job.place, 80)
+            raise BadInput(
+                f"the work folder of a container is «{WORK}», not «{told}»: steps in the sandbox may name it"
+            )
         if len(job.mounts) > _MOST_MOUNTS:
             raise BadInput(f"{len(job.mounts)} mounts are more than a container takes: give their folder as one mount")
         self.folder = job.work.parent.with_name(_GATE)

@@ -20,6 +20,8 @@ _RESERVED = (
     *("/bin", "/dev", "/etc", "/lib", "/lib64", INSIDE, "/proc", "/sbin", "/sys", "/tmp", "/usr", WORK),  # noqa: S108 - a path inside the sandbox
     *("/gate", "/.comity"),  # a container's own
 )
+_MOST_PATH, _MOST_NAME = 1024, 255
+"""Bytes of a path inside, and of one name in it."""
 ITS_OWN = frozenset((".comity", "block", "dev", "gate", "inputs", "proc", "sys", "tmp", "work"))
 """Names at the root that are never an environment's."""
 
@@ -41,7 +43,7 @@ def sandbox_options(job: Job, environment: Sequence[str]) -> list[str]:
 
     Raises:
         BadInput: a mount whose source is missing or closed to the step, or whose target is relative, shadows the
-            root, or is given twice; or more mounts than bubblewrap takes.
+            root, or is given twice; or more mounts than bubblewrap takes; or a work folder that cannot be called so.
     """
     options = [
         *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup"),
@@ -49,7 +51,7 @@ def sandbox_options(job: Job, environment: Sequence[str]) -> list[str]:
         *environment,
         *_system_options(job),
         *_mount_options(job.mounts),
-        *("--bind", str(job.work), WORK, "--chdir", WORK),
+        *_work_options(job),
         *("--remount-ro", "/"),
         *_variable_options(job),
     ]
@@ -89,8 +91,8 @@ def variables_of(job: Job) -> dict[str, str]:
         "PYTHONNOUSERSITE": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         **(job.environment.variables if job.environment is not None else {}),
-        "HOME": WORK,
-        "PWD": WORK,
+        "HOME": job.place,
+        "PWD": job.place,
         "TMPDIR": "/tmp",  # noqa: S108 - a path inside the sandbox
         **job.variables,
     }
@@ -146,6 +148,30 @@ def _mount_options(mounts: Sequence[Mount]) -> list[str]:
     return [part for mount in mounts for part in ("--ro-bind", str(mount.source), mount.target)]
 
 
+def _work_options(job: Job) -> list[str]:
+    check_place(job)
+    return ["--bind", str(job.work), job.place, "--chdir", job.place]
+
+
+def check_place(job: Job) -> None:
+    """Check what the work folder is called inside. It is shown after all else, and must cover none of that.
+
+    Raises:
+        BadInput: the name is relative, too long, not plain, or one of the root's, the environment's, or a mount's.
+    """
+    place = job.place
+    if place == WORK:
+        return
+    told = f"the work folder cannot be «{shown(place, 100)}»"
+    if not _is_plain(place) or not place.isprintable():
+        raise BadInput(f"{told}: write a plain absolute path of at most {_MOST_PATH:,} bytes")
+    there = [*_RESERVED, *(mount.target for mount in job.mounts), *(f"/{name}" for name in ITS_OWN)]
+    if job.environment is not None:
+        there += [f"/{name}" for name in (*os.listdir(job.environment.folder), *job.environment.links)]
+    if place == "/" or any(f"{place}/".startswith(f"{name}/") or name.startswith(f"{place}/") for name in there):
+        raise BadInput(f"{told}, which the step has for something else: choose another name")
+
+
 def check_mounts(mounts: Sequence[Mount]) -> None:
     """Check what a step is to be shown.
 
@@ -156,8 +182,11 @@ def check_mounts(mounts: Sequence[Mount]) -> None:
     seen: set[str] = set()
     for mount in mounts:
         target = mount.target
-        if not target.startswith("/") or target.startswith("//") or posixpath.normpath(target) != target:
-            raise BadInput(f"the mount target «{target}» is not a plain absolute path: write it without «.» and «..»")
+        if not _is_plain(target):
+            raise BadInput(
+                f"the mount target «{shown(target, 100)}» is not a plain absolute path: write it without «.» and «..»,"
+                f" in at most {_MOST_PATH:,} bytes"
+            )
         if target == "/" or any(target == name or target.startswith(f"{name}/") for name in _RESERVED):
             raise BadInput(f"the mount target «{target}» would cover the sandbox's own root: choose one under /inputs")
         if target in seen:
@@ -170,6 +199,13 @@ def check_mounts(mounts: Sequence[Mount]) -> None:
                 "chmod it o+rX, or run the node as the user whose data it is"
             )
         seen.add(target)
+
+
+def _is_plain(path: str) -> bool:
+    """Whether it is an absolute path without «.» and «..» that the kernel takes."""
+    names = [name.encode("utf-8", "surrogatepass") for name in path.split("/")]
+    fits = max(map(len, names)) <= _MOST_NAME and sum(map(len, names)) + len(names) <= _MOST_PATH
+    return fits and "\0" not in path and path[:1] == "/" != path[1:2] and posixpath.normpath(path) == path
 
 
 def _scratch(target: str, size: int, mode: str = "1777") -> list[str]:

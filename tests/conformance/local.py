@@ -14,8 +14,9 @@ from urllib.parse import unquote
 import trio
 from ruamel.yaml import YAML
 
-from catalog.error import ComityError
+from catalog.error import ComityError, VerificationFailed
 from node.execute.cwl.evaluator import Evaluator
+from node.execute.cwl.links import WORK, followed, is_within
 from node.execute.cwl.message import (
     Begin,
     Collect,
@@ -30,7 +31,7 @@ from node.execute.cwl.message import (
     Wanted,
     Wish,
 )
-from node.execute.cwl.places import Places, files_in, is_within, located, name_of
+from node.execute.cwl.places import Places, files_in, located, name_of
 from node.execute.cwl.tree import NOTHING, Seen
 from node.execute.sandbox import Sandbox
 from node.step import Ending, Exit, Job, Limits, Mount
@@ -45,24 +46,38 @@ class Host:
 
     def __init__(self, places: Mapping[str, Path]) -> None:
         self._places = places
+        self.links: dict[str, str] = {}
 
     def path(self, name: str) -> Path | None:
-        """Where what is called ``name`` lies."""
+        """Where what is called ``name`` lies, or what that leads to if it is a link in a step's work folder."""
+        if is_within(name, WORK):
+            led = followed(name, self.links)
+            if led is None:
+                return None
+            name = led
         whole = max((each for each in self._places if is_within(name, each)), key=len, default=None)
-        return None if whole is None else Path(f"{self._places[whole]}{name[len(whole) :]}")
+        if whole is None:
+            return None
+        path = self._places[whole]
+        for part in filter(None, name[len(whole) :].split("/")):
+            path = path / part
+            if path.is_symlink():
+                return None
+        return path
 
     async def look(self, name: str) -> Seen:
         path = self.path(name)
         if path is None:
             return Seen("folder") if await self.names(name) else NOTHING
-        if path.is_symlink() or not path.exists():
+        if not path.exists():
             return NOTHING
         return Seen("folder") if path.is_dir() else Seen("file", path.stat().st_size)
 
     async def names(self, name: str) -> list[str]:
         path = self.path(name)
         if path is not None:
-            return sorted(each.name for each in path.iterdir() if not each.is_symlink())
+            there = sorted(each.name for each in path.iterdir())
+            return [each for each in there if await self.look(f"{name.rstrip('/')}/{each}") != NOTHING]
         top = name.rstrip("/") + "/"
         return sorted({each[len(top) :].split("/")[0] for each in self._places if each.startswith(top)})
 
@@ -101,8 +116,8 @@ class Local:
             wishes = list(told.wishes)
             while not told.over:
                 wish = wishes.pop(0)
-                delivered = await self._delivered(uri, wish)
-                told = await flow.ask(Ended(number=wish.number, outputs=delivered), Wanted)
+                delivered, updated = await self._delivered(uri, wish)
+                told = await flow.ask(Ended(number=wish.number, outputs=delivered, updated=updated), Wanted)
                 wishes += told.wishes
         self.reason = self.reason or told.reason
         return None if told.outputs is None else self._described(told.outputs)
@@ -118,14 +133,14 @@ class Local:
                 each["location"] = located(os.path.normpath(f"{SUITE}/{Path(case.job).parent}/{given}"))
         return inputs
 
-    async def _delivered(self, uri: str, wish: Wish) -> Object | None:
+    async def _delivered(self, uri: str, wish: Wish) -> tuple[Object | None, dict[str, str]]:
         try:
             return await self._step(uri, wish)
         except ComityError as error:
             self.reason = str(error)
-            return None
+            return None, {}
 
-    async def _step(self, uri: str, wish: Wish) -> Object | None:
+    async def _step(self, uri: str, wish: Wish) -> tuple[Object | None, dict[str, str]]:
         self._steps += 1
         place = self._folder / f"step-{self._steps}"
         work = place / "left" / "work"
@@ -138,19 +153,25 @@ class Local:
             await tool.ask(Load(uri=uri, step=wish.step, requirements=self._requirements), Loaded)
             ready = await tool.answer(Command(inputs=inputs, cores=2, ram_mib=4096))
             if isinstance(ready, Outputs):
-                return ready.values
+                return ready.values, {}
             assert isinstance(ready, Ready)
             ended = await self._carried_out(ready, place, work, {**self._places, **inner}, tree)
             if not _succeeded(ready, ended):
                 self.reason = f"{ended.ending} {ended.code} {ended.reason} {ended.errors.decode(errors='replace')}"
-                return None
+                return None, {}
+            tree.links = _links(work) | ({} if ready.work == WORK else {ready.work: WORK})
             outputs = (await tool.ask(Collect(code=ended.code), Outputs)).values
         await trio.to_thread.run_sync(_opened, work)
-        self._places[f"/out/{self._steps}"] = work
-        return places.delivered(outputs, f"/out/{self._steps}")
+        folder = f"/out/{self._steps}"
+        self._places[folder] = work
+        updated = places.updated(ready, folder)
+        for each in updated.values():
+            if await Host(self._places).look(each) == NOTHING:
+                raise VerificationFailed(f"«{each}», which the step was to change in place, is gone")
+        return places.delivered(outputs, folder, tree.links), updated
 
     async def _carried_out(self, ready: Ready, place: Path, work: Path, shown: Mapping[str, Path], tree: Host) -> Exit:
-        roots = {"/work": work}  # what is made anew for this step, and what stands in it
+        roots = {ready.work: work}  # what is made anew for this step, and what stands in it
         for number, each in enumerate(ready.placed):
             root = next((root for root in roots if is_within(each.target, root)), None)
             if root is None:
@@ -158,7 +179,7 @@ class Local:
                 roots[root] = place / f"placed-{number}"
             source = tree.path(each.source) if each.source is not None else None
             await trio.to_thread.run_sync(_put, each, source, Path(f"{roots[root]}{each.target[len(root) :]}"))
-        mounts = {**shown, **{target: path for target, path in roots.items() if target != "/work"}}
+        mounts = {**shown, **{target: path for target, path in roots.items() if path != work}}
         for stream in (ready.stdout, ready.stderr):
             if stream is not None:
                 (work / stream).parent.mkdir(parents=True, exist_ok=True)
@@ -166,7 +187,8 @@ class Local:
             argv=tuple(ready.argv),
             work=work,
             mounts=tuple(Mount(path, target) for target, path in sorted(mounts.items())),
-            variables={"HOME": "/work", "TMPDIR": "/tmp"} | ready.variables,
+            variables={"HOME": ready.work, "TMPDIR": "/tmp"} | ready.variables,
+            place=ready.work,
             stdin=ready.stdin,
             stdout=ready.stdout,
             stderr=ready.stderr,
@@ -220,10 +242,20 @@ def _put(placed: Placed, source: Path | None, path: Path) -> None:
     elif source is None:
         path.mkdir(exist_ok=True)
     elif source.is_dir():
-        shutil.copytree(source, path, dirs_exist_ok=True)
+        shutil.copytree(source, path, symlinks=True, dirs_exist_ok=True)
     else:
         shutil.copy(source, path)
     _opened(path)
+
+
+def _links(work: Path) -> dict[str, str]:
+    """Every link in what a step left, by its name inside; none is followed."""
+    found = {}
+    for folder, folders, files in os.walk(work):
+        for path in (Path(folder, name) for name in (*folders, *files)):
+            if path.is_symlink():
+                found[f"{WORK}/{path.relative_to(work)}"] = os.readlink(path)
+    return found
 
 
 def _opened(path: Path) -> None:
@@ -234,10 +266,14 @@ def _opened(path: Path) -> None:
 
 
 def _copied(path: Path, target: Path) -> Path:
-    return Path(shutil.copytree(path, target) if path.is_dir() else shutil.copy(path, target))
+    if path.is_dir():
+        return Path(shutil.copytree(path, target, symlinks=True))
+    return Path(shutil.copy(path, target, follow_symlinks=False))
 
 
 def _description(path: Path) -> dict[str, Any]:
+    if path.is_symlink():
+        raise VerificationFailed(f"«{path.name}», in an output, is a link: write a file in its place")
     found = {"basename": path.name, "location": path.as_uri(), "path": str(path)}
     if path.is_dir():
         return {"class": "Directory", **found, "listing": [_description(each) for each in sorted(path.iterdir())]}

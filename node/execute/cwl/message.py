@@ -59,10 +59,15 @@ class Begin(msgspec.Struct, frozen=True, kw_only=True, tag="begin"):
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
-    """The job ``number`` delivered ``outputs``, or failed if there are none; answered by :class:`Wanted`."""
+    """The job ``number`` delivered ``outputs``, or failed if there are none; answered by :class:`Wanted`.
+
+    What it ``updated`` in place: for each name of an input the one of what took its place, a
+    name that was never before.
+    """
 
     number: int
     outputs: Object | None
+    updated: dict[str, str] = {}
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True, tag="said"):
@@ -112,7 +117,10 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     """A command: as :class:`node.step.Job` has it, with what the tool asks of the site.
 
-    ``codes`` are the exit codes of success, temporary and permanent failure that the tool names.
+    ``codes`` are the exit codes of success, temporary and permanent failure that the tool names. ``work`` is what the
+    command calls its working folder, ``/work`` to everybody else; what is ``placed`` goes by that name. With
+    ``inplace`` what is placed writable is the input itself (CWL v1.2, InplaceUpdateRequirement): what the command makes
+    of it takes the input's place in all that is read later.
     """
 
     argv: list[str]
@@ -126,6 +134,8 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     seconds: float | None
     network: bool
     codes: tuple[list[int], list[int], list[int]]
+    work: str = "/work"
+    inplace: bool = False
 
 
 class Outputs(msgspec.Struct, frozen=True, kw_only=True, tag="outputs"):

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from node.execute.cwl.message import Object
+from catalog.error import VerificationFailed, shown
+from node.execute.cwl.links import INPUTS, WORK, followed, is_within
+from node.execute.cwl.message import Object, Ready
 
 SCHEME: Final = "file://"
-INPUTS: Final = "/inputs"
-WORK: Final = "/work"
 
 
 @dataclass(slots=True)
@@ -36,9 +36,29 @@ class Places:
         whole = max((each for each in self.shown if is_within(path, each)), key=len, default=None)
         return None if whole is None else self.shown[whole] + path[len(whole) :]
 
-    def delivered(self, outputs: Object, folder: str) -> Object:
-        """``outputs`` with the names outside: what lies below ``/work`` is below ``folder`` there."""
-        return {name: self._outward(value, folder) for name, value in outputs.items()}
+    def delivered(self, outputs: Object, folder: str, links: Mapping[str, str] | None = None) -> Object:
+        """``outputs`` with the names outside: what lies below ``/work`` is below ``folder`` there.
+
+        What is a link is called what it leads to; ``links`` have for each what it says.
+
+        Raises:
+            VerificationFailed: a link leads out of the step.
+        """
+        return {name: self._outward(value, folder, links or {}) for name, value in outputs.items()}
+
+    def updated(self, ready: Ready, folder: str) -> dict[str, str]:
+        """What a step ``ready`` to change its inputs in place did: for each name outside the one in its work folder.
+
+        Those are its own writable copies, of inputs that it was given: no value that was delivered is changed.
+        """
+        if not ready.inplace:
+            return {}
+        return {
+            before: folder + each.target[len(ready.work) :]
+            for each in ready.placed
+            if each.writable and each.source is not None and is_within(each.target, ready.work)
+            if (before := self.outside(each.source)) is not None
+        }
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, list):
@@ -81,18 +101,22 @@ class Places:
             made["listing"] = [self._listed(each, outer, target) for each in made["listing"]]
         return made
 
-    def _outward(self, value: Any, folder: str) -> Any:
+    def _outward(self, value: Any, folder: str, links: Mapping[str, str]) -> Any:
         if isinstance(value, list):
-            return [self._outward(each, folder) for each in value]
+            return [self._outward(each, folder, links) for each in value]
         if not isinstance(value, dict):
             return value
-        made = {key: self._outward(each, folder) for key, each in value.items() if key != "path"}
+        made = {key: self._outward(each, folder, links) for key, each in value.items() if key != "path"}
         name = name_of(value) if value.get("class") in ("File", "Directory") else None
         if name is not None:
-            within = is_within(name, WORK)
-            outside = folder + name[len(WORK) :] if within else self.outside(name) or name
-            made["location"] = located(outside)
+            made["location"] = located(self._place(name, folder, links))
         return made
+
+    def _place(self, name: str, folder: str, links: Mapping[str, str]) -> str:
+        inner = followed(name, links) if is_within(name, WORK) else name
+        if inner is None:
+            raise VerificationFailed(f"the output «{shown(name)}» is a link out of the step: write a file in its place")
+        return folder + inner[len(WORK) :] if is_within(inner, WORK) else self.outside(inner) or inner
 
 
 def name_of(value: Mapping[str, Any]) -> str | None:
@@ -107,11 +131,6 @@ def name_of(value: Mapping[str, Any]) -> str | None:
 def located(name: str) -> str:
     """The location of what is called ``name``."""
     return SCHEME + quote(name, safe="/")
-
-
-def is_within(name: str, folder: str) -> bool:
-    """Whether ``name`` is ``folder``, or lies in it."""
-    return name == folder or name.startswith(f"{folder}/")
 
 
 def files_in(value: Any) -> Iterator[Object]:

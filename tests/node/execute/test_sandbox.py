@@ -16,10 +16,13 @@ from types import SimpleNamespace
 import pytest
 import trio
 
+from catalog.cid import Cid
+from catalog.error import BadInput
 from node.execute.account import is_separate
 from node.execute.discard import discard
+from node.execute.root import check_place
 from node.execute.sandbox import Sandbox
-from node.step import Ending, Exit, Job, Limits, Mount
+from node.step import Ending, Environment, Exit, Job, Limits, Mount
 from tests.runners.conformance import Conformance
 from tests.runners.subject import Subject, processes_with
 
@@ -122,6 +125,54 @@ def test_user_capabilities_privileges_and_namespaces_are_a_strangers(work: Path)
     # A folder of the host among them would be the host.
     assert set(found["first"]) <= {"pipe", "anon_inode"}
     assert found["session"]
+
+
+def test_a_work_folder_goes_by_the_name_that_its_command_has_for_it(work: Path) -> None:
+    """Lost: commands that were written for an image, which have the name of its folder in them."""
+    script = "pwd > /some/place/found; echo $HOME >> found; ls / >> found"
+    assert run(Job(("sh", "-c", script), work, limits=SMALL, place="/some/place")).code == 0
+    found = (work / "found").read_text().split()
+    assert found[:2] == ["/some/place"] * 2
+    assert "work" not in found
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("/", "//", "", ".", "relative", "../up", "/a/../../b", "/a/", "/work/below", "/workshop/.."),
+        *("/proc", "/proc/self", "/usr", "/usr/local/lib", "/tmp", "/tmp/a", "/dev/shm", "/etc", "/sys", "/lib64"),
+        *("/opt", "/opt/bin", "/inputs", "/inputs/0", "/inputs/0/scan", "/data", "/data/in/it", "/.comity"),
+        *("/a\0b", "/a\nb", "/\ud800", "/" + "x" * 5_000, "/x" * 2_500, "/" + "x" * 256, "/\u202ex"),
+    ],
+)
+def test_a_work_folder_covers_nothing_that_a_step_has(work: Path, tmp_path: Path, place: str) -> None:
+    """Lost: what strangers call their folder takes the place of /proc, of programs, or of what was to be read alone."""
+    data = tmp_path / "scan"
+    data.write_text("a\n")
+    job = Job(("touch", "ran"), work, (Mount(data, "/data/in"),), limits=SMALL, place=place)
+    with pytest.raises(BadInput, match="the work folder cannot be «") as refused:
+        run(job)
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 300
+    assert not any(work.iterdir())
+
+
+def test_a_work_folder_covers_nothing_of_its_environment(work: Path, tmp_path: Path) -> None:
+    """Lost: likewise, of what a block brings."""
+    folder = tmp_path / "environment"
+    (folder / "srv" / "model").mkdir(parents=True)
+    environment = Environment(Cid.of(b""), folder, {"models": "srv/model"}, {})
+    for place in ("/srv", "/srv/model", "/srv/model/new", "/models"):
+        with pytest.raises(BadInput, match="the work folder cannot be «"):
+            check_place(Job(("true",), work, environment=environment, place=place))
+    check_place(Job(("true",), work, environment=environment, place="/service"))
+
+
+@pytest.mark.parametrize("target", ["/a\0b", "/" + "x" * 5_000, "/x" * 2_500, "/a/..", "a", ""])
+def test_what_a_step_is_shown_has_a_name_that_the_kernel_takes(work: Path, tmp_path: Path, target: str) -> None:
+    """Lost: a name that a stranger wrote ends more than its step."""
+    with pytest.raises(BadInput, match="is not a plain absolute path"):
+        run(Job(("true",), work, (Mount(tmp_path, target),), limits=SMALL))
 
 
 def test_a_work_folder_is_removed_however_deep(work: Path) -> None:

@@ -47,7 +47,7 @@ Answer = Callable[[ToEvaluator], ToNode]
 
 def main() -> None:
     """Serve until the node closes the socket."""
-    logging.getLogger("cwltool").setLevel(logging.CRITICAL)
+    logging.disable()  # what libraries say of strangers' texts has them in it, and would be told by the node
     set_js_engine(QuickJs())
     for each in VERSIONS:
         get_schema(each)

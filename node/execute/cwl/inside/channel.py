@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import posixpath
 import socket
 import struct
+from collections.abc import Mapping
 
 import msgspec
 
@@ -19,6 +21,7 @@ class Channel:
 
     def __init__(self, line: socket.socket) -> None:
         self._line = line
+        self._updated: dict[str, str] = {}
         self._decoder = msgspec.json.Decoder(ToEvaluator)
 
     def receive(self) -> ToEvaluator:
@@ -44,11 +47,26 @@ class Channel:
         Raises:
             ClosedError: it says nothing.
         """
-        self.send(question)
+        self.send(msgspec.structs.replace(question, path=self.now(question.path)))
         answer = self.receive()
         if not isinstance(answer, Said):
             raise ClosedError
         return answer
+
+    def update(self, names: Mapping[str, str]) -> None:
+        """Take up what took the place of files and folders: whoever looks at those looks at these from now on."""
+        self._updated |= names
+
+    def now(self, path: str) -> str:
+        """What stands in the place of ``path`` now: it, or a folder around it, may have been updated more than once."""
+        for _ in self._updated:
+            place = path
+            while place not in self._updated and place != posixpath.dirname(place):
+                place = posixpath.dirname(place)
+            if place not in self._updated:
+                break
+            path = self._updated[place] + path[len(place) :]
+        return path
 
     def _exactly(self, size: int) -> bytes:
         data = bytearray()

@@ -21,6 +21,7 @@ from schema_salad.ref_resolver import Loader
 
 from node.execute.cwl.inside.channel import Channel
 from node.execute.cwl.inside.expression import value_of
+from node.execute.cwl.inside.files import SCHEME, location_of, path_of
 from node.execute.cwl.inside.load import load, running
 from node.execute.cwl.message import Begin, Ended, Load, Loaded, Wanted, Wish
 
@@ -101,6 +102,7 @@ class Flow:
         Raises:
             ValidationException, WorkflowException: what was delivered does not fit.
         """
+        self._channel.update(told.updated)
         job = self._open.pop(told.number)
         job.callback(told.outputs or {}, "success" if told.outputs is not None else "permanentFail")
         return self._further()
@@ -122,7 +124,7 @@ class Flow:
         values, status = self._ended[0]
         if status != "success":
             return Wanted(wishes=wishes, over=True, reason=self._reason)
-        return Wanted(wishes=wishes, over=True, outputs=values)
+        return Wanted(wishes=wishes, over=True, outputs=self._now(values))
 
     def _prefixes(self) -> dict[str, str]:
         known = self._process.metadata.get("$namespaces") if self._process is not None else None
@@ -140,7 +142,26 @@ class Flow:
         self._made += 1
         self._open[self._made] = job
         step, shards = place_of(job.callback)
-        return Wish(number=self._made, step=step, shards=shards, inputs=job.inputs)
+        return Wish(number=self._made, step=step, shards=shards, inputs=self._now(job.inputs))
+
+    def _now(self, value: Any) -> Any:
+        """A value with the names of what took the place of its files."""
+        if isinstance(value, list):
+            return [self._now(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        made = {name: self._now(each) for name, each in value.items()}
+        location = value.get("location")
+        if value.get("class") in ("File", "Directory") and isinstance(location, str) and location.startswith(SCHEME):
+            path = path_of(location)
+            if (now := self._channel.now(path)) != path:
+                made = {
+                    name: each
+                    for name, each in made.items()
+                    if name in ("class", "basename", "secondaryFiles", "format")
+                }
+                made["location"] = location_of(now)
+        return made
 
 
 def place_of(callback: Any) -> tuple[str, list[int]]:

@@ -51,6 +51,7 @@ class _Job:
         self.temporaryFailCodes: list[int] = []
         self.permanentFailCodes: list[int] = []
         self.environment: dict[str, str] = {}
+        self.inplace_update = False
         self.collect_outputs: Any = None
 
     def prepare_environment(self, _context: RuntimeContext, required: dict[str, str]) -> None:
@@ -61,6 +62,7 @@ class _Job:
 class _Tool(CommandLineTool):
     def _init_job(self, joborder: Any, runtime_context: RuntimeContext) -> Builder:
         """With numbers as text without an exponent (CWL v1.2, CommandLineTool 4.1)."""
+        runtime_context.outdir = _work_of(self)
         builder = super()._init_job(joborder, runtime_context)
         builder.tostr = partial(_text, builder.tostr)  # type: ignore[method-assign]
         return builder
@@ -128,6 +130,12 @@ class Tool:
         return Outputs(values=self._job.collect_outputs(WORK, code))
 
 
+def _work_of(tool: Process) -> str:
+    """What it calls its working folder. What it would be called in an image is heeded only if it asks for one."""
+    image, asked = tool.get_requirement("DockerRequirement")
+    return str((image or {}).get("dockerOutputDirectory") or WORK) if asked else WORK
+
+
 def _text(usual: Callable[[Any], str], value: Any) -> str:
     if isinstance(value, float) and not isinstance(value, ScalarFloat):
         return str(int(value)) if value.is_integer() else format(Decimal(repr(value)), "f")
@@ -168,6 +176,8 @@ def _ready(job: _Job, context: RuntimeContext) -> Ready:
         ram_mib=float(resources.get("ram", 0)),
         seconds=None if job.timelimit is None else float(job.timelimit),
         network=bool(job.networkaccess),
+        work=str(job.builder.outdir),
+        inplace=job.inplace_update,
         codes=(list(job.successCodes), list(job.temporaryFailCodes), list(job.permanentFailCodes)),
     )
 

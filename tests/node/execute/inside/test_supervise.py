@@ -292,6 +292,12 @@ def test_an_order_that_cannot_be_carried_out_is_refused_with_its_reason(work: Pa
         run(Job(("touch", "x" * 200_000), work, limits=SMALL))
 
 
+def test_a_work_folder_of_another_name_is_refused_before_anything_runs(work: Path) -> None:
+    """Lost: a command writes beside its work folder, and what it delivers is nothing."""
+    with pytest.raises(BadInput, match="the work folder of a container is «/work», not «/other»"):
+        run(Job(("true",), work, limits=SMALL, place="/other"))
+
+
 def test_an_order_that_the_supervisor_would_not_read_whole_is_refused(work: Path) -> None:
     """Lost: a block whose environment has many variables is tried again, and the runner doubted each time."""
     variables = {f"V{number}": "x" * 32_000 for number in range(600)}
