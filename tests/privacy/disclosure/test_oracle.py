@@ -11,16 +11,16 @@ import pytest
 from privacy.disclosure.rules import Reason, Rules, findings
 from privacy.disclosure.table import Cell, Dimension, Magnitude, Table
 
-TABLES = 500
+TABLES = 120
 RULES = Rules()
 CHECKS = {"MinimumThresholdCheck": Reason.SMALL, "NKCheck": Reason.DOMINANT, "PPercentCheck": Reason.PERCENT}
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def rows(random: Random) -> list[tuple[str, str, int]]:
-    """Rows of a small company of cells: few or many people in each, alike or one far above the others."""
+    """Rows of a company of cells: few or many people in each, alike or one far above the others."""
     found = []
-    for row in range(random.randint(2, 4)):
+    for row in range(random.randint(2, 22)):
         for column in range(random.randint(2, 4)):
             tail = random.choice((0.3, 1.0, 2.5))
             for _ in range(random.choice((1, 2, 3, 8, 9, 10, 11, 30))):
@@ -42,7 +42,7 @@ def ours(data: list[tuple[str, str, int]]) -> Table:
 
 
 def theirs(data: list[tuple[str, str, int]]) -> dict[str, set[tuple[str, ...]]]:
-    from acro.sdcchecks import SDCChecks
+    from acro.sdcchecks import SDCChecks, SDCEvidence
     from acro.tablemodeldetails import TableModelDetails
 
     frame = pandas.DataFrame(data, columns=["r", "c", "value"])
@@ -56,7 +56,8 @@ def theirs(data: list[tuple[str, str, int]]) -> dict[str, set[tuple[str, ...]]]:
     }
     model = TableModelDetails([frame.r], [frame.c], frame.value, "crosstab", {"aggfunc": "sum"}, appetite)
     checks = SDCChecks(appetite)
-    evidence = checks.get_evidence_forall_analyses(["BarGraph", "FrequencyTable"], model)
+    evidence = SDCEvidence()
+    evidence.populate_from_list(set().union(*(checks.checks[name]["evidence"] for name in CHECKS)), model)
     found = {}
     for name in CHECKS:
         mask = checks.check_to_method[name]("BarGraph", evidence, model)[2]
@@ -65,7 +66,10 @@ def theirs(data: list[tuple[str, str, int]]) -> dict[str, set[tuple[str, ...]]]:
 
 
 def test_threshold_dominance_and_p_percent_find_what_acro_finds() -> None:
-    """On 500 tables. A cell without anybody is below acro's threshold; here it has a finding of its own."""
+    """On some 4,000 cells; a cell without anybody is below acro's threshold, and has a finding of its own here.
+
+    Most of acro's time goes by the table and not by the cell: large tables beside small ones compare as much for less.
+    """
     told = dict.fromkeys(CHECKS, 0)
     for seed in range(TABLES):
         data = rows(Random(seed))
