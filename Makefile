@@ -35,7 +35,7 @@ test-real: $(READY)  ## Beside software of others: our logs in Go's sumdb, torch
 conformance: $(READY)  ## The CWL v1.2 conformance suite, all of it, and its badge line for each tag.
 	@$(BIN)/python -m tests.conformance
 
-soak: $(READY)  ## Simulated consortia, inputs to decoders and state machines, many more of them: make soak SEEDS=50.
+soak: $(READY)  ## Simulated consortia, inputs to decoders and state machines, many more of them: make soak SEEDS=500.
 	@COMITY_SEEDS=$(SEEDS) $(BIN)/pytest -n auto tests/simulation
 	@COMITY_FUZZ=$$(( $(SEEDS) * 1000 )) $(BIN)/pytest -n auto tests/fuzz
 	@COMITY_MACHINES=$$(( $(SEEDS) / 10 + 1 )) $(BIN)/pytest -n auto -k Machine tests/catalog tests/privacy tests/node/storage tests/node/automator
