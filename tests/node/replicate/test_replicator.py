@@ -149,17 +149,18 @@ def test_tiles_that_do_not_rebuild_the_root_are_refused(lie, count):
     assert site.index.site(ROOT.did).faults == {}
 
 
-def test_a_bad_bundle_is_named_and_those_before_it_are_not_fetched_again():
+def test_a_bad_bundle_is_named_and_those_before_it_are_not_fetched_again(monkeypatch: pytest.MonkeyPatch):
     """Lost: one bad tile at the end of a long log costs all of it, again and again."""
+    monkeypatch.setattr("node.replicate.catchup.GROUP", 4)
     peer = Peer()
-    peer.grow(256 * 70)
+    peer.grow(256 * 10)
     site = Following(peer)
-    bad = "tile/entries/066"
+    bad = "tile/entries/006"
     peer.bytes = lambda path, data: data[:-1] + b"\0" if path.endswith(bad) else data
-    assert f"{bad}: leaves 16896 to 17151" in refused(site)
-    assert (site.replica.size, site.replica.edge.size) == (0, 64 * 256)
+    assert f"{bad}: leaves 1536 to 1791" in refused(site)
+    assert (site.replica.size, site.replica.edge.size) == (0, 4 * 256)
     peer.bytes, peer.asked = lambda _path, data: data, []
-    assert site.round() == (256 * 70 + 2, 256 * 70 + 2)
+    assert site.round() == (256 * 10 + 2, 256 * 10 + 2)
     assert not any(path.endswith("tile/entries/000") for path in peer.asked)
 
 
