@@ -17,8 +17,8 @@ from node.storage.disk import DiskBlobs
 from tests.node.storage.walk import names
 
 ROOT = Path(__file__).resolve().parents[3]
-DROPPED = 4000
-KEPT = 300
+DROPPED = 1000
+KEPT = 80
 
 # A real kill -9 where the so-many-th file is about to be removed, whatever else the machine does.
 DROPPING = """
