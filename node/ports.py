@@ -9,11 +9,13 @@ imports no event loop, so the same code runs under trio in a node and under the 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from catalog.cid import Cid
 from catalog.project import ProjectRef
+from workflow.plan.problem import Problem, Schedule
 from workflow.receipt import Receipt
 from workflow.submission import Submission
 
@@ -160,3 +162,22 @@ class Together(Protocol):
 
     async def __call__(self, jobs: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
         """The results of all jobs, in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Improved:
+    """The best schedule found, none if there is none, and what no schedule is better than, by the problem's objective.
+
+    ``impossible``: it is proven that none keeps the limits.
+    """
+
+    schedule: Schedule | None
+    bound: int
+    impossible: bool
+
+
+class Improving(Protocol):
+    """What makes a plan better, given time."""
+
+    async def improve(self, problem: Problem, first: Schedule | None, seconds: float) -> Improved:
+        """The best schedule found within so many seconds, ``first`` if nothing is better, and the proven bound."""

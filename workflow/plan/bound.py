@@ -3,9 +3,10 @@
 The program places each task at its candidates in fractions ``x`` that add up to 1, and gives it a start ``s``. A task
 begins after those before it have ended, of mean duration by their fractions, and after their data have come as far as
 that is known for certain (one of both can run at one site only, or no site may run both). A site's slots have room for
-what is placed there. That last row stands once for all of a site's tasks, and again for those that cannot begin before
-some moment and those after which some time must pass: the *load*, and where tasks are pinned to a site, which only it
-may run, the *pinned load*. Every schedule is a solution, so no schedule is better than the best solution.
+what is placed there, the *load*; where only that site may run a task its fraction there is 1, the *pinned load*. That
+row stands for all of a site's tasks between the start and the finish; for those that cannot begin before some moment,
+and after which some time must pass; and for those that all must have ended when some task begins, or cannot begin
+before it has ended. Every schedule is a solution, so no schedule is better than the best solution.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from workflow.plan.problem import Objective, Problem
 
 _STEPS = 4
 """Into how many heads and tails the loads of a site are parted."""
+
+_GATES = 12
+"""Tasks for whose beginning, and for whose end, the loads of a site stand: those that most others wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ class _Rows:
         problem = self._problem
         yield from self._order()
         yield from self._loads()
+        yield from self._gates()
         if problem.deadline is not None:
             yield Row(((self.finish, 1.0),), problem.deadline / self._unit)
         if problem.budget is not None:
@@ -176,6 +181,46 @@ class _Rows:
                     room = site.at_once * self._unit
                     terms = tuple((column, millis / room) for _, column, millis in chosen)
                     yield Row((*terms, (self.finish, -1.0)), -(least_head + least_tail) / self._unit)
+
+    def _gates(self) -> Iterator[Row]:
+        before, after = related(self._problem)
+        for site in range(len(self._problem.sites)):
+            for gate, mask in _largest(before):
+                if terms := self._load(site, mask):
+                    yield Row((*terms, (self._start(gate), -1.0)), 0.0)
+            for gate, mask in _largest(after):
+                if terms := self._load(site, mask):
+                    yield Row((*terms, (self._start(gate), 1.0), *self._lasts(gate), (self.finish, -1.0)), 0.0)
+
+    def _load(self, site: int, mask: int) -> tuple[tuple[int, float], ...]:
+        """What the tasks of a mask take of a site's slots."""
+        room = self._problem.sites[site].at_once * self._unit
+        return tuple(
+            (column, each.millis / room)
+            for number, task in enumerate(self._problem.tasks)
+            if mask >> number & 1
+            for column, each in zip(self.columns[number], task.candidates, strict=True)
+            if each.site == site
+        )
+
+
+def related(problem: Problem) -> tuple[list[int], list[int]]:
+    """For each task those that come before it, and those that come after it, as masks with a bit for each task."""
+    before, after = [0] * len(problem.tasks), [0] * len(problem.tasks)
+    for number, task in enumerate(problem.tasks):
+        for edge in task.after:
+            before[number] |= before[edge.before] | 1 << edge.before
+    for number in reversed(range(len(problem.tasks))):
+        for edge in problem.tasks[number].after:
+            after[edge.before] |= after[number] | 1 << number
+    return before, after
+
+
+def _largest(masks: Sequence[int]) -> list[tuple[int, int]]:
+    """Of the masks of two tasks and more the largest, each once and with a task that it is of."""
+    tasks = {mask: number for number, mask in reversed(list(enumerate(masks))) if mask & (mask - 1)}
+    ordered = sorted(tasks, key=lambda mask: (-mask.bit_count(), tasks[mask]))
+    return [(tasks[mask], mask) for mask in ordered[:_GATES]]
 
 
 def _parted(values: Sequence[int]) -> list[int]:
