@@ -24,7 +24,9 @@ from workflow.argument import Argument, Data, Literal, Many
 from workflow.cancellation import Cancellation
 from workflow.graph import Source, Step, Workflow, order_of_steps
 from workflow.order import Instance, Order, Wanted
-from workflow.plan import Members, Plan, Planned, check_limits, make_plan
+from workflow.plan.draft import NO_PLACES, Draft, Members, Places, drafted
+from workflow.plan.learned import history_of
+from workflow.plan.make import NO_LIMITS, Limits, Plan, Planned, check_budget, make_plan
 from workflow.receipt import BY_ITS_PERSON
 from workflow.tool import Tool
 from workflow.type import check_value
@@ -33,6 +35,9 @@ from workflow.unfold import given_inputs, shards
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 10.0
 """Seconds between two rounds of telling sites that a submission was cancelled."""
+
+MOST_RECEIPTS: Final = 2000
+"""Of the newest ones how many are learned from."""
 
 
 class Bus:
@@ -59,20 +64,43 @@ class Bus:
         self._clock = clock
         self._carried: set[Cid] = set()
 
-    async def plan(self, text: str, inputs: Mapping[str, Argument], names: Mapping[str, str]) -> tuple[Workflow, Plan]:
-        """Read a workflow, check its links against its blocks, and place its instances.
+    async def plan(
+        self,
+        text: str,
+        inputs: Mapping[str, Argument],
+        names: Mapping[str, str],
+        limits: Limits = NO_LIMITS,
+        places: Places = NO_PLACES,
+    ) -> tuple[Workflow, Plan]:
+        """Read a workflow, check its links against its blocks, and place its instances, at their ``places`` if given.
 
         Raises:
             BadInput, Denied, NotFound, Infeasible: as :func:`workflow.plan.make_plan`.
         """
+        workflow = await self._checked(text)
+        plan = make_plan(workflow, inputs, self._index, Members(names, self._site), limits, places)
+        _check_types(workflow, inputs)
+        return workflow, plan
+
+    async def draft(self, text: str, inputs: Mapping[str, Argument], names: Mapping[str, str]) -> Draft:
+        """Read a workflow and check it, as :meth:`plan` does, for whoever plans it; receipts teach the durations.
+
+        Raises:
+            BadInput, Denied, NotFound: as :func:`workflow.plan.draft.drafted`.
+        """
+        workflow = await self._checked(text)
+        history = history_of(self._index, await self._journal.answered(MOST_RECEIPTS))
+        draft = drafted(workflow, inputs, self._index, Members(names, self._site), history)
+        _check_types(workflow, inputs)
+        return draft
+
+    async def _checked(self, text: str) -> Workflow:
         workflow = await self._documents.workflow(text)
         if workflow.unpacked:
             raise BadInput(f"the workflow runs «{workflow.unpacked[0]}», which has no CID yet: add it as a block first")
         for block in workflow.blocks:
             await self._tool(block)
-        plan = make_plan(workflow, inputs, self._index, Members(names, self._site))
-        _check_types(workflow, inputs)
-        return workflow, plan
+        return workflow
 
     async def cancel(self, word: Cancellation) -> None:
         """Write down that its person cancelled a submission; when this returns no further order is made for it.
@@ -128,8 +156,7 @@ class Bus:
 
     async def _steps_through(self, record: Record, names: Mapping[str, str]) -> tuple[State, str]:
         asked = record.submission
-        workflow, plan = await self.plan(record.workflow, asked.inputs, names)
-        check_limits(plan, now=record.began, deadline=asked.deadline, budget=asked.budget)
+        workflow, plan = await self._planned(record, names)
         values: dict[Source, Argument] = dict(given_inputs(workflow, asked.inputs))
         proofs: dict[Source, list[Proof]] = {}
         steps, begun = order_of_steps(workflow), {order.step for order in record.orders}
@@ -146,6 +173,16 @@ class Bus:
                 lacking.append(_shortage(step, ended, enough, names))
             self._take(step, delivered, values, proofs)
         return State.DONE, "; ".join(lacking)
+
+    async def _planned(self, record: Record, names: Mapping[str, str]) -> tuple[Workflow, Plan]:
+        """The plan by which a submission began; its deadline was checked then, and every order carries it."""
+        asked = record.submission
+        if not record.places:
+            limits = Limits(asked.deadline - record.began, asked.budget)
+            return await self.plan(record.workflow, asked.inputs, names, limits)
+        workflow, plan = await self.plan(record.workflow, asked.inputs, names, places=record.places)
+        check_budget(plan, asked.budget)
+        return workflow, plan
 
     def _job(self, record: Record, task: Task, settled: bool) -> Callable[[], Awaitable[Reached]]:
         return lambda: self._dispatcher.carry(record.submission, record.workflow, task, settled=settled)

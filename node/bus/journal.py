@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
 
 from catalog.cid import Cid
 from workflow.cancellation import Cancellation
 from workflow.order import Order
+from workflow.plan.draft import NO_PLACES, Places
 from workflow.receipt import Receipt
 from workflow.submission import Submission
 
@@ -54,7 +55,7 @@ class Refusal:
 class Record:
     """A submission as the journal holds it. Times are Unix milliseconds; ``ended`` is 0 while it runs.
 
-    ``word`` is its person's, that it shall end.
+    ``word`` is its person's, that it shall end; ``places`` are the sites that it was planned for.
     """
 
     cid: Cid
@@ -68,6 +69,7 @@ class Record:
     receipts: Sequence[Receipt]
     refusals: Sequence[Refusal]
     word: Cancellation | None = None
+    places: Places = field(default_factory=dict)
 
     @property
     def spent(self) -> int:
@@ -78,8 +80,8 @@ class Record:
 class Journal(Protocol):
     """Durable on return, every one."""
 
-    async def begin(self, submission: Submission, workflow: str, now: int) -> None:
-        """Keep a new submission; one that is there already stays as it is."""
+    async def begin(self, submission: Submission, workflow: str, now: int, places: Places = NO_PLACES) -> None:
+        """Keep a new submission, with where its plan has each instance; one that is there already stays as it is."""
 
     async def ordered(self, order: Order) -> None:
         """Keep an order before it is sent."""
@@ -109,3 +111,6 @@ class Journal(Protocol):
 
     async def records(self, person: str | None = None) -> Sequence[Record]:
         """All submissions, newest first; those of one person if given."""
+
+    async def answered(self, most: int) -> Sequence[tuple[Order, Receipt]]:
+        """The orders that got a final receipt, with it, the newest first, no more than so many."""

@@ -17,6 +17,7 @@ from node.automator.verify import Consortium, Verifier
 from node.bus.bus import Bus
 from node.bus.dispatch import Dispatcher
 from node.bus.journal import State
+from node.planning.solver import Solver
 from node.ports import Control
 from node.replicate.cosign import Witness
 from node.replicate.indexing import Feeding, index_anew, index_log
@@ -31,6 +32,7 @@ from node.site.follower import Follower
 from node.site.local import LocalFirst
 from node.site.locating import Mirrors
 from node.site.orders import Orders
+from node.site.planning import Planning
 from node.site.projects import Ending, Projects
 from node.site.questions import Questions
 from node.site.repair import Repair
@@ -50,6 +52,7 @@ class Consorting:
 
     automator: Automator
     bus: Bus
+    planning: Planning
     follower: Follower
     questions: Questions
     control: LocalFirst
@@ -114,6 +117,7 @@ async def consort(site: Site) -> None:
     site.consorting = Consorting(
         automator,
         bus,
+        Planning(Solver()),
         follower,
         questions,
         control,

@@ -18,6 +18,7 @@ from node.bus.dispatch import concerned
 from node.bus.journal import Record, State
 from node.site.consorting import Consorting
 from node.site.job import read_job
+from node.site.planning import Wish
 from node.site.publishing import MAX_FILE, check_halted, member_of
 from node.site.site import Site
 from node.site.views import plan_view, submission_view
@@ -27,7 +28,7 @@ from workflow.argument import Data, data_in
 from workflow.evidence import Evidence
 from workflow.graph import Source, Workflow
 from workflow.order import Order
-from workflow.plan import Plan, check_limits
+from workflow.plan.make import Limits, Plan, check_limits
 from workflow.receipt import Output, Receipt, Status
 from workflow.submission import Submission
 
@@ -72,7 +73,8 @@ async def prepare(site: Site, did: str, request: schema.PlanRequest) -> schema.P
     now = site.clock.now()
     project_of(site.index, ref, person, now)
     inputs = read_job(bytes(request.job), site.index)
-    _workflow, plan = await member.bus.plan(request.workflow, inputs, site.membership.names)
+    draft = await member.bus.draft(request.workflow, inputs, site.membership.names)
+    plan = await member.planning.plan(draft, Limits(request.deadline - now, request.budget), Wish())
     shards = max((each.shard for each in plan.steps), default=0) + 1
     if request.min_sites is not None and request.min_sites > shards:
         raise BadInput(
@@ -98,7 +100,9 @@ async def prepare(site: Site, did: str, request: schema.PlanRequest) -> schema.P
         nonce=site.random.token(16),
         sig=UNSIGNED,
     )
-    check_limits(plan, now=now, deadline=request.deadline, budget=request.budget)
+    # It was looked for a while, which the deadline does not wait for.
+    check_limits(plan, now=site.clock.now(), deadline=request.deadline, budget=request.budget)
+    member.planning.keep(submission.nonce, plan)
     return schema.Prepared(plan=plan_view(plan, submission, site.membership.names), submission=encode(submission))
 
 
@@ -140,10 +144,13 @@ async def submit(site: Site, did: str, request: schema.Submit) -> Cid:
         raise VerificationFailed("the workflow is not the one that was signed for")
     now = site.clock.now()
     project_of(site.index, submission.project, person, now)
-    _, plan = await member.bus.plan(request.workflow, submission.inputs, site.membership.names)
+    plan = member.planning.kept(submission.nonce)
+    if plan is None:
+        draft = await member.bus.draft(request.workflow, submission.inputs, site.membership.names)
+        plan = await member.planning.plan(draft, Limits(submission.deadline - now, submission.budget), Wish())
     check_limits(plan, now=now, deadline=submission.deadline, budget=submission.budget)
     check_halted(site, submission.project, concerned(submission, *(each.site for each in plan.steps)))
-    await site.journal.begin(submission, request.workflow, now)
+    await site.journal.begin(submission, request.workflow, now, plan.places)
     site.start(member.bus.carry, cid_of(submission), site.membership.names)
     return cid_of(submission)
 
@@ -160,7 +167,8 @@ async def view(site: Site, record: Record) -> schema.SubmissionView:
                 schema.ResultView(name=name, file=output.name, cid=cid, size=output.size or 0)
                 for name, output, cid, _ in _results(workflow, record)
             ]
-        _, plan = await consorting(site).bus.plan(record.workflow, record.submission.inputs, site.membership.names)
+        bus, names = consorting(site).bus, site.membership.names
+        _, plan = await bus.plan(record.workflow, record.submission.inputs, names, places=record.places)
     except ComityError as error:  # what it was planned with may be gone by now; what has been delivered is not
         paused = paused or f"it cannot be planned any more: {error}"
     return submission_view(record, plan, results, site.membership.names, paused)

@@ -20,7 +20,7 @@ from node.site.swarm import Published
 from privacy.fault import PolicyFaults
 from workflow.argument import data_in
 from workflow.order import Order
-from workflow.plan import Plan, Planned
+from workflow.plan.make import Plan, Planned
 from workflow.receipt import BY_ITS_PERSON, Receipt, Status
 from workflow.submission import Submission
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of, decode, encode
 from catalog.error import Conflict, NotFound
@@ -12,6 +14,7 @@ from node.bus.journal import Record, Refusal, State
 from node.storage.database import Database
 from workflow.cancellation import Cancellation
 from workflow.order import Order
+from workflow.plan.draft import NO_PLACES, Places
 from workflow.receipt import Receipt
 from workflow.submission import Submission
 
@@ -19,7 +22,7 @@ _RECORD = "SELECT cid, value, workflow, state, reason, began, ended FROM submiss
 
 _FORGET = [
     f"DELETE FROM {table} WHERE submission IN (SELECT cid FROM submission WHERE person = ? AND ended > 0 AND ended < ?)"  # noqa: S608
-    for table in ("orders", "receipt", "refusal", "cancellation")
+    for table in ("orders", "receipt", "refusal", "cancellation", "placement")
 ]
 
 
@@ -30,12 +33,16 @@ class SubmissionJournal:
         self._database = database
         self._changed = changed
 
-    async def begin(self, submission: Submission, workflow: str, now: int) -> None:
-        """Keep a new submission; one that is there already stays as it is."""
+    async def begin(self, submission: Submission, workflow: str, now: int, places: Places = NO_PLACES) -> None:
+        """Keep a new submission, with where its plan has each instance; one that is there already stays as it is."""
         row = (bytes(cid_of(submission)), encode(submission), workflow, submission.person, State.RUNNING, "", now, 0)
-        await self._database.run(
-            lambda sql: sql.execute("INSERT OR IGNORE INTO submission VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
-        )
+        placed = msgspec.json.encode([(step, shard, site) for (step, shard), site in places.items()])
+
+        def work(sql: sqlite3.Connection) -> None:
+            sql.execute("INSERT OR IGNORE INTO submission VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            sql.execute("INSERT OR IGNORE INTO placement VALUES (?, ?)", (row[0], placed))
+
+        await self._database.run(work)
         self._changed()
 
     async def ordered(self, order: Order) -> None:
@@ -111,6 +118,15 @@ class SubmissionJournal:
 
         return await self._database.run(work)
 
+    async def answered(self, most: int) -> Sequence[tuple[Order, Receipt]]:
+        """The orders that got a final receipt, with it, the newest first, no more than so many."""
+        query = (
+            "SELECT orders.value, receipt.value FROM receipt JOIN orders ON orders.cid = receipt.orders"
+            " ORDER BY receipt.rowid DESC LIMIT ?"
+        )
+        rows = await self._database.run(lambda sql: sql.execute(query, (most,)).fetchall())
+        return [(decode(Order, order), decode(Receipt, receipt)) for order, receipt in rows]
+
     async def forget(self, unknown: Callable[[str], bool], before: int) -> tuple[int, int]:
         """Erase the submissions, with all about them, of every person who is ``unknown``.
 
@@ -140,6 +156,7 @@ def _record(sql: sqlite3.Connection, row: tuple[bytes, bytes, str, str, str, int
     orders = sql.execute("SELECT value FROM orders WHERE submission = ?", (cid,)).fetchall()
     receipts = sql.execute("SELECT value FROM receipt WHERE submission = ?", (cid,)).fetchall()
     word = sql.execute("SELECT value FROM cancellation WHERE submission = ?", (cid,)).fetchone()
+    placed = sql.execute("SELECT value FROM placement WHERE submission = ?", (cid,)).fetchone()
     refusals = sql.execute("SELECT orders, kind, reason FROM refusal WHERE submission = ?", (cid,)).fetchall()
     return Record(
         cid=Cid.from_bytes(cid),
@@ -153,4 +170,10 @@ def _record(sql: sqlite3.Connection, row: tuple[bytes, bytes, str, str, str, int
         receipts=[decode(Receipt, data) for (data,) in receipts],
         refusals=[Refusal(Cid.from_bytes(order), kind, reason) for order, kind, reason in refusals],
         word=decode(Cancellation, word[0]) if word is not None else None,
+        places=_places(placed[0]) if placed is not None else NO_PLACES,
     )
+
+
+def _places(value: bytes) -> Places:
+    placed = msgspec.json.decode(value, type=list[tuple[str, int, str]])
+    return {(step, shard): site for step, shard, site in placed}

@@ -27,6 +27,7 @@ from node.replication import Seen
 from tests.simulation.scheduler import Turn
 from workflow.cancellation import Cancellation
 from workflow.order import Order
+from workflow.plan.draft import NO_PLACES, Places
 from workflow.receipt import Receipt
 from workflow.submission import Submission
 
@@ -417,10 +418,11 @@ class SimulatedJournal:
     def __init__(self) -> None:
         self.kept: dict[Cid, Record] = {}
 
-    async def begin(self, submission: Submission, workflow: str, now: int) -> None:
+    async def begin(self, submission: Submission, workflow: str, now: int, places: Places = NO_PLACES) -> None:
         async with Change(Write.BEGIN):
             cid = cid_of(submission)
-            self.kept.setdefault(cid, Record(cid, submission, workflow, State.RUNNING, "", now, 0, (), (), ()))
+            made = Record(cid, submission, workflow, State.RUNNING, "", now, 0, (), (), (), places=places)
+            self.kept.setdefault(cid, made)
 
     async def ordered(self, order: Order) -> None:
         async with Change(Write.ORDER):
@@ -461,6 +463,17 @@ class SimulatedJournal:
     async def records(self, person: str | None = None) -> Sequence[Record]:
         await Turn("journal.records")
         return [each for each in self.kept.values() if person in (None, each.submission.person)]
+
+    async def answered(self, most: int) -> Sequence[tuple[Order, Receipt]]:
+        await Turn("journal.answered")
+        pairs = [
+            (order, receipt)
+            for record in self.kept.values()
+            for receipt in record.receipts
+            for order in record.orders
+            if cid_of(order) == receipt.order
+        ]
+        return pairs[-1 : -most - 1 : -1]
 
 
 @dataclass(eq=False)

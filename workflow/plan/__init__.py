@@ -1,5 +1,6 @@
-"""Planning: values of its own (``problem``), what solves them, and ``make``, which makes a problem of a workflow."""
+"""Planning: values of its own (``problem``), what solves them, and what makes them of a workflow (``draft``)."""
 
-from workflow.plan.make import Members, Plan, Planned, check_limits, make_plan
+from workflow.plan.draft import Members
+from workflow.plan.make import Limits, Plan, Planned, check_limits, make_plan
 
-__all__ = ["Members", "Plan", "Planned", "check_limits", "make_plan"]
+__all__ = ["Limits", "Members", "Plan", "Planned", "check_limits", "make_plan"]

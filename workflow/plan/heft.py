@@ -121,7 +121,7 @@ def listed(problem: Problem, order: Sequence[int], choose: Choose) -> Schedule:
     for number in order:
         options = []
         for each in problem.tasks[number].candidates:
-            start = lines[each.site].earliest(_ready(problem, runs, number, each.site), each.millis)
+            start = lines[each.site].earliest(ready_at(problem, runs, number, each.site), each.millis)
             options.append((start + each.millis, start, each))
         finish, start, chosen = choose(number, options)
         lines[chosen.site].take(start, chosen.millis)
@@ -141,13 +141,13 @@ def assigned(problem: Problem, chosen: Sequence[Candidate]) -> Schedule:
     runs: dict[int, Run] = {}
     for number in sorted(range(len(ways)), key=lambda number: (-ways[number], number)):
         here = chosen[number]
-        start = lines[here.site].earliest(_ready(problem, runs, number, here.site), here.millis)
+        start = lines[here.site].earliest(ready_at(problem, runs, number, here.site), here.millis)
         lines[here.site].take(start, here.millis)
         runs[number] = Run(here.site, start, start + here.millis, here.cost)
     return Schedule(tuple(runs[number] for number in range(len(chosen))))
 
 
-def _ready(problem: Problem, runs: Mapping[int, Run], task: int, site: int) -> int:
+def ready_at(problem: Problem, runs: Mapping[int, Run], task: int, site: int) -> int:
     """When all that a task waits for has ended and is at the site."""
     ready = 0
     for edge in problem.tasks[task].after:

@@ -1,0 +1,218 @@
+"""A workflow as a problem to plan: its step instances, where each may run by labels and offers, and why not elsewhere.
+
+What an instance reads of datasets is known, and so are its readers. What steps before it make is released to the
+requester's own site, and read there unless data of others that stay where they are must be beside it: nobody else's
+policy lets in a value that no grant can name yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from catalog.capacity import CapacityFields
+from catalog.cid import Cid
+from catalog.dataset import DatasetFields
+from catalog.error import BadInput, Denied
+from catalog.index import Index
+from catalog.offer import OfferFields
+from privacy.label import effective_readers
+from privacy.trust import blocks_at, has_left
+from workflow.argument import Argument, Data, Many, pieces_in
+from workflow.graph import Source, Step, Workflow, order_of_steps
+from workflow.plan.estimate import Estimate, History
+from workflow.plan.problem import Barred, Candidate, Edge, Place, Problem, Rule, Task
+from workflow.price import most, moved_to
+from workflow.unfold import given_inputs, shards
+
+MAX_INSTANCES: Final = 20_000
+
+RATE: Final = 12_500
+"""Bytes a millisecond that are counted on between two sites, 100 Mbit a second: nothing measures their lines yet."""
+
+Places = Mapping[tuple[str, int], str]
+"""The site of each instance, by its step and shard."""
+
+NO_PLACES: Final[Places] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The sites to choose from, and those that left: name for people by root key; and the requester's own."""
+
+    names: Mapping[str, str]
+    home: str
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A step instance: the names of its datasets, who ``holds`` one, and by site why it does not run there."""
+
+    step: str
+    shard: int
+    data: tuple[str, ...]
+    holders: tuple[str, ...]
+    reasons: Mapping[str, str]
+    estimates: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A problem, and what its numbers stand for: the ``sites`` by root key, an instance for each task."""
+
+    problem: Problem
+    sites: tuple[str, ...]
+    instances: tuple[Instance, ...]
+    members: Members
+
+    def placed(self, places: Places) -> Draft:
+        """The same where each of these instances runs at its site alone, as far as it still may."""
+        tasks = []
+        for task, each in zip(self.problem.tasks, self.instances, strict=True):
+            site = places.get((each.step, each.shard))
+            kept = tuple(candidate for candidate in task.candidates if self.sites[candidate.site] == site)
+            tasks.append(replace(task, candidates=kept or task.candidates))
+        return replace(self, problem=replace(self.problem, tasks=tuple(tasks)))
+
+
+def drafted(
+    workflow: Workflow, inputs: Mapping[str, Argument], index: Index, members: Members, history: History
+) -> Draft:
+    """Unfold a workflow and say of each instance where it may run, for how long and at what cost at most.
+
+    Raises:
+        BadInput: the inputs do not fit the workflow, or it unfolds into too many instances.
+        Denied: data that is not in the catalog here, or whose site left the consortium.
+    """
+    drafting = _Drafting(index, members, history)
+    values: dict[Source, Argument] = dict(given_inputs(workflow, inputs))
+    for step in order_of_steps(workflow):
+        made = [drafting.add(step, shard, given) for shard, given in enumerate(shards(step, values))]
+        if len(drafting.instances) > MAX_INSTANCES:
+            raise BadInput(f"the workflow unfolds into more than {MAX_INSTANCES:,} steps; submit it in parts")
+        for name in step.outputs:
+            promised = [drafting.promise(number, name) for number in made]
+            values[Source(step.id, name)] = Many(items=tuple(promised)) if step.scatter else promised[0]
+    places = tuple(Place(members.names[site], drafting.at_once(site)) for site in drafting.sites)
+    problem = Problem(tuple(drafting.tasks), places, tuple(drafting.rules), RATE)
+    return Draft(problem, drafting.sites, tuple(drafting.instances), members)
+
+
+@dataclass(slots=True)
+class _Drafting:
+    index: Index
+    members: Members
+    history: History
+    tasks: list[Task] = field(default_factory=list)
+    instances: list[Instance] = field(default_factory=list)
+    rules: dict[Rule, int] = field(default_factory=dict)
+    promised: dict[Cid, int] = field(default_factory=dict)
+    blocks: dict[tuple[Cid, str], bool] = field(default_factory=dict)
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        return tuple(self.members.names)
+
+    def at_once(self, site: str) -> int:
+        """How many steps a site says that it runs together; of one that says nothing, one is counted on."""
+        said = self.index.site(site).typed(CapacityFields, "capacity")
+        return 1 if said is None else said.at_once
+
+    def promise(self, number: int, name: str) -> Data:
+        """What stands for the output of an instance that nobody has made yet."""
+        made = Data(site=self.members.home, cid=Cid.of(f"{number}/{name}".encode()), name=name)
+        self.promised[made.cid] = number
+        return made
+
+    def add(self, step: Step, shard: int, given: Mapping[str, Argument]) -> int:
+        """Add an instance; its number."""
+        pieces = pieces_in(dict(given))
+        befores = sorted({self.promised[item.cid] for item in pieces if item.cid in self.promised})
+        data = [item for item in pieces if item.cid not in self.promised]
+        known = {name: each for name, each in given.items() if not _all_promised(each, self.promised)}
+        read = {item: self._readers(item) for item in data}
+        barred, reasons, found, estimates = [], {}, [], {}
+        for number, site in enumerate(self.sites):
+            rule = self._rule(number, site, step, read, befores)
+            candidate, estimate = self._candidate(number, site, step, known, data)
+            if candidate is None or estimate is None:
+                # Whatever was asked for there, nothing would run.
+                rule = Rule(number, rule.reason if rule else "it offers no computation")
+            if rule is None and candidate is not None and estimate is not None:
+                found.append(candidate)
+                estimates[site] = estimate
+            elif rule is not None:
+                reasons[site] = rule.reason
+                barred.append(Barred(self.rules.setdefault(rule, len(self.rules)), candidate))
+        holders = tuple(dict.fromkeys(item.site for item in data))
+        wanted = (*holders, self.members.home)
+        found.sort(key=lambda each: wanted.index(self.sites[each.site]) if self.sites[each.site] in wanted else 99)
+        name = f"{step.id}[{shard}]"
+        self.tasks.append(Task(name, tuple(Edge(before) for before in befores), tuple(found), tuple(barred)))
+        names = tuple(item.name for item in data)
+        self.instances.append(Instance(step.id, shard, names, holders, reasons, estimates))
+        return len(self.instances) - 1
+
+    def _candidate(
+        self, number: int, site: str, step: Step, known: Mapping[str, Argument], data: Sequence[Data]
+    ) -> tuple[Candidate, Estimate] | tuple[None, None]:
+        offer = self.index.site(site).typed(OfferFields, "offer")
+        if offer is None:
+            return None, None
+        size = sum(fields.size for item in data if (fields := self._dataset(item)) is not None)
+        moved = moved_to(self.index, site, known)
+        block = step.run if isinstance(step.run, Cid) else Cid.of(step.run.encode())
+        estimate = self.history.estimate(block, site, size, offer.step_millis)
+        millis = estimate.millis - (-moved // RATE)
+        return Candidate(number, millis, most(offer, moved), moved), estimate
+
+    def _rule(
+        self, number: int, site: str, step: Step, read: Mapping[Data, frozenset[str] | None], befores: Sequence[int]
+    ) -> Rule | None:
+        """Why an instance may not run at a site, and what could be asked for."""
+        if stale := self.index.site(site).stale:
+            return Rule(number, stale)
+        reasons, asks = [], []
+        for item, readers in read.items():
+            # That a person there reads it opens it to nobody's steps.
+            if readers is not None and site not in readers:
+                owner = self.members.names.get(item.site, "its owner")
+                only = readers == {item.site}
+                reasons.append(
+                    f"«{item.name}» is resident at {owner} and may not leave it"
+                    if only
+                    else f"«{item.name}» is shared by {owner} with others"
+                )
+                asks.append(f"ask {owner} to allow {self.members.names[site]} to read «{item.name}»")
+        if reasons:
+            return Rule(number, reasons[0], " and ".join(dict.fromkeys(asks)))
+        home = self.members.home
+        if befores and site != home and all(each is None or home in each for each in read.values()):
+            made = self.instances[befores[0]].step
+            return Rule(number, f"what «{made}» makes is released to the requester's site alone")
+        if isinstance(step.run, Cid) and not self._shared(step.run, site):
+            return Rule(number, "the block is not shared with it", f"share the block of «{step.id}» with it")
+        return None
+
+    def _shared(self, block: Cid, site: str) -> bool:
+        if (block, site) not in self.blocks:
+            self.blocks[block, site] = bool(blocks_at(self.index, block, site))
+        return self.blocks[block, site]
+
+    def _readers(self, data: Data) -> frozenset[str] | None:
+        if has_left(self.index, data.site):
+            owner = self.members.names.get(data.site, data.site)
+            raise Denied(f"the dataset {data.cid} is not offered any more: its site, {owner}, left the consortium")
+        fields = self._dataset(data)
+        if fields is None or fields.withdrawn:
+            raise Denied(f"no dataset {data.cid} stands in the catalog; see «comity dataset list»")
+        return effective_readers(fields.label)
+
+    def _dataset(self, data: Data) -> DatasetFields | None:
+        return self.index.site(data.site).typed(DatasetFields, "dataset", str(data.cid))
+
+
+def _all_promised(argument: Argument, promised: Mapping[Cid, int]) -> bool:
+    items = argument.items if isinstance(argument, Many) else (argument,)
+    return all(isinstance(item, Data) and item.cid in promised for item in items)
