@@ -42,6 +42,19 @@ def _request(verb: F) -> F:
         click.option("--deadline", required=True, help="Until when: 10m, 2h, or 2026-12-01T12:00."),
         click.option("--budget", required=True, help="What it may cost, such as 2.50."),
         click.option("--min-sites", type=click.IntRange(1), help="How many shards must deliver; all otherwise."),
+        click.option(
+            "--objective",
+            type=click.Choice(["finish", "cost", "both"]),
+            default="finish",
+            help="What is made least within the limits; both lists the plans to choose from.",
+        ),
+        click.option(
+            "--improve",
+            type=click.FloatRange(0, 600),
+            default=0.0,
+            metavar="SECONDS",
+            help="How long a better plan may be looked for.",
+        ),
     )
     for option in reversed(options):
         verb = option(verb)
@@ -99,10 +112,12 @@ def plan(
     deadline: str,
     budget: str,
     min_sites: int | None,
+    objective: str,
+    improve: float,
 ) -> None:
     """Show where the steps of the workflow in FILE would run, at what cost, and why not elsewhere."""
     with session.node() as node, working("planning …"):
-        made = _plan(node, file, job, data, value, project, deadline, budget, min_sites)
+        made = _plan(node, file, job, data, value, project, deadline, budget, min_sites, objective, improve)
     show(session, made.view, lambda: _tell(made))
 
 
@@ -121,12 +136,14 @@ def submit(
     deadline: str,
     budget: str,
     min_sites: int | None,
+    objective: str,
+    improve: float,
     wait: bool,
 ) -> None:
     """Plan the workflow in FILE, sign its submission with your key, and hand it to this site's node."""
     with session.node() as node:
         with working("planning …"):
-            made = _plan(node, file, job, data, value, project, deadline, budget, min_sites)
+            made = _plan(node, file, job, data, value, project, deadline, budget, min_sites, objective, improve)
         cid = node.submit(made)
         if not wait:
             show(session, {"submission": str(cid)}, lambda: _submitted(str(cid)))
@@ -154,6 +171,8 @@ def _plan(
     deadline: str,
     budget: str,
     min_sites: int | None,
+    objective: str,
+    improve: float,
 ) -> Plan:
     from node.api.quantity import micros, moment
 
@@ -172,7 +191,16 @@ def _plan(
             inputs[name] = [found] if name in lists else found
         else:
             inputs[name] = [*(before if isinstance(before, list) else [before]), found]
-    return node.plan(text, inputs, project=project, deadline=deadline, budget=budget, min_sites=min_sites)
+    return node.plan(
+        text,
+        inputs,
+        project=project,
+        deadline=deadline,
+        budget=budget,
+        min_sites=min_sites,
+        objective=objective,
+        improve=improve,
+    )
 
 
 def _lists(text: str, file: Path) -> set[str]:
@@ -224,7 +252,7 @@ def _read(file: Path) -> str:
 
 def _tell(made: Plan) -> None:
     from node.api.quantity import clock_text, money, span_text
-    from node.api.view import reasons
+    from node.api.view import gap_text, reasons, sure_text
 
     view = made.view
     rows = [
@@ -232,12 +260,18 @@ def _tell(made: Plan) -> None:
             f"{each.step}[{each.shard}]",
             each.site_name,
             ", ".join(each.data) or "–",
+            f"{each.moved:,} B" if each.moved else "–",
             money(each.cost),
             f"{span_text(each.start)} – {span_text(each.finish)}",
+            sure_text(each),
             reasons(each.elsewhere),
         )
         for each in view.steps
     ]
-    table(("step", "site", "data", "cost", "from – to", "why not elsewhere"), rows)
-    say(f"cost {money(view.cost)} of a budget of {money(view.budget)}")
-    say(f"expected to end {span_text(view.finish)} after its start; the deadline is {clock_text(view.deadline)}")
+    table(("step", "site", "data", "moved", "cost", "from – to", "by", "why not elsewhere"), rows)
+    say(f"cost {money(view.cost)} of a budget of {money(view.budget)}; {gap_text(view.cost, view.least_cost, money)}")
+    ends = f"expected to end {span_text(view.finish)} after its start; the deadline is {clock_text(view.deadline)}"
+    say(f"{ends}; {gap_text(view.finish, view.least_finish, span_text)}")
+    if len(view.front) > 1:
+        table(("ends after", "costs"), [(span_text(each.finish), money(each.cost)) for each in view.front])
+        say("choose one of these by --deadline or --budget, with --objective cost or finish")

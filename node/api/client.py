@@ -94,12 +94,16 @@ class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sh
         deadline: Moment,
         budget: Money,
         min_sites: int | None = None,
+        objective: str = "finish",
+        improve: float = 0.0,
     ) -> Plan:
         """Plan a workflow, given as CWL text or as a path to it; nothing runs.
 
         ``job`` gives each input its value: a CID or a listed dataset for a File, lists of these, text, numbers.
         ``deadline`` is a time or a span from now, ``budget`` in the consortium's unit, ``min_sites`` how many shards
-        of a scatter must deliver (all, where nothing is said).
+        of a scatter must deliver (all, where nothing is said). Within these limits the plan ends as early
+        (``objective`` is ``finish``) or costs as little (``cost``) as is found at once, or in ``improve`` seconds;
+        ``both`` lists the plans between which a person may choose, by deadline or budget.
 
         Raises:
             Infeasible: deadline or budget cannot be kept; the message names which.
@@ -126,6 +130,8 @@ class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sh
             deadline=asked.deadline,
             budget=asked.budget,
             min_sites=min_sites,
+            objective=objective,
+            improve=improve,
         )
         prepared = self._connection.ask(operation.PLAN, request)
         return Plan(prepared.plan, decode(Submission, prepared.submission), asked)

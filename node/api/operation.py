@@ -174,7 +174,7 @@ TREE: Final = Operation(
     seconds=None,
 )
 FOLDER: Final = Operation("folder", "GET", "/v1/folders/{cid}", FolderView, parameters=(_CID,), person=True, keeps=True)
-PLAN: Final = Operation("plan", "POST", "/v1/plans", schema.Prepared, schema.PlanRequest, person=True)
+PLAN: Final = Operation("plan", "POST", "/v1/plans", schema.Prepared, schema.PlanRequest, person=True, seconds=None)
 SUBMIT: Final = Operation("submit", "POST", "/v1/submissions", schema.Submitted, schema.Submit, person=True)
 SUBMISSIONS: Final = Operation("submissions", "GET", "/v1/submissions", tuple[schema.SubmissionView, ...], person=True)
 SUBMISSION: Final = Operation(

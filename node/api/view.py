@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Generic, TypeVar
@@ -13,7 +13,7 @@ from catalog.error import ComityError, Conflict, Denied, Unreachable
 from catalog.plural import counted
 from node.api.agreed import Asked
 from node.api.quantity import clock_text, money, span_text
-from node.api.schema import ElsewhereView, PlanView, ResultView, SubmissionView
+from node.api.schema import ElsewhereView, PlannedView, PlanView, ResultView, SubmissionView
 from workflow.submission import Submission
 
 F = TypeVar("F", bound=Value, covariant=True)
@@ -315,3 +315,19 @@ def reasons(elsewhere: Iterable[ElsewhereView]) -> str:
     for each in elsewhere:
         sites.setdefault(each.reason, []).append(each.site)
     return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in sites.items())
+
+
+def gap_text(found: int, least: int, text: Callable[[int], str]) -> str:
+    """How far a plan may be from the best one: at most so much more than what no plan is below."""
+    if found <= least:
+        return "no plan is better in that"
+    more = f", so it is at most {(found - least) / least:.1%} more than it must be" if least else ""
+    return f"no plan is below {text(least)}{more}"
+
+
+def sure_text(step: PlannedView) -> str:
+    """What the duration of a step rests on, and how sure it is."""
+    if not step.receipts:
+        return step.basis
+    spread = f", slow ones {step.spread:.3g} times as long as quick ones" if step.spread > 1 else ""
+    return f"{counted(step.receipts, 'receipt')}, {step.basis}{spread}"

@@ -73,8 +73,9 @@ async def prepare(site: Site, did: str, request: schema.PlanRequest) -> schema.P
     now = site.clock.now()
     project_of(site.index, ref, person, now)
     inputs = read_job(bytes(request.job), site.index)
+    wish = Wish.read(request.objective, request.improve)
     draft = await member.bus.draft(request.workflow, inputs, site.membership.names)
-    plan = await member.planning.plan(draft, Limits(request.deadline - now, request.budget), Wish())
+    plan = await member.planning.plan(draft, Limits(request.deadline - now, request.budget), wish)
     shards = max((each.shard for each in plan.steps), default=0) + 1
     if request.min_sites is not None and request.min_sites > shards:
         raise BadInput(

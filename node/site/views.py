@@ -86,6 +86,9 @@ def plan_view(plan: Plan, submission: Submission, names: Mapping[str, str]) -> s
         budget=submission.budget,
         finish=plan.finish,
         deadline=submission.deadline,
+        least_finish=plan.bounds.finish,
+        least_cost=plan.bounds.cost,
+        front=tuple(schema.PointView(finish=finish, cost=cost) for finish, cost in plan.front),
     )
 
 
@@ -122,6 +125,10 @@ def _planned(each: Planned, names: Mapping[str, str]) -> schema.PlannedView:
         finish=each.finish,
         cost=each.cost,
         elsewhere=elsewhere,
+        moved=each.moved,
+        receipts=each.estimate.receipts,
+        spread=each.estimate.spread,
+        basis=str(each.estimate.basis),
     )
 
 

@@ -153,6 +153,8 @@ def test_a_group_without_a_verb_shows_its_verbs(capsys: pytest.CaptureFixture[st
         ["workflow", "plan", "x.cwl", "--project", "p", "--deadline", "1h", "--budget", "two"],
         ["workflow", "plan", "x.cwl", "--project", "p", "--deadline", "1h", "--budget", "-1"],
         ["workflow", "plan", "x.cwl", "--project", "p", "--deadline", "1h", "--budget", "1", "--min-sites", "0"],
+        ["workflow", "plan", "x.cwl", "--project", "p", "--deadline", "1h", "--budget", "1", "--objective", "speed"],
+        ["workflow", "plan", "x.cwl", "--project", "p", "--deadline", "1h", "--budget", "1", "--improve", "601"],
         ["--site", "http://example.org", "site", "status"],
         ["--site", "http://127.0.0.1:1", "site", "run"],
         ["site", "init", "x", "--name", "X", "--api-port", "4101"],

@@ -392,9 +392,22 @@ class MemorySite:
             finish=1000,
             cost=100_000,
             elsewhere=(schema.ElsewhereView(site="Away", reason="the data are resident"),),
+            moved=0,
+            receipts=3,
+            spread=2.5,
+            basis="this block there",
         )
         view = schema.PlanView(
-            steps=(step,), cost=100_000, budget=request.budget, finish=1000, deadline=request.deadline
+            steps=(step,),
+            cost=100_000,
+            budget=request.budget,
+            finish=1000,
+            deadline=request.deadline,
+            least_finish=1000,
+            least_cost=80_000,
+            front=(schema.PointView(finish=1000, cost=100_000), schema.PointView(finish=3000, cost=80_000))
+            if request.objective == "both"
+            else (),
         )
         return schema.Prepared(plan=view, submission=encode(self.twist(submission)))
 
