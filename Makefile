@@ -15,9 +15,10 @@ GUARANTEES := $(foreach each,$(RUNNERS),tests/runners/test_$(each).py)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-real conformance soak lint bench bench-catalog bench-storage bench-privacy bench-runners devnet clean
+.PHONY: help demo test test-real soak lint bench bench-catalog bench-storage bench-privacy bench-runners bench-workflows devnet clean
 
 help:  ## Show this help.
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## Three hospitals and an institute, as a story, with a report at its end; RUNNER=docker, kubernetes or argo: steps run there.
 	$(if $(filter $(RUNNERS),$(RUNNER)),,$(error RUNNER=$(RUNNER) is no runner; say one of: $(RUNNERS)))
@@ -57,6 +58,9 @@ bench-storage: $(READY)  ## The figures of storing and moving bytes alone, besid
 
 bench-privacy: $(READY)  ## The figures of deciding, of disclosure control and of carrying out orders alone.
 	@$(BIN)/python -m bench policy disclosure automator
+
+bench-workflows: $(READY)  ## The figures of planning alone, in two minutes.
+	@$(BIN)/python -m bench workflows
 
 bench-runners: $(READY)  ## The figures of runners and of environments alone. Docker, a cluster and Argo are started where there are none: needs Go and root.
 	@$(BIN)/python -m tests.infra.beside docker $(BIN)/python -m tests.infra.beside argo $(BIN)/python -m bench runners environment
