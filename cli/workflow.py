@@ -55,6 +55,7 @@ def _request(verb: F) -> F:
             metavar="SECONDS",
             help="How long a better plan may be looked for.",
         ),
+        click.option("--ask/--no-ask", default=True, help="Ask sites in advance what their policies say (default)."),
     )
     for option in reversed(options):
         verb = option(verb)
@@ -114,10 +115,11 @@ def plan(
     min_sites: int | None,
     objective: str,
     improve: float,
+    ask: bool,
 ) -> None:
     """Show where the steps of the workflow in FILE would run, at what cost, and why not elsewhere."""
     with session.node() as node, working("planning …"):
-        made = _plan(node, file, job, data, value, project, deadline, budget, min_sites, objective, improve)
+        made = _plan(node, file, job, data, value, project, deadline, budget, min_sites, objective, improve, ask)
     show(session, made.view, lambda: _tell(made))
 
 
@@ -138,12 +140,13 @@ def submit(
     min_sites: int | None,
     objective: str,
     improve: float,
+    ask: bool,
     wait: bool,
 ) -> None:
     """Plan the workflow in FILE, sign its submission with your key, and hand it to this site's node."""
     with session.node() as node:
         with working("planning …"):
-            made = _plan(node, file, job, data, value, project, deadline, budget, min_sites, objective, improve)
+            made = _plan(node, file, job, data, value, project, deadline, budget, min_sites, objective, improve, ask)
         cid = node.submit(made)
         if not wait:
             show(session, {"submission": str(cid)}, lambda: _submitted(str(cid)))
@@ -173,6 +176,7 @@ def _plan(
     min_sites: int | None,
     objective: str,
     improve: float,
+    ask: bool,
 ) -> Plan:
     from node.api.quantity import micros, moment
 
@@ -200,6 +204,7 @@ def _plan(
         min_sites=min_sites,
         objective=objective,
         improve=improve,
+        ask=ask,
     )
 
 
@@ -251,6 +256,7 @@ def _read(file: Path) -> str:
 
 
 def _tell(made: Plan) -> None:
+    from catalog.plural import counted
     from node.api.quantity import clock_text, money, span_text
     from node.api.view import gap_text, reasons, sure_text
 
@@ -259,6 +265,7 @@ def _tell(made: Plan) -> None:
         (
             f"{each.step}[{each.shard}]",
             each.site_name,
+            each.said or "–",
             ", ".join(each.data) or "–",
             f"{each.moved:,} B" if each.moved else "–",
             money(each.cost),
@@ -268,7 +275,11 @@ def _tell(made: Plan) -> None:
         )
         for each in view.steps
     ]
-    table(("step", "site", "data", "moved", "cost", "from – to", "by", "why not elsewhere"), rows)
+    table(("step", "site", "policy", "data", "moved", "cost", "from – to", "by", "why not elsewhere"), rows)
+    for left in view.absent:
+        say(f"{left.step}[{left.shard}] is left out ({', '.join(left.data) or 'no data'}): {reasons(left.reasons)}")
+    if view.absent:
+        say(f"of a scattered step {counted(view.min_sites, 'shard')} must deliver")
     say(f"cost {money(view.cost)} of a budget of {money(view.budget)}; {gap_text(view.cost, view.least_cost, money)}")
     ends = f"expected to end {span_text(view.finish)} after its start; the deadline is {clock_text(view.deadline)}"
     say(f"{ends}; {gap_text(view.finish, view.least_finish, span_text)}")

@@ -30,6 +30,7 @@ from catalog.key import Did, Signed
 from catalog.project import ProjectRef
 from catalog.reopening import MAX_REOPENINGS, Reopening
 from workflow.cancellation import Cancellation
+from workflow.inquiry import MOST_STEWARDS
 from workflow.order import Order
 from workflow.receipt import Receipt, Release
 from workflow.report import Report
@@ -103,6 +104,12 @@ class Place(Value, frozen=True, kw_only=True, tag="order"):
     workflow: Annotated[str, msgspec.Meta(max_length=256 << 10)]
     proofs: Annotated[tuple[Proof, ...], msgspec.Meta(max_length=4096)]
     seconds: Annotated[int, msgspec.Meta(ge=0, le=25)]
+
+
+class Foresee(Value, frozen=True, kw_only=True, tag="foresee"):
+    """Asks what the site would say to an order that nobody has signed yet; nothing is begun, or written down."""
+
+    place: Place
 
 
 class Reporting(Value, frozen=True, kw_only=True, tag="report"):
@@ -192,13 +199,21 @@ class ReceiptsAnswer(Value, frozen=True, kw_only=True):
     more: bool
 
 
-Question = Heads | Consistency | AddCheckpoint | Place | Reporting | Outcome | Cancel | Rows
+Question = Heads | Consistency | AddCheckpoint | Place | Foresee | Reporting | Outcome | Cancel | Rows
 
 
 class Envelope(Value, frozen=True, kw_only=True):
     """One question on its way."""
 
     question: Question
+
+
+class Foreseen(Value, frozen=True, kw_only=True):
+    """Whether policy would let the step run, after so many ``stewards`` said yes; and why not, as an asker is told."""
+
+    allowed: bool
+    stewards: Annotated[int, msgspec.Meta(ge=0, le=MOST_STEWARDS)]
+    reason: Annotated[str, msgspec.Meta(max_length=1000)]
 
 
 class Reported(Value, frozen=True, kw_only=True):

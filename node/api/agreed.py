@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from catalog.cid import RAW, Cid
 from catalog.error import BadInput, VerificationFailed
 from catalog.project import ProjectRef
-from node.api.schema import PlanView, StatusView
+from node.api.plans import PlanView
+from node.api.schema import StatusView
 from workflow.argument import Argument, Data, Literal, Many
 from workflow.submission import Submission
 

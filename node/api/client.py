@@ -38,11 +38,11 @@ from node.api.granting import Granter
 from node.api.offering import Offerer
 from node.api.operation import MAX_WAIT
 from node.api.person import Persons
+from node.api.plans import PlanRequest
 from node.api.publish import now
 from node.api.quantity import Moment, Money, micros, moment
 from node.api.schema import (
     HaltRequest,
-    PlanRequest,
     Submit,
 )
 from node.api.sharing import Sharer
@@ -96,6 +96,7 @@ class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sh
         min_sites: int | None = None,
         objective: str = "finish",
         improve: float = 0.0,
+        ask: bool = True,
     ) -> Plan:
         """Plan a workflow, given as CWL text or as a path to it; nothing runs.
 
@@ -103,7 +104,8 @@ class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sh
         ``deadline`` is a time or a span from now, ``budget`` in the consortium's unit, ``min_sites`` how many shards
         of a scatter must deliver (all, where nothing is said). Within these limits the plan ends as early
         (``objective`` is ``finish``) or costs as little (``cost``) as is found at once, or in ``improve`` seconds;
-        ``both`` lists the plans between which a person may choose, by deadline or budget.
+        ``both`` lists the plans between which a person may choose, by deadline or budget. Each site is asked in
+        advance what its policy says, unless ``ask`` is false: then it says so when the step comes.
 
         Raises:
             Infeasible: deadline or budget cannot be kept; the message names which.
@@ -132,6 +134,7 @@ class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sh
             min_sites=min_sites,
             objective=objective,
             improve=improve,
+            ask=ask,
         )
         prepared = self._connection.ask(operation.PLAN, request)
         return Plan(prepared.plan, decode(Submission, prepared.submission), asked)

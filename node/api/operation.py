@@ -11,7 +11,7 @@ from typing import Final, Generic, Literal, TypeVar
 
 from catalog.cid import Cid
 from catalog.dagcbor import Value
-from node.api import schema
+from node.api import plans, schema
 from node.api.blocks import BlockExported, BlockImported, BlockView, ExportBlock, ImportBlock, PackingView
 from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
@@ -174,7 +174,7 @@ TREE: Final = Operation(
     seconds=None,
 )
 FOLDER: Final = Operation("folder", "GET", "/v1/folders/{cid}", FolderView, parameters=(_CID,), person=True, keeps=True)
-PLAN: Final = Operation("plan", "POST", "/v1/plans", schema.Prepared, schema.PlanRequest, person=True, seconds=None)
+PLAN: Final = Operation("plan", "POST", "/v1/plans", plans.Prepared, plans.PlanRequest, person=True, seconds=None)
 SUBMIT: Final = Operation("submit", "POST", "/v1/submissions", schema.Submitted, schema.Submit, person=True)
 SUBMISSIONS: Final = Operation("submissions", "GET", "/v1/submissions", tuple[schema.SubmissionView, ...], person=True)
 SUBMISSION: Final = Operation(

@@ -254,83 +254,11 @@ class SharedView(Value, frozen=True, kw_only=True):
     manifest: int
 
 
-class PlanRequest(Value, frozen=True, kw_only=True):
-    """What to plan: CWL text, the job as JSON (Files as ``comity:CID``), limits, and what a shortage may cost.
-
-    ``deadline`` is Unix milliseconds, ``budget`` millionths, ``min_sites`` how many shards must deliver (``None``:
-    all of them). ``project_site`` is the root key of the project's site. ``objective`` is ``finish``, ``cost`` or
-    ``both``, ``improve`` how many seconds a better plan may be looked for.
-    """
-
-    workflow: str
-    job: msgspec.Raw
-    project: str
-    project_site: str
-    deadline: int
-    budget: int
-    min_sites: int | None
-    objective: str = "finish"
-    improve: float = 0.0
-
-
 class ElsewhereView(Value, frozen=True, kw_only=True):
     """Why a step does not run at a site."""
 
     site: str
     reason: str
-
-
-class PlannedView(Value, frozen=True, kw_only=True):
-    """One step instance of a plan: where it runs, when (ms from the start), at what cost, and why not elsewhere.
-
-    ``moved`` are bytes of other sites' datasets. Its duration rests on so many ``receipts``, of which slow ones took
-    ``spread`` times as long as quick ones; ``basis`` says of what.
-    """
-
-    step: str
-    shard: int
-    site: str
-    site_name: str
-    data: tuple[str, ...]
-    start: int
-    finish: int
-    cost: int
-    elsewhere: tuple[ElsewhereView, ...]
-    moved: int
-    receipts: int
-    spread: float
-    basis: str
-
-
-class PointView(Value, frozen=True, kw_only=True):
-    """A plan that could be had instead: its finish, in ms from the start, and its cost, in millionths."""
-
-    finish: int
-    cost: int
-
-
-class PlanView(Value, frozen=True, kw_only=True):
-    """A plan: its instances, its cost and its finish against budget and deadline.
-
-    No plan within these ends before ``least_finish``, and none costs less than ``least_cost``. ``front`` are the best
-    that were found, from the first to the cheapest, if both was asked for.
-    """
-
-    steps: tuple[PlannedView, ...]
-    cost: int
-    budget: int
-    finish: int
-    deadline: int
-    least_finish: int
-    least_cost: int
-    front: tuple[PointView, ...] = ()
-
-
-class Prepared(Value, frozen=True, kw_only=True):
-    """A plan, and the submission that would carry it out, not yet signed (its ``sig`` is zero)."""
-
-    plan: PlanView
-    submission: bytes
 
 
 class Submit(Value, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from catalog.cid import Cid
 from catalog.httpsig import SignedRequest
-from node.api import schema
+from node.api import plans, schema
 from node.api.blocks import BlockExported, BlockImported, BlockView, ExportBlock, ImportBlock, PackingView
 from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
@@ -235,7 +235,7 @@ class Service(Protocol):
             NotFound: no such thing, or not for this person. Unreachable: nobody who has it answers.
         """
 
-    async def plan(self, person: str, request: schema.PlanRequest) -> schema.Prepared:
+    async def plan(self, person: str, request: plans.PlanRequest) -> plans.Prepared:
         """Plan a workflow.
 
         Raises:

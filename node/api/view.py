@@ -12,8 +12,9 @@ from catalog.dagcbor import Value
 from catalog.error import ComityError, Conflict, Denied, Unreachable
 from catalog.plural import counted
 from node.api.agreed import Asked
+from node.api.plans import PlannedView, PlanView
 from node.api.quantity import clock_text, money, span_text
-from node.api.schema import ElsewhereView, PlannedView, PlanView, ResultView, SubmissionView
+from node.api.schema import ElsewhereView, ResultView, SubmissionView
 from workflow.submission import Submission
 
 F = TypeVar("F", bound=Value, covariant=True)

@@ -103,6 +103,23 @@ class Verifier:
         self._check_signatures(order, submission, asker)
         return person_at(self._index, submission.person, submission.site)
 
+    def foreseen(self, message: Place, asker: str) -> Person:
+        """Whose order it would be that the node of ``asker`` asks about in advance: one of its own site's people.
+
+        Nobody has signed it; all else is as with :meth:`person`, whose errors it raises too.
+        """
+        order, submission = message.order, message.submission
+        signed_request(submission)
+        if order.site != self._site:
+            raise VerificationFailed("the order is for another site")
+        self._check_epoch(order, submission)
+        self._check_sender(order, asker)
+        if submission.site != asker or order.bus not in submission.buses:
+            raise VerificationFailed("a site asks in advance for its own people alone")
+        if order.submission != cid_of(submission):
+            raise VerificationFailed("the order belongs to another submission")
+        return person_at(self._index, submission.person, submission.site)
+
     def reporter(self, message: Reporting, holder: str) -> tuple[Person, str]:
         """Whose order the node of the site ``holder`` reports of, which carried it out; and the site that brought it.
 

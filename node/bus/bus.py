@@ -24,9 +24,9 @@ from workflow.argument import Argument, Data, Literal, Many
 from workflow.cancellation import Cancellation
 from workflow.graph import Source, Step, Workflow, order_of_steps
 from workflow.order import Instance, Order, Wanted
-from workflow.plan.draft import NO_PLACES, Draft, Members, Places, drafted
+from workflow.plan.draft import NO_PLACES, NOBODY_ASKED, Draft, Members, Places, Said, drafted
 from workflow.plan.learned import history_of
-from workflow.plan.make import NO_LIMITS, Limits, Plan, Planned, check_budget, make_plan
+from workflow.plan.make import NO_LIMITS, Absent, Limits, Plan, Planned, check_budget, make_plan
 from workflow.receipt import BY_ITS_PERSON
 from workflow.tool import Tool
 from workflow.type import check_value
@@ -71,6 +71,7 @@ class Bus:
         names: Mapping[str, str],
         limits: Limits = NO_LIMITS,
         places: Places = NO_PLACES,
+        min_sites: int | None = None,
     ) -> tuple[Workflow, Plan]:
         """Read a workflow, check its links against its blocks, and place its instances, at their ``places`` if given.
 
@@ -78,11 +79,18 @@ class Bus:
             BadInput, Denied, NotFound, Infeasible: as :func:`workflow.plan.make_plan`.
         """
         workflow = await self._checked(text)
-        plan = make_plan(workflow, inputs, self._index, Members(names, self._site), limits, places)
+        plan = make_plan(workflow, inputs, self._index, Members(names, self._site), limits, places, min_sites)
         _check_types(workflow, inputs)
         return workflow, plan
 
-    async def draft(self, text: str, inputs: Mapping[str, Argument], names: Mapping[str, str]) -> Draft:
+    async def draft(
+        self,
+        text: str,
+        inputs: Mapping[str, Argument],
+        names: Mapping[str, str],
+        min_sites: int | None = None,
+        said: Said = NOBODY_ASKED,
+    ) -> Draft:
         """Read a workflow and check it, as :meth:`plan` does, for whoever plans it; receipts teach the durations.
 
         Raises:
@@ -90,7 +98,8 @@ class Bus:
         """
         workflow = await self._checked(text)
         history = history_of(self._index, await self._journal.answered(MOST_RECEIPTS))
-        draft = drafted(workflow, inputs, self._index, Members(names, self._site), history)
+        members = Members(names, self._site)
+        draft = drafted(workflow, inputs, self._index, members, history, min_sites=min_sites, said=said)
         _check_types(workflow, inputs)
         return draft
 
@@ -167,6 +176,8 @@ class Bus:
             ended = await self._together([self._job(record, task, settled) for task in tasks])
             delivered = [each for each in ended if each.delivered]
             enough = min(asked.min_sites, len(ended)) if step.scatter else len(ended)
+            if left := [each for each in plan.absent if each.step == step.id]:
+                lacking.append(_left_out(step, left, names))
             if len(delivered) < enough:
                 return _gravest(ended), "; ".join([*lacking, _shortage(step, ended, enough, names)])
             if len(delivered) < len(ended):
@@ -179,8 +190,10 @@ class Bus:
         asked = record.submission
         if not record.places:
             limits = Limits(asked.deadline - record.began, asked.budget)
-            return await self.plan(record.workflow, asked.inputs, names, limits)
-        workflow, plan = await self.plan(record.workflow, asked.inputs, names, places=record.places)
+            return await self.plan(record.workflow, asked.inputs, names, limits, min_sites=asked.min_sites)
+        workflow, plan = await self.plan(
+            record.workflow, asked.inputs, names, places=record.places, min_sites=asked.min_sites
+        )
         check_budget(plan, asked.budget)
         return workflow, plan
 
@@ -198,6 +211,7 @@ class Bus:
         block = _block(step)
         tool = await self._tool(block)
         placed = {(each.step, each.shard): each for each in plan.steps}
+        absent = {(each.step, each.shard) for each in plan.absent}
         feeding = {s for each in step.inputs for s in each.sources if s.step}
         beside = _once(proof for source in sorted(feeding, key=str) for proof in proofs.get(source, ()))
         readers = tuple(sorted(record.submission.destinations))
@@ -213,6 +227,7 @@ class Bus:
                 max_cost=_placed(placed, step, shard).cost,
             )
             for shard, given in enumerate(shards(step, values))
+            if (step.id, shard) not in absent
         ]
 
     def _take(
@@ -259,6 +274,16 @@ def _shortage(step: Step, ended: Sequence[Reached], enough: int, names: Mapping[
     told = "; ".join(f"{names.get(each.site, each.site)}: {each.kind}, {each.reason}" for each in missing)
     delivered = len(ended) - len(missing)
     return f"step «{step.id}» delivered {delivered} of {len(ended)}, {enough} needed ({told})"
+
+
+def _left_out(step: Step, left: Sequence[Absent], names: Mapping[str, str]) -> str:
+    """What the plan of a step goes without: each shard, by who holds its data, with why they do not run it."""
+    told = []
+    for each in left:
+        holders = ", ".join(names.get(site, site) for site in each.holders) or f"shard {each.shard}"
+        reasons = [other.reason for other in each.reasons if other.site in each.holders]
+        told.append(f"{holders}: {'; '.join(reasons) or 'no site may run it'}")
+    return f"step «{step.id}» was planned without {len(left)} ({'; '.join(told)})"
 
 
 def _block(step: Step) -> Cid:

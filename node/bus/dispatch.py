@@ -152,7 +152,11 @@ class Dispatcher:
         return cid not in self._stopped
 
     def _order(self, submission: Submission, task: Task, attempt: int) -> Order:
-        order = Order(
+        return signed(self.unsigned(submission, task, attempt), self._signer)
+
+    def unsigned(self, submission: Submission, task: Task, attempt: int = 1) -> Order:
+        """What an instance would be ordered by."""
+        return Order(
             consortium=submission.consortium,
             epoch=max(self.epoch, submission.epoch),
             submission=task.instance.submission,
@@ -169,7 +173,6 @@ class Dispatcher:
             not_after=min(submission.deadline, submission.not_after),
             sig=UNSIGNED,
         )
-        return signed(order, self._signer)
 
     async def _anew(self, submission: Submission, task: Task, order: Order) -> Order:
         """The same attempt's order for the epoch that stands now, journalled before it is sent."""

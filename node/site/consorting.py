@@ -12,10 +12,12 @@ from catalog.error import ComityError
 from node.automator.automator import Automator
 from node.automator.decide import Judge
 from node.automator.disclosing import Disclosing
+from node.automator.foresee import Foreseeing
 from node.automator.owners import Owners
 from node.automator.verify import Consortium, Verifier
 from node.bus.bus import Bus
 from node.bus.dispatch import Dispatcher
+from node.bus.foresight import Foresight
 from node.bus.journal import State
 from node.planning.solver import Solver
 from node.ports import Control
@@ -52,6 +54,7 @@ class Consorting:
 
     automator: Automator
     bus: Bus
+    foresight: Foresight
     planning: Planning
     follower: Follower
     questions: Questions
@@ -93,7 +96,8 @@ async def consort(site: Site) -> None:
     site.told.parts += [projects, erasure, mirrors]
     replicator = _replicator(site, attests.witness)
     follower = Follower(site.root, membership, replicator)
-    questions = _questions(site, orders, judge, attests, follower)
+    foreseeing = Foreseeing(verifier, judge, site.book, site.clock)
+    questions = _questions(site, orders, foreseeing, judge, attests, follower)
     dispatcher = Dispatcher(
         site.node.key, site.index, site.journal, control, site.received, site.book.halts, site.clock
     )
@@ -117,6 +121,7 @@ async def consort(site: Site) -> None:
     site.consorting = Consorting(
         automator,
         bus,
+        Foresight(dispatcher, control, site.steps, side_by_side, site.clock),
         Planning(Solver()),
         follower,
         questions,
@@ -248,7 +253,9 @@ def _erasure(site: Site, projects: Projects) -> Erasure:
     )
 
 
-def _questions(site: Site, orders: Orders, judge: Judge, attests: Attesting, follower: Follower) -> Questions:
+def _questions(
+    site: Site, orders: Orders, foreseeing: Foreseeing, judge: Judge, attests: Attesting, follower: Follower
+) -> Questions:
     desk = AuditDesk(
         site.root, site.node.did, site.index, judge, site.audit, site.book, site.clock, attests.witnessing.cover
     )
@@ -259,6 +266,7 @@ def _questions(site: Site, orders: Orders, judge: Judge, attests: Attesting, fol
         site.audit,
         site.replicas,
         orders,
+        foreseeing,
         desk,
         site.index,
         attests.witness,

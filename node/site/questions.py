@@ -8,11 +8,13 @@ from catalog.index import Index
 from catalog.merkle import full_path
 from catalog.origin import LogName, log_of
 from catalog.reopening import Reopening
+from node.automator.foresee import Foreseeing
 from node.message import (
     AddCheckpoint,
     Added,
     Cancel,
     Consistency,
+    Foresee,
     Heads,
     HeadsAnswer,
     Outcome,
@@ -35,7 +37,7 @@ from node.storage.log import DiskLog
 
 
 class Questions:
-    """Answers for the site ``site``; ``orders`` and ``desk`` are there once it is in a consortium."""
+    """Answers for the site ``site``; ``orders``, ``foreseeing`` and ``desk`` are there once it is in a consortium."""
 
     def __init__(
         self,
@@ -45,6 +47,7 @@ class Questions:
         audit: DiskLog,
         replicas: Replicas,
         orders: Orders,
+        foreseeing: Foreseeing,
         desk: AuditDesk,
         index: Index,
         witness: Witness,
@@ -57,6 +60,7 @@ class Questions:
         self._logs = {LogName.CATALOG: catalog, LogName.AUDIT: audit}
         self._replicas = replicas
         self._orders = orders
+        self._foreseeing = foreseeing
         self._desk = desk
         self._index = index
         self._witness = witness
@@ -82,6 +86,8 @@ class Questions:
             case Place():
                 self._check_bus(asker, question)
                 return await self._orders.place(question, asker)
+            case Foresee():
+                return await self._foreseeing.answer(question, asker)
             case Reporting():
                 return await self._orders.report(question, asker)
             case Outcome():

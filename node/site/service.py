@@ -15,7 +15,7 @@ from catalog.dagcbor import encode
 from catalog.httpsig import SignedRequest
 from catalog.member import epoch_message
 from catalog.offer import OfferFields
-from node.api import schema
+from node.api import plans, schema
 from node.api.blocks import BlockExported, BlockImported, BlockView, ExportBlock, ImportBlock, PackingView
 from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
@@ -330,7 +330,7 @@ class SiteService:
         """The first names in open data."""
         return await trees.folder(self._site, person, signed, cid)
 
-    async def plan(self, person: str, request: schema.PlanRequest) -> schema.Prepared:
+    async def plan(self, person: str, request: plans.PlanRequest) -> plans.Prepared:
         """Plan a workflow."""
         return await submitting.prepare(self._site, person, request)
 

@@ -12,7 +12,7 @@ from catalog.httpsig import SignedRequest
 from catalog.key import UNSIGNED, check
 from catalog.plural import counted
 from catalog.project import ProjectRef
-from node.api import schema
+from node.api import plans, schema
 from node.automator.book import Line
 from node.bus.dispatch import concerned
 from node.bus.journal import Record, State
@@ -60,7 +60,7 @@ def _acting(site: Site) -> Consorting:
     return consorting(site)
 
 
-async def prepare(site: Site, did: str, request: schema.PlanRequest) -> schema.Prepared:
+async def prepare(site: Site, did: str, request: plans.PlanRequest) -> plans.Prepared:
     """Plan a workflow and write the submission that would carry it out, for the person to sign.
 
     Raises:
@@ -74,9 +74,9 @@ async def prepare(site: Site, did: str, request: schema.PlanRequest) -> schema.P
     project_of(site.index, ref, person, now)
     inputs = read_job(bytes(request.job), site.index)
     wish = Wish.read(request.objective, request.improve)
-    draft = await member.bus.draft(request.workflow, inputs, site.membership.names)
-    plan = await member.planning.plan(draft, Limits(request.deadline - now, request.budget), wish)
-    shards = max((each.shard for each in plan.steps), default=0) + 1
+    names = site.membership.names
+    draft = await member.bus.draft(request.workflow, inputs, names, request.min_sites)
+    shards = draft.shards
     if request.min_sites is not None and request.min_sites > shards:
         raise BadInput(
             f"{request.min_sites} shards must deliver, and the data here make {counted(shards, 'shard')}; name more"
@@ -101,10 +101,15 @@ async def prepare(site: Site, did: str, request: schema.PlanRequest) -> schema.P
         nonce=site.random.token(16),
         sig=UNSIGNED,
     )
+    if request.ask:
+        workflow = await site.documents.workflow(request.workflow)
+        said = await member.foresight.said(submission, request.workflow, workflow, draft)
+        draft = await member.bus.draft(request.workflow, inputs, names, request.min_sites, said)
+    plan = await member.planning.plan(draft, Limits(request.deadline - site.clock.now(), request.budget), wish)
     # It was looked for a while, which the deadline does not wait for.
     check_limits(plan, now=site.clock.now(), deadline=request.deadline, budget=request.budget)
     member.planning.keep(submission.nonce, plan)
-    return schema.Prepared(plan=plan_view(plan, submission, site.membership.names), submission=encode(submission))
+    return plans.Prepared(plan=plan_view(plan, submission, names), submission=encode(submission))
 
 
 def _consortium(site: Site) -> Cid:
@@ -147,7 +152,8 @@ async def submit(site: Site, did: str, request: schema.Submit) -> Cid:
     project_of(site.index, submission.project, person, now)
     plan = member.planning.kept(submission.nonce)
     if plan is None:
-        draft = await member.bus.draft(request.workflow, submission.inputs, site.membership.names)
+        names = site.membership.names
+        draft = await member.bus.draft(request.workflow, submission.inputs, names, submission.min_sites)
         plan = await member.planning.plan(draft, Limits(submission.deadline - now, submission.budget), Wish())
     check_limits(plan, now=now, deadline=submission.deadline, budget=submission.budget)
     check_halted(site, submission.project, concerned(submission, *(each.site for each in plan.steps)))
@@ -169,7 +175,8 @@ async def view(site: Site, record: Record) -> schema.SubmissionView:
                 for name, output, cid, _ in _results(workflow, record)
             ]
         bus, names = consorting(site).bus, site.membership.names
-        _, plan = await bus.plan(record.workflow, record.submission.inputs, names, places=record.places)
+        asked = record.submission
+        _, plan = await bus.plan(record.workflow, asked.inputs, names, places=record.places, min_sites=asked.min_sites)
     except ComityError as error:  # what it was planned with may be gone by now; what has been delivered is not
         paused = paused or f"it cannot be planned any more: {error}"
     return submission_view(record, plan, results, site.membership.names, paused)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -11,7 +11,8 @@ from catalog.entry import Entry
 from catalog.fork import Fork, ForkFile, said_of
 from catalog.index import Index, SiteIndex
 from catalog.member import KeyFields, Role
-from node.api import schema
+from catalog.plural import counted
+from node.api import plans, schema
 from node.api.faults import MAX_FAULTS, FaultsView, FaultView
 from node.api.swarm import SwarmView
 from node.bus.journal import CANCELLED, WAITING, Record, Refusal, State
@@ -20,7 +21,8 @@ from node.site.swarm import Published
 from privacy.fault import PolicyFaults
 from workflow.argument import data_in
 from workflow.order import Order
-from workflow.plan.make import Plan, Planned
+from workflow.plan.draft import Word
+from workflow.plan.make import Absent, Elsewhere, Plan, Planned
 from workflow.receipt import BY_ITS_PERSON, Receipt, Status
 from workflow.submission import Submission
 
@@ -78,9 +80,9 @@ def first_fault(index: SiteIndex) -> str:
     return next((f"entry {place}: {reason}" for place, reason in found), "")
 
 
-def plan_view(plan: Plan, submission: Submission, names: Mapping[str, str]) -> schema.PlanView:
+def plan_view(plan: Plan, submission: Submission, names: Mapping[str, str]) -> plans.PlanView:
     """A plan with the sites' names, against the submission's limits."""
-    return schema.PlanView(
+    return plans.PlanView(
         steps=tuple(_planned(each, names) for each in plan.steps),
         cost=plan.cost,
         budget=submission.budget,
@@ -88,7 +90,9 @@ def plan_view(plan: Plan, submission: Submission, names: Mapping[str, str]) -> s
         deadline=submission.deadline,
         least_finish=plan.bounds.finish,
         least_cost=plan.bounds.cost,
-        front=tuple(schema.PointView(finish=finish, cost=cost) for finish, cost in plan.front),
+        front=tuple(plans.PointView(finish=finish, cost=cost) for finish, cost in plan.front),
+        min_sites=submission.min_sites,
+        absent=tuple(_absent(each, names) for each in plan.absent),
     )
 
 
@@ -113,9 +117,28 @@ def _is_node(entry: Entry) -> bool:
     return isinstance(fields, KeyFields) and fields.role is Role.NODE and not fields.removed
 
 
-def _planned(each: Planned, names: Mapping[str, str]) -> schema.PlannedView:
-    elsewhere = tuple(schema.ElsewhereView(site=names.get(e.site, e.site), reason=e.reason) for e in each.elsewhere)
-    return schema.PlannedView(
+def _absent(each: Absent, names: Mapping[str, str]) -> plans.AbsentView:
+    return plans.AbsentView(
+        step=each.step,
+        shard=each.shard,
+        data=each.data,
+        sites=tuple(names.get(site, site) for site in each.holders),
+        reasons=_elsewhere(each.reasons, names),
+    )
+
+
+def _elsewhere(reasons: Sequence[Elsewhere], names: Mapping[str, str]) -> tuple[schema.ElsewhereView, ...]:
+    return tuple(schema.ElsewhereView(site=names.get(each.site, each.site), reason=each.reason) for each in reasons)
+
+
+def _said(word: Word | None) -> str:
+    if word is None:
+        return ""
+    return f"asks {counted(word.stewards, 'steward')}" if word.stewards else "allows it"
+
+
+def _planned(each: Planned, names: Mapping[str, str]) -> plans.PlannedView:
+    return plans.PlannedView(
         step=each.step,
         shard=each.shard,
         site=each.site,
@@ -124,11 +147,12 @@ def _planned(each: Planned, names: Mapping[str, str]) -> schema.PlannedView:
         start=each.start,
         finish=each.finish,
         cost=each.cost,
-        elsewhere=elsewhere,
+        elsewhere=_elsewhere(each.elsewhere, names),
         moved=each.moved,
         receipts=each.estimate.receipts,
         spread=each.estimate.spread,
         basis=str(each.estimate.basis),
+        said=_said(each.said),
     )
 
 
@@ -157,8 +181,20 @@ def submission_view(
         instances=tuple(instances),
         results=tuple(results),
         took_part=tuple(dict.fromkeys(i.site_name for i in asked if i.status == Status.DONE)),
-        absent=tuple(schema.ElsewhereView(site=i.site_name, reason=f"{i.status}: {i.reason}") for i in absent),
+        absent=(
+            *(schema.ElsewhereView(site=i.site_name, reason=f"{i.status}: {i.reason}") for i in absent),
+            *_left_out(plan, names),
+        ),
     )
+
+
+def _left_out(plan: Plan | None, names: Mapping[str, str]) -> Iterator[schema.ElsewhereView]:
+    """The holders of the data that a plan goes without."""
+    for each in plan.absent if plan else ():
+        reasons = {other.site: other.reason for other in each.reasons}
+        for site in each.holders:
+            why = reasons.get(site, "no site may run it")
+            yield schema.ElsewhereView(site=names.get(site, site), reason=f"left out of the plan: {why}")
 
 
 def _instances(record: Record, plan: Plan | None, names: Mapping[str, str]) -> list[schema.InstanceView]:

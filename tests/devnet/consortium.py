@@ -179,9 +179,12 @@ def publish_workflow(places: Places, known: Topology, mark: str, long: int = 10*
     return WORKFLOW.replace("SUMS", str(sums.cid)).replace("POOL", str(pool.cid))
 
 
-def run(node: Node, workflow: str, tables: Sequence[Cid | str], min_sites: int | None = None) -> Run:
+def run(
+    node: Node, workflow: str, tables: Sequence[Cid | str], min_sites: int | None = None, *, ask: bool = True
+) -> Run:
     found = [node.dataset(each) for each in tables]
-    plan = node.plan(workflow, {"tables": found}, project=PROJECT, deadline="10m", budget="5", min_sites=min_sites)
+    limits = {"deadline": "10m", "budget": "5"}
+    plan = node.plan(workflow, {"tables": found}, project=PROJECT, **limits, min_sites=min_sites, ask=ask)
     return node.wait(node.submit(plan), SECONDS)
 
 

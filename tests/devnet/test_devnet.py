@@ -181,7 +181,7 @@ def test_a_site_without_policy_denies_starts_no_sandbox_and_writes_the_denial_do
         known = {row.index for row in rows(steward, small.dataset) if row.site == steward.site}
         steward.set_policy("")
         try:
-            ended = run(mara, consortium.workflow, [small.dataset])
+            ended = run(mara, consortium.workflow, [small.dataset], ask=False)
             assert (ended.state, ended.results) == ("denied", ())
             with pytest.raises(Denied, match="has no policy"):
                 ended.check()
@@ -194,7 +194,7 @@ def test_a_site_without_policy_denies_starts_no_sandbox_and_writes_the_denial_do
             told = consortium.command(
                 *("workflow", "submit", str(file), "--data", f"tables={mara.dataset(small.dataset).fields.cid}"),
                 *("--data", f"tables={mara.dataset(consortium.large.dataset).fields.cid}", "--wait"),
-                *("--project", PROJECT, "--deadline", "5m", "--budget", "5"),
+                *("--no-ask", "--project", PROJECT, "--deadline", "5m", "--budget", "5"),
             )
             assert (told.returncode, "has no policy" in told.stderr) == (3, True), told.stderr
         finally:

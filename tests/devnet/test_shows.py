@@ -262,7 +262,7 @@ def test_a_steward_halts_the_site_from_the_terminal_and_lets_it_go_on(consortium
         assert "is halted" in told(consortium, "site", "halt", "a doubt about the tables")
         assert "HALTED" in told(consortium, "site", "status")
         with consortium.researcher() as mara:
-            ended = run(mara, consortium.workflow, [dataset])
+            ended = run(mara, consortium.workflow, [dataset], ask=False)
             assert ended.results == ()
             assert "halted" in ended.reason
     finally:

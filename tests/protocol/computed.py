@@ -5,7 +5,7 @@ from msgspec import structs
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
 from catalog.key import UNSIGNED, signed
-from node.message import Cancel, Consistency, Envelope, Heads, Outcome, Place, Refusal, Reply, Reporting
+from node.message import Cancel, Consistency, Envelope, Foresee, Heads, Outcome, Place, Refusal, Reply, Reporting
 from privacy.decision import Decision
 from privacy.label import joined, released, resident
 from privacy.request import Compute, DatasetRef, PersonAsker, ValueRef
@@ -264,6 +264,12 @@ CANCELLATION = signed(
 """Mara ends what she submitted."""
 
 PLACE = Place(order=ORDER, submission=SUBMISSION, workflow=WORKFLOW, proofs=(), seconds=20)
+_ASKED = structs.replace(SUBMISSION, sig=UNSIGNED)
+FORESEEN = structs.replace(
+    PLACE, submission=_ASKED, order=structs.replace(ORDER, submission=cid_of(_ASKED), sig=UNSIGNED), seconds=0
+)
+"""The same before anybody has signed it."""
+
 QUESTIONS = {
     "heads": Envelope(question=Heads()),
     "consistency": Envelope(question=Consistency(origin=f"{DID['anna-root']}/catalog/0", old=4, new=8)),
@@ -271,5 +277,6 @@ QUESTIONS = {
     "cancel": Envelope(question=Cancel(order=cid_of(ORDER), word=CANCELLATION)),
     "report": Envelope(question=Reporting(report=REPORTED, place=PLACE)),
     "order": Envelope(question=PLACE),
+    "foresee": Envelope(question=Foresee(place=FORESEEN)),
 }
 REFUSED = Reply(answer=None, refusal=Refusal(kind="NotFound", message="no such order came to this site"))

@@ -27,6 +27,7 @@ from node.message import (
     Added,
     Done,
     Envelope,
+    Foreseen,
     Halt,
     HeadsAnswer,
     ProofAnswer,
@@ -56,7 +57,7 @@ ROOTS: dict[str, tuple[type[Value], ...]] = {
     "The fields of entries of a catalog": tuple(dict.fromkeys(CATALOG.values())),
     "The fields of rows of an audit log": tuple(dict.fromkeys(ACCOUNTS.values())),
     "Questions and answers on a control connection": (
-        Envelope, Reply, HeadsAnswer, ProofAnswer, Added, Reported, WhoAnswer, HeadProof
+        Envelope, Reply, HeadsAnswer, ProofAnswer, Added, Foreseen, Reported, WhoAnswer, HeadProof
     ),
     "Bodies of requests and answers over HTTPS": (
         Knock, Founding, Standing, Announcement, Done, BodiesAnswer, SeenAnswer, ReceiptsAnswer,

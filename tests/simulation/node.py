@@ -21,6 +21,7 @@ from node.automator.automator import Automator
 from node.automator.book import AuditBook, Line
 from node.automator.decide import Judge
 from node.automator.disclosing import Disclosing
+from node.automator.foresee import Foreseeing
 from node.automator.hold import Holdings
 from node.automator.ledger import Ledger
 from node.automator.owners import Owners
@@ -29,11 +30,13 @@ from node.automator.verify import Consortium as Epoch
 from node.automator.verify import Verifier
 from node.bus.bus import Bus
 from node.bus.dispatch import Dispatcher
+from node.bus.foresight import Foresight
 from node.bus.journal import State
 from node.message import (
     AddCheckpoint,
     Cancel,
     Consistency,
+    Foresee,
     Heads,
     HeadsAnswer,
     Outcome,
@@ -268,6 +271,7 @@ class Node:
             self.clock,
             self.random,
         )
+        self.foreseeing = Foreseeing(verifier, judge, self.book, self.clock)
         nodes = consortium.nodes
         self.witness = self.witness_class(
             site.did,
@@ -289,6 +293,7 @@ class Node:
         dispatcher = Dispatcher(
             key, self.index, site.disk.journal, self.control, SimulatedReceiving(), self.book.halts, self.clock
         )
+        self.foresight = Foresight(dispatcher, self.control, self.steps, self._together, self.clock)
         self.bus = self.bus_class(
             site.did,
             self.index,
@@ -435,6 +440,8 @@ class Node:
             case Place() as place:
                 self._watch.placed(self.site, cid_of(place.order), self.index, self.clock.now())
                 return await self._place(place, asker)
+            case Foresee() as question:
+                return await self.foreseeing.answer(question, asker)
             case Reporting() as reporting:
                 return await self.automator.report(reporting, asker)
             case Outcome(order=order, seconds=seconds):

@@ -38,6 +38,21 @@ NO_PLACES: Final[Places] = {}
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """What a site said in advance to a step: whether its policy allows it, after so many ``stewards``, and why not."""
+
+    allowed: bool
+    stewards: int = 0
+    reason: str = ""
+
+
+Said = Mapping[tuple[str, int, str], Word]
+"""What a site said to an instance, by step, shard and site; who was not asked, or did not answer, is not in it."""
+
+NOBODY_ASKED: Final[Said] = {}
+
+
+@dataclass(frozen=True, slots=True)
 class Members:
     """The sites to choose from, and those that left: name for people by root key; and the requester's own."""
 
@@ -47,10 +62,15 @@ class Members:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A step instance: the names of its datasets, who ``holds`` one, and by site why it does not run there."""
+    """A step instance: what it is ``given``, the names of its datasets, who ``holds`` one, why it does not run where.
+
+    It is ``asked`` about in advance if it reads nothing that another step has to make before.
+    """
 
     step: str
     shard: int
+    given: Mapping[str, Argument]
+    asked: bool
     data: tuple[str, ...]
     holders: tuple[str, ...]
     reasons: Mapping[str, str]
@@ -59,12 +79,22 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A problem, and what its numbers stand for: the ``sites`` by root key, an instance for each task."""
+    """A problem, and what its numbers stand for: the ``sites`` by root key, an instance for each task.
+
+    ``absent`` are shards that no site may run, where enough others remain; ``said`` is what sites said in advance.
+    """
 
     problem: Problem
     sites: tuple[str, ...]
     instances: tuple[Instance, ...]
     members: Members
+    absent: tuple[Instance, ...] = ()
+    said: Said = field(default_factory=dict)
+
+    @property
+    def shards(self) -> int:
+        """Of the step that is scattered most widely."""
+        return max((each.shard for each in (*self.instances, *self.absent)), default=0) + 1
 
     def placed(self, places: Places) -> Draft:
         """The same where each of these instances runs at its site alone, as far as it still may."""
@@ -77,26 +107,40 @@ class Draft:
 
 
 def drafted(
-    workflow: Workflow, inputs: Mapping[str, Argument], index: Index, members: Members, history: History
+    workflow: Workflow,
+    inputs: Mapping[str, Argument],
+    index: Index,
+    members: Members,
+    history: History,
+    *,
+    min_sites: int | None = None,
+    said: Said = NOBODY_ASKED,
+    places: Places = NO_PLACES,
 ) -> Draft:
     """Unfold a workflow and say of each instance where it may run, for how long and at what cost at most.
+
+    Of a scattered step as many shards as ``min_sites`` are enough, if it is given: those that no site may run are left
+    out, and so are those that ``places``, if there are any, do not name. What is ``said`` against a step bars a site.
 
     Raises:
         BadInput: the inputs do not fit the workflow, or it unfolds into too many instances.
         Denied: data that is not in the catalog here, or whose site left the consortium.
     """
-    drafting = _Drafting(index, members, history)
+    drafting = _Drafting(index, members, history, min_sites, said, places)
     values: dict[Source, Argument] = dict(given_inputs(workflow, inputs))
     for step in order_of_steps(workflow):
-        made = [drafting.add(step, shard, given) for shard, given in enumerate(shards(step, values))]
+        made = drafting.add(
+            [drafting.make(step, shard, given) for shard, given in enumerate(shards(step, values))], step
+        )
         if len(drafting.instances) > MAX_INSTANCES:
             raise BadInput(f"the workflow unfolds into more than {MAX_INSTANCES:,} steps; submit it in parts")
         for name in step.outputs:
             promised = [drafting.promise(number, name) for number in made]
             values[Source(step.id, name)] = Many(items=tuple(promised)) if step.scatter else promised[0]
-    places = tuple(Place(members.names[site], drafting.at_once(site)) for site in drafting.sites)
-    problem = Problem(tuple(drafting.tasks), places, tuple(drafting.rules), RATE)
-    return Draft(problem, drafting.sites, tuple(drafting.instances), members)
+    sites = tuple(Place(members.names[site], drafting.at_once(site)) for site in drafting.sites)
+    problem = Problem(tuple(drafting.tasks), sites, tuple(drafting.rules), RATE)
+    draft = Draft(problem, drafting.sites, tuple(drafting.instances), members, tuple(drafting.absent), said)
+    return draft.placed(places)
 
 
 @dataclass(slots=True)
@@ -104,8 +148,12 @@ class _Drafting:
     index: Index
     members: Members
     history: History
+    min_sites: int | None
+    said: Said
+    places: Places
     tasks: list[Task] = field(default_factory=list)
     instances: list[Instance] = field(default_factory=list)
+    absent: list[Instance] = field(default_factory=list)
     rules: dict[Rule, int] = field(default_factory=dict)
     promised: dict[Cid, int] = field(default_factory=dict)
     blocks: dict[tuple[Cid, str], bool] = field(default_factory=dict)
@@ -125,8 +173,23 @@ class _Drafting:
         self.promised[made.cid] = number
         return made
 
-    def add(self, step: Step, shard: int, given: Mapping[str, Argument]) -> int:
-        """Add an instance; its number."""
+    def add(self, made: Sequence[tuple[Task, Instance]], step: Step) -> list[int]:
+        """Add the instances of a step, but for those that are left out; their numbers."""
+        fit = [(task, each) for task, each in made if task.candidates and self._placed(each)]
+        if step.scatter and self.min_sites is not None and len(fit) >= min(self.min_sites, len(made)):
+            kept = {each.shard for _, each in fit}
+            self.absent.extend(each for _, each in made if each.shard not in kept)
+            made = fit
+        for task, each in made:
+            self.tasks.append(task)
+            self.instances.append(each)
+        return list(range(len(self.tasks) - len(made), len(self.tasks)))
+
+    def _placed(self, instance: Instance) -> bool:
+        return not self.places or (instance.step, instance.shard) in self.places
+
+    def make(self, step: Step, shard: int, given: Mapping[str, Argument]) -> tuple[Task, Instance]:
+        """An instance, and where it may run."""
         pieces = pieces_in(dict(given))
         befores = sorted({self.promised[item.cid] for item in pieces if item.cid in self.promised})
         data = [item for item in pieces if item.cid not in self.promised]
@@ -134,7 +197,7 @@ class _Drafting:
         read = {item: self._readers(item) for item in data}
         barred, reasons, found, estimates = [], {}, [], {}
         for number, site in enumerate(self.sites):
-            rule = self._rule(number, site, step, read, befores)
+            rule = self._rule(number, site, step, read, befores) or self._refused(number, site, step.id, shard)
             candidate, estimate = self._candidate(number, site, step, known, data)
             if candidate is None or estimate is None:
                 # Whatever was asked for there, nothing would run.
@@ -149,10 +212,16 @@ class _Drafting:
         wanted = (*holders, self.members.home)
         found.sort(key=lambda each: wanted.index(self.sites[each.site]) if self.sites[each.site] in wanted else 99)
         name = f"{step.id}[{shard}]"
-        self.tasks.append(Task(name, tuple(Edge(before) for before in befores), tuple(found), tuple(barred)))
+        task = Task(name, tuple(Edge(before) for before in befores), tuple(found), tuple(barred))
         names = tuple(item.name for item in data)
-        self.instances.append(Instance(step.id, shard, names, holders, reasons, estimates))
-        return len(self.instances) - 1
+        return task, Instance(step.id, shard, given, not befores, names, holders, reasons, estimates)
+
+    def _refused(self, number: int, site: str, step: str, shard: int) -> Rule | None:
+        """What a site said against it in advance."""
+        word = self.said.get((step, shard, site))
+        if word is None or word.allowed:
+            return None
+        return Rule(number, f"it says no: {word.reason}", f"ask {self.members.names[site]} to allow «{step}»")
 
     def _candidate(
         self, number: int, site: str, step: Step, known: Mapping[str, Argument], data: Sequence[Data]

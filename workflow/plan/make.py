@@ -16,7 +16,7 @@ from catalog.offer import MICRO
 from workflow.argument import Argument
 from workflow.graph import Workflow
 from workflow.plan.bound import Bounds, quick
-from workflow.plan.draft import NO_PLACES, Draft, Instance, Members, Places, drafted
+from workflow.plan.draft import NO_PLACES, Draft, Instance, Members, Places, Word, drafted
 from workflow.plan.estimate import Estimate, History
 from workflow.plan.explain import explained, span
 from workflow.plan.heft import best
@@ -49,7 +49,8 @@ class Elsewhere:
 class Planned:
     """One step instance: ``start`` and ``finish`` in ms from the beginning, ``cost`` at most in millionths.
 
-    ``moved`` are the bytes of other sites' datasets that it reads; ``estimate`` is what its duration rests on.
+    ``moved`` are the bytes of other sites' datasets that it reads; ``estimate`` is what its duration rests on; ``said``
+    is what the site said in advance, if it was asked.
     """
 
     step: str
@@ -62,6 +63,18 @@ class Planned:
     elsewhere: tuple[Elsewhere, ...]
     moved: int
     estimate: Estimate
+    said: Word | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A shard that is left out, with the sites that hold its data, and why each site does not run it."""
+
+    step: str
+    shard: int
+    data: tuple[str, ...]
+    holders: tuple[str, ...]
+    reasons: tuple[Elsewhere, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +82,7 @@ class Plan:
     """Every instance, in the order of the steps; ``cost`` of all at most, and ``finish`` in ms from the start.
 
     No plan within the limits is better than ``bounds``. ``front`` has the finish and cost of those found of which none
-    is better than another in both, if it was asked for.
+    is better than another in both, if it was asked for. ``absent`` are the shards that it goes without.
     """
 
     steps: tuple[Planned, ...]
@@ -77,6 +90,7 @@ class Plan:
     finish: int
     bounds: Bounds
     front: tuple[tuple[int, int], ...] = ()
+    absent: tuple[Absent, ...] = ()
 
     @property
     def places(self) -> Places:
@@ -91,15 +105,19 @@ def make_plan(
     members: Members,
     limits: Limits = NO_LIMITS,
     places: Places = NO_PLACES,
+    min_sites: int | None = None,
 ) -> Plan:
     """Place every instance at once, within the limits; at their ``places`` those that have one.
+
+    Of scattered steps ``min_sites`` shards are enough, as :func:`workflow.plan.draft.drafted` says.
 
     Raises:
         BadInput: the inputs do not fit the workflow.
         Denied: data that is not in the catalog here, or whose site left the consortium.
         Infeasible: a step that no site may run, with each site's reason; or limits that no plan keeps, with what does.
     """
-    draft = within_limits(drafted(workflow, inputs, index, members, NOTHING_SEEN).placed(places), limits)
+    draft = drafted(workflow, inputs, index, members, NOTHING_SEEN, min_sites=min_sites, places=places)
+    draft = within_limits(draft, limits)
     return plan_of(draft, first_of(draft))
 
 
@@ -133,7 +151,12 @@ def plan_of(draft: Draft, schedule: Schedule, bounds: Bounds | None = None) -> P
         _planned(draft, instance, task, run)
         for instance, task, run in zip(draft.instances, draft.problem.tasks, schedule.runs, strict=True)
     )
-    return Plan(steps, schedule.cost, schedule.finish, bounds or quick(draft.problem))
+    absent = tuple(Absent(each.step, each.shard, each.data, each.holders, _told(each.reasons)) for each in draft.absent)
+    return Plan(steps, schedule.cost, schedule.finish, bounds or quick(draft.problem), absent=absent)
+
+
+def _told(reasons: Mapping[str, str]) -> tuple[Elsewhere, ...]:
+    return tuple(Elsewhere(site, reason) for site, reason in sorted(reasons.items()))
 
 
 def check_limits(plan: Plan, *, now: int, deadline: int, budget: int) -> None:
@@ -181,13 +204,10 @@ def _planned(draft: Draft, instance: Instance, task: Task, run: Run) -> Planned:
         run.start,
         run.finish,
         run.cost,
-        tuple(
-            Elsewhere(other, reason)
-            for other, reason in sorted(_elsewhere(draft, instance, task, chosen).items())
-            if other != site
-        ),
+        tuple(each for each in _told(_elsewhere(draft, instance, task, chosen)) if each.site != site),
         chosen.moved,
         instance.estimates[site],
+        draft.said.get((instance.step, instance.shard, site)),
     )
 
 

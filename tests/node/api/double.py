@@ -25,7 +25,7 @@ from catalog.merkle import Frontier, leaf_hash, node_hash
 from catalog.multiproof import prove_many
 from catalog.origin import LogName, origin_of
 from catalog.project import ProjectRef
-from node.api import schema
+from node.api import plans, schema
 from node.api.blocks import BlockExported, BlockImported, BlockView, ExportBlock, ImportBlock, PackingView
 from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, StorageView, TransferView
@@ -360,7 +360,7 @@ class MemorySite:
     async def folder(self, person: str, signed: object, cid: Cid) -> FolderView:
         return FolderView(names=("a.csv", "images"), count=1002)
 
-    async def plan(self, person: str, request: schema.PlanRequest) -> schema.Prepared:
+    async def plan(self, person: str, request: plans.PlanRequest) -> plans.Prepared:
         self._known(person)
         job = json.loads(bytes(request.job))
         submission = Submission(
@@ -382,7 +382,7 @@ class MemorySite:
             nonce=bytes(16),
             sig=UNSIGNED,
         )
-        step = schema.PlannedView(
+        step = plans.PlannedView(
             step="count",
             shard=0,
             site=self.root.did,
@@ -397,7 +397,7 @@ class MemorySite:
             spread=2.5,
             basis="this block there",
         )
-        view = schema.PlanView(
+        view = plans.PlanView(
             steps=(step,),
             cost=100_000,
             budget=request.budget,
@@ -405,11 +405,11 @@ class MemorySite:
             deadline=request.deadline,
             least_finish=1000,
             least_cost=80_000,
-            front=(schema.PointView(finish=1000, cost=100_000), schema.PointView(finish=3000, cost=80_000))
+            front=(plans.PointView(finish=1000, cost=100_000), plans.PointView(finish=3000, cost=80_000))
             if request.objective == "both"
             else (),
         )
-        return schema.Prepared(plan=view, submission=encode(self.twist(submission)))
+        return plans.Prepared(plan=view, submission=encode(self.twist(submission)))
 
     def _argument(self, value: object) -> Argument:
         if isinstance(value, list):

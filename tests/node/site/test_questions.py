@@ -96,6 +96,7 @@ def questions(house: House) -> Questions:
         house.audit,
         Replicas(folder / "replicas", lambda site: [house.members.nodes[site]]),
         orders,  # type: ignore[arg-type]
+        nobody,  # type: ignore[arg-type]
         desk(house),
         house.index,
         witness,
