@@ -19,6 +19,8 @@ from workflow.type import Type, read_type
 
 MAX_STEPS: Final = 512
 RUN_PREFIX: Final = "comity:"
+PIN: Final = "comity:site"
+"""The field of a step that names the only site where it may run."""
 
 _MET: Final = ("ScatterFeatureRequirement", "MultipleInputFeatureRequirement")
 
@@ -83,7 +85,7 @@ class _Reader:
         if (name, "") in self.places:
             raise body.error(f"the step «{name}» is given twice")
         refused = ("when",)
-        known = ("id", "in", "out", "run", "scatter", "scatterMethod", "label", "doc", "hints", "requirements")
+        known = ("id", "in", "out", "run", "scatter", "scatterMethod", "label", "doc", "hints", "requirements", PIN)
         fields = body.record("a step", known, refused)
         self.places[name, ""] = body
         for field, part in fields.items():
@@ -99,7 +101,17 @@ class _Reader:
             outputs=tuple(self._out(each) for each in body.required("out").items()),
             scatter=self._scatter(fields, {each.name for each in inputs}),
             label=text_of(fields, "label"),
+            site=self._pin(fields.get(PIN)),
         )
+
+    def _pin(self, part: Part | None) -> str:
+        if part is None:
+            return ""
+        if not self._header.expand(PIN).startswith(OURS):
+            raise part.error(f'«{PIN}» needs its prefix: write $namespaces: {{comity: "{OURS}"}}')
+        if not part.text().strip():
+            raise part.unexpected("the name of a site, or its root key")
+        return part.text()
 
     def output(self, identifier: str, body: Part) -> WorkflowOutput:
         name = plain_name(body, identifier, "an output")

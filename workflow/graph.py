@@ -48,7 +48,8 @@ class StepInput:
 class Step:
     """A step: ``run`` is the CID of a block, or an author's relative path that is not packed yet.
 
-    ``scatter`` names the inputs whose arrays are taken apart together, member by member (dotproduct).
+    ``scatter`` names the inputs whose arrays are taken apart together, member by member (dotproduct). ``site`` is the
+    name, or root key, of the only site where it may run; empty if it is left free.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Step:
     outputs: tuple[str, ...]
     scatter: tuple[str, ...] = ()
     label: str = ""
+    site: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,18 @@ def test_the_workflow_of_three_hospitals_is_read(hospitals: str, tools: dict[Cid
     assert workflow.outputs[0].sources == (Source("pool", "pooled"),)
 
 
+def test_a_step_is_pinned_to_a_site_in_our_namespace_alone(hospitals: str) -> None:
+    """Lost: a step that must run at one site runs elsewhere, because a word was read as something else."""
+    pinned = hospitals.replace("run: local.cwl", 'comity:site: "St. Anna Hospital"\n    run: local.cwl')
+    declared = pinned.replace("class: Workflow", 'class: Workflow\n$namespaces: {comity: "urn:comity:cwl#"}')
+    steps = {step.id: step.site for step in parse_workflow(declared, "w.cwl", PACKED).steps}
+    assert steps == {"local": "St. Anna Hospital", "pool": ""}
+    with pytest.raises(BadInput, match="«comity:site» needs its prefix"):
+        parse_workflow(pinned, "w.cwl", PACKED)
+    with pytest.raises(BadInput, match="the name of a site"):
+        parse_workflow(declared.replace('"St. Anna Hospital"', '" "'), "w.cwl", PACKED)
+
+
 def test_paths_stay_until_they_are_packed(hospitals: str, tools: dict[Cid | str, Tool]) -> None:
     """An author checks a workflow before its blocks have CIDs; a node sees what is not packed."""
     assert parse_workflow(hospitals, "w.cwl", tools=tools).unpacked == ("pool.cwl", "local.cwl")

@@ -123,7 +123,8 @@ def drafted(
     out, and so are those that ``places``, if there are any, do not name. What is ``said`` against a step bars a site.
 
     Raises:
-        BadInput: the inputs do not fit the workflow, or it unfolds into too many instances.
+        BadInput: the inputs do not fit the workflow, it unfolds into too many instances, or a step is pinned to a site
+            that is no member.
         Denied: data that is not in the catalog here, or whose site left the consortium.
     """
     drafting = _Drafting(index, members, history, min_sites, said, places)
@@ -240,6 +241,8 @@ class _Drafting:
         self, number: int, site: str, step: Step, read: Mapping[Data, frozenset[str] | None], befores: Sequence[int]
     ) -> Rule | None:
         """Why an instance may not run at a site, and what could be asked for."""
+        if step.site and self._pinned(step) != site:
+            return Rule(number, f"«{step.id}» is pinned to {step.site}")
         if stale := self.index.site(site).stale:
             return Rule(number, stale)
         reasons, asks = [], []
@@ -263,6 +266,12 @@ class _Drafting:
         if isinstance(step.run, Cid) and not self._shared(step.run, site):
             return Rule(number, "the block is not shared with it", f"share the block of «{step.id}» with it")
         return None
+
+    def _pinned(self, step: Step) -> str:
+        found = [site for site, name in self.members.names.items() if step.site in (site, name)]
+        if len(found) != 1:
+            raise BadInput(f"step «{step.id}» is pinned to «{step.site}», which names no site of the consortium")
+        return found[0]
 
     def _shared(self, block: Cid, site: str) -> bool:
         if (block, site) not in self.blocks:

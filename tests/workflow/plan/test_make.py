@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from catalog.error import BadInput, Infeasible
 from catalog.offer import OfferFields
 from node.bus.bus import Bus
 from tests.adversary.stage import TEXT, Stage
@@ -49,6 +50,24 @@ def test_places_that_are_not_eligible_any_more_hold_nobody_there(stage: Stage) -
     resident = [each for each in plan.steps if each.data]
     assert resident
     assert all(again.places[each.step, each.shard] == each.site for each in resident)
+
+
+def pinned(step: str, site: str) -> str:
+    """The workflow whose ``step`` may run at ``site`` alone."""
+    text = TEXT.replace("class: Workflow", 'class: Workflow\n$namespaces: {comity: "urn:comity:cwl#"}')
+    return text.replace(f"  {step}: {{", f"  {step}: {{'comity:site': {site!r}, ")
+
+
+def test_a_step_that_is_pinned_runs_there_or_nowhere(stage: Stage) -> None:
+    """Lost: a step runs at a site that its author excluded; or a wrong name pins it to nothing."""
+    names = stage.consortium.names
+    home = names[stage.institute.did]
+    plan: Plan = stage.play(bus(stage).plan(pinned("pool", home), data(stage), names))[1]
+    assert next(each.site for each in plan.steps if each.step == "pool") == stage.institute.did
+    with pytest.raises(Infeasible, match=f"pinned to {home}"):
+        stage.play(bus(stage).plan(pinned("count", home), data(stage), names))
+    with pytest.raises(BadInput, match="names no site of the consortium"):
+        stage.play(bus(stage).plan(pinned("count", "St. Nobody"), data(stage), names))
 
 
 def test_the_budget_counts_what_each_step_may_cost_at_most(stage: Stage) -> None:
