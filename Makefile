@@ -14,8 +14,7 @@ BESIDE = $(if $(filter sandbox,$(RUNNER)),,$(BIN)/python -m tests.infra.beside $
 GUARANTEES := $(foreach each,$(RUNNERS),tests/runners/test_$(each).py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-real conformance soak lint bench bench-catalog bench-storage bench-privacy bench-runners devnet clean
-.PHONY: help demo test test-real soak lint bench bench-catalog bench-storage bench-privacy bench-runners bench-workflows devnet clean
+.PHONY: help demo test test-real conformance soak lint bench bench-catalog bench-storage bench-privacy bench-runners bench-workflows devnet clean
 
 help:  ## Show this help.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
