@@ -23,6 +23,8 @@ LOOPBACK = "127.0.0.1"
 READY_SECONDS = 300.0
 """A node answers once its runner has shown that it isolates: minutes, in a cluster where all do so at once."""
 USUAL = Chosen()
+_LOOK_SECONDS = 0.25
+"""A node that starts loads libraries for seconds: to look for five of them 20 times a second costs 2 s more."""
 
 
 def make_sites(places: Places, known: Topology, runner: Chosen = USUAL) -> None:
@@ -109,7 +111,7 @@ def await_node(places: Places, institution: Institution, process: Process) -> No
         last = next((line for line in reversed(log.read_text().splitlines()) if line.strip()), "it printed nothing")
         raise ComityError(f"the node of {institution.name} ended as it started: {last} (all of it is in {log})")
 
-    eventually(answers, f"the answer of {institution.name}'s node", READY_SECONDS)
+    eventually(answers, f"the answer of {institution.name}'s node", READY_SECONDS, _LOOK_SECONDS)
 
 
 def free_ports(count: int) -> Sequence[int]:

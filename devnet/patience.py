@@ -13,8 +13,10 @@ T = TypeVar("T")
 _EVERY: Final = 0.05
 
 
-def eventually(look: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
+def eventually(look: Callable[[], T | None], what: str, seconds: float = 30.0, every: float = _EVERY) -> T:
     """What ``look`` gives, as soon as it gives something; what it does not find yet counts as nothing.
+
+    It is asked ``every`` so many seconds: seldom for what takes seconds anyway, or looking costs more than the rest.
 
     Raises:
         Unreachable: it gave nothing in ``seconds``; the message names ``what``.
@@ -29,5 +31,5 @@ def eventually(look: Callable[[], T | None], what: str, seconds: float = 30.0) -
         else:
             if found is not None:
                 return found
-        time.sleep(_EVERY)
+        time.sleep(every)
     raise Unreachable(f"{what} did not come within {seconds:.0f} s{missing}")
