@@ -24,7 +24,7 @@ demo: $(READY)  ## Three hospitals and an institute, as a story, with a report a
 	@$(BESIDE) $(BIN)/python -m cli.main devnet demo --runner $(RUNNER)
 
 test: $(READY)  ## All tests, side by side and in random order.
-	@$(BIN)/pytest -n auto $(TESTS)
+	@$(BIN)/pytest -n auto --dist worksteal $(TESTS)
 
 test-real: $(READY)  ## Beside software of others: our logs in Go's sumdb, torchwood and Tessera, our trees in Kubo; nodes behind firewalls; runners. Needs Go and root.
 	@tests/oracle/run
