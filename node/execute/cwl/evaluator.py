@@ -31,8 +31,11 @@ from node.execute.cwl.sandbox import command
 from node.execute.cwl.tree import Tree
 from node.execute.program import bubblewrap
 
-SECONDS: Final = 60.0
-"""Of one answer. What a document makes the evaluator compute is bounded by that, and by its own limits."""
+SECONDS: Final = 90.0
+"""Until an answer is there; to be started, in the worst case, too."""
+
+CPU_SECONDS: Final = 30.0
+"""Of a processor, for one answer: what a document makes the evaluator compute is bounded by that."""
 
 MOST_QUESTIONS: Final = 200_000
 """About files, for one answer."""
@@ -43,7 +46,8 @@ A = TypeVar("A")
 class Evaluator:
     """Evaluates CWL for this node; it is started when it is first needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, cpu_seconds: float = CPU_SECONDS) -> None:
+        self._cpu_seconds = cpu_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._starting = trio.Lock()
@@ -103,7 +107,7 @@ class Evaluator:
         with theirs:
             try:
                 self._process = subprocess.Popen(
-                    command(theirs.fileno()), pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL
+                    command(theirs.fileno(), self._cpu_seconds), pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL
                 )
             except OSError as error:
                 ours.close()

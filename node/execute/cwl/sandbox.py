@@ -14,13 +14,13 @@ _PROGRAM: Final = Path(__file__).resolve().parents[3]
 """Where the package ``node`` lies."""
 
 
-def command(control: int) -> list[str]:
-    """The command that starts the evaluator with the open socket ``control``.
+def command(control: int, seconds: float) -> list[str]:
+    """The command that starts the evaluator with the open socket ``control``; ``seconds`` of a processor for an answer.
 
     Raises:
         Denied: there is no bubblewrap for this machine.
     """
-    return [*isolated(), sys.executable, "-m", "node.execute.cwl.inside", str(control)]
+    return [*isolated(), sys.executable, "-m", "node.execute.cwl.inside", str(control), str(seconds)]
 
 
 def isolated() -> list[str]:

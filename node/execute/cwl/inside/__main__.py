@@ -1,4 +1,6 @@
-"""``python -m node.execute.cwl.inside FD``: waits at the socket FD for lines; serves each in a process of its own."""
+"""``python -m node.execute.cwl.inside FD SECONDS``: waits at the socket FD for lines; serves each in a process of its
+own, which has that many seconds of a processor for each answer.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,12 @@ from schema_salad.exceptions import ValidationException
 from node.execute.cwl.inside.channel import Channel, ClosedError
 from node.execute.cwl.inside.flow import Flow
 from node.execute.cwl.inside.javascript import QuickJs
+from node.execute.cwl.inside.reason import reason_of
 from node.execute.cwl.inside.tool import Tool
 from node.execute.cwl.message import Begin, Collect, Command, Ended, Fault, Load, ToEvaluator, ToNode
 
 VERSIONS: Final = ("v1.0", "v1.1", "v1.2")
 """Of CWL, whose schemas every process has: to read them takes two seconds, once."""
-CPU_SECONDS: Final = 300
 MEMORY_BYTES: Final = 2 << 30
 REFUSED = (
     ValidationException,
@@ -62,21 +64,21 @@ def main() -> None:
         if os.fork() == 0:
             control.close()
             with suppress(ClosedError, OSError):
-                _serve(Channel(socket.socket(fileno=lines[0])), workflow=kind == b"w")
+                _serve(Channel(socket.socket(fileno=lines[0])), float(sys.argv[2]), workflow=kind == b"w")
             os._exit(0)
         os.close(lines[0])
 
 
-def _serve(channel: Channel, *, workflow: bool) -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+def _serve(channel: Channel, seconds: float, *, workflow: bool) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     answer = _flow(Flow(channel)) if workflow else _tool(Tool(channel))
     while True:
         asked = channel.receive()
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # which ends this process, whether anybody still waits for it
         try:
             told = answer(asked)
         except REFUSED as error:
-            told = Fault(reason=_line(error), unsupported=isinstance(error, UnsupportedRequirement))
+            told = Fault(reason=reason_of(error), unsupported=isinstance(error, UnsupportedRequirement))
         channel.send(told)
 
 
@@ -108,17 +110,6 @@ def _flow(flow: Flow) -> Answer:
                 raise ClosedError
 
     return answer
-
-
-def _line(error: BaseException) -> str:
-    """The innermost reason of what cwltool says, without the values that it prints after it."""
-    lines: list[str] = []
-    for line in str(error).splitlines():
-        if line.strip():
-            lines.append(line.strip())
-        if line.rstrip().endswith("{"):
-            break
-    return lines[-1].removesuffix("{").rstrip(" :")[:500] if lines else type(error).__name__
 
 
 main()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from cwltool.command_line_tool import CommandLineTool, ExpressionJob
 from cwltool.context import LoadingContext, RuntimeContext
@@ -24,6 +24,9 @@ from node.execute.cwl.inside.expression import value_of
 from node.execute.cwl.inside.files import SCHEME, location_of, path_of
 from node.execute.cwl.inside.load import load, running
 from node.execute.cwl.message import Begin, Ended, Load, Loaded, Wanted, Wish
+
+MOST_JOBS: Final = 20_000
+"""That a workflow may have waited for at once: each takes room here, and at whoever does it."""
 
 
 class _Deferred:
@@ -113,6 +116,8 @@ class Flow:
             if job is None:
                 break
             self._context.toplevel = False
+            if len(self._open) >= MOST_JOBS:
+                raise WorkflowException(f"more than {MOST_JOBS:,} jobs are wanted at once: scatter over less")
             if isinstance(job, _Deferred):
                 wishes.append(self._wish(job))
             elif isinstance(job, ExpressionJob):

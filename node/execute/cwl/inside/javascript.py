@@ -12,7 +12,7 @@ import quickjs  # type: ignore[import-untyped]
 from cwl_utils.errors import JavascriptException
 from cwl_utils.sandboxjs import JSEngine, NodeJSEngine, code_fragment_to_js
 
-SECONDS: Final = 10
+SECONDS: Final = 5
 BYTES: Final = 256 << 20
 STACK_BYTES: Final = 1 << 20
 

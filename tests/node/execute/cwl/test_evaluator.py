@@ -1,82 +1,20 @@
-"""The evaluator answers as CWL says, and a text that attacks it ends nothing but its own session."""
+"""The evaluator answers as CWL says."""
 
 from __future__ import annotations
 
 import json
-import posixpath
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import trio
 
-from catalog.error import BadInput, ComityError, Unreachable
-from node.execute.cwl.evaluator import Evaluator, Session
+from catalog.error import BadInput, Unreachable
+from node.execute.cwl.evaluator import Evaluator
 from node.execute.cwl.message import Begin, Collect, Command, Ended, Load, Loaded, Outputs, Placed, Ready, Wanted
 from node.execute.cwl.sandbox import isolated
-from node.execute.cwl.tree import NOTHING, Seen
-
-TOOL: dict[str, Any] = {"cwlVersion": "v1.2", "class": "CommandLineTool", "inputs": {}, "outputs": {}}
-EXPRESSION = {
-    "cwlVersion": "v1.2",
-    "class": "ExpressionTool",
-    "requirements": {"InlineJavascriptRequirement": {}},
-    "inputs": {"n": "int?"},
-    "outputs": {"made": "Any"},
-}
-
-
-class Texts:
-    """A tree of files in memory."""
-
-    def __init__(self, texts: Mapping[str, str]) -> None:
-        self.texts = dict(texts)
-        self.asked: list[str] = []
-
-    async def look(self, name: str) -> Seen:
-        self.asked.append(name)
-        if name in self.texts:
-            return Seen("file", len(self.texts[name].encode()))
-        return Seen("folder") if await self.names(name) else NOTHING
-
-    async def names(self, name: str) -> list[str]:
-        top = name.rstrip("/") + "/"
-        return sorted({each[len(top) :].split("/")[0] for each in self.texts if each.startswith(top)})
-
-    async def read(self, name: str, most: int) -> bytes | None:
-        return self.texts[name].encode()[:most] if name in self.texts else None
-
-
-EVALUATOR = Evaluator()
-"""One for all tests, as a node has one for all documents: what one of them leaves to the next would be seen."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _ended() -> Iterator[None]:
-    yield
-    trio.run(EVALUATOR.aclose)
-
-
-def with_evaluator(main: Callable[[Evaluator], Coroutine[Any, Any, None]]) -> None:
-    async def whole() -> None:
-        with trio.fail_after(180):
-            await main(EVALUATOR)
-
-    trio.run(whole)
-
-
-async def loaded(session: Session) -> None:
-    await session.ask(Load(uri="file:///block/tool.cwl"), Loaded)
-
-
-async def evaluated(made: Evaluator, document: Mapping[str, Any] | str, inputs: Mapping[str, Any] | None = None) -> Any:
-    """What a document says to its inputs: a command, or the outputs of an expression."""
-    text = document if isinstance(document, str) else json.dumps(document)
-    async with made.tool(Texts({"/block/tool.cwl": text})) as tool:
-        await loaded(tool)
-        return await tool.answer(Command(inputs=dict(inputs or {}), cores=2, ram_mib=1024))
+from tests.node.execute.cwl.evaluating import TOOL, WORKFLOW, Texts, evaluated, loaded, with_evaluator
 
 
 def test_a_tool_is_a_command_and_its_outputs_are_what_was_left() -> None:
@@ -113,120 +51,6 @@ def test_a_tool_is_a_command_and_its_outputs_are_what_was_left() -> None:
             assert values["kept"]["location"] == "file:///work/out.txt"
 
     with_evaluator(main)
-
-
-@pytest.mark.parametrize(
-    ("expression", "told"),
-    [
-        ("${ while (true) {} }", "longer than"),
-        ("${ var a = []; while (true) { a.push(new Array(1000000).fill(7)); } }", "MiB"),
-        ("${ return process.env; }", "process"),
-        ("${ return require('fs'); }", "require"),
-        ("${ function f() { return f() + 1; } return f(); }", "stack"),
-        ("${ return std.open('/etc/passwd', 'r'); }", "std"),
-        ("$(inputs.n.nothing.there)", ""),
-        ("${ return 'x'.repeat(1 << 29).length; }", ""),
-        ("$({made: 'x'.repeat(1 << 27)})", ""),
-    ],
-)
-def test_an_expression_that_goes_too_far_is_refused_and_the_next_one_is_not(expression: str, told: str) -> None:
-    """Lost: the node, its memory or its environment, to a text that a stranger wrote."""
-
-    async def main(made: Evaluator) -> None:
-        with pytest.raises(ComityError) as refused:
-            await evaluated(made, EXPRESSION | {"expression": expression}, {"n": 1})
-        assert told in str(refused.value)
-        assert str(refused.value).isprintable()
-        said = await evaluated(made, EXPRESSION | {"expression": "$({made: inputs.n + 1})"}, {"n": 1})
-        assert said == Outputs(values={"made": 2})
-
-    with_evaluator(main)
-
-
-@pytest.mark.parametrize(
-    "document",
-    [
-        "",
-        "[]",
-        "&r {cwlVersion: v1.2, class: CommandLineTool, inputs: {}, outputs: {}, doc: *r}",
-        "a: &a [x,x,x,x,x,x,x,x,x]\n"
-        + "".join(f"{b}: &{b} [{','.join(['*' + a] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)),
-        json.dumps(TOOL | {"$import": "/etc/passwd"}),
-        json.dumps(TOOL | {"baseCommand": {"$include": "file:///etc/passwd"}}),
-        json.dumps(TOOL | {"baseCommand": {"$include": "http://127.0.0.1:9/x"}}),
-        json.dumps(TOOL | {"requirements": {"NoSuchRequirement": {}}, "baseCommand": "true"}),
-        json.dumps({"cwlVersion": "v9", "class": "CommandLineTool", "inputs": {}, "outputs": {}}),
-        "[" * 100_000,
-    ],
-    ids=["nothing", "a list", "itself", "a bomb", "import", "include", "an address", "requirement", "version", "deep"],
-)
-def test_a_document_that_is_none_is_refused_in_a_line(document: str) -> None:
-    """Lost: the node, to a text that makes its reader run on, fall over, or read what is not the text's."""
-
-    async def main(made: Evaluator) -> None:
-        with pytest.raises(ComityError) as refused:
-            await evaluated(made, document)
-        assert str(refused.value).isprintable()
-        assert await evaluated(made, TOOL | {"baseCommand": "true"})
-
-    with_evaluator(main)
-
-
-def test_what_a_document_names_is_asked_of_the_node_alone() -> None:
-    """Lost: a path of this machine, read since a document named it."""
-    document = TOOL | {
-        "baseCommand": "cat",
-        "inputs": {"code": {"type": "File", "default": {"class": "File", "location": "../x"}}},
-    }
-
-    async def main(made: Evaluator) -> None:
-        tree = Texts({"/block/tool.cwl": json.dumps(document), "/etc/passwd": "of the tree"})
-        async with made.tool(tree) as tool:
-            await loaded(tool)
-            scan = {"class": "File", "location": "file:///block/../etc/passwd"}
-            await tool.ask(Command(inputs={"code": scan}, cores=1, ram_mib=1024), Ready)
-        assert tree.asked
-        assert all(posixpath.normpath(each) == each for each in tree.asked)
-
-    with_evaluator(main)
-
-
-WORKFLOW = {
-    "cwlVersion": "v1.2",
-    "class": "Workflow",
-    "requirements": {
-        "ScatterFeatureRequirement": {},
-        "SubworkflowFeatureRequirement": {},
-        "InlineJavascriptRequirement": {},
-        "StepInputExpressionRequirement": {},
-    },
-    "inputs": {"numbers": "int[]"},
-    "steps": {
-        "outer": {
-            "in": {"number": {"source": "numbers", "valueFrom": "$(self * 10)"}},
-            "scatter": "number",
-            "out": ["made"],
-            "run": {
-                "class": "Workflow",
-                "inputs": {"number": "int"},
-                "steps": {
-                    "inner": {
-                        "in": {"number": "number"},
-                        "out": ["made"],
-                        "run": {
-                            "class": "CommandLineTool",
-                            "baseCommand": "echo",
-                            "inputs": {"number": {"type": "int", "inputBinding": {}}},
-                            "outputs": {"made": "int"},
-                        },
-                    }
-                },
-                "outputs": {"made": {"type": "int", "outputSource": "inner/made"}},
-            },
-        }
-    },
-    "outputs": {"all": {"type": "int[]", "outputSource": "outer/made"}},
-}
 
 
 def test_a_workflow_wishes_for_jobs_and_the_same_answers_make_the_same_wishes() -> None:
