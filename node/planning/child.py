@@ -20,9 +20,11 @@ from workflow.plan.heft import best
 from workflow.plan.local import cheaper
 from workflow.plan.problem import Objective, Problem, Schedule, never, within
 
-ROUNDING: Final = 0.4
-CHANGING: Final = 0.6
-"""Shares of the time after which rounding, and changing single tasks, make way for CP-SAT."""
+ROUNDING: Final = 0.5
+CHANGING: Final = 0.7
+"""Shares of the time after which rounding makes way for changing single tasks, and that for CP-SAT."""
+SHORT: Final = 10.0
+"""Seconds below which changing single tasks goes on to the end if it can: CP-SAT needs some to be imported alone."""
 LAST: Final = 0.15
 """Seconds that are kept back for the solver to stop and the last line to be written."""
 
@@ -67,15 +69,15 @@ def solve(wanted: Wanted, began: float) -> None:
     _say(Found(found.bound, impossible=bool(never(problem))))
     if never(problem):
         return
+    changing = 0.95 if wanted.seconds < SHORT else CHANGING
+    found.take(best(problem))
     solution = relaxed(problem, left())
     if solution is not None:
         found.take(None, solution.bound)
-    if found.schedule is None:
-        found.take(best(problem))
     for made in rounded(problem, lambda: left(ROUNDING)):
         found.take(made)
     if problem.objective is Objective.COST and found.schedule is not None:
-        found.take(cheaper(problem, found.schedule, lambda: left(CHANGING) > 0))
+        found.take(cheaper(problem, found.schedule, lambda: left(changing) > 0))
     if left() > 0 and not found.proven:
         _constrained(wanted, found, left())
 
