@@ -48,6 +48,7 @@ from node.api.schema import (
 from node.api.sharing import Sharer
 from node.api.short import is_named
 from node.api.view import Listing, Plan, Run
+from node.api.watched import EventsPage, EventView, GraphView
 from node.keyfile import Identity
 from node.message import Halt
 from workflow.cancellation import Cancellation
@@ -199,6 +200,35 @@ class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sh
             if later != run:
                 run = later
                 yield run
+
+    def events(self, submission: Cid | str, after: int = 0) -> Iterator[EventView]:
+        """What happened to a submission behind event number ``after``, and then what happens, until it has ended.
+
+        Raises:
+            NotFound: this person made no such submission. BadInput: several end so.
+        """
+        for page in self.event_pages(submission, after):
+            yield from page.events
+
+    def event_pages(self, submission: Cid | str, after: int = 0, seconds: float = 20) -> Iterator[EventsPage]:
+        """As :meth:`events`, page by page; an empty one at least every ``seconds``, and the last one has ``ended``."""
+        cid, told = str(self._submission(submission)), f"{min(seconds, MAX_WAIT):.3f}"
+        while True:
+            page = self._connection.ask(operation.EVENTS, submission=cid, after=str(after), seconds=told)
+            if page.after < after or (page.events and page.after == after):
+                raise VerificationFailed("the node's events do not go on; ask its operator for its log")
+            yield page
+            after = page.after
+            if page.ended:
+                return
+
+    def graph(self, submission: Cid | str) -> GraphView:
+        """The steps of a submission's workflow and what feeds them.
+
+        Raises:
+            NotFound: this person made no such submission. BadInput: several end so.
+        """
+        return self._connection.ask(operation.GRAPH, submission=str(self._submission(submission)))
 
     def wait(self, submission: Cid | str, seconds: float | None = None) -> Run:
         """The submission once it has ended, or as it stands after ``seconds``; ``Run.check`` raises if it failed."""

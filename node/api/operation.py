@@ -22,6 +22,7 @@ from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 from node.api.inquiries import AnswerRequest, InquiryView
 from node.api.tree import FolderView, TreePage
+from node.api.watched import EventsPage, GraphView
 
 A = TypeVar("A", covariant=True)
 
@@ -196,6 +197,17 @@ RESULT: Final = Operation(
     keeps=True,
     seconds=None,
 )
+EVENTS: Final = Operation(
+    "events",
+    "GET",
+    "/v1/submissions/{submission}/events",
+    EventsPage,
+    parameters=(_SUBMISSION, Parameter("after", str, "query", "0"), Parameter("seconds", float, "query", "0")),
+    person=True,
+)
+GRAPH: Final = Operation(
+    "graph", "GET", "/v1/submissions/{submission}/graph", GraphView, parameters=(_SUBMISSION,), person=True
+)
 EVIDENCE: Final = Operation(
     "evidence",
     "GET",
@@ -249,6 +261,8 @@ OPERATIONS: Final[tuple[Operation[object], ...]] = (
     SUBMISSION,
     CANCEL,
     RESULT,
+    EVENTS,
+    GRAPH,
     EVIDENCE,
     WHO,
 )

@@ -22,6 +22,7 @@ from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 from node.api.inquiries import AnswerRequest, InquiryView
 from node.api.tree import FolderView, TreePage
+from node.api.watched import EventsPage, GraphView
 
 
 class Service(Protocol):
@@ -261,6 +262,12 @@ class Service(Protocol):
 
     async def result(self, person: str, signed: SignedRequest, submission: Cid, name: str) -> bytes:
         """A workflow output of at most 16 MiB."""
+
+    async def events(self, person: str, submission: Cid, after: str, seconds: float) -> EventsPage:
+        """What happened to one of the person's own submissions behind number ``after``, waited for if it is nothing."""
+
+    async def graph(self, person: str, submission: Cid) -> GraphView:
+        """How the steps of one of the person's own submissions hang together."""
 
     async def evidence(self, person: str, submission: Cid, after: str) -> EvidencePage:
         """The files by which others can check one of the person's own submissions that has ended, page by page.

@@ -26,6 +26,7 @@ from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 from node.api.inquiries import AnswerRequest, InquiryView
 from node.api.tree import FolderView, TreePage
+from node.api.watched import EventsPage, GraphView
 from node.founding import Invite
 from node.site import (
     answering,
@@ -45,6 +46,7 @@ from node.site import (
     searching,
     submitting,
     trees,
+    watching,
 )
 from node.site.capacity import steps_view
 from node.site.mentions import mentions
@@ -357,6 +359,16 @@ class SiteService:
     async def result(self, person: str, signed: SignedRequest, submission: Cid, name: str) -> bytes:
         """A workflow output."""
         return await submitting.result(self._site, person, signed, submission, name)
+
+    async def events(self, person: str, submission: Cid, after: str, seconds: float) -> EventsPage:
+        """What happened to one of the person's own submissions."""
+        publishing.member_of(self._site, person)
+        return await watching.events(self._site, person, submission, after, seconds)
+
+    async def graph(self, person: str, submission: Cid) -> GraphView:
+        """The steps of one of the person's own submissions."""
+        publishing.member_of(self._site, person)
+        return await watching.graph(self._site, person, submission)
 
     async def evidence(self, person: str, submission: Cid, after: str) -> EvidencePage:
         """What shows to others what became of a submission."""

@@ -68,6 +68,7 @@ from node.storage.brought import Brought
 from node.storage.datakeys import DataKeys
 from node.storage.disclosures import Records
 from node.storage.disk import DiskBlobs
+from node.storage.events import Events
 from node.storage.journal import SubmissionJournal
 from node.storage.kubo import in_thread
 from node.storage.kubostore import open_store
@@ -113,6 +114,7 @@ class Site:
         self.brought = Brought(state.database)
         self.records = Records(state.database)
         self.journal = SubmissionJournal(state.database, self.notify)
+        self.events = Events(state.database)
         self.releases = WaitingReleases(state.facts)
         self.received = Received(self.root, self.book)
         self.ways = Ways(self.config, self.node, self.clock, self.random, lambda: self.membership, os.environ)

@@ -11,6 +11,7 @@ from typing import TypeVar
 import trio
 
 from catalog.error import ComityError, Conflict, Damaged
+from node.storage.eventschema import SCHEMA as EVENTS
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ class Database:
         connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         try:
             connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;")
-            connection.executescript(SCHEMA)
+            connection.executescript(SCHEMA + EVENTS)
         except sqlite3.DatabaseError as error:
             connection.close()
             raise _damaged(path, error) from error

@@ -37,6 +37,7 @@ from node.api.founding import FoundingView, InviteView, Join, NewConsortium, Sig
 from node.api.inquiries import AnswerRequest, InquiryView
 from node.api.running import StepsView
 from node.api.tree import FolderView, TreePage
+from node.api.watched import EventsPage, EventView, GraphView, StepView
 from node.keyfile import Identity
 from node.message import Halt, Opening, Row, Who, WhoAnswer
 from node.site.views import faults_view
@@ -480,6 +481,24 @@ class MemorySite:
 
     async def result(self, person: str, signed: object, submission: Cid, name: str) -> bytes:
         return self.results[name] + self.added
+
+    async def events(self, person: str, submission: Cid, after: str, seconds: float) -> EventsPage:
+        view = await self.submission(person, submission, 0)
+        step = {"step": "count", "attempt": 1, "site": self.root.did, "site_name": self.name}
+        told = (
+            EventView(number=1, at=view.began, kind="state", status="running", reason=""),
+            EventView(number=2, at=view.began + 1, kind="step", status="running", reason="", **step),  # type: ignore[arg-type]
+            EventView(number=3, at=2_000, kind="step", status=self.state, reason="", cost=100_000, **step),  # type: ignore[arg-type]
+            EventView(number=4, at=2_001, kind="state", status=self.state, reason=view.reason),
+        )[int(after) :]
+        return EventsPage(events=told[:2], after=int(after) + len(told[:2]), ended=len(told) <= 2)
+
+    async def graph(self, person: str, submission: Cid) -> GraphView:
+        await self.submission(person, submission, 0)
+        count = StepView(step="count", label="count <rows>", after=(), scattered=True)
+        return GraphView(
+            label="", steps=(count, StepView(step="pool", label="pool", after=("count",), scattered=False))
+        )
 
     async def evidence(self, person: str, submission: Cid, after: str) -> EvidencePage:
         return EvidencePage(files=(), after=None)
