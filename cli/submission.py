@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +13,11 @@ from catalog.plural import counted
 from cli import completing
 from cli.crate import export, rerun, verify
 from cli.fetch import write_out
-from cli.output import clean, pairs, rich_table, say, show, table
+from cli.output import clean, pairs, say, show, table
 from cli.session import Session, Verbs, pass_session
+from cli.watch import picture, watched
 
 if TYPE_CHECKING:
-    from node.api.client import Node
     from node.api.view import Run
 
 _HEAD = ("step", "site", "status", "allowed by", "cost", "reason")
@@ -30,7 +28,7 @@ def group() -> None:
     """Follow submissions, fetch their results, end them."""
 
 
-for command in (export, verify, rerun):
+for command in (export, verify, rerun, picture):
     group.add_command(command)
 
 
@@ -65,11 +63,12 @@ def show_(session: Session, submission: str) -> None:
 
 @group.command()
 @click.argument("submission", shell_complete=completing.submissions)
+@click.option("--after", type=click.IntRange(min=0), default=0, help="With --json: the event that you had last.")
 @pass_session
-def watch(session: Session, submission: str) -> None:
-    """Follow SUBMISSION until it has ended; fails as it failed."""
+def watch(session: Session, submission: str, after: int) -> None:
+    """Follow SUBMISSION until it has ended; fails as it failed. With --json, a line for each event."""
     with session.node() as node, carried_on(submission):
-        run = _watched(session, node, submission)
+        run = watched(session, node, submission, after)
     if not session.json:
         tell_run(run)
     run.check()
@@ -136,27 +135,6 @@ def carried_on(submission: str) -> Iterator[None]:
     except KeyboardInterrupt as stop:
         again = f"comity submission watch {submission}"
         raise click.Abort(f"interrupted; the node carries on with it; look again with: {again}") from stop
-
-
-def _watched(session: Session, node: Node, submission: str) -> Run:
-    """The submission once it has ended; shown on the way on a screen, or as a line of JSON for each change."""
-    runs = node.watch(submission)
-    run = next(runs)
-    if session.json:
-        show(session, run.view, lambda: None)
-        for run in runs:
-            show(session, run.view, lambda: None)
-        return run
-    if not sys.stderr.isatty():
-        return deque(runs, maxlen=1)[0] if not run.done else run
-    from rich.console import Console
-    from rich.live import Live
-
-    with Live(console=Console(stderr=True), transient=True) as live:
-        live.update(rich_table(_HEAD, _rows(run)))
-        for run in runs:
-            live.update(rich_table(_HEAD, _rows(run)))
-    return run
 
 
 def _rows(run: Run) -> list[tuple[str, ...]]:

@@ -235,7 +235,10 @@ def test_the_working_day_of_a_steward_and_a_researcher(
     assert out.read_bytes() == b"a,b\n1,2\n"
     assert run([*mara, "submission", "result", cid, "--out", str(out)]) == 2
     capsys.readouterr()
-    assert answer(capsys, *mara, "submission", "watch", cid)
+    assert run([*mara, "submission", "watch", cid, "--json", "--after", "1"]) == 0
+    assert [json.loads(line)["number"] for line in capsys.readouterr().out.splitlines()] == [2, 3, 4]
+    assert run([*mara, "submission", "picture", cid, "--json"]) == 2
+    capsys.readouterr()
     who = answer(capsys, *mara, "audit", "who", "Table")
     assert isinstance(who, dict)
     assert [row["kind"] for row in who["rows"]] == ["intent", "result"]
@@ -247,8 +250,9 @@ def test_the_working_day_of_a_steward_and_a_researcher(
         ["submission", "show", cid], ["person", "list"], ["person", "list", "--enrolled"], ["site", "status"],
         ["consortium", "members"], ["workflow", "plan", *asked], ["audit", "who", "Table"],
         ["workflow", "submit", *asked, "--wait"], ["submission", "watch", cid], ["submission", "result", cid],
+        ["submission", "picture", cid], ["submission", "picture", cid, "--of", "steps"],
     ):  # fmt: skip
-        if arguments[0] not in ("workflow", "submission") or arguments[1] != "result":
+        if arguments[1] not in ("result", "watch", "picture"):
             assert answer(capsys, *mara, *arguments), arguments
         assert run([*mara, *arguments]) == 0, capsys.readouterr().err
         assert capsys.readouterr().out.strip(), arguments
@@ -290,7 +294,7 @@ def test_whoever_stops_waiting_for_a_submission_is_told_that_it_goes_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Node, "wait", stopped)
-    monkeypatch.setattr(Node, "watch", stopped)
+    monkeypatch.setattr(Node, "run", stopped)
     for verb in (["workflow", "submit", str(workflow), *asked], ["submission", "watch", "bafy"]):
         capsys.readouterr()
         assert run([*mara, *verb]) == 130
