@@ -11,11 +11,12 @@ from typing import TypeVar
 import trio
 
 from catalog.error import ComityError, Conflict, Damaged
-from node.storage.eventschema import SCHEMA as EVENTS
+from node.storage import eventschema
 
 T = TypeVar("T")
 
-SCHEMA = """
+SCHEMA = (
+    """
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS kept (what TEXT, name TEXT, value BLOB NOT NULL, PRIMARY KEY (what, name)) STRICT;
 CREATE TABLE IF NOT EXISTS invite (secret BLOB PRIMARY KEY, not_after INTEGER NOT NULL, used_by TEXT) STRICT;
@@ -41,6 +42,8 @@ CREATE INDEX IF NOT EXISTS refusals_of ON refusal (submission);
 CREATE INDEX IF NOT EXISTS orders_of ON orders (submission);
 CREATE INDEX IF NOT EXISTS receipts_of ON receipt (submission);
 """
+    + eventschema.SCHEMA
+)
 
 
 class Database:
@@ -66,7 +69,7 @@ class Database:
         connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         try:
             connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;")
-            connection.executescript(SCHEMA + EVENTS)
+            connection.executescript(SCHEMA)
         except sqlite3.DatabaseError as error:
             connection.close()
             raise _damaged(path, error) from error
