@@ -20,6 +20,7 @@ from catalog.label import Label
 from catalog.member import KeyFields, Member, Role
 from catalog.policy import PolicyFields
 from node.automator.decide import Judge
+from node.automator.foresee import Foreseeing
 from node.automator.verify import Consortium, Verifier
 from node.config import Address, Folder
 from node.founding import Founder
@@ -129,6 +130,7 @@ class Hospital:
             site.audit,
             site.replicas,
             self.orders,
+            Foreseeing(verifier, self.judge, site.book, site.clock),
             self.desk,
             site.index,
             self.witness,
