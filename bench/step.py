@@ -33,7 +33,8 @@ from devnet.process import end
 from devnet.topology import RESEARCHER
 from node.api.person import Persons
 from node.api.view import Plan
-from node.bus.dispatch import Dispatcher, Task
+from node.bus.course import Course, Task
+from node.bus.dispatch import Dispatcher, Offered
 from node.execute.sandbox import Sandbox
 from node.ports import Control
 from node.site.serving import serve
@@ -41,6 +42,7 @@ from node.site.site import Site
 from node.step import Job, Mount
 from workflow.argument import Many
 from workflow.order import Instance, Wanted
+from workflow.plan.make import make_plan
 from workflow.submission import Submission
 
 RUNS = 30
@@ -104,9 +106,15 @@ async def _orders(running: Running, plans: list[Plan]) -> _Steps:
             for plan in plans:
                 submission = signed(plan.submission, person)
                 await site.journal.begin(submission, plan.workflow, site.clock.now())
+                record = await site.journal.record(cid_of(submission))
+                bus, names = site.consorting.bus, site.membership.names
+                workflow, draft = await bus.draft(plan.workflow, submission.inputs, names)
+                course = Course(record, workflow, draft, make_plan(draft))
                 task = _task(running, plan, submission)
                 began = time.perf_counter()
-                reached = await dispatcher.carry(submission, plan.workflow, task, settled=False)
+                offered = Offered(hospital, plan.view.steps[0].cost, course.end)
+                order = await dispatcher.order(course, task, 1, offered)
+                reached = await dispatcher.attempt(course, task, order, alone=True)
                 took.append(time.perf_counter() - began)
                 if not reached.delivered:
                     raise ComityError(f"the step was not delivered: {reached.kind}, {reached.reason}")
@@ -131,12 +139,10 @@ def _task(running: Running, plan: Plan, submission: Submission) -> Task:
         raise ComityError("the workflow takes a list of tables, and was planned with something else")
     return Task(
         instance=Instance(submission=cid_of(submission), step=step.step, shard=step.shard),
-        site=step.site,
         block=running.block,
         inputs={"data": given.items[0]},
         proofs=(),
         outputs={"result": Wanted(type="statistics", readers=tuple(sorted(submission.destinations)))},
-        max_cost=step.cost,
     )
 
 

@@ -54,6 +54,19 @@ Argument = Data | Literal | Many
 """What a step is given for one of its inputs."""
 
 
+def members(argument: Argument | None) -> tuple[Data | Literal, ...] | None:
+    """The members of a list, in their order, numbers with the digits that they were given; none if it is no list."""
+    if isinstance(argument, Many):
+        return argument.items
+    if not isinstance(argument, Literal):
+        return None
+    try:
+        texts = msgspec.json.decode(argument.json, type=tuple[msgspec.Raw, ...])
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    return tuple(Literal(json=bytes(each).decode()) for each in texts)
+
+
 def data_in(arguments: dict[str, Argument]) -> Iterator[Data]:
     """Every piece of data that the arguments name, in the order of the inputs' names."""
     for name in sorted(arguments):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from catalog.error import BadInput, VerificationFailed
-from workflow.argument import Argument, Data, Many, data_in
+from workflow.argument import Argument, Data, Many, data_in, members
 from workflow.evidence import Evidence
 from workflow.graph import Step, Workflow
 from workflow.order import Order
@@ -67,9 +67,10 @@ def _check_inputs(order: Order, submission: Submission, workflow: Workflow, step
 def _shard(argument: Argument | None, scattered: bool, shard: int) -> Argument | None:
     if not scattered:
         return argument
-    if not isinstance(argument, Many) or shard >= len(argument.items):
+    items = members(argument)
+    if items is None or shard >= len(items):
         raise BadInput("a scattered input is no list, or shorter than the shard that was ordered")
-    return argument.items[shard]
+    return items[shard]
 
 
 def _check_made(name: str, argument: Argument | None, made: set[tuple[str, str]], evidence: Evidence) -> None:

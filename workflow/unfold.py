@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from catalog.error import BadInput
-from workflow.argument import Argument, Data, Literal, Many
+from workflow.argument import Argument, Data, Literal, Many, members
 from workflow.graph import Merge, Source, Step, StepInput, Workflow
 from workflow.order import MAX_SHARDS
 
@@ -44,17 +44,17 @@ def shards(step: Step, values: Values) -> list[dict[str, Argument]]:
     whole = {each.name: argument for each in step.inputs if (argument := whole_argument(each, values)) is not None}
     if not step.scatter:
         return [whole]
-    lists = {name: whole.get(name) for name in step.scatter}
-    lengths = {len(each.items) for each in lists.values() if isinstance(each, Many)}
-    if len(lengths) != 1 or not all(isinstance(each, Many) for each in lists.values()):
+    lists = {name: members(whole.get(name)) for name in step.scatter}
+    lengths = {len(each) for each in lists.values() if each is not None}
+    if len(lengths) != 1 or None in lists.values():
         raise BadInput(
             f"step «{step.id}» is scattered over {', '.join(step.scatter)}: lists of one length are expected"
         )
     (length,) = lengths
     if length > MAX_SHARDS:
         raise BadInput(f"step «{step.id}» is scattered over {length:,} items; at most {MAX_SHARDS:,} are run")
-    members = {name: each.items for name, each in lists.items() if isinstance(each, Many)}
-    return [whole | {name: items[shard] for name, items in members.items()} for shard in range(length)]
+    known = {name: each for name, each in lists.items() if each is not None}
+    return [whole | {name: items[shard] for name, items in known.items()} for shard in range(length)]
 
 
 def whole_argument(given: StepInput, values: Values) -> Argument | None:
@@ -74,3 +74,28 @@ def whole_argument(given: StepInput, values: Values) -> Argument | None:
             raise BadInput(f"input «{given.name}»: lists of lists are not supported by this node yet")
         items.extend(each.items if isinstance(each, Many) else (each,))
     return Many(items=tuple(items))
+
+
+def fed_by(step: Step, shard: int, lengths: Mapping[Source, int]) -> Iterator[tuple[Source, int | None]]:
+    """The outputs of steps that feed an instance of ``step``, each with the member of it that does, or none for all.
+
+    ``lengths`` are those of the outputs that are lists.
+    """
+    for each in step.inputs:
+        sources = [source for source in each.sources if source.step]
+        if each.name not in step.scatter:
+            yield from ((source, None) for source in sources)
+        elif each.merge is Merge.NONE:
+            yield from ((source, shard) for source in sources)
+        else:
+            yield from _member(each, shard, lengths)
+
+
+def _member(given: StepInput, shard: int, lengths: Mapping[Source, int]) -> Iterator[tuple[Source, int | None]]:
+    """Which source of a merged list has the member ``shard`` of it, and where."""
+    before = 0
+    for source in given.sources:
+        length = 1 if given.merge is Merge.NESTED else lengths.get(source, 1)
+        if before <= shard < before + length and source.step:
+            yield source, shard - before
+        before += length

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from catalog.cid import Cid
 from catalog.dagcbor import Value
 from node.api.schema import ElsewhereView
 
@@ -14,7 +15,8 @@ class PlanRequest(Value, frozen=True, kw_only=True):
     ``deadline`` is Unix milliseconds, ``budget`` millionths, ``min_sites`` how many shards must deliver (``None``:
     all of them). ``project_site`` is the root key of the project's site. ``objective`` is ``finish``, ``cost`` or
     ``both``, ``improve`` how many seconds a better plan may be looked for; with ``ask`` each site says in advance what
-    its policy would say.
+    its policy would say. ``after`` is the submission that is asked for once more: what delivered in it stays at its
+    site, which remembers it.
     """
 
     workflow: str
@@ -26,6 +28,7 @@ class PlanRequest(Value, frozen=True, kw_only=True):
     min_sites: int | None
     objective: str = "finish"
     improve: float = 0.0
+    after: Cid | None = None
     ask: bool = True
 
 

@@ -6,31 +6,32 @@ on where it stood: what has a receipt is not asked for again, what has an order 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from catalog.cid import Cid
-from catalog.dagcbor import cid_of
 from catalog.error import BadInput, ComityError, NotFound
 from catalog.index import Index
-from node.bus.dispatch import Dispatcher, Reached, Task
+from node.bus.course import Course, Reached, Task, gravest, ready, shortage, takes_from, to_tell
+from node.bus.dispatch import Dispatcher
+from node.bus.instances import Instances
 from node.bus.journal import CANCELLED, Journal, Record, State
-from node.message import Proof
-from node.ports import Clock, Together
+from node.ports import Aside, Clock, Together
 from node.step import Documents, Steps
 from privacy.trust import blocks_at
 from workflow.argument import Argument, Data, Literal, Many
 from workflow.cancellation import Cancellation
-from workflow.graph import Source, Step, Workflow, order_of_steps
-from workflow.order import Instance, Order, Wanted
+from workflow.graph import Step, Workflow, order_of_steps
+from workflow.order import Instance, Wanted
 from workflow.plan.draft import NO_PLACES, NOBODY_ASKED, Draft, Members, Places, Said, drafted
 from workflow.plan.learned import history_of
-from workflow.plan.make import NO_LIMITS, Absent, Limits, Plan, Planned, check_budget, make_plan
+from workflow.plan.make import NO_LIMITS, NOTHING_SEEN, Absent, Limits, Plan, check_budget, make_plan
 from workflow.receipt import BY_ITS_PERSON
 from workflow.tool import Tool
 from workflow.type import check_value
-from workflow.unfold import given_inputs, shards
+from workflow.unfold import shards
 
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 10.0
@@ -52,6 +53,7 @@ class Bus:
         documents: Documents,
         steps: Steps,
         together: Together,
+        aside: Aside,
         clock: Clock,
     ) -> None:
         self._site = site
@@ -61,6 +63,7 @@ class Bus:
         self._documents = documents
         self._steps = steps
         self._together = together
+        self._instances = Instances(dispatcher, aside, clock)
         self._clock = clock
         self._carried: set[Cid] = set()
 
@@ -79,9 +82,10 @@ class Bus:
             BadInput, Denied, NotFound, Infeasible: as :func:`workflow.plan.make_plan`.
         """
         workflow = await self._checked(text)
-        plan = make_plan(workflow, inputs, self._index, Members(names, self._site), limits, places, min_sites)
+        members = Members(names, self._site)
+        draft = drafted(workflow, inputs, self._index, members, NOTHING_SEEN, min_sites=min_sites, places=places)
         _check_types(workflow, inputs)
-        return workflow, plan
+        return workflow, make_plan(draft, limits, places)
 
     async def draft(
         self,
@@ -90,7 +94,8 @@ class Bus:
         names: Mapping[str, str],
         min_sites: int | None = None,
         said: Said = NOBODY_ASKED,
-    ) -> Draft:
+        places: Places = NO_PLACES,
+    ) -> tuple[Workflow, Draft]:
         """Read a workflow and check it, as :meth:`plan` does, for whoever plans it; receipts teach the durations.
 
         Raises:
@@ -99,9 +104,9 @@ class Bus:
         workflow = await self._checked(text)
         history = history_of(self._index, await self._journal.answered(MOST_RECEIPTS))
         members = Members(names, self._site)
-        draft = drafted(workflow, inputs, self._index, members, history, min_sites=min_sites, said=said)
+        draft = drafted(workflow, inputs, self._index, members, history, min_sites=min_sites, said=said, places=places)
         _check_types(workflow, inputs)
-        return draft
+        return workflow, draft
 
     async def _checked(self, text: str) -> Workflow:
         workflow = await self._documents.workflow(text)
@@ -134,7 +139,7 @@ class Bus:
             record = await self._journal.record(submission)
             if record.state.ended:
                 return record
-            told = await self._together([partial(self._dispatcher.cancel, record, each) for each in _to_tell(record)])
+            told = await self._together([partial(self._dispatcher.cancel, record, each) for each in to_tell(record)])
             refusals = [each for each in told if each is not None]
             for refusal in refusals:
                 if refusal.kind != CANCELLED or not carried:
@@ -146,13 +151,33 @@ class Bus:
         await self._journal.end(submission, State.CANCELLED, BY_ITS_PERSON, self._clock.now())
         return await self._journal.record(submission)
 
+    async def pause(self, submission: Cid) -> None:
+        """Make no further order for a submission until it is resumed; what is out comes in. Durable on return.
+
+        Raises:
+            Conflict: it does not run.
+        """
+        await self._journal.pause(submission, paused=True)
+        self._dispatcher.paused.add(submission)
+
+    async def resume(self, submission: Cid) -> None:
+        """Go on with a submission that is paused.
+
+        Raises:
+            Conflict: it is not.
+        """
+        await self._journal.pause(submission, paused=False)
+        self._dispatcher.paused.discard(submission)
+
     async def carry(self, submission: Cid, names: Mapping[str, str]) -> Record:
         """Bring a journalled submission to its end, or until it is cancelled; the record that stands then."""
         self._carried.add(submission)
         try:
             record = await self._journal.record(submission)
-            if record.state is not State.RUNNING:
+            if record.state not in (State.RUNNING, State.PAUSED):
                 return record
+            if record.state is State.PAUSED:
+                self._dispatcher.paused.add(submission)
             try:
                 state, reason = await self._steps_through(record, names)
             except ComityError as error:
@@ -162,92 +187,49 @@ class Bus:
             return await self._journal.record(submission)
         finally:
             self._carried.discard(submission)
+            self._dispatcher.paused.discard(submission)
 
     async def _steps_through(self, record: Record, names: Mapping[str, str]) -> tuple[State, str]:
+        """Carry out every step as soon as what it takes values from has ended; until one delivers too little."""
         asked = record.submission
-        workflow, plan = await self._planned(record, names)
-        values: dict[Source, Argument] = dict(given_inputs(workflow, asked.inputs))
-        proofs: dict[Source, list[Proof]] = {}
-        steps, begun = order_of_steps(workflow), {order.step for order in record.orders}
-        lacking: list[str] = []
-        for number, step in enumerate(steps):
-            settled = any(later.id in begun for later in steps[number + 1 :])
-            tasks = await self._tasks(record, step, values, proofs, plan)
-            ended = await self._together([self._job(record, task, settled) for task in tasks])
-            delivered = [each for each in ended if each.delivered]
-            enough = min(asked.min_sites, len(ended)) if step.scatter else len(ended)
-            if left := [each for each in plan.absent if each.step == step.id]:
-                lacking.append(_left_out(step, left, names))
-            if len(delivered) < enough:
-                return _gravest(ended), "; ".join([*lacking, _shortage(step, ended, enough, names)])
-            if len(delivered) < len(ended):
-                lacking.append(_shortage(step, ended, enough, names))
-            self._take(step, delivered, values, proofs)
-        return State.DONE, "; ".join(lacking)
+        workflow, draft = await self.draft(record.workflow, asked.inputs, names, asked.min_sites, places=record.places)
+        course = Course(record, workflow, draft, _plan(record, draft))
+        ended: dict[str, _Ended] = {}
 
-    async def _planned(self, record: Record, names: Mapping[str, str]) -> tuple[Workflow, Plan]:
-        """The plan by which a submission began; its deadline was checked then, and every order carries it."""
-        asked = record.submission
-        if not record.places:
-            limits = Limits(asked.deadline - record.began, asked.budget)
-            return await self.plan(record.workflow, asked.inputs, names, limits, min_sites=asked.min_sites)
-        workflow, plan = await self.plan(
-            record.workflow, asked.inputs, names, places=record.places, min_sites=asked.min_sites
-        )
-        check_budget(plan, asked.budget)
-        return workflow, plan
+        async def carried(step: Step) -> None:
+            tasks = await self._tasks(course, step)
+            settled = course.settled(step)
+            jobs = [partial(self._instances.carry, course, task, settled=settled) for task in tasks]
+            left = [each for each in course.absent if each.step == step.id]
+            over = _ended(step, await self._together(jobs), left, asked.min_sites, names)
+            ended[step.id] = over
+            if over.state is not None or any(each.state is not None for each in ended.values()):
+                return
+            course.deliver(step, over.delivered)
+            # What became ready by this very step: whatever else it waits for ended before.
+            after = [each for each in ready(workflow, ended) if takes_from(each, step)]
+            await self._together([partial(carried, each) for each in after])
 
-    def _job(self, record: Record, task: Task, settled: bool) -> Callable[[], Awaitable[Reached]]:
-        return lambda: self._dispatcher.carry(record.submission, record.workflow, task, settled=settled)
+        await self._together([partial(carried, each) for each in ready(workflow, ())])
+        return _verdict(workflow, ended)
 
-    async def _tasks(
-        self,
-        record: Record,
-        step: Step,
-        values: Mapping[Source, Argument],
-        proofs: Mapping[Source, list[Proof]],
-        plan: Plan,
-    ) -> list[Task]:
+    async def _tasks(self, course: Course, step: Step) -> list[Task]:
         block = _block(step)
         tool = await self._tool(block)
-        placed = {(each.step, each.shard): each for each in plan.steps}
-        absent = {(each.step, each.shard) for each in plan.absent}
-        feeding = {s for each in step.inputs for s in each.sources if s.step}
-        beside = _once(proof for source in sorted(feeding, key=str) for proof in proofs.get(source, ()))
-        readers = tuple(sorted(record.submission.destinations))
+        absent = {(each.step, each.shard) for each in course.absent}
+        readers = tuple(sorted(course.submission.destinations))
         outputs = {name: Wanted(type=_declared(tool, name), readers=readers) for name in step.outputs}
         return [
             Task(
-                instance=Instance(submission=record.cid, step=step.id, shard=shard),
-                site=_placed(placed, step, shard).site,
+                instance=Instance(submission=course.cid, step=step.id, shard=shard),
                 block=block,
                 inputs=given,
-                proofs=beside,
+                proofs=course.proofs(step, shard),
                 outputs=outputs,
-                max_cost=_placed(placed, step, shard).cost,
             )
-            for shard, given in enumerate(shards(step, values))
+            for shard, given in enumerate(shards(step, course.values))
             if (step.id, shard) not in absent
         ]
-
-    def _take(
-        self,
-        step: Step,
-        delivered: Sequence[Reached],
-        values: dict[Source, Argument],
-        proofs: dict[Source, list[Proof]],
-    ) -> None:
-        """Make what was delivered the values of the step's outputs, with the proofs that its labels need."""
-        for name in step.outputs:
-            source = Source(step.id, name)
-            data = [_data(each, name) for each in delivered]
-            values[source] = Many(items=tuple(data)) if step.scatter else data[0]
-            proofs[source] = _once(
-                proof
-                for each in delivered
-                if each.order and each.receipt
-                for proof in (*each.task.proofs, Proof(order=each.order, receipt=each.receipt))
-            )
 
     async def _tool(self, block: Cid) -> Tool:
         if not blocks_at(self._index, block, self._site):
@@ -255,25 +237,41 @@ class Bus:
         return await self._steps.tool(block)
 
 
-def _to_tell(record: Record) -> list[Order]:
-    """The orders that a site may still carry out."""
-    ended = {receipt.order for receipt in record.receipts}
-    over = {refusal.order for refusal in record.refusals if refusal.kind == CANCELLED}
-    return [order for order in record.orders if cid_of(order) not in ended | over]
+def _plan(record: Record, draft: Draft) -> Plan:
+    """The plan by which a submission began; its deadline was checked then, and every order carries it."""
+    asked = record.submission
+    if not record.places:
+        return make_plan(draft, Limits(asked.deadline - record.began, asked.budget))
+    plan = make_plan(draft, places=record.places)
+    check_budget(plan, asked.budget)
+    return plan
 
 
-def _gravest(ended: Sequence[Reached]) -> State:
-    """How a submission ends whose step delivered too little."""
-    kinds = {each.kind for each in ended if not each.delivered}
-    return State.DENIED if kinds & {"denied", "held"} else State.UNREACHABLE if "unreachable" in kinds else State.FAILED
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """How a step ended: what it delivered, what is lacking; with a ``state`` if that is too little to go on."""
+
+    delivered: Sequence[Reached]
+    lacking: str
+    state: State | None
 
 
-def _shortage(step: Step, ended: Sequence[Reached], enough: int, names: Mapping[str, str]) -> str:
-    """What a step did not deliver: each site that is missing, with its reason."""
-    missing = [each for each in ended if not each.delivered]
-    told = "; ".join(f"{names.get(each.site, each.site)}: {each.kind}, {each.reason}" for each in missing)
-    delivered = len(ended) - len(missing)
-    return f"step «{step.id}» delivered {delivered} of {len(ended)}, {enough} needed ({told})"
+def _ended(
+    step: Step, ended: Sequence[Reached], left: Sequence[Absent], min_sites: int, names: Mapping[str, str]
+) -> _Ended:
+    delivered = [each for each in ended if each.delivered]
+    enough = min(min_sites, len(ended)) if step.scatter else len(ended)
+    lacking = [_left_out(step, left, names)] if left else []
+    if len(delivered) < len(ended):
+        lacking.append(shortage(step, ended, enough, names))
+    return _Ended(delivered, "; ".join(lacking), gravest(ended) if len(delivered) < enough else None)
+
+
+def _verdict(workflow: Workflow, ended: Mapping[str, _Ended]) -> tuple[State, str]:
+    """How a submission ended, by the order of its steps: in whichever order they ended, it is told the same."""
+    steps = [ended[step.id] for step in order_of_steps(workflow) if step.id in ended]
+    faults = [each.state for each in steps if each.state is not None]
+    return faults[0] if faults else State.DONE, "; ".join(each.lacking for each in steps if each.lacking)
 
 
 def _left_out(step: Step, left: Sequence[Absent], names: Mapping[str, str]) -> str:
@@ -297,22 +295,6 @@ def _declared(tool: Tool, name: str) -> str:
     if output is None:
         raise BadInput(f"the block has no output «{name}»")
     return str(output.disclosure)
-
-
-def _placed(placed: Mapping[tuple[str, int], Planned], step: Step, shard: int) -> Planned:
-    return placed.get((step.id, shard)) or placed[step.id, 0]
-
-
-def _data(reached: Reached, name: str) -> Data:
-    output = reached.receipt.outputs[name] if reached.receipt else None
-    if output is None or output.cid is None:
-        raise NotFound(f"{reached.task.instance} delivered no «{name}»")
-    return Data(site=reached.site, cid=output.cid, name=output.name)
-
-
-def _once(proofs: Iterable[Proof]) -> list[Proof]:
-    """Each proof once, in the order in which they come."""
-    return list({cid_of(proof.receipt): proof for proof in proofs}.values())
 
 
 def _check_types(workflow: Workflow, inputs: Mapping[str, Argument]) -> None:

@@ -9,7 +9,8 @@ from typing import Final
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
 from catalog.error import ComityError, Denied
-from node.bus.dispatch import Dispatcher, Task
+from node.bus.course import Task
+from node.bus.dispatch import Dispatcher, Offered
 from node.message import Foresee, Foreseen, Place, question_bytes, read_reply
 from node.ports import Clock, Control, Together
 from node.step import Steps
@@ -46,10 +47,10 @@ class Foresight:
         """
         tools = {block: await self._steps.tool(block) for block in workflow.blocks}
         by_site: dict[str, list[Place]] = {}
-        for task in _tasks(submission, workflow, draft, tools):
-            order = self._dispatcher.unsigned(submission, task)
+        for task, offered in _tasks(submission, workflow, draft, tools):
+            order = self._dispatcher.unsigned(submission, task, offered)
             place = Place(order=order, submission=submission, workflow=text, proofs=(), seconds=0)
-            by_site.setdefault(task.site, []).append(place)
+            by_site.setdefault(offered.site, []).append(place)
         jobs: list[Callable[[], Awaitable[Said]]] = [
             partial(self._asked, site, places) for site, places in by_site.items()
         ]
@@ -84,9 +85,11 @@ class Foresight:
         return Word(allowed=False, reason=refusal)
 
 
-def _tasks(submission: Submission, workflow: Workflow, draft: Draft, tools: Mapping[Cid, Tool]) -> Iterator[Task]:
+def _tasks(
+    submission: Submission, workflow: Workflow, draft: Draft, tools: Mapping[Cid, Tool]
+) -> Iterator[tuple[Task, Offered]]:
     """Each instance that reads nothing that has to be made before, at each site that it may run at."""
-    readers = tuple(sorted(submission.destinations))
+    readers, until = tuple(sorted(submission.destinations)), min(submission.deadline, submission.not_after)
     for each, task in zip(draft.instances, draft.problem.tasks, strict=True):
         step = workflow.step(each.step)
         if not each.asked or step is None or not isinstance(step.run, Cid):
@@ -99,5 +102,5 @@ def _tasks(submission: Submission, workflow: Workflow, draft: Draft, tools: Mapp
         }
         instance = Instance(submission=cid_of(submission), step=each.step, shard=each.shard)
         for candidate in task.candidates:
-            site = draft.sites[candidate.site]
-            yield Task(instance, site, step.run, each.given, (), outputs, candidate.cost)
+            offered = Offered(draft.sites[candidate.site], candidate.cost, until)
+            yield Task(instance, step.run, each.given, (), outputs), offered

@@ -19,6 +19,7 @@ class State(StrEnum):
     """How far a submission is. One that is ``cancelling`` waits for the sites that were not told yet."""
 
     RUNNING = "running"
+    PAUSED = "paused"
     CANCELLING = "cancelling"
     DONE = "done"
     DENIED = "denied"
@@ -29,7 +30,7 @@ class State(StrEnum):
     @property
     def ended(self) -> bool:
         """Whether nothing more is done for it."""
-        return self not in (State.RUNNING, State.CANCELLING)
+        return self not in (State.RUNNING, State.PAUSED, State.CANCELLING)
 
 
 WAITING: Final = "waiting"
@@ -91,6 +92,13 @@ class Journal(Protocol):
 
     async def refused(self, submission: Cid, refusal: Refusal) -> None:
         """Keep why an order came to nothing; a later receipt for it counts all the same."""
+
+    async def pause(self, submission: Cid, *, paused: bool) -> None:
+        """Keep that its person paused a submission, or lets it go on.
+
+        Raises:
+            Conflict: it does not run; or, to go on, is not paused.
+        """
 
     async def cancel(self, word: Cancellation) -> None:
         """Keep its person's word that a submission shall end; the first one stays.

@@ -101,7 +101,9 @@ async def consort(site: Site) -> None:
     dispatcher = Dispatcher(
         site.node.key, site.index, site.journal, control, site.received, site.book.halts, site.clock
     )
-    bus = Bus(site.root, site.index, site.journal, dispatcher, site.documents, site.steps, side_by_side, site.clock)
+    bus = Bus(
+        site.root, site.index, site.journal, dispatcher, site.documents, site.steps, side_by_side, aside, site.clock
+    )
     repair = _repair(site)
     capacity = Capacity(
         lambda: site.index.site(site.root), site.steps, attests.statements.say, site.clock, lambda: told_to_all(site)

@@ -28,6 +28,7 @@ from workflow.argument import Data, data_in
 from workflow.evidence import Evidence
 from workflow.graph import Source, Workflow
 from workflow.order import Order
+from workflow.plan.draft import Places
 from workflow.plan.make import Limits, Plan, check_limits
 from workflow.receipt import Output, Receipt, Status
 from workflow.submission import Submission
@@ -75,7 +76,7 @@ async def prepare(site: Site, did: str, request: plans.PlanRequest) -> plans.Pre
     inputs = read_job(bytes(request.job), site.index)
     wish = Wish.read(request.objective, request.improve)
     names = site.membership.names
-    draft = await member.bus.draft(request.workflow, inputs, names, request.min_sites)
+    workflow, draft = await member.bus.draft(request.workflow, inputs, names, request.min_sites)
     shards = draft.shards
     if request.min_sites is not None and request.min_sites > shards:
         raise BadInput(
@@ -102,14 +103,21 @@ async def prepare(site: Site, did: str, request: plans.PlanRequest) -> plans.Pre
         sig=UNSIGNED,
     )
     if request.ask:
-        workflow = await site.documents.workflow(request.workflow)
         said = await member.foresight.said(submission, request.workflow, workflow, draft)
-        draft = await member.bus.draft(request.workflow, inputs, names, request.min_sites, said)
+        _, draft = await member.bus.draft(request.workflow, inputs, names, request.min_sites, said)
+    if request.after is not None:
+        draft = draft.placed(_delivered_at(await find(site, did, request.after)))
     plan = await member.planning.plan(draft, Limits(request.deadline - site.clock.now(), request.budget), wish)
     # It was looked for a while, which the deadline does not wait for.
     check_limits(plan, now=site.clock.now(), deadline=request.deadline, budget=request.budget)
     member.planning.keep(submission.nonce, plan)
     return plans.Prepared(plan=plan_view(plan, submission, names), submission=encode(submission))
+
+
+def _delivered_at(record: Record) -> Places:
+    """Where each instance of a submission delivered that did."""
+    delivered = {receipt.order for receipt in record.receipts if receipt.status is Status.DONE}
+    return {(order.step, order.shard): order.site for order in record.orders if cid_of(order) in delivered}
 
 
 def _consortium(site: Site) -> Cid:
@@ -153,7 +161,7 @@ async def submit(site: Site, did: str, request: schema.Submit) -> Cid:
     plan = member.planning.kept(submission.nonce)
     if plan is None:
         names = site.membership.names
-        draft = await member.bus.draft(request.workflow, submission.inputs, names, submission.min_sites)
+        _, draft = await member.bus.draft(request.workflow, submission.inputs, names, submission.min_sites)
         plan = await member.planning.plan(draft, Limits(submission.deadline - now, submission.budget), Wish())
     check_limits(plan, now=now, deadline=submission.deadline, budget=submission.budget)
     check_halted(site, submission.project, concerned(submission, *(each.site for each in plan.steps)))
@@ -186,7 +194,7 @@ def _paused(site: Site, record: Record) -> str:
     """Why nothing goes on of a submission that runs; empty if all of it does."""
     asked, ended = record.submission, {receipt.order for receipt in record.receipts}
     waits = (order.site for order in record.orders if cid_of(order) not in ended)
-    running = record.state is State.RUNNING
+    running = record.state in (State.RUNNING, State.PAUSED)
     halted = site.book.halts.refusal(asked.project, concerned(asked, *waits)) if running else ""
     return halted and f"paused, {halted}"
 

@@ -172,7 +172,7 @@ def submission_view(
         project=record.submission.project.name,
         person=record.submission.person,
         state=str(record.state),
-        reason=record.reason if record.ended else paused,
+        reason=record.reason if record.ended else paused or _by_its_person(record),
         began=record.began,
         ended=record.ended or None,
         deadline=record.submission.deadline,
@@ -195,6 +195,10 @@ def _left_out(plan: Plan | None, names: Mapping[str, str]) -> Iterator[schema.El
         for site in each.holders:
             why = reasons.get(site, "no site may run it")
             yield schema.ElsewhereView(site=names.get(site, site), reason=f"left out of the plan: {why}")
+
+
+def _by_its_person(record: Record) -> str:
+    return "its person paused it; no step is ordered until it is resumed" if record.state is State.PAUSED else ""
 
 
 def _instances(record: Record, plan: Plan | None, names: Mapping[str, str]) -> list[schema.InstanceView]:

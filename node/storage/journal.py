@@ -63,6 +63,21 @@ class SubmissionJournal:
         await self._database.run(lambda sql: sql.execute("REPLACE INTO refusal VALUES (?, ?, ?, ?)", row))
         self._changed()
 
+    async def pause(self, submission: Cid, *, paused: bool) -> None:
+        """Keep that its person paused a submission, or lets it go on.
+
+        Raises:
+            Conflict: it does not run; or, to go on, is not paused.
+        """
+        before, after = (State.RUNNING, State.PAUSED) if paused else (State.PAUSED, State.RUNNING)
+        row = (after, bytes(submission), before)
+        found = await self._database.run(
+            lambda sql: sql.execute("UPDATE submission SET state = ? WHERE cid = ? AND state = ?", row).rowcount
+        )
+        if not found:
+            raise Conflict(f"the submission {submission} is not {before}; see «comity submission show»")
+        self._changed()
+
     async def cancel(self, word: Cancellation) -> None:
         """Keep its person's word that a submission shall end; the first one stays.
 
@@ -72,8 +87,8 @@ class SubmissionJournal:
 
         def work(sql: sqlite3.Connection) -> int:
             cid = bytes(word.submission)
-            row = (State.CANCELLING, cid, State.RUNNING, State.CANCELLING)
-            found = sql.execute("UPDATE submission SET state = ? WHERE cid = ? AND state IN (?, ?)", row).rowcount
+            row = (State.CANCELLING, cid, State.RUNNING, State.PAUSED, State.CANCELLING)
+            found = sql.execute("UPDATE submission SET state = ? WHERE cid = ? AND state IN (?, ?, ?)", row).rowcount
             if found:
                 sql.execute("INSERT OR IGNORE INTO cancellation VALUES (?, ?)", (cid, encode(word)))
             return found

@@ -53,6 +53,7 @@ class Write(StrEnum):
     RECEIVE = "journal.receive"
     REFUSE = "journal.refuse"
     CANCEL = "journal.cancel"
+    PAUSE = "journal.pause"
     END = "journal.end"
     FETCH = "steps.fetch"
     STORE = "steps.store"
@@ -440,6 +441,13 @@ class SimulatedJournal:
             record = self.kept[submission]
             others = (each for each in record.refusals if each.order != refusal.order)
             self.kept[submission] = replace(record, refusals=(*others, refusal))
+
+    async def pause(self, submission: Cid, *, paused: bool) -> None:
+        async with Change(Write.PAUSE):
+            record = self.kept[submission]
+            if record.state is not (State.RUNNING if paused else State.PAUSED):
+                raise Conflict("the submission does not run, or is not paused")
+            self.kept[submission] = replace(record, state=State.PAUSED if paused else State.RUNNING)
 
     async def cancel(self, word: Cancellation) -> None:
         async with Change(Write.CANCEL):

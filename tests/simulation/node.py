@@ -197,7 +197,7 @@ class Node:
         for did in self._replicas.known:
             self._scheduler.spawn(self.process, f"follow-{self._consortium.names[did]}", self._follow(did))
         for record in await self.site.disk.journal.records():
-            if record.state is State.RUNNING:
+            if record.state in (State.RUNNING, State.PAUSED):
                 self.carry(record.cid)
             elif record.state is State.CANCELLING:
                 self._scheduler.spawn(self.process, "cancel", self.bus.end(record.cid))
@@ -302,6 +302,7 @@ class Node:
             self.documents,
             self.steps,
             self._together,
+            at_once,
             self.clock,
         )
 

@@ -24,9 +24,9 @@ from node.automator.inquiries import Consent
 from node.automator.ledger import Attempt, Ledger
 from node.automator.verify import Verified
 from node.bus.bus import Bus
-from node.bus.dispatch import Reached
+from node.bus.course import Course, Task
 from node.log import PeerLog
-from node.message import AddCheckpoint, Added, Proof, Row
+from node.message import AddCheckpoint, Added, Row
 from node.quota import Quota
 from node.replicate.cosign import Witness
 from node.replicate.freshness import Freshness
@@ -41,8 +41,8 @@ from tests.simulation.liar import Habit
 from tests.simulation.node import Node
 from tests.simulation.watch import Invariant, Violation
 from tests.simulation.world import Troubles, World
-from workflow.argument import Argument, Many
-from workflow.graph import Source, Step
+from workflow.argument import Many
+from workflow.graph import Step
 from workflow.receipt import Receipt
 
 LYING = Troubles(hospitals=3, trust=True, liar=True, wholesome=True, submissions=2, stewards=4)
@@ -386,17 +386,11 @@ def test_a_step_that_policy_forbids_is_caught() -> None:
 class Padding(Bus):
     """Gives the first hospital's result to the pool once more."""
 
-    def _take(
-        self,
-        step: Step,
-        delivered: Sequence[Reached],
-        values: dict[Source, Argument],
-        proofs: dict[Source, list[Proof]],
-    ) -> None:
-        super()._take(step, delivered, values, proofs)
-        for source, value in values.items():
+    async def _tasks(self, course: Course, step: Step) -> list[Task]:
+        for source, value in course._values.items():
             if source.step and isinstance(value, Many):
-                values[source] = Many(items=(*value.items, value.items[0]))
+                course._values[source] = Many(items=(*value.items, value.items[0]))
+        return await super()._tasks(course, step)
 
 
 class PaddingNode(Node):

@@ -140,8 +140,7 @@ def drafted(
             values[Source(step.id, name)] = Many(items=tuple(promised)) if step.scatter else promised[0]
     sites = tuple(Place(members.names[site], drafting.at_once(site)) for site in drafting.sites)
     problem = Problem(tuple(drafting.tasks), sites, tuple(drafting.rules), RATE)
-    draft = Draft(problem, drafting.sites, tuple(drafting.instances), members, tuple(drafting.absent), said)
-    return draft.placed(places)
+    return Draft(problem, drafting.sites, tuple(drafting.instances), members, tuple(drafting.absent), said)
 
 
 @dataclass(slots=True)

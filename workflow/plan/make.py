@@ -11,12 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from catalog.error import Infeasible
-from catalog.index import Index
 from catalog.offer import MICRO
-from workflow.argument import Argument
-from workflow.graph import Workflow
 from workflow.plan.bound import Bounds, quick
-from workflow.plan.draft import NO_PLACES, Draft, Instance, Members, Places, Word, drafted
+from workflow.plan.draft import NO_PLACES, Draft, Instance, Places, Word
 from workflow.plan.estimate import Estimate, History
 from workflow.plan.explain import explained, span
 from workflow.plan.heft import best
@@ -50,7 +47,7 @@ class Planned:
     """One step instance: ``start`` and ``finish`` in ms from the beginning, ``cost`` at most in millionths.
 
     ``moved`` are the bytes of other sites' datasets that it reads; ``estimate`` is what its duration rests on; ``said``
-    is what the site said in advance, if it was asked.
+    is what the site said in advance, if it was asked; ``others`` counts the sites that may run it, too.
     """
 
     step: str
@@ -63,6 +60,7 @@ class Planned:
     elsewhere: tuple[Elsewhere, ...]
     moved: int
     estimate: Estimate
+    others: int
     said: Word | None = None
 
 
@@ -98,27 +96,14 @@ class Plan:
         return {(each.step, each.shard): each.site for each in self.steps}
 
 
-def make_plan(
-    workflow: Workflow,
-    inputs: Mapping[str, Argument],
-    index: Index,
-    members: Members,
-    limits: Limits = NO_LIMITS,
-    places: Places = NO_PLACES,
-    min_sites: int | None = None,
-) -> Plan:
+def make_plan(draft: Draft, limits: Limits = NO_LIMITS, places: Places = NO_PLACES) -> Plan:
     """Place every instance at once, within the limits; at their ``places`` those that have one.
 
-    Of scattered steps ``min_sites`` shards are enough, as :func:`workflow.plan.draft.drafted` says.
-
     Raises:
-        BadInput: the inputs do not fit the workflow.
-        Denied: data that is not in the catalog here, or whose site left the consortium.
         Infeasible: a step that no site may run, with each site's reason; or limits that no plan keeps, with what does.
     """
-    draft = drafted(workflow, inputs, index, members, NOTHING_SEEN, min_sites=min_sites, places=places)
     draft = within_limits(draft, limits)
-    return plan_of(draft, first_of(draft))
+    return plan_of(draft, first_of(draft.placed(places)))
 
 
 def within_limits(draft: Draft, limits: Limits) -> Draft:
@@ -207,6 +192,7 @@ def _planned(draft: Draft, instance: Instance, task: Task, run: Run) -> Planned:
         tuple(each for each in _told(_elsewhere(draft, instance, task, chosen)) if each.site != site),
         chosen.moved,
         instance.estimates[site],
+        len(task.candidates) - 1,
         draft.said.get((instance.step, instance.shard, site)),
     )
 

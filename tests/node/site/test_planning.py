@@ -32,7 +32,7 @@ def draft(stage: Stage) -> Draft:
     """The institute's, for the data of both hospitals."""
     data = Many(items=(stage.data(stage.anna), stage.data(stage.bruno)))
     bus = stage.nodes[stage.institute.did].bus
-    return stage.play(bus.draft(TEXT, {"data": data}, stage.consortium.names))
+    return stage.play(bus.draft(TEXT, {"data": data}, stage.consortium.names))[1]
 
 
 class Told:
