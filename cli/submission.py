@@ -13,7 +13,7 @@ from catalog.plural import counted
 from cli import completing
 from cli.crate import export, rerun, verify
 from cli.fetch import write_out
-from cli.output import clean, pairs, say, show, table
+from cli.output import clean, pairs, say, show, table, working
 from cli.session import Session, Verbs, pass_session
 from cli.watch import picture, watched
 
@@ -115,6 +115,56 @@ def cancel(session: Session, submission: str) -> None:
     with session.node() as node:
         run = node.cancel(submission)
     show(session, run.view, lambda: _cancelled(run))
+
+
+@group.command()
+@click.argument("submission", shell_complete=completing.submissions)
+@pass_session
+def pause(session: Session, submission: str) -> None:
+    """Order no further step of SUBMISSION until it is resumed. What runs goes on; so does its deadline."""
+    with session.node() as node:
+        run = node.pause(submission)
+    show(session, run.view, lambda: _paused(run))
+
+
+@group.command()
+@click.argument("submission", shell_complete=completing.submissions)
+@pass_session
+def resume(session: Session, submission: str) -> None:
+    """Go on with SUBMISSION, which is paused."""
+    with session.node() as node:
+        run = node.resume(submission)
+    show(session, run.view, lambda: tell_run(run))
+
+
+@group.command()
+@click.argument("submission", shell_complete=completing.submissions)
+@click.option("--deadline", help="Until when: 10m, 2h, or 2026-12-01T12:00; else it has as long as it had.")
+@click.option("--budget", help="What it may cost, such as 2.50; else as much as before.")
+@click.option("--wait", is_flag=True, help="Wait until it has ended; fails as it failed.")
+@pass_session
+def retry(session: Session, submission: str, deadline: str | None, budget: str | None, wait: bool) -> None:
+    """Submit once more what SUBMISSION asked for. What was delivered is neither run nor charged again."""
+    with session.node() as node:
+        cid = str(node.submit(node.again(submission, deadline=deadline, budget=budget)))
+        if not wait:
+            show(session, {"submission": cid}, lambda: told(cid))
+            return
+        with carried_on(cid), working(f"running {cid} …"):
+            run = node.wait(cid)
+    show(session, run.view, lambda: tell_run(run))
+    run.check()
+
+
+def told(cid: str) -> None:
+    """Say a new submission's CID, and how to follow it."""
+    say(cid)
+    say(f"next: comity submission watch {cid}")
+
+
+def _paused(run: Run) -> None:
+    tell_run(run)
+    say(f"next: comity submission resume {run.submission}")
 
 
 def _cancelled(run: Run) -> None:

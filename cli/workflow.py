@@ -148,20 +148,15 @@ def submit(
         with working("planning …"):
             made = _plan(node, file, job, data, value, project, deadline, budget, min_sites, objective, improve, ask)
         cid = node.submit(made)
-        if not wait:
-            show(session, {"submission": str(cid)}, lambda: _submitted(str(cid)))
-            return
-        from cli.submission import carried_on, tell_run
+        from cli.submission import carried_on, tell_run, told
 
+        if not wait:
+            show(session, {"submission": str(cid)}, lambda: told(str(cid)))
+            return
         with carried_on(str(cid)), working(f"running {cid} …"):
             run = node.wait(cid)
     show(session, run.view, lambda: tell_run(run))
     run.check()
-
-
-def _submitted(cid: str) -> None:
-    say(cid)
-    say(f"next: comity submission watch {cid}")
 
 
 def _plan(

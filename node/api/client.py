@@ -30,7 +30,6 @@ from node.api.answering import Answerer
 from node.api.approving import Approver
 from node.api.auditing import Auditor
 from node.api.authoring import Author
-from node.api.cancelling import CancelRequest
 from node.api.connection import Connection
 from node.api.forgetting import Forgetter
 from node.api.governing import Governor
@@ -47,6 +46,7 @@ from node.api.schema import (
 )
 from node.api.sharing import Sharer
 from node.api.short import is_named
+from node.api.steering import CancelRequest, PauseRequest
 from node.api.view import Listing, Plan, Run
 from node.api.watched import EventsPage, EventView, GraphView
 from node.keyfile import Identity
@@ -112,30 +112,63 @@ class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sh
             Infeasible: deadline or budget cannot be kept; the message names which.
             Denied, NotFound: no standing in the project, or no such project or data. BadInput: the workflow or job.
         """
-        text = _read(workflow) if isinstance(workflow, Path) else workflow
-        values = {name: job_value(_plain(value)) for name, value in job.items()}
         where = self.project(project)
         asked = Asked(
             person=self.person,
-            workflow=text,
-            job=values,
+            workflow=_read(workflow) if isinstance(workflow, Path) else workflow,
+            job={name: job_value(_plain(value)) for name, value in job.items()},
             holders=self._holders(),
             project=ProjectRef(site=where.site, name=where.fields.name),
             deadline=moment(deadline, now()),
             budget=micros(budget),
             min_sites=min_sites,
         )
+        return self._planned(asked, objective, improve, ask=ask)
+
+    def again(self, submission: Cid | str, *, deadline: Moment | None = None, budget: Money | None = None) -> Plan:
+        """Plan what a submission of this person asked for once more; nothing runs.
+
+        Steps that delivered stay at their sites, which remember what they made: it is not run or charged again, but
+        decided on anew. Without a ``deadline`` it has as long as it had, without a ``budget`` as much.
+
+        Raises:
+            NotFound: this person made no such submission. What else :meth:`plan` raises.
+        """
+        before = self._submission(submission)
+        found = self._connection.ask(operation.REQUESTED, submission=str(before))
+        asked = Asked(
+            person=self.person,
+            workflow=found.workflow,
+            job=json.loads(bytes(found.job)),
+            holders=self._holders(),
+            project=found.project,
+            deadline=now() + found.span if deadline is None else moment(deadline, now()),
+            budget=found.budget if budget is None else micros(budget),
+            min_sites=found.min_sites,
+        )
+        return self._planned(asked, after=before)
+
+    def _planned(
+        self,
+        asked: Asked,
+        objective: str = "finish",
+        improve: float = 0.0,
+        *,
+        ask: bool = True,
+        after: Cid | None = None,
+    ) -> Plan:
         request = PlanRequest(
-            workflow=text,
-            job=msgspec.Raw(json.dumps(values).encode()),
+            workflow=asked.workflow,
+            job=msgspec.Raw(json.dumps(asked.job).encode()),
             project=asked.project.name,
             project_site=asked.project.site,
             deadline=asked.deadline,
             budget=asked.budget,
-            min_sites=min_sites,
+            min_sites=asked.min_sites,
             objective=objective,
             improve=improve,
             ask=ask,
+            after=after,
         )
         prepared = self._connection.ask(operation.PLAN, request)
         return Plan(prepared.plan, decode(Submission, prepared.submission), asked)
@@ -164,6 +197,24 @@ class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sh
         word = Cancellation(person=self.person, submission=self._submission(submission), at=now(), sig=UNSIGNED)
         request = CancelRequest(statement=encode(signed(word, self._signer())))
         return Run(self._connection.ask(operation.CANCEL, request))
+
+    def pause(self, submission: Cid | str) -> Run:
+        """Order no further step of a submission of this person's until it is resumed; what runs goes on.
+
+        Raises:
+            NotFound: this person made no such submission. Conflict: it does not run.
+        """
+        request = PauseRequest(submission=self._submission(submission), paused=True)
+        return Run(self._connection.ask(operation.PAUSE, request))
+
+    def resume(self, submission: Cid | str) -> Run:
+        """Go on with a submission that is paused.
+
+        Raises:
+            NotFound: this person made no such submission. Conflict: it is not paused.
+        """
+        request = PauseRequest(submission=self._submission(submission), paused=False)
+        return Run(self._connection.ask(operation.PAUSE, request))
 
     def runs(self) -> tuple[Run, ...]:
         """This person's submissions, newest first."""

@@ -13,7 +13,6 @@ from catalog.cid import Cid
 from catalog.dagcbor import Value
 from node.api import plans, schema
 from node.api.blocks import BlockExported, BlockImported, BlockView, ExportBlock, ImportBlock, PackingView
-from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.disclosed import ExaminationView
 from node.api.epochs import EpochsView
@@ -21,6 +20,7 @@ from node.api.evidence import EvidencePage
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 from node.api.inquiries import AnswerRequest, InquiryView
+from node.api.steering import CancelRequest, PauseRequest, Requested
 from node.api.tree import FolderView, TreePage
 from node.api.watched import EventsPage, GraphView
 
@@ -187,6 +187,10 @@ SUBMISSION: Final = Operation(
     person=True,
 )
 CANCEL: Final = Operation("cancel", "POST", "/v1/cancellations", schema.SubmissionView, CancelRequest, person=True)
+PAUSE: Final = Operation("pause", "POST", "/v1/pauses", schema.SubmissionView, PauseRequest, person=True)
+REQUESTED: Final = Operation(
+    "requested", "GET", "/v1/submissions/{submission}/request", Requested, parameters=(_SUBMISSION,), person=True
+)
 RESULT: Final = Operation(
     "result",
     "GET",
@@ -260,6 +264,8 @@ OPERATIONS: Final[tuple[Operation[object], ...]] = (
     SUBMISSIONS,
     SUBMISSION,
     CANCEL,
+    PAUSE,
+    REQUESTED,
     RESULT,
     EVENTS,
     GRAPH,

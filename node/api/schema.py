@@ -304,9 +304,9 @@ class ResultView(Value, frozen=True, kw_only=True):
 class SubmissionView(Value, frozen=True, kw_only=True):
     """A submission as its bus knows it.
 
-    ``state`` is ``running``, ``cancelling``, or how it ended: ``done``, ``denied``, ``failed``, ``unreachable`` or
-    ``cancelled``; ``took_part`` names the sites whose data stand in the result, ``absent`` those that were asked and
-    do not, with the reason.
+    ``state`` is ``running``, ``paused``, ``cancelling``, or how it ended: ``done``, ``denied``, ``failed``,
+    ``unreachable`` or ``cancelled``; ``took_part`` names the sites whose data stand in the result, ``absent`` those
+    that were asked and do not, with the reason.
     """
 
     submission: Cid

@@ -13,7 +13,6 @@ from catalog.cid import Cid
 from catalog.httpsig import SignedRequest
 from node.api import plans, schema
 from node.api.blocks import BlockExported, BlockImported, BlockView, ExportBlock, ImportBlock, PackingView
-from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.disclosed import ExaminationView
 from node.api.epochs import EpochsView
@@ -21,6 +20,7 @@ from node.api.evidence import EvidencePage
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 from node.api.inquiries import AnswerRequest, InquiryView
+from node.api.steering import CancelRequest, PauseRequest, Requested
 from node.api.tree import FolderView, TreePage
 from node.api.watched import EventsPage, GraphView
 
@@ -258,6 +258,20 @@ class Service(Protocol):
 
         Raises:
             NotFound: none of that CID by this person. Conflict: it has ended. Denied: the word is old.
+        """
+
+    async def pause(self, person: str, request: PauseRequest) -> schema.SubmissionView:
+        """Pause one of the person's own submissions, or go on with it.
+
+        Raises:
+            NotFound: none of that CID by this person. Conflict: it does not run; or, to go on, is not paused.
+        """
+
+    async def requested(self, person: str, submission: Cid) -> Requested:
+        """What one of the person's own submissions asked for.
+
+        Raises:
+            NotFound: none of that CID by this person.
         """
 
     async def result(self, person: str, signed: SignedRequest, submission: Cid, name: str) -> bytes:

@@ -112,7 +112,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        """``running``, ``cancelling``, ``done``, ``denied``, ``failed``, ``unreachable`` or ``cancelled``."""
+        """``running``, ``paused``, ``cancelling``; ``done``, ``denied``, ``failed``, ``unreachable``, ``cancelled``."""
         return self.view.state
 
     @property
@@ -123,7 +123,7 @@ class Run:
     @property
     def done(self) -> bool:
         """Whether it has ended, well or not."""
-        return self.view.state not in ("running", "cancelling")
+        return self.view.state not in ("running", "paused", "cancelling")
 
     @property
     def results(self) -> tuple[ResultView, ...]:

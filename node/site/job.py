@@ -30,6 +30,21 @@ def read_job(text: bytes, index: Index) -> dict[str, Argument]:
     return {name: _argument(name, value, index) for name, value in job.items()}
 
 
+def write_job(inputs: Mapping[str, Argument]) -> bytes:
+    """The job that :func:`read_job` reads as ``inputs``, as far as the catalog still says the same of its data."""
+    return json.dumps({name: _written(each) for name, each in sorted(inputs.items())}).encode()
+
+
+def _written(argument: Argument) -> object:
+    match argument:
+        case Many(items=items):
+            return [_written(item) for item in items]
+        case Data(cid=cid):
+            return {"class": "File", "location": f"{SCHEME}{cid}"}
+        case Literal(json=text):
+            return json.loads(text)
+
+
 def _no_number(name: str) -> object:
     raise ValueError(f"{name} is no number in JSON")
 

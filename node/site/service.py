@@ -17,7 +17,6 @@ from catalog.member import epoch_message
 from catalog.offer import OfferFields
 from node.api import plans, schema
 from node.api.blocks import BlockExported, BlockImported, BlockView, ExportBlock, ImportBlock, PackingView
-from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, TransferView
 from node.api.disclosed import ExaminationView
 from node.api.epochs import EpochsView
@@ -25,6 +24,7 @@ from node.api.evidence import EvidencePage
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 from node.api.inquiries import AnswerRequest, InquiryView
+from node.api.steering import CancelRequest, PauseRequest, Requested
 from node.api.tree import FolderView, TreePage
 from node.api.watched import EventsPage, GraphView
 from node.founding import Invite
@@ -32,7 +32,6 @@ from node.site import (
     answering,
     asking,
     blocks,
-    cancelling,
     disclosures,
     evidence,
     exporting,
@@ -44,6 +43,7 @@ from node.site import (
     opening,
     publishing,
     searching,
+    steering,
     submitting,
     trees,
     watching,
@@ -354,7 +354,15 @@ class SiteService:
 
     async def cancel(self, person: str, request: CancelRequest) -> schema.SubmissionView:
         """End one of the person's own submissions."""
-        return await submitting.view(self._site, await cancelling.cancel(self._site, person, request))
+        return await submitting.view(self._site, await steering.cancel(self._site, person, request))
+
+    async def pause(self, person: str, request: PauseRequest) -> schema.SubmissionView:
+        """Pause one of the person's own submissions, or go on with it."""
+        return await submitting.view(self._site, await steering.pause(self._site, person, request))
+
+    async def requested(self, person: str, submission: Cid) -> Requested:
+        """What one of the person's own submissions asked for."""
+        return await steering.requested(self._site, person, submission)
 
     async def result(self, person: str, signed: SignedRequest, submission: Cid, name: str) -> bytes:
         """A workflow output."""

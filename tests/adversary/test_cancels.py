@@ -17,12 +17,12 @@ from msgspec import structs
 from catalog.dagcbor import cid_of, encode
 from catalog.error import ComityError, Denied, NotFound, VerificationFailed
 from catalog.key import UNSIGNED, PrivateKey, signed
-from node.api.cancelling import CancelRequest
+from node.api.steering import CancelRequest
 from node.automator import verify
 from node.automator.verify import Verifier
 from node.bus.journal import State
 from node.message import Cancel, Place, question_bytes, read_reply
-from node.site import cancelling
+from node.site import steering
 from tests.adversary.hospital import NOW, Hospital, at_a_hospital
 from tests.adversary.stage import TEXT, Stage
 from tests.adversary.test_asking import ASK_TO_RUN, asked, asks, begin, told
@@ -146,8 +146,8 @@ def test_a_colleague_at_the_same_node(defended: bool, tmp_path: Path, monkeypatc
             async def any_submission(*_: object) -> object:
                 return await site.journal.record(cid_of(submission))
 
-            monkeypatch.setattr(cancelling, "find", any_submission)
-            await cancelling.cancel(site, there.paul.did, CancelRequest(statement=encode(his)))
+            monkeypatch.setattr(steering, "find", any_submission)
+            await steering.cancel(site, there.paul.did, CancelRequest(statement=encode(his)))
             assert (await site.journal.record(cid_of(submission))).state is State.CANCELLING
             return
         hers = structs.replace(said, person=there.mara.did)
@@ -156,9 +156,9 @@ def test_a_colleague_at_the_same_node(defended: bool, tmp_path: Path, monkeypatc
             (there.paul, his), (there.paul, forged), (there.mara, forged), (there.mara, his), (there.mara, stale),
         ):  # fmt: skip
             with pytest.raises((Denied, NotFound, VerificationFailed)):
-                await cancelling.cancel(site, person.did, CancelRequest(statement=encode(word)))
+                await steering.cancel(site, person.did, CancelRequest(statement=encode(word)))
         assert (await site.journal.record(cid_of(submission))).state is State.RUNNING
-        await cancelling.cancel(site, there.mara.did, CancelRequest(statement=encode(signed(hers, there.mara))))
+        await steering.cancel(site, there.mara.did, CancelRequest(statement=encode(signed(hers, there.mara))))
         assert (await site.journal.record(cid_of(submission))).state is State.CANCELLING
 
     at_a_hospital(tmp_path, test)

@@ -461,6 +461,32 @@ def test_the_invitation_is_a_secret_file(anna: list[str], tmp_path: Path, capsys
     assert "an invitation" not in capsys.readouterr().out
 
 
+def test_a_submission_is_paused_resumed_and_submitted_once_more(
+    anna: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: a verb that says that it paused, and did not; or a retry whose CID nobody is told."""
+    run([*anna, "dataset", "add", "/data/table.csv", "--name", "Table"])
+    run([*anna, "project", "new", "pooling", "--person", "Mara", "--purpose", "DUO:0000006", "--until", "30d"])
+    workflow = tmp_path / "flow.cwl"
+    workflow.write_text("class: Workflow\n")
+    asked = ["--data", "t=Table", "--project", "pooling", "--deadline", "10m", "--budget", "1"]
+    mara = [*anna[:2], "--as", "Mara"]
+    capsys.readouterr()
+    submitted = answer(capsys, *mara, "workflow", "submit", str(workflow), *asked)
+    assert isinstance(submitted, dict)
+    for verb, state in (("pause", "paused"), ("resume", "running")):
+        told = answer(capsys, *mara, "submission", verb, submitted["submission"])
+        assert isinstance(told, dict)
+        assert told["state"] == state
+    assert run([*mara, "submission", "pause", submitted["submission"]]) == 0
+    assert f"next: comity submission resume {submitted['submission']}" in capsys.readouterr().out
+    again = answer(capsys, *mara, "submission", "retry", submitted["submission"], "--budget", "2")
+    assert isinstance(again, dict)
+    assert again["submission"] != submitted["submission"]
+    for verb in ("pause", "resume", "retry"):
+        assert run([*mara, "submission", verb, "nonsense"]) == 1
+
+
 def test_a_submission_is_cancelled_and_shown_as_it_stands(
     anna: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,7 +27,6 @@ from catalog.origin import LogName, origin_of
 from catalog.project import ProjectRef
 from node.api import plans, schema
 from node.api.blocks import BlockExported, BlockImported, BlockView, ExportBlock, ImportBlock, PackingView
-from node.api.cancelling import CancelRequest
 from node.api.copies import BringCopy, Copied, HoldersView, StorageView, TransferView
 from node.api.disclosed import ExaminationView
 from node.api.epochs import EpochsView
@@ -36,10 +35,12 @@ from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 from node.api.inquiries import AnswerRequest, InquiryView
 from node.api.running import StepsView
+from node.api.steering import CancelRequest, PauseRequest, Requested
 from node.api.tree import FolderView, TreePage
 from node.api.watched import EventsPage, EventView, GraphView, StepView
 from node.keyfile import Identity
 from node.message import Halt, Opening, Row, Who, WhoAnswer
+from node.site.job import write_job
 from node.site.views import faults_view
 from privacy.decision import Decision
 from workflow.account import AccessFields, HeadsFields, Link, ReadFields, ResultFields
@@ -68,6 +69,7 @@ class MemorySite:
         self.asked: tuple[InquiryView, ...] = ()
         self.examined: tuple[ExaminationView, ...] = ()
         self.submitted: list[Submission] = []
+        self.texts: dict[Cid, str] = {}
         self.researcher = researcher.key
         self.tamper: Callable[[WhoAnswer], WhoAnswer] = lambda answer: answer
         self.twist: Callable[[Submission], Submission] = lambda submission: submission
@@ -425,6 +427,7 @@ class MemorySite:
         submission = decode(Submission, request.submission)
         check(submission, person)
         self.submitted.append(submission)
+        self.texts[submission.workflow] = request.workflow
         return schema.Submitted(submission=cid_of(submission))
 
     async def submissions(self, person: str) -> tuple[schema.SubmissionView, ...]:
@@ -444,6 +447,23 @@ class MemorySite:
         check(word, person)
         self.state = "cancelled"
         return await self.submission(person, word.submission, 0)
+
+    async def pause(self, person: str, request: PauseRequest) -> schema.SubmissionView:
+        self.state = "paused" if request.paused else "running"
+        return await self.submission(person, request.submission, 0)
+
+    async def requested(self, person: str, submission: Cid) -> Requested:
+        found = next((each for each in self.submitted if cid_of(each) == submission), None)
+        if found is None:
+            raise NotFound(f"there is no submission {submission}")
+        return Requested(
+            workflow=self.texts[found.workflow],
+            job=msgspec.Raw(write_job(found.inputs)),
+            project=found.project,
+            span=600_000,
+            budget=found.budget,
+            min_sites=found.min_sites,
+        )
 
     def _view(self, submission: Submission) -> schema.SubmissionView:
         results = [

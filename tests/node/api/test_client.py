@@ -274,6 +274,29 @@ def test_a_submission_is_named_by_the_end_of_its_cid_if_that_names_one(
             mara.run(none)
 
 
+def test_a_submission_is_paused_and_resumed(anna: Node, mara: Node, running: Running) -> None:
+    """Lost: whoever waits for a paused one is told that it has ended."""
+    submission = mara.submit(mara.plan(WORKFLOW, {"table": project(anna)}, project="pooling", deadline="10m", budget=1))
+    paused = mara.pause(str(submission)[-8:])
+    assert (paused.submission, paused.state, paused.done) == (submission, "paused", False)
+    assert mara.resume(submission).state == "running"
+
+
+def test_what_was_asked_for_is_asked_for_once_more_and_signed_anew(anna: Node, mara: Node, running: Running) -> None:
+    """Lost: a second try is of something else, or lasts as long as the first one's deadline still did."""
+    asked = {"tables": [project(anna)], "n": 3}
+    first = mara.plan(WORKFLOW, asked, project="pooling", deadline="10m", budget="2.50", min_sites=1)
+    before = mara.submit(first)
+    again = mara.again(before)
+    same = ("person", "site", "project", "workflow", "inputs", "budget", "min_sites", "destinations")
+    assert all(getattr(again.submission, name) == getattr(first.submission, name) for name in same)
+    assert again.submission.deadline >= first.submission.deadline
+    more = mara.again(before, deadline="20m", budget="5")
+    assert (more.submission.budget, more.submission.deadline > again.submission.deadline) == (5_000_000, True)
+    with pytest.raises(NotFound):
+        mara.again(Cid.of(b"none"))
+
+
 def test_a_submission_is_cancelled_by_the_person_s_signed_word(anna: Node, mara: Node, running: Running) -> None:
     """Lost: a word that another wrote, or that no site takes, ends nothing; or a wait for it never ends."""
     submission = mara.submit(mara.plan(WORKFLOW, {"table": project(anna)}, project="pooling", deadline="10m", budget=1))

@@ -120,7 +120,7 @@ def test_a_site_that_costs_more_than_is_left_is_not_gone_to(make: Callable[..., 
             stage.publish(site, "offer", "", OfferFields(runner="sandbox", price=3 * PRICE, step_millis=1000))
 
     stage = make(closed(lambda stage: stage.anna), dear)
-    begin(stage, submission := asked(stage, budget=3 * PRICE))
+    begin(stage, submission := asked(stage, budget=5 * PRICE))
     over = ended(stage, submission)
     assert over.state is State.DENIED
     assert [site for site, _ in carried(over, "count")] == [stage.anna.did]
