@@ -31,7 +31,12 @@ def _request(verb: F) -> F:
     """The options by which a workflow is asked for."""
     options = (
         click.option("--job", type=click.Path(path_type=Path), help="The inputs, a CWL job in JSON."),
-        click.option("--data", multiple=True, metavar="INPUT=DATASET", help="A dataset; repeated, a list of them."),
+        click.option(
+            "--data",
+            multiple=True,
+            metavar="INPUT=DATASET",
+            help="A dataset, or NAME@*, all of that name; repeated, a list.",
+        ),
         click.option("--value", multiple=True, metavar="INPUT=JSON", help="A number, text or list."),
         click.option(
             "--project",
@@ -184,12 +189,12 @@ def _plan(
     text = _read(file)
     lists = _lists(text, file) if data else set()
     for name, given in _named(data, "DATASET"):
-        found = node.dataset(given).fields.cid
+        found = [each.fields.cid for each in (node.datasets_like(given) if "*" in given else [node.dataset(given)])]
         before = inputs.get(name)
         if before is None:
-            inputs[name] = [found] if name in lists else found
+            inputs[name] = found if name in lists or "*" in given else found[0]
         else:
-            inputs[name] = [*(before if isinstance(before, list) else [before]), found]
+            inputs[name] = [*(before if isinstance(before, list) else [before]), *found]
     return node.plan(
         text,
         inputs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -130,6 +131,20 @@ class CatalogClient:
             NotFound: none that this person may see, or that is offered. BadInput: several of that name.
         """
         return _offered(self._published(), f"dataset «{name}»", str(name))
+
+    def datasets_like(self, pattern: str) -> tuple[Listing[DatasetFields], ...]:
+        """The datasets whose ``NAME@SITE`` is like ``pattern``, in the order of sites and names.
+
+        ``*`` stands for any letters: ``breast-cytology@*`` is every site's dataset of that name.
+
+        Raises:
+            NotFound: none that this person may see, or that is offered.
+        """
+        told = {f"{each.fields.name}@{each.site_name}": each for each in self._published()}
+        found = [told[name] for name in sorted(fnmatch.filter(told, pattern), key=lambda name: name.split("@")[::-1])]
+        if not found:
+            raise NotFound(f"there is no dataset like «{pattern}» here, or none for you to see; see «dataset list»")
+        return tuple(found)
 
     def dataset_ever(self, name: Cid | str) -> Listing[DatasetFields]:
         """As :meth:`dataset`, and if there is none, one that was withdrawn or whose site left the consortium.

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import msgspec
 from nacl.utils import random
@@ -53,6 +53,9 @@ from node.keyfile import Identity
 from node.message import Halt
 from workflow.cancellation import Cancellation
 from workflow.submission import Submission
+
+DATASET: Final = "dataset:"
+"""Before the name of a dataset, where a job has a location."""
 
 
 class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sharer, Offerer):
@@ -101,7 +104,9 @@ class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sh
     ) -> Plan:
         """Plan a workflow, given as CWL text or as a path to it; nothing runs.
 
-        ``job`` gives each input its value: a CID or a listed dataset for a File, lists of these, text, numbers.
+        ``job`` gives each input its value: a CID or a listed dataset for a File, lists of these, text, numbers. A File
+        whose ``location`` is ``dataset:NAME@SITE`` is looked up; with ``*`` in it, it is all datasets that are like it
+        (:meth:`datasets_like`), a list of one at least.
         ``deadline`` is a time or a span from now, ``budget`` in the consortium's unit, ``min_sites`` how many shards
         of a scatter must deliver (all, where nothing is said). Within these limits the plan ends as early
         (``objective`` is ``finish``) or costs as little (``cost``) as is found at once, or in ``improve`` seconds;
@@ -116,7 +121,7 @@ class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sh
         asked = Asked(
             person=self.person,
             workflow=_read(workflow) if isinstance(workflow, Path) else workflow,
-            job={name: job_value(_plain(value)) for name, value in job.items()},
+            job={name: job_value(self._meant(value)) for name, value in job.items()},
             holders=self._holders(),
             project=ProjectRef(site=where.site, name=where.fields.name),
             deadline=moment(deadline, now()),
@@ -124,6 +129,25 @@ class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sh
             min_sites=min_sites,
         )
         return self._planned(asked, objective, improve, ask=ask)
+
+    def _meant(self, value: object) -> object:
+        """A job's value with its datasets replaced by their CIDs: those that are listed, named, or described."""
+        match value:
+            case Listing():
+                return Cid.parse(value.subject)
+            case list() | tuple():
+                found: list[object] = []
+                for each in value:
+                    meant = self._meant(each)
+                    found += meant if _is_query(each) and isinstance(meant, list) else [meant]
+                return found
+            case {"class": "File" | "Directory", "location": str(where)} if where.startswith(DATASET):
+                name = where.removeprefix(DATASET)
+                if "*" in name:
+                    return [each.fields.cid for each in self.datasets_like(name)]
+                return self.dataset(name).fields.cid
+            case _:
+                return value
 
     def again(self, submission: Cid | str, *, deadline: Moment | None = None, budget: Money | None = None) -> Plan:
         """Plan what a submission of this person asked for once more; nothing runs.
@@ -357,13 +381,10 @@ class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sh
         return holders
 
 
-def _plain(value: object) -> object:
-    """A job's value with listed datasets replaced by their CIDs."""
-    if isinstance(value, Listing):
-        return Cid.parse(value.subject)
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return value
+def _is_query(value: object) -> bool:
+    """Whether it stands for several datasets, which stand in the list that it stands in."""
+    location = value.get("location") if isinstance(value, Mapping) else None
+    return isinstance(location, str) and location.startswith(DATASET) and "*" in location
 
 
 def _read(path: Path) -> str:

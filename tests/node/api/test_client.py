@@ -29,6 +29,7 @@ from node.message import WhoAnswer
 from privacy.purpose import HMB
 from tests.node.api.double import AWAY
 from tests.node.api.serving import Running
+from workflow.argument import data_in
 from workflow.submission import Submission
 
 WORKFLOW = "cwlVersion: v1.2\nclass: Workflow\ninputs: []\n"
@@ -272,6 +273,26 @@ def test_a_submission_is_named_by_the_end_of_its_cid_if_that_names_one(
     for none in (str(first)[-7:], "aaaaaaaa", "…", ""):
         with pytest.raises(NotFound):
             mara.run(none)
+
+
+def test_data_are_named_or_described_and_what_that_meant_is_signed(anna: Node, mara: Node, running: Running) -> None:
+    """Lost: whoever scatters over all hospitals copies their CIDs, or data are computed on that nobody signed for."""
+    project(anna)
+    anna.publish_dataset("/data/more.csv", "Tablet")
+    by_name = {each.fields.name: each.fields.cid for each in mara.datasets()}
+    assert [each.fields.name for each in mara.datasets_like("Tab*")] == sorted(n for n in by_name if n[:3] == "Tab")
+    assert [each.fields.cid for each in mara.datasets_like("Tablet@*")] == [by_name["Tablet"]]
+    one = {"class": "File", "location": "dataset:Tablet"}
+    all_of = {"class": "File", "location": "dataset:Tab*"}
+    asked = {"one": one, "all": all_of, "with": [one, all_of], "text": "dataset:Tablet"}
+    made = mara.plan(WORKFLOW, asked, project="pooling", deadline="10m", budget="1")
+    given = {name: [each.cid for each in data_in({name: value})] for name, value in made.submission.inputs.items()}
+    every = [each.fields.cid for each in mara.datasets_like("Tab*")]
+    tablet = by_name["Tablet"]
+    assert given == {"one": [tablet], "all": every, "with": [tablet, *every], "text": []}
+    for none in ("dataset:Tablet@Elsewhere", "dataset:None*", "dataset:None"):
+        with pytest.raises(NotFound):
+            mara.plan(WORKFLOW, {"t": one | {"location": none}}, project="pooling", deadline="1h", budget="1")
 
 
 def test_a_submission_is_paused_and_resumed(anna: Node, mara: Node, running: Running) -> None:
