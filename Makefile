@@ -58,8 +58,8 @@ bench-storage: $(READY)  ## The figures of storing and moving bytes alone, besid
 bench-privacy: $(READY)  ## The figures of deciding, of disclosure control and of carrying out orders alone.
 	@$(BIN)/python -m bench policy disclosure automator
 
-bench-workflows: $(READY)  ## The figures of planning alone, in two minutes.
-	@$(BIN)/python -m bench workflows
+bench-workflows: $(READY)  ## The figures of planning and of carrying out a thousand steps alone.
+	@$(BIN)/python -m bench workflows scatter
 
 bench-runners: $(READY)  ## The figures of runners and of environments alone. Docker, a cluster and Argo are started where there are none: needs Go and root.
 	@$(BIN)/python -m tests.infra.beside docker $(BIN)/python -m tests.infra.beside argo $(BIN)/python -m bench runners environment

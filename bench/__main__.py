@@ -19,7 +19,7 @@ from catalog.error import BadInput, ComityError
 
 NAMES: Final = (
     *("terminal", "start", "step", "append", "visible", "search", "grant", "audit", "catchup", "growth"),
-    *("storage", "policy", "disclosure", "automator", "workflows", "runners", "environment"),
+    *("storage", "policy", "disclosure", "automator", "workflows", "scatter", "runners", "environment"),
 )
 """Each is a module of this package with ``measure``, whose docstring says what is measured and what is promised."""
 

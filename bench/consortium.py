@@ -1,4 +1,4 @@
-"""A consortium to measure on: real node processes on loopback, one hospital with a small table, one institute."""
+"""A consortium to measure on: real node processes on loopback, hospitals with a small table each, one institute."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ outputs: {{copies: {{type: "File[]", outputSource: copy/result}}}}
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A consortium of two that runs: ``processes`` by handle, the block and the table that its steps are made of."""
+    """A consortium that runs: ``processes`` by handle, the block and the tables that its steps are made of."""
 
     places: Places
     known: Topology
     processes: Mapping[str, Process]
     block: Cid
-    table: Cid
+    tables: tuple[Cid, ...]
 
     @property
     def workflow(self) -> str:
@@ -66,32 +66,34 @@ class Running:
         return as_researcher(self.places, self.known)
 
     def plan(self, researcher: Node) -> Plan:
-        """A plan of the workflow over the one table, in one shard."""
+        """A plan of the workflow over the first table, in one shard."""
         return researcher.plan(
-            self.workflow, {"tables": [self.table]}, project=PROJECT, deadline="2h", budget="1.00", min_sites=1
+            self.workflow, {"tables": [self.tables[0]]}, project=PROJECT, deadline="2h", budget="1.00", min_sites=1
         )
 
 
 @contextmanager
-def consortium() -> Iterator[Running]:
-    """Two sites, founded, with everything signed that a step needs; all processes are ended afterwards."""
+def consortium(sites: int = 2) -> Iterator[Running]:
+    """Sites, founded, with everything signed that a step needs; all processes are ended afterwards."""
     with workplace() as folder:
-        places, known = Places(folder), topology(2)
-        hospital = known.hospitals[0]
+        places, known = Places(folder), topology(sites)
         make_sites(places, known)
-        table = places.table(hospital)
-        table.parent.mkdir(parents=True)
-        table.write_text("".join(f"{row},{row * row}\n" for row in range(1000)))
+        for number, hospital in enumerate(known.hospitals):
+            table = places.table(hospital)
+            table.parent.mkdir(parents=True, exist_ok=True)
+            table.write_text("".join(f"{row},{row * row + number}\n" for row in range(1000)))
         try:
             state = start_nodes(places, known)
             found(places, known)
-            published = publish_sites(places, known)[hospital.handle]
+            published = publish_sites(places, known)
             open_projects(places, known)
             with as_researcher(places, known) as researcher:
                 block = researcher.publish_block({"tool.cwl": BLOCK}, name="copy").cid
-                researcher.share_block(block, [hospital.name])
-            endorse(places, known, hospital, str(block))
-            yield Running(places, known, state.processes, block, published.cid)
+                researcher.share_block(block, [each.name for each in known.hospitals])
+            for each in known.hospitals:
+                endorse(places, known, each, str(block))
+            tables = tuple(published[each.handle].cid for each in known.hospitals)
+            yield Running(places, known, state.processes, block, tables)
         finally:
             # As recorded: a node that did not start leaves the others running.
             stubborn = end(read_state(places).processes.values())
