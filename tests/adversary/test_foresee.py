@@ -50,7 +50,7 @@ def said(stage: Stage) -> Said:
     node, submission = stage.nodes[stage.institute.did], structs.replace(stage.submission(), sig=UNSIGNED)
 
     async def ask() -> Said:
-        draft = await node.bus.draft(TEXT, submission.inputs, stage.consortium.names)
+        _, draft = await node.bus.draft(TEXT, submission.inputs, stage.consortium.names)
         workflow = await node.documents.workflow(TEXT)
         return await node.foresight.said(submission, TEXT, workflow, draft)
 
@@ -110,16 +110,16 @@ def test_a_plan_goes_without_a_site_that_says_no_if_enough_remain(stage: Stage) 
     assert (word.allowed, "no policy" in word.reason) == (False, True)
     bus = stage.nodes[stage.institute.did].bus
     names, inputs = stage.consortium.names, {"data": Many(items=(stage.data(stage.anna), stage.data(stage.bruno)))}
-    draft = within_limits(stage.play(bus.draft(TEXT, inputs, names, 1, told)), Limits())
+    draft = within_limits(stage.play(bus.draft(TEXT, inputs, names, 1, told))[1], Limits())
     plan = plan_of(draft, first_of(draft))
     assert {(each.step, each.shard) for each in plan.steps} == {("count", 0), ("pool", 0)}
     (left,) = plan.absent
     assert (left.step, left.shard, left.holders) == ("count", 1, (stage.bruno.did,))
     assert any("it says no" in each.reason for each in left.reasons if each.site == stage.bruno.did)
     with pytest.raises(Infeasible, match=r"it says no.*What would do: .*ask St\. Bruno to allow «count»"):
-        within_limits(stage.play(bus.draft(TEXT, inputs, names, None, told)), Limits())
+        within_limits(stage.play(bus.draft(TEXT, inputs, names, None, told))[1], Limits())
     with pytest.raises(Infeasible, match="it says no"):
-        within_limits(stage.play(bus.draft(TEXT, inputs, names, 2, told)), Limits())
+        within_limits(stage.play(bus.draft(TEXT, inputs, names, 2, told))[1], Limits())
 
     async def carried() -> None:
         node, submission = stage.nodes[stage.institute.did], stage.submission()

@@ -50,6 +50,8 @@ def _publish(stage: Stage) -> None:
     stage.publish(stage.mallory, "dataset", str(HERS), fields)
     stage.publish(stage.mallory, "offer", "", OFFER)
     stage.consortium.approve(stage.mallory, stage.consortium.project, stage.consortium.terms)
+    # Without it no order is planned for her.
+    stage.block(stage.institute, "count")
 
 
 def played(answer: Answer, **changes: object) -> tuple[Stage, Record]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 from devnet.topology import PROJECT
-from tests.devnet.consortium import Consortium
+from tests.devnet.consortium import Consortium, publish_workflow
 
 
 def asked(consortium: Consortium, folder: Path, *more: str, json_too: bool = False) -> subprocess.CompletedProcess[str]:
@@ -44,6 +45,8 @@ def test_a_plan_tells_where_and_why_and_how_far_from_the_best_it_may_be(consorti
 
 def test_limits_that_cannot_be_kept_are_told_with_what_would_do(consortium: Consortium, tmp_path: Path) -> None:
     """Lost: a person hears that it cannot be done, and neither why nor what to ask for."""
+    # Blocks that nobody has run: what receipts taught of others' would keep the deadline.
+    consortium = replace(consortium, workflow=publish_workflow(consortium.places, consortium.known, "never run"))
     late = asked(consortium, tmp_path, "--deadline", "1s", "--budget", "5")
     assert late.returncode == 6, late.stdout
     assert "what would do: deadline +" in late.stderr

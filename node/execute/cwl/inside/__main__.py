@@ -112,4 +112,5 @@ def _flow(flow: Flow) -> Answer:
     return answer
 
 
-main()
+if __name__ == "__main__":
+    main()
