@@ -1,17 +1,15 @@
 """Collection: the outputs of a step out of its work folder, without ever following a link.
 
 A work folder is whatever a stranger's program left. It is looked through by find(1) in a sandbox of its own, which has
-nothing but that folder, read-only; here its listing is read, and what is not a plain file or folder is refused by name.
+nothing but that folder, read-only; here its listing is read, and what is taken of it and is no plain file or folder is
+refused by name.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import os
-import re
 import stat
 import unicodedata
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -22,10 +20,9 @@ from node.step import Limits
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MOST_DEPTH: Final = 64
-_MOST_GLOBS: Final = 256
 _MOST_CHARACTERS: Final = 1024
 _KINDS: Final = {b"l": "a link", b"p": "a FIFO", b"s": "a socket", b"c": "a device", b"b": "a device"}
-_FORMAT: Final = "%y\\t%s\\t%n\\t%P\\0"
+_FORMAT: Final = "%y\\t%s\\t%n\\t%P\\0%l\\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +47,7 @@ class Entry:
     size: int
     links: int
     below: dict[str, Entry] = field(default_factory=dict)
+    says: str = ""
 
 
 def listing_command(folder: str) -> tuple[str, ...]:
@@ -65,43 +63,44 @@ def read_listing(listing: bytes) -> Entry:
     """
     top = Entry(b"d", 0, 1)
     *rows, rest = listing.split(b"\0")
-    if rest:
+    if rest or len(rows) % 2:
         raise VerificationFailed("the listing of the outputs breaks off")
-    for row in rows:
+    for row, says in zip(rows[::2], rows[1::2], strict=True):
         try:
             kind, size, links, path = row.split(b"\t", 3)
             *parents, name = os.fsdecode(path).split("/")
             folder = top
             for parent in parents:
                 folder = folder.below[parent]
-            folder.below[name] = Entry(kind, int(size), int(links))
+            folder.below[name] = Entry(kind, int(size), int(links), says=os.fsdecode(says))
         except (ValueError, KeyError) as error:
             raise VerificationFailed("the listing of the outputs is not one of a folder") from error
     return top
 
 
-def collect(top: Entry, work: Path, globs: Sequence[str], limits: Limits) -> tuple[Collected, ...]:
-    """What in ``top``, which was found in ``work``, matches ``globs``, in their order, then by name; each entry once.
-
-    Globs are those of glob(3), as CWL has them: «*», «?» and «[…]» within one name, never a leading dot unless it is
-    written; «.» is the whole folder. The step must have ended.
+def take(top: Entry, name: str, work: Path, bounds: Bounds) -> Collected:
+    """What lies at ``name`` in ``top``, which was found in ``work``; «.» is all of it. The step must have ended.
 
     Raises:
-        BadInput: a glob that is absolute, climbs by «..», is too long, or holds control characters.
-        VerificationFailed: a match, or what lies in a matched folder, or a folder on the way that is named, is a
-            link, a device, a socket, a FIFO, a file with a second name, or has a name that is not plain text; or
-            there is more of it than ``limits`` allow.
+        NotFound: nothing does.
+        VerificationFailed: it, a folder on the way, or what lies in it, is a link, a device, a socket, a FIFO, a file
+            with a second name, or has a name that is not plain text; or there is more of it than ``bounds`` allow.
     """
-    if len(globs) > _MOST_GLOBS:
-        raise BadInput(f"{len(globs)} output patterns are more than the {_MOST_GLOBS} that a step may have")
-    patterns = [_parts(glob) for glob in globs]
-    found: dict[str, Collected] = {}
-    bounds = _Bounds(limits)
-    for parts in patterns:
-        for name, is_dir, size in sorted(_match(top, "", parts, bounds)):
-            if name not in found:
-                found[name] = Collected(name, work if name == "." else work / name, size, is_dir)
-    return tuple(found.values())
+    if name == ".":
+        return Collected(name, work, _weigh(top, "", 0, bounds), is_dir=True)
+    parts = plain_name(name).split("/")
+    entry, passed = top, ""
+    for part in parts:
+        bounds.look()
+        below = entry.below.get(part)
+        if below is None:
+            raise NotFound(f"the step left no «{name}»")
+        passed += f"/{part}" if passed else part
+        entry, is_folder = below, is_plain_folder(below, part, passed)
+    if is_folder:
+        return Collected(name, work / name, _weigh(entry, f"{name}/", 0, bounds), is_dir=True)
+    bounds.take(entry.size)
+    return Collected(name, work / name, entry.size, is_dir=False)
 
 
 def open_beneath(folder: Path, name: str) -> int:
@@ -135,14 +134,14 @@ def plain_name(name: str) -> str:
         BadInput: it is empty, absolute, too long or deep, has «.» or «..» in it, or control characters.
     """
     parts = name.split("/")
-    if len(name) > _MOST_CHARACTERS or len(parts) > _MOST_DEPTH or not _is_text(name):
+    if len(name) > _MOST_CHARACTERS or len(parts) > _MOST_DEPTH or not is_text(name):
         raise BadInput(f"the file name {name[:80]!a} is too long, or holds characters that cannot be printed")
     if any(part in {"", ".", ".."} for part in parts):
         raise BadInput(f"the file name «{name}» is not a plain path below the work folder: no «/» first, no «..»")
     return name
 
 
-class _Bounds:
+class Bounds:
     """How much may still be looked at and taken; looking again at an entry counts again."""
 
     def __init__(self, limits: Limits) -> None:
@@ -151,45 +150,34 @@ class _Bounds:
         self._bytes = limits.output_bytes
 
     def look(self) -> None:
+        """One more entry is looked at.
+
+        Raises:
+            VerificationFailed: too many were.
+        """
         self._looks -= 1
         if self._looks < 0:
             raise VerificationFailed(f"the outputs are more than {self._limits.output_files} files and folders")
 
     def take(self, size: int) -> None:
+        """A file of ``size`` bytes is taken.
+
+        Raises:
+            VerificationFailed: that is too much.
+        """
         self._bytes -= size
         if self._bytes < 0:
             raise VerificationFailed(f"the outputs are more than {self._limits.output_bytes} bytes")
 
 
-def _match(folder: Entry, prefix: str, parts: Sequence[str], bounds: _Bounds) -> Iterator[tuple[str, bool, int]]:
-    """Matches of ``parts`` in ``folder``: (name, whether a folder, bytes)."""
-    if not parts:
-        yield ".", True, _weigh(folder, "", 0, bounds)
-        return
-    pattern, rest = re.compile(fnmatch.translate(parts[0])), parts[1:]
-    for name, entry in folder.below.items():
-        bounds.look()
-        if not pattern.match(name) or (name.startswith(".") and not parts[0].startswith(".")):
-            continue
-        path = prefix + name
-        if _is_folder(entry, name, path):
-            if rest:
-                yield from _match(entry, f"{path}/", rest, bounds)
-            else:
-                yield path, True, _weigh(entry, f"{path}/", 0, bounds)
-        elif not rest:
-            bounds.take(entry.size)
-            yield path, False, entry.size
-
-
-def _weigh(folder: Entry, prefix: str, depth: int, bounds: _Bounds) -> int:
+def _weigh(folder: Entry, prefix: str, depth: int, bounds: Bounds) -> int:
     """The bytes of all files below ``folder``, each of them plain."""
     if depth > _MOST_DEPTH:
         raise VerificationFailed(f"the output «{prefix[:80]}…» has more than {_MOST_DEPTH} folders within each other")
     total = 0
     for name, entry in folder.below.items():
         bounds.look()
-        if _is_folder(entry, name, prefix + name):
+        if is_plain_folder(entry, name, prefix + name):
             total += _weigh(entry, f"{prefix}{name}/", depth + 1, bounds)
         else:
             bounds.take(entry.size)
@@ -197,9 +185,9 @@ def _weigh(folder: Entry, prefix: str, depth: int, bounds: _Bounds) -> int:
     return total
 
 
-def _is_folder(entry: Entry, name: str, path: str) -> bool:
+def is_plain_folder(entry: Entry, name: str, path: str) -> bool:
     """Whether an entry is a folder; it is that or a file of one name, itself and not what it leads to."""
-    if not _is_text(name):
+    if not is_text(name):
         raise VerificationFailed(f"the output {path!a} has a name that cannot be printed or is not UTF-8")
     if entry.kind not in {b"f", b"d"}:
         kind = _KINDS.get(entry.kind, "of an unknown kind")
@@ -218,15 +206,6 @@ def _open(name: str, flags: int, parent: int, path: str) -> int:
         raise VerificationFailed(f"«{path}» cannot be opened without following a link: {error.strerror}") from error
 
 
-def _parts(glob: str) -> list[str]:
-    if len(glob) > _MOST_CHARACTERS or not _is_text(glob):
-        raise BadInput(f"the output pattern {glob[:80]!a} is too long, or holds characters that cannot be printed")
-    parts = [part for part in glob.split("/") if part not in {"", "."}]
-    if not glob or glob.startswith("/") or ".." in parts or len(parts) > _MOST_DEPTH:
-        raise BadInput(f"the output pattern «{glob}» does not stay in the work folder: no «/» first, no «..»")
-    return parts
-
-
-def _is_text(name: str) -> bool:
+def is_text(name: str) -> bool:
     """Whether ``name`` has no control character, line break or byte that is not UTF-8."""
     return not any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in name)
