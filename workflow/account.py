@@ -27,7 +27,7 @@ from privacy.decision import Decision
 from workflow.argument import Handle
 from workflow.inquiry import MOST_STEWARDS, Inquiry
 from workflow.order import Instance
-from workflow.receipt import Output, Release, Spent, Status
+from workflow.receipt import Form, Output, Release, Spent, Status
 from workflow.submission import Count
 
 MAX_REQUEST: Final = 32 << 10
@@ -160,6 +160,7 @@ class Kept(Value, frozen=True, kw_only=True):
     output: Output
     cid: Cid
     size: Index
+    form: Form
     label: Label
     name: Annotated[str, msgspec.Meta(max_length=255)]
 

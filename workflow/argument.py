@@ -13,17 +13,22 @@ from catalog.cid import Cid
 from catalog.dagcbor import Value
 from catalog.error import BadInput
 from catalog.key import Did
+from workflow.value import Pointer, finite
 
 Handle = Annotated[str, msgspec.Meta(pattern=r"^held:did:key:z6Mk[1-9A-HJ-NP-Za-km-z]{44}/[0-9a-f]{32}\Z")]
 """An output that is not released: ``held:SITE/128 random bits``."""
 
 
 class Data(Value, frozen=True, kw_only=True, tag="data"):
-    """A file or folder by its CID, plain or keyed, at the site that holds it; ``name`` is its base name in a step."""
+    """A file or folder by its CID, plain or keyed, at the site that holds it; ``name`` is its base name in a step.
+
+    With ``at`` the CID is that of a stored value (:mod:`workflow.value`), and what stands there in it is meant.
+    """
 
     site: Did
     cid: Cid
     name: Name
+    at: Pointer | None = None
 
 
 class Literal(Value, frozen=True, kw_only=True, tag="literal"):
@@ -38,7 +43,7 @@ class Literal(Value, frozen=True, kw_only=True, tag="literal"):
             BadInput: it is not JSON.
         """
         try:
-            value: object = json.loads(self.json)
+            value: object = json.loads(self.json, parse_constant=finite, parse_float=finite)
         except (ValueError, RecursionError) as error:
             raise BadInput("a literal input is not JSON") from error
         return tuple(value) if isinstance(value, list) else value

@@ -44,6 +44,15 @@ BY_ITS_PERSON: Final = "its person cancelled it"
 MOST_FURTHER: Final = 32
 """Statements of other owners about one output, and about all outputs of an order."""
 
+
+class Form(StrEnum):
+    """What the CID of an output is: a plain file or folder, or a stored value (:mod:`workflow.value`)."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    VALUE = "value"
+
+
 Salt = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 
 
@@ -68,7 +77,7 @@ class Release(Signed, frozen=True, kw_only=True):
 
 
 class Output(Value, frozen=True, kw_only=True):
-    """One output in a receipt: a handle, and the CID and size once it is released to whom the receipt is for.
+    """One output in a receipt: a handle, and form, CID and size once it is released to whom the receipt is for.
 
     ``release`` is the statement of the site that made it, ``further`` are those of other owners, whom it told of the
     value under the name that the key ``salt`` gives its CID (:class:`workflow.report.Report`).
@@ -81,6 +90,7 @@ class Output(Value, frozen=True, kw_only=True):
     size: Index | None
     release: Release | None
     reason: Text
+    form: Form | None = None
     further: Annotated[tuple[Release, ...], msgspec.Meta(max_length=MOST_FURTHER)] = ()
     salt: Salt | None = None
 

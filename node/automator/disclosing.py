@@ -24,7 +24,6 @@ from node.automator.book import AuditBook
 from node.automator.release import ASKED, Candidate, Ruling
 from node.automator.verify import Verified
 from node.ports import Aside, Random
-from node.step import Product
 from privacy.disclosure.examine import Examined, Row, examine
 from privacy.disclosure.ledger import Ledger, Past
 from privacy.disclosure.population import Declared, Populations
@@ -159,7 +158,7 @@ class Disclosing:
     async def _anew(self, verified: Verified, candidate: Candidate, text: bytes) -> Candidate:
         """The candidate with what may leave of its value."""
         value = await self._values.hold(text, verified.case.ref)
-        return replace(candidate, product=Product(candidate.product.name, value, len(text)))
+        return replace(candidate, product=replace(candidate.product, cid=value, size=len(text)))
 
     async def leaves(self, record: Cid, datasets: Iterable[Cid], now: int) -> None:
         """What ``record`` says is about to leave, and counts from now on; within a turn, before the row is written."""

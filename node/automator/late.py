@@ -230,6 +230,7 @@ class Releases:
                 name=kept.name,
                 cid=kept.cid,
                 size=kept.size,
+                form=kept.form,
                 release=statement,
                 further=outcome.further,
                 salt=outcome.salt,

@@ -235,10 +235,18 @@ def keep(ruling: Ruling, release: Release | None, bus_site: str) -> Kept:
         name=product.name if shown else "",
         cid=product.cid if shown else None,
         size=product.size if shown else None,
+        form=product.form if shown else None,
         release=release if shown else None,
         reason=ruling.held,
     )
-    return Kept(output=output, cid=product.cid, size=product.size, name=product.name, label=ruling.label)
+    return Kept(
+        output=output,
+        cid=product.cid,
+        size=product.size,
+        name=product.name,
+        form=product.form,
+        label=ruling.label,
+    )
 
 
 def withhold(kept: Mapping[str, Kept], reason: str) -> dict[str, Kept]:
@@ -247,7 +255,7 @@ def withhold(kept: Mapping[str, Kept], reason: str) -> dict[str, Kept]:
         name: structs.replace(
             each,
             output=structs.replace(
-                each.output, name="", cid=None, size=None, release=None, reason=reason, further=(), salt=None
+                each.output, name="", cid=None, size=None, form=None, release=None, reason=reason, further=(), salt=None
             ),
             label=withheld(each.label),
         )

@@ -9,7 +9,7 @@ left, the memo alone knows what the step had made.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Annotated, Final
 
@@ -23,11 +23,12 @@ from catalog.dagcbor import Value, decode, encode
 from catalog.error import ComityError, Damaged, VerificationFailed
 from catalog.project import ProjectRef
 from node.regular import read_regular
-from node.step import Made, Product
+from node.step import Made, Product, Work
 from node.storage.disk import DiskBlobs
 from node.storage.durable import show_file
 from node.storage.sealed import OVERHEAD, ProjectKey
 from workflow.argument import Argument
+from workflow.receipt import Form
 
 _MOST: Final = 256 << 10
 KIND: Final = "memo-"
@@ -37,6 +38,7 @@ KIND: Final = "memo-"
 class _Asked(Value, frozen=True, kw_only=True):
     block: Cid
     inputs: dict[str, Argument]
+    around: str | None
     place: str
 
 
@@ -44,6 +46,7 @@ class _Product(Value, frozen=True, kw_only=True):
     name: Annotated[str, msgspec.Meta(max_length=255)]
     cid: Cid
     size: Index
+    form: Form
 
 
 class _Memo(Value, frozen=True, kw_only=True):
@@ -58,13 +61,13 @@ class Memos:
         self._blobs = blobs
         self._place = place
 
-    async def recall(self, project: ProjectRef, block: Cid, inputs: Mapping[str, Argument]) -> Made | None:
-        """What ``block`` made of ``inputs`` for ``project`` before, if all of it is held for that still.
+    async def recall(self, project: ProjectRef, work: Work) -> Made | None:
+        """What the same ``work`` made for ``project`` before, if all of it is held for that still.
 
         Raises:
             ComityError: the disk refuses. VerificationFailed: the memo is damaged, or what it names.
         """
-        asked = self._asked(block, inputs)
+        asked = self._asked(work)
         memo = await trio.to_thread.run_sync(self._read, project, asked)
         if memo is None:
             return None
@@ -72,19 +75,20 @@ class Memos:
             self._blobs.touch(each.cid)
             if await self._blobs.missing(each.cid):
                 return None
-        products = {name: Product(each.name, each.cid, each.size) for name, each in memo.products.items()}
+        products = {name: Product(each.name, each.cid, each.size, each.form) for name, each in memo.products.items()}
         return Made(memo.order, products)
 
-    async def keep(self, project: ProjectRef, block: Cid, inputs: Mapping[str, Argument], made: Made) -> None:
-        """Remember what ``block`` has made of ``inputs`` for ``project``.
+    async def keep(self, project: ProjectRef, work: Work, made: Made) -> None:
+        """Remember what ``work`` has made for ``project``.
 
         Raises:
             ComityError, OSError: the disk refuses.
         """
         products = {
-            name: _Product(name=each.name, cid=each.cid, size=each.size) for name, each in made.products.items()
+            name: _Product(name=each.name, cid=each.cid, size=each.size, form=each.form)
+            for name, each in made.products.items()
         }
-        asked, memo = self._asked(block, inputs), encode(_Memo(order=made.order, products=products))
+        asked, memo = self._asked(work), encode(_Memo(order=made.order, products=products))
 
         def write() -> None:
             key = self._blobs.sealed.key_of(project)
@@ -108,8 +112,9 @@ class Memos:
                     memo = _read(key, path.name)
                     yield from (each.cid for each in memo.products.values()) if memo is not None else ()
 
-    def _asked(self, block: Cid, inputs: Mapping[str, Argument]) -> bytes:
-        return encode(_Asked(block=block, inputs=dict(inputs), place=self._place))
+    def _asked(self, work: Work) -> bytes:
+        around = work.around.text if work.around is not None else None
+        return encode(_Asked(block=work.block, inputs=dict(work.inputs), around=around, place=self._place))
 
     def _read(self, project: ProjectRef, asked: bytes) -> _Memo | None:
         key = self._blobs.sealed.key_of(project)

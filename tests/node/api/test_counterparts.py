@@ -14,7 +14,7 @@ from node.message import Row
 from privacy.label import OPEN
 from workflow.account import AccountFields, FetchFields, Kept, ReleaseFields, ResultFields, Side
 from workflow.order import Instance
-from workflow.receipt import Output, Release, Status
+from workflow.receipt import Form, Output, Release, Status
 
 ANNA, BRUNO, CLARA = (PrivateKey(bytes([number]) * 32).did for number in (1, 2, 3))
 ROOT = Cid.of(b"bytes")
@@ -111,7 +111,7 @@ def result(*, released: bool) -> ResultFields:
         instance=Instance(submission=ROOT, step="count", shard=0),
         intent=0,
         status=Status.DONE if released else Status.HELD,
-        kept={"table": Kept(output=output, cid=ROOT, size=1, label=OPEN, name="t")},
+        kept={"table": Kept(output=output, form=Form.FILE, cid=ROOT, size=1, label=OPEN, name="t")},
         spent=None,
         cost=0,
         reason="",

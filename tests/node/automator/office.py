@@ -19,6 +19,7 @@ from privacy.label import resident
 from tests.node.site.house import ANNA, BRUNO, NODES, NOW, RESEARCHER, House, play
 from workflow.argument import Data
 from workflow.order import Wanted
+from workflow.receipt import Form
 
 DATA = Cid.of(b"visits").keyed(bytes(32))
 PROJECT = ProjectRef(site=BRUNO.did, name="trial")
@@ -69,7 +70,7 @@ class Office:
         candidate = Candidate(
             order=Cid.of(token),
             name="counts",
-            product=Product("counts.json", await self.house.blobs.add(form), len(form)),
+            product=Product("counts.json", await self.house.blobs.add(form), len(form), Form.FILE),
             wanted=Wanted(type=type, readers=(BRUNO.did,)),
             label=resident(ANNA.did),
             handle=f"held:{ANNA.did}/{token.hex()}",

@@ -8,7 +8,7 @@ from node.automator.release import lacking, withhold
 from privacy.label import join, released, resident, shared
 from workflow.account import Kept
 from workflow.argument import handle
-from workflow.receipt import Output, Release
+from workflow.receipt import Form, Output, Release
 
 A, B, C = (PrivateKey(bytes([number]) * 32).did for number in (1, 2, 3))
 VALUE, SALT = Cid.of(b"a pooled table"), bytes([7]) * 32
@@ -38,13 +38,16 @@ def test_what_is_taken_back_has_neither_a_name_nor_a_statement_nor_the_key_of_it
         name="out.csv",
         cid=VALUE,
         size=1,
+        form=Form.FILE,
         release=statement(C, VALUE),
         reason="",
         further=(statement(A, VALUE.keyed(SALT)), statement(B, VALUE.keyed(SALT))),
         salt=SALT,
     )
     assert [each.owner for each in output.releases] == [C, A, B]
-    kept = withhold({"out": Kept(output=output, cid=VALUE, size=1, label=label, name="out.csv")}, "no vote")["out"]
+    kept = withhold(
+        {"out": Kept(output=output, form=Form.FILE, cid=VALUE, size=1, label=label, name="out.csv")}, "no vote"
+    )["out"]
     assert kept.output == Output(
         handle=output.handle, type="table", name="", cid=None, size=None, release=None, reason="no vote"
     )

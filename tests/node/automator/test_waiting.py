@@ -29,7 +29,7 @@ from privacy.label import released, resident
 from tests.node.site.house import ANNA, BRUNO, NODES, NOW, RESEARCHER, House, play
 from workflow.account import AccessFields, Chain, Kept, ResultFields
 from workflow.order import Instance
-from workflow.receipt import Output, Release, Spent, Status
+from workflow.receipt import Form, Output, Release, Spent, Status
 from workflow.submission import Submission
 
 DATA = Cid.of(b"data").keyed(bytes(32))
@@ -172,9 +172,11 @@ def result(order: Cid, status: Status = Status.DONE) -> Callable[[Chain, int], R
         ),
         NODES[ANNA.did],
     )
-    output = Output(handle=HANDLE, type="statistics", name="n.json", cid=VALUE, size=1, release=statement, reason="")
+    output = Output(
+        handle=HANDLE, type="statistics", name="n.json", cid=VALUE, size=1, form=Form.FILE, release=statement, reason=""
+    )
     label = released(resident(ANNA.did), ANNA.did, [BRUNO.did])
-    kept = {"n": Kept(output=output, cid=VALUE, size=1, label=label, name="n.json")}
+    kept = {"n": Kept(output=output, form=Form.FILE, cid=VALUE, size=1, label=label, name="n.json")}
     return lambda chain, index: ResultFields(
         order=order,
         instance=Instance(submission=order, step="count", shard=0),

@@ -26,7 +26,7 @@ from node.automator.ledger import Ledger
 from node.message import Place
 from node.site.orders import Orders
 from node.site.projects import AGAIN_SECONDS, SWEEP_SECONDS, Ending, Projects
-from node.step import Made, Product
+from node.step import Made, Product, Work
 from node.storage.brought import Brought
 from node.storage.database import Database
 from node.storage.disk import DiskBlobs
@@ -38,7 +38,7 @@ from tests.node.site.house import ANNA, BRUNO, NODES, NOW, RESEARCHER, House, da
 from tests.node.storage.walk import names
 from workflow.account import AccessFields, AccountFields, Chain, DestroyFields, Kept, ResultFields
 from workflow.order import Instance
-from workflow.receipt import Output, Receipt, Status
+from workflow.receipt import Form, Output, Receipt, Status
 
 LARGE = bytes(range(256)) * 3000
 TRIAL, OTHER = (ProjectRef(site=BRUNO.did, name=name) for name in ("trial", "other"))
@@ -186,7 +186,7 @@ class Bruno:
                 instance=instance,
                 intent=index - 1,
                 status=Status.HELD,
-                kept={"n": Kept(output=shown, cid=made, size=len(output), label=label, name="n")},
+                kept={"n": Kept(output=shown, form=Form.FILE, cid=made, size=len(output), label=label, name="n")},
                 spent=None,
                 cost=0,
                 reason="",
@@ -320,13 +320,13 @@ def test_what_a_memo_names_stays_until_the_project_ends_though_nothing_else_name
 
     async def story(site: Bruno) -> None:
         raw, litter = await site.blobs.hold(b"every row", TRIAL), await site.blobs.hold(b"of a failed step", TRIAL)
-        made = Made(Cid.of(b"order"), {"table": Product("table.json", raw, 9)})
-        await site.memos.keep(TRIAL, DATA, {}, made)
+        made = Made(Cid.of(b"order"), {"table": Product("table.json", raw, 9, Form.FILE)})
+        await site.memos.keep(TRIAL, Work(DATA, {}), made)
         site.blobs._fresh._added.clear()
         site.projects.litter()
         await site.projects.settle()
         assert await site.blobs.missing(litter) == [litter]
-        assert await site.memos.recall(TRIAL, DATA, {}) == made
+        assert await site.memos.recall(TRIAL, Work(DATA, {})) == made
         site.publish(TRIAL, ended=True)
         site.blobs._fresh._added.clear()
         await site.projects.settle()

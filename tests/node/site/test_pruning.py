@@ -61,7 +61,7 @@ from workflow.account import (
     Side,
 )
 from workflow.order import Instance
-from workflow.receipt import Output, Status
+from workflow.receipt import Form, Output, Status
 
 PASSPHRASE = new_passphrase()
 DATA, OTHER = (Cid.of(text).keyed(bytes(32)) for text in (b"births", b"deaths"))
@@ -184,7 +184,9 @@ class Anna:
 
         def result(chain: Chain, index: int) -> ResultFields:
             shown = Output(handle=HANDLE, type="table", name="", cid=None, size=None, release=None, reason="")
-            made = Kept(output=shown, cid=made_for(ref), size=1, label=resident(self.root.did), name="n")
+            made = Kept(
+                output=shown, form=Form.FILE, cid=made_for(ref), size=1, label=resident(self.root.did), name="n"
+            )
             return ResultFields(
                 order=order,
                 instance=instance,
