@@ -77,10 +77,10 @@ def check(session: Session, file: Path) -> None:
     from workflow.flow import parse_workflow
     from workflow.parse import parse_tool
 
-    if read_header(text, str(file)).kind == "CommandLineTool":
+    if (kind := read_header(text, str(file)).kind) in ("CommandLineTool", "ExpressionTool"):
         tool = parse_tool(text, str(file))
         told = {
-            "class": "CommandLineTool",
+            "class": kind,
             "inputs": [i.name for i in tool.inputs],
             "outputs": [o.name for o in tool.outputs],
         }

@@ -191,6 +191,22 @@ class Part:
             raise self.unexpected("a number")
         return float(self.value)
 
+    def plain(self) -> object:
+        """This value in Python's own types: dict, list, str, bool, int, float, None."""
+        if self.is_map:
+            return {name: member.plain() for name, member in self.fields().items()}
+        if self.is_list:
+            return [member.plain() for member in self.items()]
+        match self.value:
+            case bool() | None:
+                return self.value
+            case int():
+                return int(self.value)
+            case float():
+                return float(self.value)
+            case _:
+                return str(self.value)
+
     def walk(self) -> Iterator[tuple[str, Part]]:
         """Every value below this one with its field name (empty for members of lists), this one first."""
         stack = [("", self)]

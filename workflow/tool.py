@@ -1,12 +1,14 @@
-"""A CWL CommandLineTool as values, in the subset that this node runs (CWL v1.0–v1.2, «CommandLineTool»)."""
+"""What a node has to know of a CWL CommandLineTool or ExpressionTool, as values (CWL v1.0–v1.2).
+
+What the tool does with its inputs is for the evaluator alone (:mod:`node.execute.cwl`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
-from workflow.reference import Reference, Template
-from workflow.type import Carried, Type
+from workflow.type import Type
 
 
 class Disclosure(StrEnum):
@@ -23,27 +25,13 @@ class Disclosure(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Binding:
-    """How a value becomes arguments (CWL v1.2, 5.4.1 «CommandLineBinding»)."""
-
-    position: int = 0
-    prefix: str | None = None
-    separate: bool = True
-    item_separator: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Input:
-    """An input: its ``default`` is a checked value of its type, files as :class:`workflow.type.Carried`.
-
-    ``item_binding`` binds each member of an array, after ``binding`` has written its own prefix.
-    """
+    """An input; ``default`` is as JSON has it. ``carried``: that has a file of the tool's own folder in it."""
 
     name: str
     type: Type
-    binding: Binding | None = None
-    item_binding: Binding | None = None
     default: object = None
+    carried: bool = False
     label: str = ""
     doc: str = ""
 
@@ -52,59 +40,16 @@ class Input:
         """Whether a value must be given."""
         return not self.type.optional and self.default is None
 
-    @property
-    def carried(self) -> bool:
-        """Whether its default is a file of the tool's own folder: the code that it runs, most often."""
-        values = self.default if isinstance(self.default, tuple) else (self.default,)
-        return any(isinstance(value, Carried) for value in values)
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """An argument that is not bound to an input."""
-
-    value: Template
-    binding: Binding = field(default_factory=Binding)
-
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """An output: files that match ``globs`` in the working folder, or the standard ``stream`` of that name."""
+    """An output."""
 
     name: str
     type: Type
-    globs: tuple[Template, ...] = ()
-    stream: str = ""
     disclosure: Disclosure = Disclosure.ROWS
     label: str = ""
     doc: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkFile:
-    """A file that stands in the working folder before the command starts (InitialWorkDirRequirement).
-
-    Its bytes are ``text``, or those of ``source`` in the tool's own folder.
-    """
-
-    name: str
-    text: str | None = None
-    source: str | None = None
-    writable: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """What the tool asks for (ResourceRequirement): cores, and MiB; None where it says nothing."""
-
-    cores_min: float | None = None
-    cores_max: float | None = None
-    ram_min: float | None = None
-    ram_max: float | None = None
-    tmpdir_min: float | None = None
-    tmpdir_max: float | None = None
-    outdir_min: float | None = None
-    outdir_max: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,31 +65,19 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A CommandLineTool.
+    """A CommandLineTool, or the ExpressionTool that its ``kind`` says.
 
-    ``files`` are the paths, inside the tool's own folder, of everything that it carries. ``environment`` and
-    ``work_files`` are in the order of the text. ``reuse`` says that it makes the same of the same (WorkReuse): one that
-    draws lots or reads the clock denies it. ``time_limit`` is in seconds (ToolTimeLimit). ``runs_in`` is none for one
-    that runs in whatever a site has. ``ignored_hints`` names the hints that nothing here acts on.
+    ``files`` are the paths, inside the tool's own folder, of all files and folders that its text names. ``reuse`` says
+    that it makes the same of the same (WorkReuse): one that draws lots or reads the clock denies it. ``runs_in`` is
+    none for one that runs in whatever a site has. ``ignored_hints`` names the hints that nothing here acts on.
     """
 
     id: str
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
-    base_command: tuple[str, ...] = ()
-    arguments: tuple[Argument, ...] = ()
-    stdin: Reference | None = None
-    stdout: Template | None = None
-    stderr: Template | None = None
-    environment: tuple[tuple[str, Template], ...] = ()
-    work_files: tuple[WorkFile, ...] = ()
+    kind: str = "CommandLineTool"
     files: tuple[str, ...] = ()
-    resources: Resources = field(default_factory=Resources)
     reuse: bool = True
-    time_limit: float | None = None
-    success_codes: tuple[int, ...] = ()
-    temporary_fail_codes: tuple[int, ...] = ()
-    permanent_fail_codes: tuple[int, ...] = ()
     label: str = ""
     doc: str = ""
     version: str = "v1.2"
@@ -158,9 +91,3 @@ class Tool:
     def output(self, name: str) -> Output | None:
         """The output called ``name``, if there is one."""
         return next((each for each in self.outputs if each.name == name), None)
-
-    @property
-    def successes(self) -> frozenset[int]:
-        """The exit codes that mean success: those listed, and 0 unless it is listed as a failure."""
-        failures = self.temporary_fail_codes + self.permanent_fail_codes
-        return frozenset(self.success_codes) | (frozenset((0,)) - frozenset(failures))

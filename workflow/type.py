@@ -1,7 +1,8 @@
-"""The types of CWL values that this node carries, which values belong to them, and which may flow into which.
+"""The types of CWL values as far as a node compares them: which values belong to them, and which flow into which.
 
-Supported (CWL v1.2 CommandLineTool, 5.1): string, int, long, float, double, boolean, File, Directory, enum; arrays
-of those; optional ones (a union with null). Records, unions of several types and ``Any`` are refused by name.
+string, int, long, float, double, boolean, File, Directory and enum; arrays of those; optional ones (a union with null).
+All else that CWL has (records, unions of several types, types by their names, ``Any``) is :attr:`Kind.ANY`: what
+belongs to it the evaluator knows.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import PurePosixPath
 from typing import Final
 
 from catalog.error import BadInput
@@ -18,8 +18,6 @@ from workflow.document import Part, shown
 from workflow.name import is_plain_text
 
 MAX_ARRAY: Final = 10_000
-
-_UNSUPPORTED = ("null", "Any", "record", "array", "stdin", "stdout", "stderr")
 
 
 class Kind(StrEnum):
@@ -34,6 +32,7 @@ class Kind(StrEnum):
     FILE = "File"
     DIRECTORY = "Directory"
     ENUM = "enum"
+    ANY = "Any"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +64,8 @@ class Type:
 
     def takes(self, source: Type) -> bool:
         """Whether every value of ``source``, null apart, is one of this type: a number may widen, an enum be text."""
+        if Kind.ANY in (self.kind, source.kind):
+            return True
         if self.depth != source.depth:
             return False
         if source.kind is Kind.ENUM and self.kind is Kind.ENUM:
@@ -73,6 +74,7 @@ class Type:
 
 
 _NAMED: Final = tuple(kind.value for kind in Kind if kind is not Kind.ENUM)
+_ELSE: Final = ("null", "record", "array", "enum", "stdin", "stdout", "stderr")
 _WIDER: Final[dict[Kind, tuple[Kind, ...]]] = {
     **{kind: (kind,) for kind in Kind},
     Kind.INT: (Kind.INT, Kind.LONG, Kind.FLOAT, Kind.DOUBLE),
@@ -82,54 +84,13 @@ _WIDER: Final[dict[Kind, tuple[Kind, ...]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """A File or Directory as the command sees it: an absolute, normal POSIX path inside the runner.
+def read_type(part: Part, nesting: int = 1) -> Type:
+    """The type written at ``part`` (the type DSL ``File[]?``, a schema, or a union).
+
+    ``nesting`` is how many arrays within one another are compared.
 
     Raises:
-        BadInput: the path is relative, or not in its shortest form.
-    """
-
-    path: str
-
-    def __post_init__(self) -> None:
-        if not self.path.startswith("/") or "\0" in self.path or self.path.startswith("//"):
-            raise BadInput(f"«{shown(self.path)}» is no absolute path inside the runner")
-        if any(part in ("", ".", "..") for part in self.path[1:].split("/")):
-            raise BadInput(f"«{shown(self.path)}» is no normal path: empty, «.» and «..» parts are refused")
-
-    @property
-    def basename(self) -> str:
-        """The last part of the path."""
-        return PurePosixPath(self.path).name
-
-    @property
-    def nameroot(self) -> str:
-        """The basename without its last extension (CWL v1.2, 5.1.3: ``.cshrc`` has none)."""
-        return self.basename[: len(self.basename) - len(self.nameext)]
-
-    @property
-    def nameext(self) -> str:
-        """The last extension with its dot, or nothing."""
-        dot = self.basename.rfind(".")
-        return self.basename[dot:] if dot > 0 else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """A file of the tool's own folder: a relative path checked by :func:`workflow.name.relative_path`."""
-
-    path: str
-
-
-def read_type(part: Part, nesting: int = 1) -> tuple[Type, Part | None]:
-    """The type written at ``part`` (the type DSL ``File[]?``, a schema, or a union with null).
-
-    The second value is the ``inputBinding`` of an array schema, which binds each of its items. ``nesting`` is how
-    many arrays within one another are supported.
-
-    Raises:
-        BadInput: no such type, or one that this node does not carry.
+        BadInput: no such type.
     """
     if part.is_list:
         return _read_union(part, nesting)
@@ -141,54 +102,48 @@ def read_type(part: Part, nesting: int = 1) -> tuple[Type, Part | None]:
     depth = 0
     while name.endswith("[]"):
         name, depth = name[:-2], depth + 1
-    if name in _UNSUPPORTED or "#" in name or "/" in name:
-        raise part.unsupported(f"the type «{shown(text)}» here")
+    if name in _ELSE or "#" in name or "/" in name:
+        return Type(Kind.ANY, optional=optional or name == "null")
     if name not in _NAMED:
         known = ", ".join(_NAMED)
         raise part.error(f"«{shown(text)}» is no type; expected one of: {known}, an array of them («[]»), «?»")
-    return _bounded(part, Type(Kind(name), depth, optional), nesting), None
+    return _bounded(Type(Kind(name), depth, optional), nesting)
 
 
-def _bounded(part: Part, found: Type, nesting: int) -> Type:
-    if found.depth > nesting:
-        raise part.unsupported(f"an array of arrays («{found}»)")
-    return found
+def _bounded(found: Type, nesting: int) -> Type:
+    deep = found.depth > nesting or (found.kind is Kind.ANY and found.depth)
+    return Type(Kind.ANY, optional=found.optional) if deep else found
 
 
-def _read_union(part: Part, nesting: int) -> tuple[Type, Part | None]:
-    members = [item for item in part.items() if item.value != "null"]
-    if len(members) != 1 or members[0].is_list:
-        raise part.unsupported("a type that is a union of anything but one type and null")
-    found, binding = read_type(members[0], nesting)
-    return replace(found, optional=found.optional or len(part.items()) > 1), binding
+def _read_union(part: Part, nesting: int) -> Type:
+    items = part.items()
+    members = [item for item in items if item.value != "null"]
+    found = [read_type(item, nesting) for item in members]
+    optional = len(members) < len(items) or any(each.optional for each in found)
+    return replace(found[0], optional=optional) if len(found) == 1 else Type(Kind.ANY, optional=optional)
 
 
-def _read_schema(part: Part, nesting: int) -> tuple[Type, Part | None]:
+def _read_schema(part: Part, nesting: int) -> Type:
     kind = part.required("type")
     if kind.value == "array":
-        fields = part.record("an array type", ("type", "items", "inputBinding", "label", "doc", "name"))
-        items = part.required("items")
-        item, nested = read_type(items, nesting)
-        if item.optional:
-            raise items.unsupported("an array of optional values")
-        if nested is not None:
-            raise nested.unsupported("«inputBinding» within an array of arrays")
-        return _bounded(items, item.array, nesting), fields.get("inputBinding")
+        item = read_type(part.required("items"), nesting)
+        return Type(Kind.ANY) if item.optional else _bounded(item.array, nesting)
     if kind.value == "enum":
-        fields = part.record("an enum type", ("type", "symbols", "label", "doc", "name"), ("inputBinding",))
         symbols = tuple(re.split("[#/]", item.text())[-1] for item in part.required("symbols").items())
         if not symbols or len(set(symbols)) != len(symbols):
             raise part.error("an enum whose symbols are missing or given twice found")
-        return Type(Kind.ENUM, symbols=symbols), None
-    raise kind.unsupported(f"a type schema of {kind.described()}")
+        return Type(Kind.ENUM, symbols=symbols)
+    return Type(Kind.ANY) if kind.value == "record" else read_type(kind, nesting)
 
 
-def check_value(kind: Type, value: object, files: tuple[type, ...] = (Staged,)) -> object:
+def check_value(kind: Type, value: object, files: tuple[type, ...]) -> object:
     """``value`` as one of type ``kind``, arrays as tuples; ``files`` are the Python types that stand for a file.
 
     Raises:
         BadInput: it is none; the message says what was found and expected, and the caller says where.
     """
+    if kind.kind is Kind.ANY:
+        return value
     if value is None:
         if kind.optional:
             return None
@@ -223,3 +178,5 @@ def _belongs(kind: Type, value: object, files: tuple[type, ...]) -> bool:
             return value in kind.symbols
         case Kind.STRING:
             return isinstance(value, str) and is_plain_text(value)
+        case Kind.ANY:
+            return True

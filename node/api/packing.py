@@ -68,7 +68,12 @@ def _tool(path: Path) -> dict[str, bytes]:
 
     text = _regular(path)
     tool = parse_tool(text, str(path))
-    return {TOOL: text} | {name: _regular(path.parent / name) for name in tool.files}
+    files = {TOOL: text}
+    for name in tool.files:
+        named = path.parent / name
+        inside = _folder(named) if named.is_dir() and not named.is_symlink() else {}
+        files |= {f"{name}/{each}": data for each, data in inside.items()} or {name: _regular(named)}
+    return files
 
 
 def _regular(path: Path) -> bytes:

@@ -14,8 +14,11 @@ from catalog.entry import Entry
 from catalog.error import BadInput, shown
 from catalog.member import Role
 from node.api.blocks import BlockImported, BlockView, EnvironmentView, ImportBlock
+from node.execute.cwl.message import Load, Loaded
+from node.execute.cwl.places import located
 from node.execute.environment.description import FILE, MOST_BYTES, Reference, read, write
-from node.execute.step import TOOL
+from node.execute.step import BLOCK, TOOL
+from node.execute.view import View
 from node.site.publishing import block_entry, member_of
 from node.site.site import Site
 from node.site.views import entry_view
@@ -40,12 +43,12 @@ async def import_block(site: Site, did: str, request: ImportBlock) -> BlockImpor
     for name in tool.files:
         if not any(each == name or each.startswith(f"{name}/") for each in request.files):
             raise BadInput(f"{TOOL} names the file «{name}», which is not beside it")
-    _check_outputs(tool)
     reference = await _environment(site, tool, request)
     files = request.files if reference is None else request.files | {FILE: write(reference)}
     folder = site.folder.work / f"pack-{site.random.token(8).hex()}"
     try:
         await trio.to_thread.run_sync(_write_files, folder, files)
+        await _check_text(site, folder)
         cid = await site.blobs.add_path(folder)
     finally:
         with trio.CancelScope(shield=True):
@@ -60,6 +63,19 @@ async def import_block(site: Site, did: str, request: ImportBlock) -> BlockImpor
     )
 
 
+async def _check_text(site: Site, folder: Path) -> None:
+    """Whether the tool is one to the evaluator, by which every site runs it.
+
+    Raises:
+        BadInput: it is none; where, and why.
+    """
+    async with site.evaluator.tool(View({BLOCK: folder})) as session:
+        try:
+            await session.ask(Load(uri=located(f"{BLOCK}/{TOOL}")), Loaded)
+        except BadInput as error:
+            raise BadInput(str(error).removeprefix(f"{BLOCK}/")) from error
+
+
 async def _environment(site: Site, tool: Tool, request: ImportBlock) -> Reference | None:
     """The environment that the tool names, made and stored; none if it names none."""
     if tool.runs_in is None:
@@ -72,14 +88,6 @@ async def _environment(site: Site, tool: Tool, request: ImportBlock) -> Referenc
         raise BadInput(f"{request.archive} is not an absolute path on the node's machine")
     archive = Path(request.archive) if request.archive is not None else None
     return await site.packing.make(tool.runs_in, request.files, archive, site.blobs)
-
-
-def _check_outputs(tool: Tool) -> None:
-    for output in tool.outputs:
-        if output.type.depth or not output.type.is_file:
-            raise BadInput(
-                f"{TOOL}: the output «{output.name}» is {output.type}; this node collects File and Directory"
-            )
 
 
 def _write_files(folder: Path, files: dict[str, bytes]) -> None:

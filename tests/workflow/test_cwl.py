@@ -50,8 +50,26 @@ def test_every_document_of_the_suite_is_read_or_refused_with_its_place(conforman
     documents = sorted(conformance.rglob("*.cwl"))
     read = [path.stem for path in documents if len(outcome(path.read_bytes(), path.name)) == 1]
     assert len(documents) > 300
-    assert len(read) > 40
+    assert len(read) > 180
     assert {"cat3-nodocker", "count-lines1-wf", "env-tool1", "revsort", "sorttool", "touch"} <= set(read)
+
+
+def test_every_tool_of_the_suite_is_read_but_for_what_no_site_does(conformance: Path) -> None:
+    """Lost: a tool that every other runner takes is refused for a feature that is the evaluator's to know."""
+    never = ("no site meets the requirement", "a document is read alone", "«$schemas»", "is no type", "«../testdir»")
+    never += ("a number of more than 64 bits", "not CWL: the requirements field is not valid")
+    read, refused = 0, []
+    for path in sorted(conformance.rglob("*.cwl")):
+        text = path.read_text()
+        if "$graph" in text or not re.search(r"^(class: |.*\"class\": \")(CommandLine|Expression)Tool", text, re.M):
+            continue
+        try:
+            parse_tool(text, path.name)
+            read += 1
+        except BadInput as error:
+            refused += [] if any(each in str(error) for each in never) else [str(error)]
+    assert refused == []
+    assert read > 160
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -149,7 +167,7 @@ def test_what_the_other_reader_refuses_is_refused_here(body: str, message: str) 
 
 def test_values_and_their_rooms_do_not_need_the_parser() -> None:
     """Else every command of the terminal pays for the import of an RDF library."""
-    rooms = "import sys, workflow.parse, workflow.flow, workflow.command, workflow.graph\n"
+    rooms = "import sys, workflow.parse, workflow.flow, workflow.requirement, workflow.graph\n"
     program = rooms + "print('ruamel' in str(sys.modules), 'cwl_utils' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
