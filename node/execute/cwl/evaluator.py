@@ -1,7 +1,8 @@
 """The node's side of the evaluator: one process that has cwltool ready, and a copy of it for each tool or workflow.
 
-To load cwltool takes most of a second, to fork a process that has it some milliseconds. The first process holds
-nothing of anybody's; each copy serves one tool, or one workflow, and ends with it.
+To load cwltool takes most of a second, to read a tool some hundredths, to fork a process that has either some
+milliseconds. The first process holds nothing of anybody's; each copy serves one step, or one workflow, and ends with
+it. A copy that has read a block's tool is kept, and copied for each step of that block: it holds that text alone.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import socket
 import struct
 import subprocess
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
@@ -21,6 +23,8 @@ from node.execute.cwl.message import (
     MOST_FRAME,
     MOST_READ,
     Fault,
+    Load,
+    Loaded,
     Look,
     Read,
     Said,
@@ -37,6 +41,9 @@ SECONDS: Final = 90.0
 CPU_SECONDS: Final = 30.0
 """Of a processor, for one answer: what a document makes the evaluator compute is bounded by that."""
 
+MOST_KEPT: Final = 8
+"""Tools that are kept read, those that were used last."""
+
 MOST_QUESTIONS: Final = 200_000
 """About files, for one answer."""
 
@@ -51,6 +58,7 @@ class Evaluator:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._starting = trio.Lock()
+        self._kept: OrderedDict[object, socket.socket] = OrderedDict()
 
     @asynccontextmanager
     async def tool(self, tree: Tree) -> AsyncIterator[Session]:
@@ -61,6 +69,57 @@ class Evaluator:
         """
         async with self._session(b"t", tree) as session:
             yield session
+
+    @asynccontextmanager
+    async def kept(self, key: object, load: Load, tree: Tree) -> AsyncIterator[Session]:
+        """A session for the tool that ``load`` names, read now and kept, or read before under the same ``key``.
+
+        Raises:
+            BadInput: it is no CWL. Denied: no process can be isolated here. Unreachable: it ended.
+        """
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                async with self._starting:
+                    await self._hand_to_kept(key, load, tree, theirs)
+            async with trio.SocketStream(trio.socket.from_stdlib_socket(ours)) as line:
+                yield Session(line, tree)
+
+    async def _hand_to_kept(self, key: object, load: Load, tree: Tree, theirs: socket.socket) -> None:
+        if key in self._kept:
+            try:
+                socket.send_fds(self._kept[key], [b"t"], [theirs.fileno()])
+                self._kept.move_to_end(key)
+            except OSError:  # it ended, for whatever reason: it is made anew
+                self._kept.pop(key).close()
+            else:
+                return
+        control = await self._keep(load, tree)
+        self._kept[key] = control
+        while len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)[1].close()
+        try:
+            socket.send_fds(control, [b"t"], [theirs.fileno()])
+        except OSError as error:
+            raise _ended() from error
+
+    async def _keep(self, load: Load, tree: Tree) -> socket.socket:
+        """Have a tool read by a copy that is kept; the socket at which that one waits."""
+        await trio.to_thread.run_sync(bubblewrap)
+        ours, theirs = socket.socketpair()
+        control, end = socket.socketpair()
+        kept = False
+        try:
+            with theirs, end:
+                self._hand_over(b"k", theirs, end)
+            async with trio.SocketStream(trio.socket.from_stdlib_socket(ours)) as line:
+                await Session(line, tree).ask(load, Loaded)
+            kept = True
+        finally:
+            ours.close()
+            if not kept:
+                control.close()
+        return control
 
     @asynccontextmanager
     async def workflow(self, tree: Tree) -> AsyncIterator[Session]:
@@ -88,7 +147,7 @@ class Evaluator:
             async with trio.SocketStream(trio.socket.from_stdlib_socket(ours)) as line:
                 yield Session(line, tree)
 
-    def _hand_over(self, kind: bytes, theirs: socket.socket) -> None:
+    def _hand_over(self, kind: bytes, *lines: socket.socket) -> None:
         if self._process is not None and self._process.poll() is not None:
             self._end()
         if self._control is None:
@@ -96,7 +155,7 @@ class Evaluator:
         if self._control is None:
             raise Unreachable("the evaluator of CWL does not start")
         try:
-            socket.send_fds(self._control, [kind], [theirs.fileno()])
+            socket.send_fds(self._control, [kind], [each.fileno() for each in lines])
         except OSError as error:
             self._end()
             raise Unreachable(f"the evaluator of CWL ended ({error}); try again") from error
@@ -116,6 +175,8 @@ class Evaluator:
 
     def _end(self) -> None:
         control, process, self._control, self._process = self._control, self._process, None, None
+        while self._kept:
+            self._kept.popitem()[1].close()
         if control is not None:
             control.close()
         if process is not None:
@@ -172,7 +233,10 @@ class Session:
                 return Said(kind=seen.kind, size=seen.size)
 
     async def _send(self, value: ToEvaluator) -> None:
-        data = msgspec.json.encode(value)
+        try:
+            data = msgspec.json.encode(value)
+        except UnicodeEncodeError as error:
+            raise BadInput("a text has half of a character in it") from error
         try:
             await self._line.send_all(struct.pack(">I", len(data)) + data)
         except trio.BrokenResourceError as error:

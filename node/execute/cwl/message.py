@@ -117,10 +117,11 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     """A command: as :class:`node.step.Job` has it, with what the tool asks of the site.
 
-    ``codes`` are the exit codes of success, temporary and permanent failure that the tool names. ``work`` is what the
-    command calls its working folder, ``/work`` to everybody else; what is ``placed`` goes by that name. With
-    ``inplace`` what is placed writable is the input itself (CWL v1.2, InplaceUpdateRequirement): what the command makes
-    of it takes the input's place in all that is read later.
+    ``asked`` has of ResourceRequirement what the tool names (``coresMin``, ``ramMax``, …; MiB). ``codes`` are the exit
+    codes of success, temporary and permanent failure that the tool names. ``work`` is what the command calls its
+    working folder, ``/work`` to everybody else; what is ``placed`` goes by that name. With ``inplace`` what is placed
+    writable is the input itself (CWL v1.2, InplaceUpdateRequirement): what the command makes of it takes the input's
+    place in all that is read later.
     """
 
     argv: list[str]
@@ -129,8 +130,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     stdout: str | None
     stderr: str | None
     placed: list[Placed]
-    cores: float
-    ram_mib: float
+    asked: dict[str, float]
     seconds: float | None
     network: bool
     codes: tuple[list[int], list[int], list[int]]

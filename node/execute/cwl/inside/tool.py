@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import partial
 from math import ceil
@@ -92,6 +92,12 @@ class Tool:
         self._process: Process | None = None
         self._job: _Job | None = None
 
+    def on(self, channel: Channel) -> Tool:
+        """The same tool, for whoever is at another line."""
+        other = Tool(channel)
+        other._process = self._process
+        return other
+
     def load(self, asked: Load) -> Loaded:
         """Read it.
 
@@ -109,7 +115,9 @@ class Tool:
         """
         if self._process is None:
             raise WorkflowException("no tool was read")
-        context = running(self._channel, resources=_within(asked))
+        named, _ = self._process.get_requirement("ResourceRequirement")
+        asks: dict[str, float] = {}
+        context = running(self._channel, resources=_within(asked, named or {}, asks))
         made: list[Any] = list(self._process.job(dict(asked.inputs), _unused, context))
         job = made[0]
         if isinstance(job, ExpressionJob):
@@ -117,7 +125,7 @@ class Tool:
         if not isinstance(job, _Job):
             raise WorkflowException("a tool or an expression is evaluated, and this is neither")
         self._job = job
-        return _ready(job, context)
+        return _ready(job, context, asks)
 
     def collect(self, code: int) -> Outputs:
         """Its outputs, once the command ended.
@@ -146,13 +154,18 @@ def _unused(_values: Any, _status: str) -> None:
     """What is delivered is returned instead."""
 
 
-def _within(asked: Command) -> Any:
-    """What a tool gets of what it asks for: the least that it wants, within what there is."""
+def _within(asked: Command, named: Mapping[str, Any], asks: dict[str, float]) -> Any:
+    """What a tool gets of what it asks for: the least that it wants, within what there is.
+
+    What it ``named`` itself is written to ``asks``; of memory that it names nothing of, it gets what there is.
+    """
 
     def select(request: dict[str, Any], _context: RuntimeContext) -> dict[str, Any]:
+        asks.update({name: float(amount) for name, amount in request.items() if name in named})
+        ram = request["ramMin"] if {"ramMin", "ramMax"} & set(named) else asked.ram_mib
         return {
             "cores": min(request["coresMin"], asked.cores),
-            "ram": min(ceil(request["ramMin"]), asked.ram_mib),
+            "ram": min(ceil(ram), asked.ram_mib),
             "tmpdirSize": ceil(request["tmpdirMin"]),
             "outdirSize": ceil(request["outdirMin"]),
         }
@@ -160,11 +173,10 @@ def _within(asked: Command) -> Any:
     return select
 
 
-def _ready(job: _Job, context: RuntimeContext) -> Ready:
+def _ready(job: _Job, context: RuntimeContext, asked: dict[str, float]) -> Ready:
     placed = _placed(job.builder.pathmapper)
     if job.generatefiles["listing"]:
         placed += _placed(job.make_path_mapper(job.generatefiles["listing"], job.builder.outdir, context, False))
-    resources = job.builder.resources
     return Ready(
         argv=[str(each) for each in job.command_line],
         variables=job.environment,
@@ -172,8 +184,7 @@ def _ready(job: _Job, context: RuntimeContext) -> Ready:
         stdout=job.stdout,
         stderr=job.stderr,
         placed=placed,
-        cores=float(resources.get("cores", 1)),
-        ram_mib=float(resources.get("ram", 0)),
+        asked=asked,
         seconds=None if job.timelimit is None else float(job.timelimit),
         network=bool(job.networkaccess),
         work=str(job.builder.outdir),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from catalog.error import BadInput, Unreachable
-from node.execute.cwl.evaluator import Evaluator
+from node.execute.cwl.evaluator import MOST_KEPT, Evaluator
 from node.execute.cwl.message import Begin, Collect, Command, Ended, Load, Loaded, Outputs, Placed, Ready, Wanted
 from node.execute.cwl.sandbox import isolated
 from tests.node.execute.cwl.evaluating import TOOL, WORKFLOW, Texts, evaluated, loaded, with_evaluator
@@ -237,3 +238,58 @@ except OSError as error:
     assert lines[6] == "['lo']"
     assert "SECRET" not in lines[7]
     assert lines[8] == "Read-only file system"
+
+
+def test_a_tool_that_is_kept_is_read_once_and_serves_each_step_by_itself() -> None:
+    """Lost: each of a thousand steps reads the same text again; or one is told what another was given."""
+
+    async def main(evaluator: Evaluator) -> None:
+        text = json.dumps(TOOL | {"baseCommand": ["echo"], "inputs": {"n": {"type": "int", "inputBinding": {}}}})
+        tree = Texts({"/block/tool.cwl": text})
+        load = Load(uri="file:///block/tool.cwl")
+        for number in range(3):
+            async with evaluator.kept("echo", load, tree) as tool, evaluator.kept("echo", load, tree) as beside:
+                asked = Command(inputs={"n": number}, cores=1, ram_mib=1024)
+                assert (await tool.ask(asked, Ready)).argv == ["echo", str(number)]
+                with pytest.raises(BadInput):
+                    await beside.ask(Command(inputs={}, cores=1, ram_mib=1024), Ready)
+        assert tree.asked.count("/block/tool.cwl") <= 2, "looked at and read, once"
+
+    with_evaluator(main)
+
+
+def test_more_tools_than_are_kept_are_read_again_and_a_bad_one_is_told_each_time() -> None:
+    """Lost: a process for each block that ever ran; or a text that is no CWL is remembered as one."""
+
+    async def main(evaluator: Evaluator) -> None:
+        bad = Texts({"/block/tool.cwl": json.dumps(TOOL | {"inputs": 7})})
+        load = Load(uri="file:///block/tool.cwl")
+        for _ in range(2):
+            with pytest.raises(BadInput):
+                async with evaluator.kept("bad", load, bad):
+                    pass
+        trees = [Texts({"/block/tool.cwl": json.dumps(TOOL | {"baseCommand": [str(n)]})}) for n in range(MOST_KEPT + 1)]
+        for _ in range(2):
+            for number, tree in enumerate(trees):
+                async with evaluator.kept(number, load, tree) as tool:
+                    ready = await tool.ask(Command(inputs={}, cores=1, ram_mib=1024), Ready)
+                    assert ready.argv == [str(number)]
+        assert all(tree.asked for tree in trees)
+
+    with_evaluator(main)
+
+
+def test_a_kept_tool_whose_process_ended_is_read_anew() -> None:
+    """Lost: a block that no step can run any more until the node is started again."""
+
+    async def main(evaluator: Evaluator) -> None:
+        tree = Texts({"/block/tool.cwl": json.dumps(TOOL | {"baseCommand": ["true"]})})
+        load = Load(uri="file:///block/tool.cwl")
+        for _ in range(2):
+            async with evaluator.kept("ends", load, tree) as tool:
+                assert (await tool.ask(Command(inputs={}, cores=1, ram_mib=1024), Ready)).argv == ["true"]
+            assert tree.asked
+            tree.asked.clear()
+            evaluator._kept["ends"].shutdown(socket.SHUT_RDWR)  # as if its process had ended
+
+    with_evaluator(main)
