@@ -203,7 +203,7 @@ async def hospital(folder: Path, runner: Runner | None = None) -> AsyncIterator[
     site = await Site.open(place)
     site.network.hint = _no_hint  # type: ignore[method-assign, assignment]
     if runner is not None:
-        site.steps = StepExecutor(runner, site.materials, site.blobs, site.folder.work, Limits())
+        site.steps = StepExecutor(runner, site.evaluator, site.materials, site.blobs, site.folder.work, Limits())
     try:
         there = Hospital(site, made.steward.key)
         project = _institute(there)

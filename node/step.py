@@ -11,8 +11,10 @@ from typing import Final, Protocol
 
 from catalog.cid import Cid
 from catalog.project import ProjectRef
+from workflow.alone import Alone
 from workflow.argument import Argument
 from workflow.graph import Workflow
+from workflow.receipt import Form
 from workflow.tool import Tool
 
 
@@ -204,11 +206,12 @@ class Footing:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One output of a finished step, stored here: its base name, its CID and its size in bytes."""
+    """One output of a finished step, stored here: its base name, its CID, its size in bytes, and what the CID is of."""
 
     name: str
     cid: Cid
     size: int
+    form: Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +230,15 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """What a step is to do: run its ``block`` on ``inputs``, with what the signed text has around it, if anything."""
+
+    block: Cid
+    inputs: Mapping[str, Argument]
+    around: Alone | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Made:
     """What the command of ``order`` made."""
 
@@ -237,15 +249,15 @@ class Made:
 class Memo(Protocol):
     """What steps made before, for the same project alone."""
 
-    async def recall(self, project: ProjectRef, block: Cid, inputs: Mapping[str, Argument]) -> Made | None:
-        """What ``block`` made of ``inputs`` for ``project`` before, if all of it is held for that still.
+    async def recall(self, project: ProjectRef, work: Work) -> Made | None:
+        """What the same ``work`` made for ``project`` before, if all of it is held for that still.
 
         Raises:
             ComityError: it is damaged, or the disk refuses.
         """
 
-    async def keep(self, project: ProjectRef, block: Cid, inputs: Mapping[str, Argument], made: Made) -> None:
-        """Remember what ``block`` has made of ``inputs`` for ``project``.
+    async def keep(self, project: ProjectRef, work: Work, made: Made) -> None:
+        """Remember what ``work`` has made for ``project``.
 
         Raises:
             ComityError, OSError: the disk refuses.
@@ -277,9 +289,7 @@ class Steps(Protocol):
             NotFound, Unreachable, BadInput: not to be had, or not a tool that this node runs.
         """
 
-    async def run(
-        self, block: Cid, inputs: Mapping[str, Argument], seconds: float, order: Cid, project: ProjectRef
-    ) -> Finished:
+    async def run(self, work: Work, seconds: float, order: Cid, project: ProjectRef) -> Finished:
         """Bring the data here, run the block's tool on them, and store its outputs.
 
         The intent of ``order`` is written down: by its word the keys of shared data are asked for. What it makes is

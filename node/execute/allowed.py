@@ -8,9 +8,9 @@ from typing import Final
 
 from catalog.error import BadInput
 from catalog.offer import Most
+from node.execute.cwl.message import Ready
 from node.step import Limits
 from node.stepsettings import StepSettings
-from workflow.tool import Tool
 
 _MIB: Final = 1 << 20
 _UNBOUNDED: Final = float("inf")
@@ -39,24 +39,25 @@ def within(limits: Limits, most: Most | None) -> Limits:
     )
 
 
-def allowed(limits: Limits, tool: Tool, seconds: float) -> Limits:
+def allowed(limits: Limits, ready: Ready, seconds: float) -> Limits:
     """This site's ``limits``, within what the tool asks for (ToolTimeLimit, ``ramMax``) and the order's time.
 
     Raises:
         BadInput: it needs more than this site gives; of what, and how much there is.
     """
-    asked, scratch = tool.resources, limits.memory_bytes // 2
+    asked, scratch = ready.asked, limits.memory_bytes // 2
     for what, needed, given in (
-        ("MiB of memory", asked.ram_min, limits.memory_bytes // _MIB),
-        ("processors", asked.cores_min, os.cpu_count() or 1),
-        ("MiB of room for what it makes", asked.outdir_min, limits.output_bytes // _MIB),
-        ("MiB of room for scratch files", asked.tmpdir_min, scratch // _MIB),
+        ("MiB of memory", "ramMin", limits.memory_bytes // _MIB),
+        ("processors", "coresMin", os.cpu_count() or 1),
+        ("MiB of room for what it makes", "outdirMin", limits.output_bytes // _MIB),
+        ("MiB of room for scratch files", "tmpdirMin", scratch // _MIB),
     ):
-        if (needed or 0.0) > given:
-            raise BadInput(f"it asks for {needed:,.0f} {what}, and this site gives {given:,}")
-    most = asked.ram_max if asked.ram_max is not None else _UNBOUNDED
+        if asked.get(needed, 0.0) > given:
+            raise BadInput(f"it asks for {asked[needed]:,.0f} {what}, and this site gives {given:,}")
+    if ready.network:
+        raise BadInput("it asks for a network, and no step has one")
     return replace(
         limits,
-        memory_bytes=int(min(limits.memory_bytes, most * _MIB)),
-        wall_seconds=min(limits.wall_seconds, seconds, tool.time_limit or _UNBOUNDED),
+        memory_bytes=int(min(limits.memory_bytes, asked.get("ramMax", _UNBOUNDED) * _MIB)),
+        wall_seconds=min(limits.wall_seconds, seconds, ready.seconds or _UNBOUNDED),
     )

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import trio
 
 from catalog.cid import Cid
+from catalog.error import BadInput, shown
 from catalog.project import ProjectRef
 from node.execute.account import is_open_to_nobody, is_separate
+from node.execute.collect import open_beneath
+from node.execute.cwl.message import Object
+from node.execute.cwl.places import located
+from node.execute.view import View
 from node.ports import Blobs
-from node.step import Mount
 from workflow.argument import Argument, Data, Literal, Many
-from workflow.command import stage_path
+from workflow.name import is_file_name
+from workflow.value import MOST_BYTES, VALUE, locations, pointed, read_value
+
+DATA: Final = "/data"
+"""Below it are the names of what is brought for a step, which sees each elsewhere (:mod:`node.execute.cwl.places`)."""
 
 
 class Materials(Protocol):
@@ -53,7 +62,7 @@ class Materials(Protocol):
 
 
 class Stage:
-    """The inputs of one step, each at its place inside."""
+    """The inputs of one step. ``sources`` are their files and folders here, by what :meth:`bring` calls them."""
 
     def __init__(
         self, materials: Materials, blobs: Blobs, folder: Path, order: Cid, project: ProjectRef, most: int
@@ -64,9 +73,10 @@ class Stage:
         self._order = order
         self._materials = materials
         self._blobs = blobs
-        self._folder = folder
+        self.folder = folder
         self._resident: list[Data] = []
-        self.mounts: list[Mount] = []
+        self._brought: dict[tuple[str, Cid], str] = {}
+        self.sources: dict[str, Path] = {}
 
     async def fetch(self, argument: Argument) -> None:
         """Have what is another site's in the store here: that may take long, and is not to be done in a turn."""
@@ -74,11 +84,17 @@ class Stage:
             if isinstance(item, Data) and not item.cid.is_keyed:
                 await self._materials.stored(item, self.project)
 
-    async def place(self, name: str, argument: Argument) -> object:
-        """The value of an input as the command line takes it, its data mounted."""
-        if isinstance(argument, Many):
-            return tuple([await self._item(name, item, index) for index, item in enumerate(argument.items)])
-        return await self._item(name, argument, None)
+    async def bring(self, inputs: Mapping[str, Argument]) -> Object:
+        """The input object, as CWL has it, its data brought here: each file by a name that is no path of this machine.
+
+        Raises:
+            ComityError: data cannot be had, or are not what they should be.
+        """
+        return {name: await self._value(argument) for name, argument in inputs.items()}
+
+    def path(self, name: str) -> Path | None:
+        """Where lies what :meth:`bring` called so; none if nothing does, or it is behind a link. Blocking."""
+        return View(self.sources).path(name)
 
     async def check_unchanged(self) -> None:
         """Hash resident data again: a result of bytes that changed meanwhile is a result of nothing known.
@@ -89,29 +105,57 @@ class Stage:
         for data in self._resident:
             await self._materials.resident(data)
 
-    async def _item(self, name: str, item: Data | Literal, index: int | None) -> object:
-        if isinstance(item, Literal):
-            return item.value()
-        staged = stage_path(name, item.name, index)
-        source = await self._materials.resident(item)
-        if source is None:
-            source = self._folder / f"input-{len(self.mounts)}"
-            if not await self._materials.opened(item, self._order, source):
-                # A few small nodes that name one another can be a file of any size.
-                room = await trio.to_thread.run_sync(_room, self._folder)
-                cid = await self._materials.stored(item, self.project)
-                await self._blobs.checkout(cid, source, max_bytes=min(self._most, room))
-        else:
-            self._resident.append(item)
-            source = await trio.to_thread.run_sync(self._opened, source)
-        self.mounts.append(Mount(source, staged.path))
-        return staged
+    async def _value(self, argument: Argument) -> object:
+        match argument:
+            case Many(items=items):
+                return [await self._value(item) for item in items]
+            case Literal():
+                return argument.value()
+            case Data(at=str(pointer)):
+                return await self._stored(argument, pointer)
+            case Data():
+                if not is_file_name(argument.name):
+                    raise BadInput(f"«{shown(argument.name)}» cannot be a file's name inside the runner")
+                name = await self._source(argument)
+                folder = await trio.to_thread.run_sync(self.sources[name].is_dir)
+                kind = "Directory" if folder else "File"
+                return {"class": kind, "location": located(name), "basename": argument.name}
+
+    async def _stored(self, data: Data, pointer: str) -> object:
+        """What stands at ``pointer`` in a stored value."""
+        name = await self._source(data)
+        value = pointed(await trio.to_thread.run_sync(_read, self.sources[name]), pointer)
+        for each in locations(value):
+            each["location"] = located(f"{name}/{each['location']}")
+        return value
+
+    async def _source(self, data: Data) -> str:
+        """What is brought for ``data``, once, by its name."""
+        known = (data.site, data.cid)
+        if known not in self._brought:
+            name = f"{DATA}/{len(self._brought)}"
+            self.sources[name] = await self._found(data)
+            self._brought[known] = name
+        return self._brought[known]
+
+    async def _found(self, data: Data) -> Path:
+        source = await self._materials.resident(data)
+        if source is not None:
+            self._resident.append(data)
+            return await trio.to_thread.run_sync(self._opened, source)
+        place = self.folder / f"input-{len(self._brought)}"
+        if not await self._materials.opened(data, self._order, place):
+            # A few small nodes that name one another can be a file of any size.
+            room = await trio.to_thread.run_sync(_room, self.folder)
+            cid = await self._materials.stored(data, self.project)
+            await self._blobs.checkout(cid, place, max_bytes=min(self._most, room))
+        return place
 
     def _opened(self, source: Path) -> Path:
         """A path that the step may read: the data in place, or a copy where their modes close them to its account."""
         if not is_separate() or all(is_open_to_nobody(each) for each in (source, *source.rglob("*"))):
             return source
-        copy = self._folder / f"input-{len(self.mounts)}"
+        copy = self.folder / f"input-{len(self._brought)}"
         if source.is_dir():
             shutil.copytree(source, copy, symlinks=True, copy_function=shutil.copyfile)
         else:
@@ -124,3 +168,9 @@ class Stage:
 def _room(folder: Path) -> int:
     """What one input may take of the disk: half of what is free, in bytes."""
     return shutil.disk_usage(folder).free // 2
+
+
+def _read(source: Path) -> object:
+    """A stored value: the file itself, or what lies beside the files of it."""
+    with open(source if source.is_file() else open_beneath(source, VALUE), "rb") as file:
+        return read_value(file.read(MOST_BYTES + 1))

@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,47 +23,40 @@ from catalog.error import BadInput, ComityError, Denied, NotFound, Unreachable, 
 from catalog.offer import Most
 from catalog.project import ProjectRef
 from node.execute.allowed import allowed, within
-from node.execute.collect import Collected, collect, read_listing
+from node.execute.cwl.evaluator import Evaluator, Session
+from node.execute.cwl.message import Load, Loaded, Outputs
+from node.execute.cwl.places import located
 from node.execute.discard import discard
 from node.execute.environment.checkouts import Checkouts
 from node.execute.environment.description import FILE, MOST_BYTES, Reference, check_platform, read
+from node.execute.evaluation import UNTAKEN, Delivered, Evaluation, Failed
 from node.execute.inside.weigh import crowded
 from node.execute.place import begin_place
+from node.execute.products import Products
 from node.execute.stage import Materials, Stage
 from node.execute.turns import Turns
+from node.execute.view import View
 from node.ports import Blobs
-from node.step import (
-    Ending,
-    Environment,
-    Exit,
-    Finished,
-    Footing,
-    Job,
-    Limits,
-    Made,
-    Memo,
-    Mount,
-    Product,
-    Queue,
-    Runner,
-)
-from workflow.argument import Argument
-from workflow.command import BLOCK, Command, command_line
-from workflow.name import is_data_name
+from node.step import Environment, Finished, Footing, Limits, Made, Memo, Product, Queue, Runner, Usage, Work
+from workflow.alone import Alone
 from workflow.parse import parse_tool
-from workflow.reference import Runtime
+from workflow.receipt import Form
 from workflow.tool import Tool
-from workflow.type import Kind
 
 log = logging.getLogger("comity.steps")
 TOOL = "tool.cwl"
+BLOCK = "/block"
+"""Where the tool's own folder is inside."""
+
+STEP = "/step.cwl"
+"""What the signed text has around it."""
+
 STANDARD_ERROR = "stderr"
 MAX_TOOLS = 256
 PROBE_SECONDS = 240
 PROVEN_SECONDS = 3600.0
 PROVEN_AGAIN_SECONDS = 60.0
 NO_ROOM = "no room on the disk where steps are staged"
-_MIB = 1 << 20
 
 
 class StepExecutor:
@@ -72,6 +65,7 @@ class StepExecutor:
     def __init__(
         self,
         runner: Runner,
+        evaluator: Evaluator,
         materials: Materials,
         blobs: Blobs,
         work: Path,
@@ -91,6 +85,7 @@ class StepExecutor:
         self.fault = ""
         self.leftovers = 0
         self._runner = runner
+        self._evaluator = evaluator
         self._materials = materials
         self._blobs = blobs
         self._work = work
@@ -175,10 +170,8 @@ class StepExecutor:
             self._tools[block] = known
         return known
 
-    async def run(
-        self, block: Cid, inputs: Mapping[str, Argument], seconds: float, order: Cid, project: ProjectRef
-    ) -> Finished:
-        """Run the block's tool on ``inputs`` for at most ``seconds``, to carry out ``order`` for ``project``.
+    async def run(self, work: Work, seconds: float, order: Cid, project: ProjectRef) -> Finished:
+        """Do the ``work`` for at most ``seconds``, to carry out ``order`` for ``project``.
 
         Raises:
             Denied: the runner cannot isolate here.
@@ -186,51 +179,48 @@ class StepExecutor:
         """
         if self.fault:
             raise Denied(self.fault)
-        tool = await self.tool(block)
+        tool = await self.tool(work.block)
         folder = self._work / secrets.token_hex(8)
         stage = Stage(self._materials, self._blobs, folder, order, project, self._limits.input_bytes)
         self.begun += 1
         try:
             stage.work.mkdir(parents=True, mode=0o700)
-            limits = allowed(self.limits, tool, seconds)
-            for argument in inputs.values():
+            for argument in work.inputs.values():
                 await stage.fetch(argument)
-            finished = await self._recalled_or_run(stage, tool, block, inputs, limits)
+            finished = await self._recalled_or_run(stage, tool, work, seconds)
         except (BadInput, VerificationFailed) as error:
-            log.warning("a step of the block %s came to nothing before its command ran: %s", block, error)
+            log.warning("a step of the block %s came to nothing before its command ran: %s", work.block, error)
             return Finished({}, None, str(error))
         except ComityError as error:
-            log.warning("a step of the block %s could not be run: %s", block, error)
+            log.warning("a step of the block %s could not be run: %s", work.block, error)
             raise
         except OSError as error:
             # An argument longer than the system takes, a file of the block that is a folder: the block's fault, or
             # this machine's, and never the end of the node.
-            log.warning("a step of the block %s could not be run in %s: %s", block, self._work, error)
+            log.warning("a step of the block %s could not be run in %s: %s", work.block, self._work, error)
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             return Finished({}, None, f"it could not be run: {NO_ROOM if full else type(error).__name__}")
         else:
             if not finished.failure and finished.memo is None:
-                await self._remember(tool, block, inputs, project, Made(order, finished.products))
+                await self._remember(tool, work, project, Made(order, finished.products))
             return finished
         finally:
             self._ended += 1
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(_discarded, folder)
 
-    async def _recalled_or_run(
-        self, stage: Stage, tool: Tool, block: Cid, inputs: Mapping[str, Argument], limits: Limits
-    ) -> Finished:
+    async def _recalled_or_run(self, stage: Stage, tool: Tool, work: Work, seconds: float) -> Finished:
         """What the tool made of the same before; else its environment is brought, before the turn, and it is run.
 
         Raises:
             ComityError: data, block or environment cannot be had.
         """
-        if await self._recalled(tool, block, inputs, stage.project) is None:
-            async with self._environment(tool, block) as environment:
-                return await self._in_turn(stage, tool, block, inputs, limits, environment)
+        if await self._recalled(tool, work, stage.project) is None:
+            async with self._environment(tool, work.block) as environment:
+                return await self._in_turn(stage, tool, work, seconds, environment)
         async with self._made.turn(stage.project.site):
-            await self._staged(stage, tool, inputs, limits)
-            made = await self._recalled(tool, block, inputs, stage.project)
+            await stage.bring(work.inputs)
+            made = await self._recalled(tool, work, stage.project)
         if made is None:
             raise Unreachable(
                 "what the step made before went while its data were staged: place it again, and it is run"
@@ -258,13 +248,7 @@ class StepExecutor:
             yield environment
 
     async def _in_turn(
-        self,
-        stage: Stage,
-        tool: Tool,
-        block: Cid,
-        inputs: Mapping[str, Argument],
-        limits: Limits,
-        environment: Environment | None,
+        self, stage: Stage, tool: Tool, work: Work, seconds: float, environment: Environment | None
     ) -> Finished:
         """Stage and run when it is the turn of the member whose project it is for: who waits takes no room on the disk.
 
@@ -273,49 +257,61 @@ class StepExecutor:
             VerificationFailed: the runner does not take the job; why names paths of this host, which stay here.
         """
         async with self._made.turn(stage.project.site):
-            command = await self._staged(stage, tool, inputs, limits)
-            made = await self._recalled(tool, block, inputs, stage.project)
+            values = await stage.bring(work.inputs)
+            made = await self._recalled(tool, work, stage.project)
             if made is not None:
                 return Finished(made.products, None, memo=made.order)
-            job = await self._job(tool, block, command, stage, limits, environment)
-            try:
-                ended = await self._runner.run(job, self._turns)
-            except (Denied, Unreachable):
-                self._doubted.set()
-                raise
-            except BadInput as error:
-                log.warning("the runner does not take a step: %s", error)
-                raise VerificationFailed(
-                    "this site's runner does not take the step; its steward can see why"
-                ) from error
-        return await self._after(ended, tool, command, stage)
+            view = View({BLOCK: await self._checkout(work.block)})
+            step = await trio.to_thread.run_sync(Evaluation, values, stage, view, stage.work, stage.folder)
+            delivered = await self._read_first(step, work.around, stage)
+            if delivered is None:
+                key = work.block, work.around
+                async with self._evaluator.kept(key, _load(work.around), step.view) as session:
+                    delivered = await self._carried_out(step, session, stage, seconds, environment)
+            if isinstance(delivered, Failed):
+                return await self._failed(delivered, stage.project)
+            return await self._stored(delivered, tool, step, stage)
 
-    async def _staged(self, stage: Stage, tool: Tool, inputs: Mapping[str, Argument], limits: Limits) -> Command:
-        """The tool's command line, its inputs each at its place."""
-        values = {name: await stage.place(name, argument) for name, argument in inputs.items()}
-        return command_line(tool, values, runtime=Runtime(ram=limits.memory_bytes // _MIB))
+    async def _read_first(self, step: Evaluation, around: Alone | None, stage: Stage) -> Delivered | Failed | None:
+        """What of a step is evaluated before its block's command is made; what it delivers, if it is not to be made."""
+        if around is None:
+            return None
+        text = stage.folder / "step.cwl"
+        await trio.to_thread.run_sync(text.write_text, around.text)
+        step.view.places[STEP] = text
+        if not around.read_first:
+            return None
+        began = trio.current_time()
+        async with self._evaluator.workflow(step.view) as session:
+            await session.ask(Load(uri=located(STEP)), Loaded)
+            told = await step.read_first(session, around)
+        if isinstance(told, Failed | None):
+            return told
+        await stage.check_unchanged()
+        return Delivered(told, Usage(trio.current_time() - began, 0.0, 0))
 
-    async def _job(
-        self, tool: Tool, block: Cid, command: Command, stage: Stage, limits: Limits, environment: Environment | None
-    ) -> Job:
-        """The command for the runner, with what it needs beside it in its work folder."""
-        await self._prepare(tool, block, stage.work)
-        return Job(
-            argv=command.argv,
-            work=stage.work,
-            mounts=(Mount(await self._checkout(block), BLOCK), *stage.mounts),
-            variables=dict(command.environment),
-            environment=environment,
-            stdin=command.stdin,
-            stdout=command.stdout,
-            stderr=command.stderr,
-            limits=limits,
-            succeeds=tool.successes,
-        )
+    async def _carried_out(
+        self, step: Evaluation, session: Session, stage: Stage, seconds: float, environment: Environment | None
+    ) -> Delivered | Failed:
+        began = trio.current_time()
+        ready = await step.command(session, self.limits)
+        if isinstance(ready, Failed):
+            return ready
+        if isinstance(ready, Outputs):
+            await stage.check_unchanged()
+            return Delivered(ready.values, Usage(trio.current_time() - began, 0.0, 0))
+        job = await step.job(ready, allowed(self.limits, ready, seconds), environment)
+        try:
+            ended = await self._runner.run(job, self._turns)
+        except (Denied, Unreachable):
+            self._doubted.set()
+            raise
+        except BadInput as error:
+            log.warning("the runner does not take a step: %s", error)
+            raise VerificationFailed("this site's runner does not take the step; its steward can see why") from error
+        return await step.ended(session, ready, job, ended, stage.check_unchanged)
 
-    async def _recalled(
-        self, tool: Tool, block: Cid, inputs: Mapping[str, Argument], project: ProjectRef
-    ) -> Made | None:
+    async def _recalled(self, tool: Tool, work: Work, project: ProjectRef) -> Made | None:
         """What the tool made of the same before; none if it is to be run.
 
         What it gives is used once all is staged, as for any run: what the data's owners say, and whether the data are
@@ -324,50 +320,45 @@ class StepExecutor:
         if self._memo is None or not tool.reuse:
             return None
         try:
-            return await self._memo.recall(project, block, inputs)
+            return await self._memo.recall(project, work)
         except ComityError as error:
             log.warning(
-                "a step of the block %s is run again, for what it made before is not to be read: %s", block, error
+                "a step of the block %s is run again, for what it made before is not to be read: %s", work.block, error
             )
             return None
 
-    async def _remember(
-        self, tool: Tool, block: Cid, inputs: Mapping[str, Argument], project: ProjectRef, made: Made
-    ) -> None:
+    async def _remember(self, tool: Tool, work: Work, project: ProjectRef, made: Made) -> None:
         if self._memo is None or not tool.reuse:
             return
         try:
-            await self._memo.keep(project, block, inputs, made)
+            await self._memo.keep(project, work, made)
         except (ComityError, OSError) as error:
-            log.warning("what a step of the block %s made is not remembered: %s", block, error)
+            log.warning("what a step of the block %s made is not remembered: %s", work.block, error)
 
-    async def _after(self, ended: Exit, tool: Tool, command: Command, stage: Stage) -> Finished:
-        """What a command that ended delivered, or what it failed of, in words that are none of the command's own."""
-        if ended.ending is not Ending.EXITED:
-            return await self._failed(ended, f"its command was ended: {ended.reason or ended.ending}", stage.project)
-        if ended.code not in tool.successes:
-            return await self._failed(ended, f"its command ended with code {ended.code}", stage.project)
+    async def _stored(self, delivered: Delivered, tool: Tool, step: Evaluation, stage: Stage) -> Finished:
+        """Every output that the tool declares, also those that are nothing."""
+        products = Products(self._blobs, stage.project, step.view, stage.folder)
         try:
-            await stage.check_unchanged()
-            return await self._collect(command, ended, stage)
+            made = {each.name: await products.store(delivered.values.get(each.name)) for each in tool.outputs}
         except (BadInput, NotFound, VerificationFailed) as error:
-            return Finished({}, ended.usage, f"its outputs are not to be taken: {type(error).__name__}")
+            return await self._failed(Failed(UNTAKEN, str(error).encode(), delivered.usage), stage.project)
+        return Finished(made, delivered.usage)
 
-    async def _failed(self, ended: Exit, failure: str, project: ProjectRef) -> Finished:
-        """A command that failed. What it wrote of that may quote its data, so it is held as an output would be.
+    async def _failed(self, failed: Failed, project: ProjectRef) -> Finished:
+        """A step that failed. What was said of that may quote its data, so it is held as an output would be.
 
         Where the disk does not take it, it is lost, and the account of what failed and what it used is not.
         """
         if full := await trio.to_thread.run_sync(crowded, self._work):
             log.warning("a step failed where there is no room, in %s: %s", self._work, full)
         held = None
-        if ended.errors:
+        if failed.said:
             try:
-                cid = await self._blobs.hold(ended.errors, project)
-                held = Product(STANDARD_ERROR, cid, len(ended.errors))
+                cid = await self._blobs.hold(failed.said, project)
+                held = Product(STANDARD_ERROR, cid, len(failed.said), Form.FILE)
             except ComityError as error:
                 log.warning("what a step that failed wrote to standard error is not held: %s", error)
-        return Finished({}, ended.usage, failure, errors=held)
+        return Finished({}, failed.usage, failed.failure, errors=held)
 
     async def _checkout(self, block: Cid) -> Path:
         """The block's folder, written out once and mounted read-only by every step that runs it."""
@@ -381,43 +372,10 @@ class StepExecutor:
                 fresh.rename(place)
         return place
 
-    async def _prepare(self, tool: Tool, block: Cid, work: Path) -> None:
-        """Write the files that the tool wants in its working folder (InitialWorkDirRequirement)."""
-        for file in tool.work_files:
-            place = work.joinpath(*file.name.split("/"))
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if file.source is not None:
-                source = (await self._checkout(block)).joinpath(*file.source.split("/"))
-                await trio.to_thread.run_sync(shutil.copyfile, source, place)
-            else:
-                place.write_text(file.text or "")
-            if file.writable:
-                place.chmod(0o644)
 
-    async def _collect(self, command: Command, ended: Exit, stage: Stage) -> Finished:
-        products: dict[str, Product] = {}
-        outputs, usage = command.outputs, ended.usage
-
-        if ended.left is None:
-            raise VerificationFailed("what it left could not be looked through")
-
-        def collected(left: bytes) -> list[tuple[Collected, ...]]:
-            top = read_listing(left)
-            return [collect(top, stage.work, output.patterns, self._limits) for output in outputs]
-
-        for output, found in zip(outputs, await trio.to_thread.run_sync(collected, ended.left), strict=True):
-            if not found and output.type.optional:
-                continue
-            if len(found) != 1 or output.type.depth or found[0].is_dir != (output.type.kind is Kind.DIRECTORY):
-                return Finished({}, usage, f"output «{output.name}» is not one {output.type}: {len(found)} found")
-            if not is_data_name(found[0].path.name):
-                return Finished({}, usage, f"the name of output «{output.name}» is too long, or not plain")
-            products[output.name] = await self._store(found[0], stage.project)
-        return Finished(products, usage)
-
-    async def _store(self, found: Collected, project: ProjectRef) -> Product:
-        cid = await self._blobs.hold_path(found.path, project)
-        return Product(found.path.name, cid, found.size)
+def _load(around: Alone | None) -> Load:
+    """The block's tool: alone, or as the signed text has it."""
+    return Load(uri=located(f"{BLOCK}/{TOOL}")) if around is None else Load(uri=located(STEP), step=around.id)
 
 
 def _discarded(folder: Path) -> None:

@@ -28,6 +28,7 @@ from node.automator.hold import Holdings
 from node.automator.steady import SteadyClock
 from node.config import Folder, read_config, site_diseases, work_folder
 from node.execute.allowed import limits_of
+from node.execute.cwl.evaluator import Evaluator
 from node.execute.environment.checkouts import Checkouts
 from node.execute.environment.python import Base
 from node.execute.step import StepExecutor
@@ -208,8 +209,10 @@ class Site:
         work, bounds = work_folder(self.folder, self.config), self.config.steps
         self.packing = Packing(self.folder.environments / "packing", Base(self.folder.environments / "base"))
         self.checkouts = Checkouts(self.folder.environments, partial(checkout_pooled, self.blobs.get), drop_unused)
+        self.evaluator = Evaluator()
         self.steps = StepExecutor(
             runner,
+            self.evaluator,
             self.materials,
             self.blobs,
             work,
@@ -247,6 +250,7 @@ class Site:
 
     async def aclose(self) -> None:
         """Close logs and state."""
+        await self.evaluator.aclose()
         await self.replicas.aclose()
         self.bulk.close()
         await self._state.aclose()

@@ -49,7 +49,7 @@ from tests.simulation.vitals import USUAL
 from tests.simulation.watch import Watch
 from workflow.argument import Argument, Data, Many
 from workflow.order import Order, Wanted
-from workflow.receipt import Output, Receipt, Status
+from workflow.receipt import Form, Output, Receipt, Status
 from workflow.submission import Submission
 
 T = TypeVar("T")
@@ -349,7 +349,14 @@ def forged(
 def output(site: Site, cid: Cid | None, name: str = "result.json", **changes: object) -> Output:
     """An output that a receipt of ``site`` may name."""
     whole = Output(
-        handle=f"held:{site.did}/{'0' * 32}", type="statistics", name=name, cid=cid, size=1, release=None, reason=""
+        handle=f"held:{site.did}/{'0' * 32}",
+        type="statistics",
+        name=name,
+        cid=cid,
+        size=1,
+        form=Form.FILE if cid is not None else None,
+        release=None,
+        reason="",
     )
     return structs.replace(whole, **changes)
 

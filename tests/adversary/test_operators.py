@@ -24,6 +24,7 @@ from tests.adversary.hospital import Hospital, at_a_hospital
 from tests.adversary.stage import HOUR, Stage
 from tests.adversary.test_asking import ASK_TO_RUN, SECOND, anna, answer, asks, begin, pass_time, restart, seen, told
 from tests.adversary.test_steps import Hostile, Shelf
+from tests.node.execute.cwl.evaluating import EVALUATOR
 from tests.simulation.steps import SimulatedSteps
 from tests.simulation.watch import Violation
 from workflow.receipt import Status
@@ -147,7 +148,7 @@ def test_the_probe_is_made_at_the_start_and_every_hour_and_its_guarantee_is_name
 
     async def play() -> list[str]:
         runner = Breaking(lambda _: None)
-        executor = StepExecutor(runner, Shelf(), DiskBlobs(tmp_path / "blobs"), tmp_path / "work", Limits())
+        executor = StepExecutor(runner, EVALUATOR, Shelf(), DiskBlobs(tmp_path / "blobs"), tmp_path / "work", Limits())
         faults = []
         async with trio.open_nursery() as nursery:
             await executor.start()

@@ -1,14 +1,13 @@
 """Attacks where a step begins and ends: what its block's text names, what its inputs unfold to, what it leaves behind.
 
-Each is tried again with its defence taken away, where the host's file becomes an output, or the disk is filled. What
-CWL has and this node has no code for (``loadContents``, ``loadListing``, a Directory's listing, a ``file://`` default)
-cannot be weakened: it is refused by name, so that nobody believes it was done.
+What is left behind, and what unfolds, is tried again with the defence taken away, where the host's file becomes an
+output, or the disk is filled. What a text names cannot be weakened so: no code here looks at it on the host.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,16 @@ import trio
 
 from catalog.cid import Cid
 from catalog.error import BadInput
-from node.execute import step as executing
+from node.execute import evaluation, products
 from node.execute.collect import Collected, Entry
+from node.execute.cwl.tree import NOTHING, Seen
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
-from node.step import Finished, Limits
+from node.step import Finished, Limits, Work
 from node.storage.disk import DiskBlobs
 from node.storage.unixfs import build_file
 from tests.adversary.test_steps import PROJECT, SITE, Hostile, Shelf, ran
-from workflow import command, parse, requirement
+from tests.node.execute.cwl.evaluating import EVALUATOR
 from workflow.argument import Data
 
 SECRET = "SECRET-of-patient-17"
@@ -62,25 +62,38 @@ LEFT: Mapping[str, tuple[Callable[[Path], None], str]] = {
     "a_second_name_of_a_host_file": (_second_name, "*.json"),
     "a_name_of_two_lines": (_written("out\n2026-01-01 all is well.json"), "*.json"),
     "a_name_that_steers_a_terminal": (_written("\x1b[2Jout.json"), "*.json"),
-    "a_pattern_that_climbs": (lambda work: secret(work) and None, "../../../../secret.json"),
 }
 
 
-def _naive(top: Entry, work: Path, globs: Sequence[str], _: Limits) -> tuple[Collected, ...]:
-    """As a runner collects that looks from the host, and follows what it finds."""
-    del top
-    found = [
-        Path(os.path.normpath(work / glob)) if ".." in glob else path for glob in globs for path in work.glob(glob)
-    ]
-    found = found or [Path(os.path.normpath(work / glob)) for glob in globs if ".." in glob]
-    return tuple(Collected(path.name, path.resolve(), path.stat().st_size, is_dir=False) for path in found)
+class Naive:
+    """What was left, as a runner looks at it from the host, and follows what it finds."""
+
+    def __init__(self, top: Entry, work: Path, limits: Limits, place: str = "/work") -> None:
+        del top, limits, place
+        self._work = work
+        self.links: Mapping[str, str] = {}
+
+    def led(self, name: str) -> str:
+        return name
+
+    def look(self, name: str) -> Seen:
+        path = self._path(name)
+        return Seen("folder") if path.is_dir() else Seen("file", path.stat().st_size) if path.exists() else NOTHING
+
+    def names(self, name: str) -> list[str]:
+        return sorted(os.listdir(self._path(name)))
+
+    def taken(self, name: str) -> Collected:
+        path = self._path(name).resolve()
+        return Collected(name, path, path.stat().st_size, is_dir=False)
+
+    def _path(self, name: str) -> Path:
+        return Path(f"{self._work}{name.removeprefix('/work')}")
 
 
 def _weakened(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(executing, "collect", _naive)
-    patch.setattr(executing, "is_data_name", lambda _: True)
-    for reads in (parse, command):
-        patch.setattr(reads, "is_inner_pattern", lambda _: True)
+    patch.setattr(evaluation, "Left", Naive)
+    patch.setattr(products, "is_data_name", lambda _: True)
 
 
 @pytest.mark.parametrize("defended", [True, False])
@@ -99,57 +112,47 @@ def test_what_is_left_behind(name: str, defended: bool, tmp_path: Path, monkeypa
     assert (finished.products == {}) is defended
 
 
-@pytest.mark.parametrize("defended", [True, False])
-def test_a_work_file_from_elsewhere(defended: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else InitialWorkDirRequirement copies a file of the host into the step's folder, and from there to its output."""
-    (tmp_path / "secret.json").write_text(SECRET)
-    if not defended:
-        monkeypatch.setattr(requirement, "relative_path", lambda part: part.text())
-    listing = "[{class: File, location: ../../secret.json, basename: out.json}]"
-    tool = (
-        f"{HEAD}requirements: {{InitialWorkDirRequirement: {{listing: {listing}}}}}\ninputs: {{}}\n"
-        'outputs: {out: {type: File, outputBinding: {glob: "*.json"}}}\n'
-    )
-    try:
-        finished = ran(tmp_path, Hostile(lambda _: None), files={"tool.cwl": tool})
-    except BadInput:
-        finished = Finished({}, None, "refused before it ran")
-    assert (finished.products == {}) is defended
-
-
-OUT = "outputs: {out: {type: File, outputBinding: {glob: x}}}\n"
-UNREAD: Mapping[str, str] = {
-    "load_contents_of_an_input": (
-        f"inputs: {{a: {{type: File, inputBinding: {{loadContents: true}}}}}}\n{OUT}"
-    ),
-    "load_contents_of_an_output": (
-        "inputs: {}\noutputs: {out: {type: File, outputBinding: {glob: x, loadContents: true}}}\n"
-    ),
-    "list_a_directory": (
-        f"inputs: {{a: {{type: Directory, loadListing: deep_listing}}}}\n{OUT}"
-    ),
-    "output_directory_with_its_listing": (
-        "inputs: {}\noutputs: {out: {type: Directory, outputBinding: {glob: x, loadListing: deep_listing}}}\n"
-    ),
+LISTING = "requirements: {InitialWorkDirRequirement: {listing: [%s]}}\ninputs: {}\n"
+OUT = 'outputs: {out: {type: File, outputBinding: {glob: "*.json"}}}\n'
+NAMED: Mapping[str, str] = {
+    "work_file_beside_the_block": LISTING % "{class: File, location: ../secret.json}" + OUT,
+    "work_file_of_the_host": LISTING % "{class: File, location: 'file://%s/secret.json'}" + OUT,
+    "work_file_by_an_expression": LISTING % '$({"class": "File", "location": "file://%s/secret.json"})' + OUT,
+    "work_file_by_its_path": LISTING % "{class: File, path: '%s/secret.json'}" + OUT,
+    "work_folder_of_the_host": LISTING % "{class: Directory, location: 'file://%s'}" + OUT,
     "default_file_of_the_host": (
-        f"inputs: {{a: {{type: File, default: {{class: File, location: 'file:///etc/passwd'}}}}}}\n{OUT}"
+        "inputs: {a: {type: File, default: {class: File, location: 'file://%s/secret.json'},"
+        f" inputBinding: {{loadContents: true, valueFrom: $(self.contents)}}}}}}\n{OUT}"
     ),
-    "work_file_of_the_host": (
-        "requirements: {InitialWorkDirRequirement: {listing: [{class: File, location: 'file:///etc/passwd'}]}}\n"
-        f"inputs: {{}}\n{OUT}"
+    "a_pattern_that_climbs": f"inputs: {{}}\n{OUT}".replace("*.json", "../../../../secret.json"),
+    "a_pattern_of_the_host": f"inputs: {{}}\n{OUT}".replace("*.json", "%s/secret.json"),
+    "an_output_by_an_expression": (
+        "requirements: {InlineJavascriptRequirement: {}}\ninputs: {}\noutputs: {out: {type: File, outputBinding:"
+        ' {glob: x, outputEval: \'$({"class": "File", "location": "file://%s/secret.json"})\'}}}\n'
     ),
-    "script_in_a_pattern": (
-        "requirements: {InlineJavascriptRequirement: {}}\ninputs: {}\n"
-        "outputs: {out: {type: File, outputBinding: {glob: x, outputEval: $(self[0].contents)}}}\n"
-    ),
-}  # fmt: skip
+}
 
 
-@pytest.mark.parametrize("name", UNREAD)
-def test_what_no_code_here_does(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", NAMED)
+def test_what_a_text_names_is_no_file_of_the_host(name: str, tmp_path: Path) -> None:
     """Else a block's text has the node read a file of the host for it, as other runners do."""
-    with pytest.raises(BadInput):
-        ran(tmp_path, Hostile(_written("x")), files={"tool.cwl": HEAD + UNREAD[name]})
+    (tmp_path / "secret.json").write_text(SECRET)
+    try:
+        finished = ran(
+            tmp_path, Hostile(_written("x")), files={"tool.cwl": HEAD + NAMED[name].replace("%s", str(tmp_path))}
+        )
+    except BadInput:
+        return
+    assert finished.failure
+    assert finished.products == {}
+    assert SECRET not in finished.failure
+
+
+def test_what_a_text_names_in_its_own_folder_is_there(tmp_path: Path) -> None:
+    """Else all of the above is refused because everything is."""
+    tool = HEAD + LISTING % "{class: File, location: secret.json}" + OUT
+    finished = ran(tmp_path, Hostile(lambda _: None), files={"tool.cwl": tool, "secret.json": SECRET})
+    assert (finished.failure, finished.products["out"].size) == ("", len(SECRET))
 
 
 @pytest.mark.parametrize("defended", [True, False])
@@ -175,9 +178,11 @@ def test_an_input_that_unfolds_to_more_than_there_is_room_for(
         kept = sum(each.stat().st_size for each in (tmp_path / "blobs").rglob("*") if each.is_file())
         assert kept < 1 << 20, "it is small where it lies"
         limits = Limits(input_bytes=1 << 20)
-        executor = StepExecutor(Hostile(lambda _: None), Shelf(), blobs, tmp_path / "work", limits)
+        executor = StepExecutor(Hostile(lambda _: None), EVALUATOR, Shelf(), blobs, tmp_path / "work", limits)
         await executor.start()
-        return await executor.run(tool, {"a": Data(site=SITE, cid=bomb, name="a.bin")}, 30.0, Cid.of(b"order"), PROJECT)
+        return await executor.run(
+            Work(tool, {"a": Data(site=SITE, cid=bomb, name="a.bin")}), 30.0, Cid.of(b"order"), PROJECT
+        )
 
     assert bool(trio.run(play).failure) is defended
 

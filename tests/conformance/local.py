@@ -1,4 +1,5 @@
-"""One machine in the place of a consortium: workflows go through the evaluator, and each step runs in the sandbox."""
+"""One machine in the place of a consortium: workflows go through the evaluator, and each step is evaluated and run as a
+node does it, in the sandbox."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -14,79 +15,19 @@ from urllib.parse import unquote
 import trio
 from ruamel.yaml import YAML
 
-from catalog.error import ComityError, VerificationFailed
+from catalog.error import BadInput, ComityError, VerificationFailed
 from node.execute.cwl.evaluator import Evaluator
-from node.execute.cwl.links import WORK, followed, is_within
-from node.execute.cwl.message import (
-    Begin,
-    Collect,
-    Command,
-    Ended,
-    Load,
-    Loaded,
-    Object,
-    Outputs,
-    Placed,
-    Ready,
-    Wanted,
-    Wish,
-)
-from node.execute.cwl.places import Places, files_in, located, name_of
-from node.execute.cwl.tree import NOTHING, Seen
+from node.execute.cwl.message import Begin, Ended, Load, Loaded, Object, Outputs, Ready, Wanted, Wish
+from node.execute.cwl.places import files_in, located, name_of
+from node.execute.cwl.tree import NOTHING
+from node.execute.evaluation import Evaluation, Failed
 from node.execute.sandbox import Sandbox
-from node.step import Ending, Exit, Job, Limits, Mount
+from node.execute.view import View
+from node.step import Limits
 from tests.conformance.suite import Case
 
 SUITE = "/suite"
 LIMITS = Limits(wall_seconds=60, memory_bytes=1 << 30, processes=128)
-
-
-class Host:
-    """A :class:`node.execute.cwl.tree.Tree` of folders and files of this machine, each below a name."""
-
-    def __init__(self, places: Mapping[str, Path]) -> None:
-        self._places = places
-        self.links: dict[str, str] = {}
-
-    def path(self, name: str) -> Path | None:
-        """Where what is called ``name`` lies, or what that leads to if it is a link in a step's work folder."""
-        if is_within(name, WORK):
-            led = followed(name, self.links)
-            if led is None:
-                return None
-            name = led
-        whole = max((each for each in self._places if is_within(name, each)), key=len, default=None)
-        if whole is None:
-            return None
-        path = self._places[whole]
-        for part in filter(None, name[len(whole) :].split("/")):
-            path = path / part
-            if path.is_symlink():
-                return None
-        return path
-
-    async def look(self, name: str) -> Seen:
-        path = self.path(name)
-        if path is None:
-            return Seen("folder") if await self.names(name) else NOTHING
-        if not path.exists():
-            return NOTHING
-        return Seen("folder") if path.is_dir() else Seen("file", path.stat().st_size)
-
-    async def names(self, name: str) -> list[str]:
-        path = self.path(name)
-        if path is not None:
-            there = sorted(each.name for each in path.iterdir())
-            return [each for each in there if await self.look(f"{name.rstrip('/')}/{each}") != NOTHING]
-        top = name.rstrip("/") + "/"
-        return sorted({each[len(top) :].split("/")[0] for each in self._places if each.startswith(top)})
-
-    async def read(self, name: str, most: int) -> bytes | None:
-        path = self.path(name)
-        if path is None or not path.is_file():
-            return None
-        with path.open("rb") as file:
-            return file.read(most)
 
 
 class Local:
@@ -98,7 +39,7 @@ class Local:
         self._evaluator = evaluator
         self._sandbox = Sandbox()
         self._folder = folder
-        self._places: dict[str, Path] = {SUITE: suite}
+        self._outer = View({SUITE: suite})
         self._steps = self._results = 0
 
     async def run(self, case: Case) -> Object | None:
@@ -108,7 +49,7 @@ class Local:
             ComityError: it is no CWL, or its inputs do not fit.
         """
         uri = located(f"{SUITE}/{case.tool.partition('#')[0]}") + "".join(case.tool.partition("#")[1:])
-        async with self._evaluator.workflow(Host(self._places)) as flow:
+        async with self._evaluator.workflow(self._outer) as flow:
             inputs = self._inputs(case)
             self._requirements = inputs.pop("cwl:requirements", [])
             await flow.ask(Load(uri=uri, requirements=self._requirements), Loaded)
@@ -125,7 +66,7 @@ class Local:
     def _inputs(self, case: Case) -> Object:
         if not case.job:
             return {}
-        path = self._places[SUITE] / case.job
+        path = self._outer.places[SUITE] / case.job
         inputs: Object = YAML(typ="safe").load(path) or {}
         for each in files_in(inputs):
             given = each.pop("path", None) or unquote(each.get("location", ""))
@@ -145,57 +86,28 @@ class Local:
         place = self._folder / f"step-{self._steps}"
         work = place / "left" / "work"
         work.mkdir(parents=True)
-        places, outer = Places(), Host(self._places)
-        inputs = places.staged(wish.inputs)
-        inner = {target: path for target, name in places.shown.items() if (path := outer.path(name)) is not None}
-        tree = Host({**self._places, **inner, "/work": work})
-        async with self._evaluator.tool(tree) as tool:
+        step = Evaluation(wish.inputs, self._outer, View(self._outer.places), work, place)
+        async with self._evaluator.tool(step.view) as tool:
             await tool.ask(Load(uri=uri, step=wish.step, requirements=self._requirements), Loaded)
-            ready = await tool.answer(Command(inputs=inputs, cores=2, ram_mib=4096))
+            ready = await step.command(tool, LIMITS)
             if isinstance(ready, Outputs):
                 return ready.values, {}
-            assert isinstance(ready, Ready)
-            ended = await self._carried_out(ready, place, work, {**self._places, **inner}, tree)
-            if not _succeeded(ready, ended):
-                self.reason = f"{ended.ending} {ended.code} {ended.reason} {ended.errors.decode(errors='replace')}"
-                return None, {}
-            tree.links = _links(work) | ({} if ready.work == WORK else {ready.work: WORK})
-            outputs = (await tool.ask(Collect(code=ended.code), Outputs)).values
+            if isinstance(ready, Failed):
+                raise BadInput(ready.said.decode())
+            job = await step.job(ready, _limits(ready), None)
+            ended = await step.ended(tool, ready, job, await self._sandbox.run(job), trio.lowlevel.checkpoint)
+        if isinstance(ended, Failed):
+            self.reason = f"{ended.failure}: {ended.said.decode(errors='replace')}"
+            return None, {}
         await trio.to_thread.run_sync(_opened, work)
         folder = f"/out/{self._steps}"
-        self._places[folder] = work
-        updated = places.updated(ready, folder)
+        self._outer.places[folder] = work
+        updated = step.places.updated(ready, folder)
         for each in updated.values():
-            if await Host(self._places).look(each) == NOTHING:
+            if await self._outer.look(each) == NOTHING:
                 raise VerificationFailed(f"«{each}», which the step was to change in place, is gone")
-        return places.delivered(outputs, folder, tree.links), updated
-
-    async def _carried_out(self, ready: Ready, place: Path, work: Path, shown: Mapping[str, Path], tree: Host) -> Exit:
-        roots = {ready.work: work}  # what is made anew for this step, and what stands in it
-        for number, each in enumerate(ready.placed):
-            root = next((root for root in roots if is_within(each.target, root)), None)
-            if root is None:
-                root = each.target
-                roots[root] = place / f"placed-{number}"
-            source = tree.path(each.source) if each.source is not None else None
-            await trio.to_thread.run_sync(_put, each, source, Path(f"{roots[root]}{each.target[len(root) :]}"))
-        mounts = {**shown, **{target: path for target, path in roots.items() if path != work}}
-        for stream in (ready.stdout, ready.stderr):
-            if stream is not None:
-                (work / stream).parent.mkdir(parents=True, exist_ok=True)
-        job = Job(
-            argv=tuple(ready.argv),
-            work=work,
-            mounts=tuple(Mount(path, target) for target, path in sorted(mounts.items())),
-            variables={"HOME": ready.work, "TMPDIR": "/tmp"} | ready.variables,
-            place=ready.work,
-            stdin=ready.stdin,
-            stdout=ready.stdout,
-            stderr=ready.stderr,
-            limits=LIMITS if ready.seconds is None else Limits(wall_seconds=ready.seconds or 60),
-            succeeds=frozenset(range(256)),
-        )
-        return await self._sandbox.run(job)
+        links = step.view.left.links if step.view.left is not None else {}
+        return step.places.delivered(ended.values, folder, links), updated
 
     def _described(self, value: Any) -> Any:
         """A value with what the suite compares of its files: names, sizes, checksums and listings."""
@@ -216,7 +128,7 @@ class Local:
     def _written(self, value: Object, place: Path) -> Path:
         """A File or Directory in ``place`` under its own name; of a literal, what stands in it."""
         name = name_of(value)
-        path = Host(self._places).path(name) if name is not None else None
+        path = self._outer.path(name) if name is not None else None
         target = place / (value.get("basename") or (path.name if path is not None else "literal"))
         if path is not None:
             return _copied(path, target)
@@ -229,33 +141,8 @@ class Local:
         return target
 
 
-def _succeeded(ready: Ready, ended: Exit) -> bool:
-    successes, temporary, permanent = ready.codes
-    usual = ended.code == 0 and 0 not in temporary + permanent
-    return ended.ending is Ending.EXITED and (usual or ended.code in successes)
-
-
-def _put(placed: Placed, source: Path | None, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if placed.text is not None:
-        path.write_text(placed.text)
-    elif source is None:
-        path.mkdir(exist_ok=True)
-    elif source.is_dir():
-        shutil.copytree(source, path, symlinks=True, dirs_exist_ok=True)
-    else:
-        shutil.copy(source, path)
-    _opened(path)
-
-
-def _links(work: Path) -> dict[str, str]:
-    """Every link in what a step left, by its name inside; none is followed."""
-    found = {}
-    for folder, folders, files in os.walk(work):
-        for path in (Path(folder, name) for name in (*folders, *files)):
-            if path.is_symlink():
-                found[f"{WORK}/{path.relative_to(work)}"] = os.readlink(path)
-    return found
+def _limits(ready: Ready) -> Limits:
+    return LIMITS if not ready.seconds else replace(LIMITS, wall_seconds=ready.seconds)
 
 
 def _opened(path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from catalog.cid import Cid
 from node.execute.step import StepExecutor
-from node.step import Finished, Limits, Runner
+from node.step import Finished, Limits, Runner, Work
 from node.storage.disk import DiskBlobs
 from tests.adversary.test_steps import PROJECT, Shelf
 from tests.infra.machine import run
@@ -60,7 +60,7 @@ class Site:
         block = self._folder / "block"
         block.mkdir(exist_ok=True)
         (block / "tool.cwl").write_text(TOOL % script)
-        return await self.steps.run(await self._blobs.add_path(block), {}, 120.0, Cid.of(b"order"), PROJECT)
+        return await self.steps.run(Work(await self._blobs.add_path(block), {}), 120.0, Cid.of(b"order"), PROJECT)
 
     def left(self) -> list[str]:
         """What steps left where they were staged."""

@@ -49,7 +49,8 @@ _TOOL: Final = """\
 cwlVersion: v1.2
 class: CommandLineTool
 $namespaces: {comity: "urn:comity:cwl#"}
-baseCommand: [%s]
+label: %s
+baseCommand: none
 hints:
   comity:Output: {%s: {type: statistics}}
 inputs:

@@ -61,6 +61,7 @@ from tests.simulation.scheduler import Event, Nap, Process, Scheduler, Task, Tur
 from tests.simulation.steps import (
     SimulatedClock,
     SimulatedDocuments,
+    SimulatedLists,
     SimulatedRandom,
     SimulatedReceiving,
     SimulatedRecords,
@@ -301,6 +302,7 @@ class Node:
             dispatcher,
             self.documents,
             self.steps,
+            SimulatedLists(),
             self._together,
             at_once,
             self.clock,

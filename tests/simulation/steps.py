@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from catalog.cid import Cid
 from catalog.error import NotFound, VerificationFailed
 from catalog.index import Index
 from catalog.project import ProjectRef
 from node.ports import Bulk
-from node.step import Finished, Product, Usage
+from node.step import Finished, Product, Usage, Work
 from tests.simulation.consortium import EPOCH_BEGAN, Site, compute, read_tool, read_workflow
 from tests.simulation.disk import Change, Write
 from tests.simulation.scheduler import Event, Nap, Scheduler, Turn
 from tests.simulation.watch import Watch
-from workflow.argument import Argument, data_in
+from workflow.argument import Data, data_in
 from workflow.graph import Workflow
-from workflow.receipt import Receipt
+from workflow.receipt import Form, Receipt
 from workflow.tool import Tool
 
 MAX_BLOB = 1 << 20
@@ -79,6 +79,13 @@ class SimulatedValues:
     async def missing(self, root: Cid) -> list[Cid]:
         await Turn("blobs.missing")
         return [] if root in self._site.disk.blobs else [root]
+
+
+class SimulatedLists:
+    """No step of the simulation makes a list that a later one is scattered over."""
+
+    async def value(self, data: Data, project: ProjectRef) -> object:
+        raise NotFound(f"{data.cid} is not stored here")
 
 
 class SimulatedRecords:
@@ -149,11 +156,9 @@ class SimulatedSteps:
             raise NotFound(f"no block {block}")
         return read_tool((await self._bring(entry.site, block)).decode())
 
-    async def run(
-        self, block: Cid, inputs: Mapping[str, Argument], seconds: float, _order: Cid, _project: ProjectRef
-    ) -> Finished:
+    async def run(self, work: Work, seconds: float, _order: Cid, _project: ProjectRef) -> Finished:
         await Turn("steps.run")
-        data = list(data_in(dict(inputs)))
+        block, data = work.block, list(data_in(dict(work.inputs)))
         self._watch.opens(self._site, block, data)
         tool = await self.tool(block)
         for item in data:
@@ -167,13 +172,13 @@ class SimulatedSteps:
             return Finished({}, usage, "it ran out of time")
         if self._scheduler.random.random() < self._broken:
             return Finished({}, usage, "it ended with code 1")
-        made = compute(tool.base_command[0], files)
+        made = compute(tool.label, files)
         cid = Cid.of(made)
         name = tool.outputs[0].name
         async with Change(Write.STORE):
             self._site.disk.blobs[cid] = made
             self._watch.made(self._site, cid, self._index)
-        return Finished({name: Product(f"{name}.json", cid, len(made))}, usage)
+        return Finished({name: Product(f"{name}.json", cid, len(made), Form.FILE)}, usage)
 
     async def _bring(self, site: str, cid: Cid) -> bytes:
         blobs = self._site.disk.blobs

@@ -13,10 +13,11 @@ from catalog.cid import Cid
 from node.execute.allowed import limits_of
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
-from node.step import Exit, Finished, Job, Turn
+from node.step import Exit, Finished, Job, Turn, Work
 from node.stepsettings import StepSettings
 from node.storage.disk import DiskBlobs
 from tests.adversary.test_steps import PROJECT, Shelf
+from tests.node.execute.cwl.evaluating import EVALUATOR
 
 TOOL = """cwlVersion: v1.2
 class: CommandLineTool
@@ -56,9 +57,11 @@ async def ran(
     (block / "tool.cwl").write_text(TOOL % (requirements, program))
     cid = await blobs.add_path(block)
     runner = sandbox or Sandbox()
-    steps = StepExecutor(runner, Shelf(), blobs, folder / "work", limits_of(settings), at_once=settings.at_once)
+    steps = StepExecutor(
+        runner, EVALUATOR, Shelf(), blobs, folder / "work", limits_of(settings), at_once=settings.at_once
+    )
     (folder / "work").mkdir()
-    return await steps.run(cid, {}, 300.0, Cid.of(b"order"), PROJECT)
+    return await steps.run(Work(cid, {}), 300.0, Cid.of(b"order"), PROJECT)
 
 
 @pytest.mark.parametrize("use", USES)
@@ -154,7 +157,7 @@ def test_so_many_run_at_once_and_no_more(at_once: int, tmp_path: Path) -> None:
         (block / "tool.cwl").write_text(TOOL % ("", "import time; time.sleep(0.5)"))
         cid = await blobs.add_path(block)
         (tmp_path / "work").mkdir()
-        steps = StepExecutor(turnstile, Shelf(), blobs, tmp_path / "work", limits_of(FREE), at_once=at_once)
+        steps = StepExecutor(turnstile, EVALUATOR, Shelf(), blobs, tmp_path / "work", limits_of(FREE), at_once=at_once)
         async with trio.open_nursery() as nursery:
             for number in range(5):
                 nursery.start_soon(steps.run, cid, {}, 300.0, Cid.of(str(number).encode()), PROJECT)

@@ -12,9 +12,10 @@ from catalog.cid import Cid
 from catalog.error import ComityError, Denied, Unreachable
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
-from node.step import AT_ONCE, Exit, Job, Limits, Turn
+from node.step import AT_ONCE, Exit, Job, Limits, Turn, Work
 from node.storage.disk import DiskBlobs
 from tests.adversary.test_steps import PROJECT, Shelf
+from tests.node.execute.cwl.evaluating import EVALUATOR
 from tests.node.execute.test_allowed import TOOL
 
 
@@ -45,13 +46,13 @@ def test_a_runner_that_fails_a_step_is_doubted_at_once(error: ComityError, tmp_p
         block.mkdir()
         (block / "tool.cwl").write_text(TOOL % ("", "print(1)"))
         cid = await blobs.add_path(block)
-        steps = StepExecutor(runner, Shelf(), blobs, tmp_path / "work", Limits())
+        steps = StepExecutor(runner, EVALUATOR, Shelf(), blobs, tmp_path / "work", Limits())
         await steps.start()
         assert steps.fault == ""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(steps.keep_proving)
             with pytest.raises(type(error)):
-                await steps.run(cid, {}, 300.0, Cid.of(b"order"), PROJECT)
+                await steps.run(Work(cid, {}), 300.0, Cid.of(b"order"), PROJECT)
             await trio.testing.wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
         return steps.fault

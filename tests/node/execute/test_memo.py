@@ -12,9 +12,10 @@ from catalog.key import PrivateKey
 from catalog.project import ProjectRef
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
-from node.step import Finished, Limits
+from node.step import Finished, Limits, Work
 from node.storage.disk import DiskBlobs
 from node.storage.memo import Memos
+from tests.node.execute.cwl.evaluating import EVALUATOR
 from workflow.account import ResultFields
 from workflow.argument import Argument, Literal
 from workflow.receipt import Status
@@ -57,14 +58,14 @@ class Play:
         self.blobs = DiskBlobs(self.folder / "blobs")
         nothing: object = Nothing()
         memos = Memos(self.blobs, place)
-        self.steps = StepExecutor(Sandbox(), nothing, self.blobs, self.folder / "work", Limits(), memos)  # type: ignore[arg-type]
+        self.steps = StepExecutor(Sandbox(), EVALUATOR, nothing, self.blobs, self.folder / "work", Limits(), memos)  # type: ignore[arg-type]
 
     async def draw(self, project: ProjectRef = TRIAL, inputs: Mapping[str, Argument] = SEED) -> Finished:
         block = await self.blobs.add_path(self.folder / "block")
         if not (self.folder / "work").exists():
             (self.folder / "work").mkdir()
         self.number += 1
-        finished = await self.steps.run(block, inputs, 30.0, Cid.of(str(self.number).encode()), project)
+        finished = await self.steps.run(Work(block, inputs), 30.0, Cid.of(str(self.number).encode()), project)
         assert not finished.failure, finished.failure
         for product in finished.products.values():
             self.blobs.named(product.cid)

@@ -10,9 +10,10 @@ import trio.testing
 from catalog.cid import Cid
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
-from node.step import Exit, Finished, Job, Limits, Turn
+from node.step import Exit, Finished, Job, Limits, Turn, Work
 from node.storage.disk import DiskBlobs
 from tests.adversary.test_steps import PROJECT, Shelf
+from tests.node.execute.cwl.evaluating import EVALUATOR
 from workflow.argument import Data
 
 TOOL = """cwlVersion: v1.2
@@ -50,11 +51,11 @@ def test_who_waits_for_a_turn_has_no_copy_of_its_data_on_the_disk(tmp_path: Path
         (block / "tool.cwl").write_text(TOOL)
         (tmp_path / "table.csv").write_text("age\n30\n")
         cid, table = await blobs.add_path(block), await blobs.add_path(tmp_path / "table.csv")
-        steps = StepExecutor(gated, Shelf(), blobs, work, Limits(), at_once=1)
+        steps = StepExecutor(gated, EVALUATOR, Shelf(), blobs, work, Limits(), at_once=1)
 
         async def run(number: int) -> None:
             data = Data(site=PROJECT.site, cid=table, name="table.csv")
-            ended.append(await steps.run(cid, {"table": data}, 300.0, Cid.of(bytes([number])), PROJECT))
+            ended.append(await steps.run(Work(cid, {"table": data}), 300.0, Cid.of(bytes([number])), PROJECT))
 
         with trio.fail_after(60):
             async with trio.open_nursery() as nursery:

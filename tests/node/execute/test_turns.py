@@ -15,8 +15,10 @@ from node.execute.allowed import limits_of
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
 from node.execute.turns import Turns
+from node.step import Work
 from node.storage.disk import DiskBlobs
 from tests.adversary.test_steps import Shelf
+from tests.node.execute.cwl.evaluating import EVALUATOR
 from tests.node.execute.test_allowed import FREE, TOOL
 
 MANY, FEW = (ProjectRef(site=PrivateKey(bytes([n]) * 32).did, name="trial") for n in (1, 2))
@@ -31,10 +33,10 @@ def test_whoever_comes_with_one_order_waits_for_one_of_who_came_with_many(tmp_pa
         work.mkdir()
         (block / "tool.cwl").write_text(TOOL % ("", "import time; time.sleep(0.2)"))
         cid = await blobs.add_path(block)
-        steps = StepExecutor(Sandbox(), Shelf(), blobs, work, limits_of(FREE), at_once=1)
+        steps = StepExecutor(Sandbox(), EVALUATOR, Shelf(), blobs, work, limits_of(FREE), at_once=1)
 
         async def run(project: ProjectRef, number: int) -> None:
-            await steps.run(cid, {}, 300.0, Cid.of(bytes([number])), project)
+            await steps.run(Work(cid, {}), 300.0, Cid.of(bytes([number])), project)
             ended.append(project)
 
         async with trio.open_nursery() as nursery:

@@ -29,12 +29,13 @@ from node.execute.step import StepExecutor
 from node.site.gateway import Wanted
 from node.site.materials import Materials
 from node.site.transfer import Holders
-from node.step import AT_ONCE, Description, Exit, Job, Limits, Machine, Turn
+from node.step import AT_ONCE, Description, Exit, Job, Limits, Machine, Turn, Work
 from node.storage.car import header, prefix
 from node.storage.disk import DiskBlobs
 from node.storage.unixfs import CHUNK
 from privacy.label import OPEN
 from tests.adversary.hospital import Hospital, at_a_hospital
+from tests.node.execute.cwl.evaluating import EVALUATOR
 from tests.node.storage.walk import names
 from workflow.argument import Data
 
@@ -150,10 +151,10 @@ async def run_step(there: Hospital, has: dict[Cid, bytes], folder: Path, staging
     tool = await site.blobs.add_path(block)
     await there.write("block", BlockFields(cid=tool, name="cat", label=OPEN, description="", outputs={"out": "file"}))
     work = work_folder(site.folder, replace(site.config, steps=replace(site.config.steps, staging=staging)))
-    steps = StepExecutor(Waiting(), materials(there, Giver(has)), site.blobs, work, Limits())
+    steps = StepExecutor(Waiting(), EVALUATOR, materials(there, Giver(has)), site.blobs, work, Limits())
     await steps.start()
     data = Data(site=there.other.root.did, cid=root, name="rows")
-    await steps.run(tool, {"data": data}, 600.0, Cid.of(b"order"), TRIAL)
+    await steps.run(Work(tool, {"data": data}), 600.0, Cid.of(b"order"), TRIAL)
 
 
 def main(folder: Path, scene: str) -> None:

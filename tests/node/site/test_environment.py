@@ -24,7 +24,7 @@ from node.execute.step import StepExecutor
 from node.site.locating import Mirrors
 from node.site.publishing import check_content
 from node.site.repair import Repair
-from node.step import Finished, Limits
+from node.step import Finished, Limits, Work
 from node.storage.disk import DiskBlobs
 from node.storage.memo import Memos
 from node.storage.pooled import checkout_pooled, drop_unused
@@ -32,6 +32,7 @@ from privacy.label import OPEN, resident, shared
 from tests.adversary.hospital import NOW, Hospital, at_a_hospital
 from tests.adversary.test_peers import Carrier, _materials
 from tests.adversary.test_steps import Hostile, Shelf
+from tests.node.execute.cwl.evaluating import EVALUATOR
 from tests.node.storage.walk import names
 from workflow.argument import Argument, Data
 
@@ -168,15 +169,16 @@ def test_an_environment_comes_only_as_a_block_that_is_shared_says(tmp_path: Path
         with pytest.raises(NotFound):
             await materials.environment(named, block.cid)
         steps = StepExecutor(
-            Hostile(lambda _: None), materials, there.site.blobs, tmp_path / "work", Limits(),
+            Hostile(lambda _: None), EVALUATOR, materials, there.site.blobs, tmp_path / "work",
+            Limits(),
             checkouts=there.site.steps._checkouts,
         )  # fmt: skip
         await steps.start()
         with pytest.raises(NotFound):
-            await steps.run(block.cid, {}, 30.0, Cid.of(b"order"), PROJECT)
+            await steps.run(Work(block.cid, {}), 30.0, Cid.of(b"order"), PROJECT)
         assert there.site.blobs.size(named) is None
         there.mallory.add("block", block)
-        finished = await steps.run(block.cid, {}, 30.0, Cid.of(b"order"), PROJECT)
+        finished = await steps.run(Work(block.cid, {}), 30.0, Cid.of(b"order"), PROJECT)
         assert finished.usage is not None
         assert there.site.blobs.size(named) is not None
 
@@ -193,7 +195,8 @@ def test_the_tool_of_a_block_is_read_and_its_environment_not_fetched(tmp_path: P
         there.other.add("block", block)
         network = Counting(await author.nodes(block.cid, environment))
         steps = StepExecutor(
-            Hostile(lambda _: None), _materials(there, network), there.site.blobs, tmp_path / "work", Limits(),
+            Hostile(lambda _: None), EVALUATOR, _materials(there, network), there.site.blobs, tmp_path / "work",
+            Limits(),
             checkouts=there.site.steps._checkouts,
         )  # fmt: skip
         tool = await steps.tool(block.cid)
@@ -300,11 +303,12 @@ def test_what_a_step_made_before_is_given_without_its_environment_and_not_withou
         async def run(name: str, materials: Lending, number: bytes, inputs: Mapping[str, Argument] = data) -> Finished:
             checkouts = Checkouts(tmp_path / name, partial(checkout_pooled, blobs.get), drop_unused)
             steps = StepExecutor(
-                Hostile(lambda work: (work / "out").write_bytes(number)), materials, blobs, tmp_path / "work", Limits(),
+                Hostile(lambda work: (work / "out").write_bytes(number)), EVALUATOR, materials, blobs,
+                 tmp_path / "work", Limits(),
                 Memos(blobs, "here"), checkouts=checkouts,
             )  # fmt: skip
             await steps.start()
-            finished = await steps.run(block.cid, inputs, 30.0, Cid.of(number), PROJECT)
+            finished = await steps.run(Work(block.cid, inputs), 30.0, Cid.of(number), PROJECT)
             for product in finished.products.values():
                 blobs.named(product.cid)
             return finished

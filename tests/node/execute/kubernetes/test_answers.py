@@ -24,6 +24,7 @@ from node.execute.kubernetes.pods import Pods
 from node.execute.kubernetes.runner import Kubernetes
 from node.execute.step import StepExecutor
 from node.step import Limits
+from tests.node.execute.cwl.evaluating import EVALUATOR
 
 VERSION = {"resourceVersion": "1"}
 EMPTY = json.dumps({"items": [], "metadata": VERSION}).encode()
@@ -132,7 +133,12 @@ def test_the_node_starts_and_says_why_no_step_runs(
         (tmp_path / "config").write_text(json.dumps(config))
         settings = ClusterSettings(namespace="steps", config=tmp_path / "config", registry="127.0.0.1:1/steps")
         steps = StepExecutor(
-            runner(settings, tmp_path, "node"), cast("Any", None), cast("Any", None), tmp_path / "work", Limits()
+            runner(settings, tmp_path, "node"),
+            EVALUATOR,
+            cast("Any", None),
+            cast("Any", None),
+            tmp_path / "work",
+            Limits(),
         )
         trio.run(steps.start)
     assert steps.fault
