@@ -150,6 +150,7 @@ def _tell(view: InquiryView) -> None:
             ("block", f"{view.block_name or '?'} ({inquiry.block})"),
             *(("data", f"{name or '?'} ({cid})") for cid, name in view.datasets.items()),
             *(("given", f"{name} = {text}") for name, text in literals.items() if text is not None),
+            *([("around it", inquiry.around)] if inquiry.around is not None else []),
             *(("leaves", each) for each in wanted),
             *([("value", f"{view.name}, {view.size:,} bytes")] if view.size is not None else []),
             *([("value", _ELSEWHERE)] if inquiry.value is not None and view.size is None else []),

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from catalog.cid import Cid
 from catalog.error import BadInput
+from workflow.alone import MOST_TEXT, Alone, alone, shared_of
 from workflow.cwl import METADATA, Header, confirm, read_header, read_hints
 from workflow.document import OURS, Part, shown
 from workflow.graph import Merge, Source, Step, StepInput, Workflow, WorkflowOutput, order_of_steps
 from workflow.link import check_links
 from workflow.name import plain_name, relative_path
-from workflow.parse import bounded, plain_value, read_default, read_parameter, text_of
+from workflow.parse import bounded, files_named, read_parameter, text_of
+from workflow.requirement import check_met
 from workflow.tool import Input, Tool
-from workflow.type import Type, read_type
+from workflow.type import Type, check_value, read_type
 
 MAX_STEPS: Final = 512
 RUN_PREFIX: Final = "comity:"
 PIN: Final = "comity:site"
 """The field of a step that names the only site where it may run."""
 
-_MET: Final = ("ScatterFeatureRequirement", "MultipleInputFeatureRequirement")
+COMPUTED: Final = ("valueFrom", "loadContents", "loadListing")
+"""Fields of a step's input by which its block gets something else than comes."""
+
+_ABOUT_LINKS: Final = (
+    "ScatterFeatureRequirement", "MultipleInputFeatureRequirement", "StepInputExpressionRequirement",
+    "SubworkflowFeatureRequirement",
+)  # fmt: skip
+"""Requirements that say nothing to a step's block."""
 
 
 def parse_workflow(
@@ -47,8 +57,11 @@ def parse_workflow(
     if header.kind != "Workflow":
         raise root.required("class").error(f"«{header.kind}» found, Workflow expected")
     fields = root.record("a Workflow", (*METADATA, "inputs", "outputs", "steps", "requirements", "hints"))
-    required = _read_requirements(fields.get("requirements"))
-    reader = _Reader(header, required, packed or {})
+    required = required_by(fields.get("requirements"))
+    hints = hinted_by(header, fields.get("hints"))
+    shared = shared_of(header.version, header.prefixes, required, hints)
+    classes = frozenset(str(each["class"]) for each in required)
+    reader = _Reader(header, classes, shared, packed or {}, inherits=bool(classes - set(_ABOUT_LINKS) or hints))
     steps = [reader.step(name, body) for name, body in bounded(root.required("steps"), MAX_STEPS)]
     workflow = Workflow(
         id=header.id,
@@ -73,9 +86,13 @@ def parse_workflow(
 class _Reader:
     """Reads steps and outputs of one document, and keeps the place of each link for the messages about it."""
 
-    def __init__(self, header: Header, required: frozenset[str], packed: Mapping[str, Cid]) -> None:
+    def __init__(
+        self, header: Header, required: frozenset[str], shared: str, packed: Mapping[str, Cid], *, inherits: bool
+    ) -> None:
         self._header = header
         self._required = required
+        self._shared = shared
+        self._inherits = inherits
         self._packed = packed
         self.places: dict[tuple[str, str], Part] = {}
         """(step, input) and ("", output) → where it is written; (step, "") → the step."""
@@ -84,25 +101,41 @@ class _Reader:
         name = plain_name(body, identifier, "a step")
         if (name, "") in self.places:
             raise body.error(f"the step «{name}» is given twice")
-        refused = ("when",)
-        known = ("id", "in", "out", "run", "scatter", "scatterMethod", "label", "doc", "hints", "requirements", PIN)
-        fields = body.record("a step", known, refused)
+        known = (
+            "id", "in", "out", "run", "scatter", "scatterMethod", "label", "doc", "hints", "requirements", "when", PIN,
+        )  # fmt: skip
+        fields = body.record("a step", known)
         self.places[name, ""] = body
-        for field, part in fields.items():
-            if field == "requirements":
-                for requirement, place in part.entries("class"):
-                    raise place.unsupported(f"the requirement «{shown(requirement)}» on a step")
-        _read_hints(self._header, fields.get("hints"))
         inputs = [self._input(name, each, given) for each, given in bounded(body.required("in"))]
-        return Step(
+        step = Step(
             id=name,
             run=self._run(body.required("run")),
             inputs=tuple(inputs),
             outputs=tuple(self._out(each) for each in body.required("out").items()),
-            scatter=self._scatter(fields, {each.name for each in inputs}),
+            scatter=self._scatter(fields, inputs),
             label=text_of(fields, "label"),
             site=self._pin(fields.get(PIN)),
         )
+        around = self._alone(fields, step)
+        if around is not None and (size := len(around.text.encode())) > MOST_TEXT:
+            raise body.error(
+                f"what this workflow has around the block of «{name}» is {size:,} bytes as JSON, and stewards are shown"
+                f" {MOST_TEXT:,}: put it into the block"
+            )
+        return replace(step, alone=around)
+
+    def _alone(self, fields: Mapping[str, Part], step: Step) -> Alone | None:
+        """What the site that runs a step has to know of its text."""
+        own: dict[str, object] = {"out": list(step.outputs)}
+        own |= {"when": fields["when"].text()} if "when" in fields else {}
+        own["requirements"] = required_by(fields.get("requirements"))
+        own["hints"] = hinted_by(self._header, fields.get("hints"))
+        given: dict[str, dict[str, object]] = {}
+        for (_, body), each in zip(bounded(fields["in"]), step.inputs, strict=True):
+            texts = body.fields() if body.is_map else {}
+            read = {field: part.plain() for field, part in texts.items() if field not in ("id", "source", "linkMerge")}
+            given[each.name] = read | ({"source": len(each.sources)} if each.sources else {})
+        return alone(step.id, self._shared, own, given, inherits=self._inherits)
 
     def _pin(self, part: Part | None) -> str:
         if part is None:
@@ -118,12 +151,12 @@ class _Reader:
         if ("", name) in self.places:
             raise body.error(f"the output «{name}» is given twice")
         self.places["", name] = body
-        fields = read_parameter(body, "an output", ("outputSource", "linkMerge"), ("outputBinding", "pickValue"))
+        fields = read_parameter(body, "an output", ("outputSource", "linkMerge", "pickValue"))
+        if "pickValue" in fields:
+            raise fields["pickValue"].unsupported("«pickValue» on an output")
         if "outputSource" not in fields:
             raise body.error(f"the output «{name}» has no «outputSource»")
-        kind, items = read_type(fields["type"], nesting=2)
-        if items is not None:
-            raise items.unsupported("an «inputBinding» on an output")
+        kind = read_type(fields["type"], nesting=2)
         sources, merge = self._sources(fields["outputSource"], fields.get("linkMerge"))
         return WorkflowOutput(name, kind, sources, merge, text_of(fields, "label"))
 
@@ -147,13 +180,20 @@ class _Reader:
         if not body.is_map:
             sources, merge = self._sources(body, None) if body.value is not None else ((), Merge.NONE)
             return StepInput(name, sources, merge)
-        refused = ("valueFrom", "pickValue", "loadContents", "loadListing")
-        fields = body.record("an input of a step", ("id", "source", "linkMerge", "default", "label"), refused)
+        known = ("id", "source", "linkMerge", "default", "label", *COMPUTED, "pickValue")
+        fields = body.record("an input of a step", known)
         sources, merge = ((), Merge.NONE)
         if "source" in fields:
             sources, merge = self._sources(fields["source"], fields.get("linkMerge"))
         default = fields.get("default")
-        return StepInput(name, sources, merge, plain_value(default) if default is not None else None)
+        if default is not None and files_named(default):
+            raise default.unsupported("a File as a step's default")
+        computed = any(field in fields for field in COMPUTED)
+        picked = "pickValue" in fields
+        if picked and merge is Merge.FLATTENED:
+            raise fields["pickValue"].unsupported("«pickValue» with merge_flattened")
+        value = default.plain() if default is not None else None
+        return StepInput(name, sources, merge, value, picked=picked, computed=computed)
 
     def _sources(self, part: Part, merge: Part | None) -> tuple[tuple[Source, ...], Merge]:
         sources = tuple(self._source(each) for each in part.one_or_more())
@@ -180,7 +220,9 @@ class _Reader:
         given = part.record("an output of a step", ("id",)).get("id", part) if part.is_map else part
         return plain_name(given, given.text(), "an output of a step")
 
-    def _scatter(self, fields: Mapping[str, Part], inputs: set[str]) -> tuple[str, ...]:
+    def _scatter(self, fields: Mapping[str, Part], given: Sequence[StepInput]) -> tuple[str, ...]:
+        inputs = {each.name for each in given}
+        picked = {each.name for each in given if each.picked}
         if "scatterMethod" in fields and fields["scatterMethod"].text() != "dotproduct":
             raise fields["scatterMethod"].unsupported(f"scatter by «{shown(fields['scatterMethod'].value)}»")
         if "scatter" not in fields:
@@ -192,6 +234,8 @@ class _Reader:
             name = plain_name(part, part.text(), "an input of a step")
             if name not in inputs or name in found:
                 raise part.error(f"scatter over «{name}» found, an input of this step expected, each once")
+            if name in picked:
+                raise part.unsupported(f"scatter over «{name}», which has «pickValue»,")
             found.append(name)
         if len(found) > 1 and "scatterMethod" not in fields:
             raise fields["scatter"].error("scatter over several inputs found: add «scatterMethod: dotproduct»")
@@ -204,10 +248,8 @@ def _read_inputs(part: Part) -> tuple[Input, ...]:
         name = plain_name(entry, identifier, "an input")
         if name in found:
             raise entry.error(f"the input «{name}» is given twice")
-        fields = read_parameter(entry, "an input", ("default",), ("inputBinding",))
-        kind, items = read_type(fields["type"])
-        if items is not None:
-            raise items.unsupported("an «inputBinding» on a workflow's input")
+        fields = read_parameter(entry, "an input", ("default", "inputBinding"))
+        kind = read_type(fields["type"])
         found[name] = Input(
             name,
             kind,
@@ -221,17 +263,40 @@ def _read_inputs(part: Part) -> tuple[Input, ...]:
 def _default(part: Part | None, kind: Type) -> object:
     if part is None:
         return None
-    if kind.is_file:
+    if files_named(part):
         raise part.unsupported("a File as a workflow's default")
-    return read_default(part, kind)
+    try:
+        return check_value(kind, part.plain(), ())
+    except BadInput as error:
+        raise part.error(f"this default does not fit: {error}") from error
 
 
-def _read_requirements(part: Part | None) -> frozenset[str]:
-    names = part.entries("class") if part is not None else []
-    for name, body in names:
-        if name not in _MET:
-            raise body.unsupported(f"the requirement «{shown(name)}» on a workflow")
-    return frozenset(name for name, _ in names)
+def required_by(part: Part | None) -> list[dict[str, object]]:
+    """The requirements of a workflow or a step, each a map with its class; none of them one that no site meets.
+
+    Raises:
+        BadInput: one is.
+    """
+    found = []
+    for name, body in part.entries("class") if part is not None else ():
+        check_met(name, body)
+        found.append({**_plain(body), "class": name})
+    return found
+
+
+def hinted_by(header: Header, part: Part | None) -> list[dict[str, object]]:
+    """The hints of a workflow or a step, each a map with its class; ours belong on a tool.
+
+    Raises:
+        BadInput: one is ours.
+    """
+    _read_hints(header, part)
+    return [{**_plain(body), "class": name} for name, body in (part.entries("class") if part is not None else ())]
+
+
+def _plain(body: Part) -> dict[str, object]:
+    plain = body.plain()
+    return plain if isinstance(plain, dict) else {}
 
 
 def _read_hints(header: Header, part: Part | None) -> tuple[str, ...]:

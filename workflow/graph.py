@@ -9,6 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from catalog.cid import Cid
 from catalog.error import BadInput
+from workflow.alone import Alone
 from workflow.tool import Input
 from workflow.type import Type
 
@@ -36,12 +37,18 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class StepInput:
-    """What feeds one input of a step's block. ``default`` counts where no source gives a value."""
+    """What feeds one input of a step's block. ``default`` counts where no source gives a value.
+
+    ``picked``: of several sources the site that runs the step picks what is there. ``computed``: the block gets what
+    that site makes of it.
+    """
 
     name: str
     sources: tuple[Source, ...] = ()
     merge: Merge = Merge.NONE
     default: object = None
+    picked: bool = False
+    computed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,8 @@ class Step:
     """A step: ``run`` is the CID of a block, or an author's relative path that is not packed yet.
 
     ``scatter`` names the inputs whose arrays are taken apart together, member by member (dotproduct). ``site`` is the
-    name, or root key, of the only site where it may run; empty if it is left free.
+    name, or root key, of the only site where it may run; empty if it is left free. ``alone`` is what the site that
+    runs it has to know of its text.
     """
 
     id: str
@@ -59,6 +67,7 @@ class Step:
     scatter: tuple[str, ...] = ()
     label: str = ""
     site: str = ""
+    alone: Alone | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from catalog.dagcbor import Value
 from catalog.dataset import DuoTerm
 from catalog.key import Did, Signed
 from catalog.project import ProjectRef
+from workflow.alone import MOST_TEXT
 from workflow.argument import Argument
 from workflow.order import Wanted
 
@@ -25,7 +26,8 @@ MOST_STEWARDS = 9
 class Inquiry(Value, frozen=True, kw_only=True):
     """May ``person`` run ``block`` on these ``inputs`` here, for outputs that shall have these readers?
 
-    With ``value`` it has run: may that value, the only one of the ``outputs``, gain its readers?
+    ``around`` is what the workflow has around the block (:mod:`workflow.alone`). With ``value`` it has run: may that
+    value, the only one of the ``outputs``, gain its readers?
     """
 
     person: Did
@@ -36,6 +38,7 @@ class Inquiry(Value, frozen=True, kw_only=True):
     inputs: Annotated[dict[str, Argument], msgspec.Meta(max_length=256)]
     outputs: Annotated[dict[OutputName, Wanted], msgspec.Meta(max_length=256)]
     value: Cid | None = None
+    around: Annotated[str, msgspec.Meta(max_length=MOST_TEXT)] | None = None
 
     @property
     def output(self) -> str | None:

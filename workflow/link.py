@@ -52,7 +52,7 @@ def _check_names(step: Step, tool: Tool, place: Part) -> None:
         if tool.output(name) is None:
             listed = ", ".join(each.name for each in tool.outputs) or "none"
             raise place.error(f"the block of step «{step.id}» has no output «{name}»; its outputs are: {listed}")
-    fed = {put.name for put in step.inputs if put.sources or put.default is not None}
+    fed = {put.name for put in step.inputs if put.sources or put.default is not None or put.computed}
     for each in tool.inputs:
         if each.required and each.name not in fed:
             raise place.error(f"step «{step.id}» gives nothing to the input «{each.name}» of its block")
@@ -61,7 +61,7 @@ def _check_names(step: Step, tool: Tool, place: Part) -> None:
 def _wanted(step: Step, put: StepInput, tool: Tool | None) -> Type | None:
     """What the step takes: the block's type, an array of it where it is scattered, null where a default stands in."""
     parameter = tool.input(put.name) if tool is not None else None
-    if parameter is None:
+    if parameter is None or put.computed or put.picked:
         return None
     scattered = put.name in step.scatter
     kind = parameter.type.array if scattered else parameter.type

@@ -80,6 +80,7 @@ def inquiry_of(verified: Verified, output: str | None = None, value: Cid | None 
         inputs=dict(order.inputs),
         outputs=wanted,
         value=value,
+        around=case.around.text if case.around is not None else None,
     )
 
 

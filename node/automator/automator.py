@@ -323,7 +323,7 @@ class Automator:
         if seconds <= 0:
             return Finished({}, None, "its time was over before it began")
         try:
-            return await self._steps.run(order.block, order.inputs, seconds, verified.order_cid, verified.case.ref)
+            return await self._steps.run(verified.case.work, seconds, verified.order_cid, verified.case.ref)
         except ComityError as error:
             # What a step fails of is told by class alone: the text may quote what the asker may not read.
             return Finished({}, None, f"it could not be run: {type(error).__name__}")

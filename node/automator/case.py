@@ -15,9 +15,11 @@ from catalog.error import Denied, VerificationFailed
 from catalog.project import ProjectFields, ProjectRef
 from node.automator.ledger import Projection
 from node.message import Proof
+from node.step import Work
 from privacy.grant import Chain
 from privacy.trust import Person
 from workflow.account import MAX_REQUEST, AccessFields
+from workflow.alone import Alone
 from workflow.argument import Argument, Data
 from workflow.evidence import Evidence
 from workflow.submission import Submission
@@ -27,7 +29,8 @@ from workflow.submission import Submission
 class Case:
     """What is asked of this site, checked: who, for what, with which block and inputs, on which data, and where.
 
-    ``granted`` names the grants that let in what steps here made the data of (:class:`Reliance`).
+    ``granted`` names the grants that let in what steps here made the data of (:class:`Reliance`). ``around`` is what
+    the signed text has around the block, ``altered`` are all steps of that text that have something around theirs.
     """
 
     consortium: Cid
@@ -43,6 +46,13 @@ class Case:
     runner: str
     inputs: Mapping[str, Argument] = field(default_factory=dict)
     granted: Mapping[str, Cid] = field(default_factory=dict)
+    around: Alone | None = None
+    altered: frozenset[str] = frozenset()
+
+    @property
+    def work(self) -> Work:
+        """What is to be done."""
+        return Work(self.block, self.inputs, self.around)
 
     @property
     def reliance(self) -> Reliance:

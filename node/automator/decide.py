@@ -319,7 +319,7 @@ class Judge:
             block=str(case.block),
             block_signer=self._signer(case.block),
             endorsed=endorsed,
-            endorsements=self.endorsing.endorsements(case.block, {output_type}),
+            endorsements=self.endorsing.endorsements(case, {output_type}),
             readers=case.readers,
             runner=case.runner,
         )
@@ -369,7 +369,7 @@ class Judge:
             block=str(case.block),
             block_signer=self._signer(case.block),
             endorsed=self.endorsing.vouched(case, case.output_types),
-            endorsements=self.endorsing.endorsements(case.block, case.output_types),
+            endorsements=self.endorsing.endorsements(case, case.output_types),
             readers=case.readers,
             runner=case.runner,
             output_types=case.output_types,

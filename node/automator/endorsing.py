@@ -1,5 +1,8 @@
 """What this site's stewards vouch for: blocks that they endorsed for a type of output, and the node's own aggregator.
 
+A block is endorsed as it is. Where a workflow has something around it (an expression over its inputs, requirements of
+its own), that is code that nobody vouched for: then the block is as one that nobody endorsed.
+
 The aggregator needs no endorsement for tables, if what it counts are the rows of a dataset, or rows of a block that was
 endorsed for them, and it takes for a person what the owner says is one. Rows that any other block wrote are none: who
 writes rows can write ten people who are one, and hide in their numbers what it likes. And who counts visits as people
@@ -36,10 +39,12 @@ class Endorsing:
         endorsement = (by or self._here).typed(EndorseFields, "endorse", str(block))
         return endorsement is not None and not endorsement.withdrawn and set(types) <= set(endorsement.output_types)
 
-    def endorsements(self, block: Cid, types: Iterable[str]) -> int:
+    def endorsements(self, case: Case, types: Iterable[str]) -> int:
         """How many sites' stewards endorsed it, of those on which a decision may rely now: no former member is one."""
         wanted = set(types)
-        return sum(self.endorsed(block, wanted, site) for site in self._index.sites.values() if not site.stale)
+        if case.around is not None:
+            return 0
+        return sum(self.endorsed(case.block, wanted, site) for site in self._index.sites.values() if not site.stale)
 
     def aggregates(self, case: Case, types: Iterable[str]) -> bool:
         """Whether the node's own aggregator counts rows that somebody vouched for, by what their owner calls people."""
@@ -51,6 +56,8 @@ class Endorsing:
     def vouched(self, case: Case, types: Iterable[str]) -> bool:
         """Whether outputs of these types may leave without a steward's word."""
         wanted = frozenset(types)
+        if case.around is not None:
+            return False
         return self.endorsed(case.block, wanted) or self.aggregates(case, wanted)
 
     def _is_said(self, case: Case, data: Data, person: str) -> bool:
@@ -65,7 +72,9 @@ class Endorsing:
         if case.evidence.dataset(data) is not None:
             return True
         made = case.evidence.made(data)
-        return bool(made) and all(self.endorsed(each.order.block, {each.output.type}) for each in made)
+        return bool(made) and all(
+            each.order.step not in case.altered and self.endorsed(each.order.block, {each.output.type}) for each in made
+        )
 
 
 def _person(case: Case) -> str:

@@ -222,6 +222,8 @@ class Verifier:
                 evidence=evidence,
                 runner=self._steps.runner,
                 inputs=order.inputs,
+                around=step.alone if (step := workflow.step(order.step)) is not None else None,
+                altered=frozenset(each.id for each in workflow.steps if each.alone is not None),
             ),
             bus_site=asker,
             datasets=datasets,

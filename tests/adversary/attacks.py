@@ -99,7 +99,7 @@ FROM_THE_REQUESTER = _all(
         ),
         (
             "tell a bit by a branch of the workflow",
-            "it is refused by name",
+            "what is left out is delivered as null, and released as any value",
             "test_channels.py::test_a_branch_on_what_a_step_found",
             "no code here would do it",
         ),
@@ -404,13 +404,7 @@ FROM_INSIDE_A_STEP = _all(
                 ("a_second_name_of_a_host_file", "leave a second name of a file", "a file has one name"),
                 ("a_name_of_two_lines", "give an output a name of two lines", "names are plain text"),
                 ("a_name_that_steers_a_terminal", "give an output a name with escapes", "names are plain text"),
-                ("a_pattern_that_climbs", "collect by a pattern with «..»", "patterns stay in the work folder"),
             )
-        ),
-        _either(
-            "have a file beside its block copied in (InitialWorkDir)",
-            "paths of a text stay in the block's folder",
-            "test_staging.py::test_a_work_file_from_elsewhere",
         ),
         _either(
             "unfold a few bytes to more than the disk has, at staging",
@@ -418,15 +412,22 @@ FROM_INSIDE_A_STEP = _all(
             "test_staging.py::test_an_input_that_unfolds_to_more_than_there_is_room_for",
         ),
         *(
-            (tries, "it is refused by name", f"test_staging.py::test_what_no_code_here_does[{case}]", _NO_CODE)
+            (
+                tries,
+                "the evaluator has no file but the step's",
+                f"test_staging.py::test_what_a_text_names_is_no_file_of_the_host[{case}]",
+                _NO_CODE,
+            )
             for case, tries in {
-                "load_contents_of_an_input": "read an input by loadContents",
-                "load_contents_of_an_output": "read a linked output by loadContents",
-                "list_a_directory": "list a Directory of the host",
-                "output_directory_with_its_listing": "return a Directory of links",
-                "default_file_of_the_host": "name a file:// as an input's default",
+                "work_file_beside_the_block": "have a file beside its block copied in (InitialWorkDir)",
                 "work_file_of_the_host": "name a file:// in InitialWorkDir",
-                "script_in_a_pattern": "read a file by a script in the tool",
+                "work_file_by_an_expression": "name a file:// in InitialWorkDir by an expression",
+                "work_file_by_its_path": "name a path in InitialWorkDir",
+                "work_folder_of_the_host": "name a folder of the host in InitialWorkDir",
+                "default_file_of_the_host": "read a file:// that is an input's default, by loadContents",
+                "a_pattern_that_climbs": "collect by a pattern with «..»",
+                "a_pattern_of_the_host": "collect by an absolute pattern",
+                "an_output_by_an_expression": "name a file:// as an output by an expression",
             }.items()
         ),
     ],

@@ -3,12 +3,13 @@ defence taken away, where the bit arrives."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from msgspec import structs
 
 from catalog.block import EndorseFields
 from catalog.cid import Cid
-from catalog.error import BadInput
 from catalog.policy import PolicyFields
 from node.automator import automator, result
 from node.automator.automator import Automator
@@ -21,10 +22,13 @@ from privacy.disclosure.population import Populations
 from privacy.disclosure.rules import Rules
 from privacy.starters import HOSPITAL
 from tests.adversary.stage import Stage
-from tests.simulation.consortium import CIDS, PRICE, workflow_text
+from tests.adversary.test_steps import PROJECT
+from tests.node.execute.test_values import Bench, on_a_bench
+from tests.simulation.consortium import CIDS, PRICE
 from tests.simulation.steps import SimulatedSteps
+from workflow.argument import Data
 from workflow.flow import parse_workflow
-from workflow.receipt import Receipt, Status
+from workflow.receipt import Form, Receipt, Status
 
 
 def told(monkeypatch: pytest.MonkeyPatch, bit: int, finished: Finished) -> Receipt:
@@ -53,7 +57,7 @@ def test_an_exit_code_that_carries_a_bit(defended: bool, monkeypatch: pytest.Mon
             await real(self, attempt, usage, reason, **more)  # type: ignore[arg-type]
 
         monkeypatch.setattr(Automator, "_fail", says)
-    usage, said = Usage(0.1, 0.1, 1), [Product("stderr", Cid.of(bytes([bit])), bit + 1) for bit in (0, 1)]
+    usage, said = Usage(0.1, 0.1, 1), [Product("stderr", Cid.of(bytes([bit])), bit + 1, Form.FILE) for bit in (0, 1)]
     ended = [Finished({}, usage, f"its command ended with code {bit + 1}", errors=said[bit]) for bit in (0, 1)]
     receipts = [told(monkeypatch, bit, each) for bit, each in enumerate(ended)]
     assert {each.status for each in receipts} == {Status.FAILED}
@@ -73,13 +77,42 @@ def test_usage_that_carries_a_bit(channel: str, defended: bool, monkeypatch: pyt
     assert (receipts[0] == receipts[1]) is defended
 
 
-def test_a_branch_on_what_a_step_found() -> None:
+BRANCH = """cwlVersion: v1.2
+class: Workflow
+requirements: {InlineJavascriptRequirement: {}}
+inputs: {patients: File}
+steps:
+  next:
+    run: none.cwl
+    in: {patients: {source: patients, loadContents: true}}
+    when: $(inputs.patients.contents.indexOf("ill") >= 0)
+    out: [said]
+outputs: {said: {type: Any, outputSource: next/said}}
+"""
+NEXT = """cwlVersion: v1.2
+class: CommandLineTool
+baseCommand: [echo, hello]
+inputs: {patients: File}
+stdout: said
+outputs: {said: stdout}
+"""
+
+
+def test_a_branch_on_what_a_step_found(tmp_path: Path) -> None:
     """Else the next step runs or does not, for everybody to see, as a patient is ill or not."""
-    branching = workflow_text(0).replace("in: {parts", "when: $(inputs.ill), in: {parts", 1)
-    assert branching != workflow_text(0)
-    parse_workflow(workflow_text(0), "w.cwl")
-    with pytest.raises(BadInput, match="when"):
-        parse_workflow(branching, "w.cwl")
+    [step] = parse_workflow(BRANCH, "w.cwl").steps
+
+    async def story(bench: Bench) -> None:
+        ended = []
+        for found in (b"ill", b"well"):
+            data = Data(site=PROJECT.site, cid=await bench.blobs.add(found), name="patients.csv")
+            ended.append(await bench.run(NEXT, {"patients": data}, step.alone))
+        assert [each.failure for each in ended] == ["", ""], "both are done"
+        assert [set(each.products) for each in ended] == [{"said"}, {"said"}], "and deliver, under the same release"
+        assert ended[0].products != ended[1].products, "else nothing was tried"
+        assert None not in [each.usage for each in ended]
+
+    on_a_bench(tmp_path, story)
 
 
 @pytest.mark.parametrize("defended", [True, False])

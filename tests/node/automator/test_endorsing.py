@@ -20,6 +20,7 @@ from catalog.member import KeyFields, Role
 from node.automator.decide import Judge
 from privacy.label import resident
 from tests.node.automator.test_lapse import Heard
+from workflow.alone import Alone
 from workflow.argument import Data, Literal
 
 BLOCK = Cid.of(b"a block")
@@ -42,8 +43,11 @@ def index() -> Index:
 
 def counted(index: Index) -> int:
     judge = Judge(index.site(ROOTS[0].did), index, "the owner", "", Heard())
-    assert judge.endorsing.endorsements(BLOCK, {"model"}) == 0
-    return judge.endorsing.endorsements(BLOCK, {"statistics"})
+    alone: Any = SimpleNamespace(block=BLOCK, around=None)
+    around: Any = SimpleNamespace(block=BLOCK, around=Alone("count", "", ""))
+    assert judge.endorsing.endorsements(alone, {"model"}) == 0
+    assert judge.endorsing.endorsements(around, {"statistics"}) == 0, "nobody vouched for what is around it"
+    return judge.endorsing.endorsements(alone, {"statistics"})
 
 
 def test_a_member_that_is_suspended_or_has_left_endorses_nothing(index: Index) -> None:
@@ -92,7 +96,9 @@ class Beside:
         found = self.by.get(data.cid)
         if found is None:
             return []
-        return [SimpleNamespace(order=SimpleNamespace(block=found[0]), output=SimpleNamespace(type=found[1]))]
+        return [
+            SimpleNamespace(order=SimpleNamespace(block=found[0], step="rows"), output=SimpleNamespace(type=found[1]))
+        ]
 
 
 def test_the_aggregator_is_vouched_for_where_its_rows_are_and_for_tables_alone(index: Index) -> None:
@@ -102,11 +108,19 @@ def test_the_aggregator_is_vouched_for_where_its_rows_are_and_for_tables_alone(i
     published = Beside(datasets=frozenset({data}))
 
     def vouched(
-        beside: Beside, block: Cid = own, types: frozenset[str] = TABLE, count: int = 1, asked: str = SPEC
+        beside: Beside,
+        block: Cid = own,
+        types: frozenset[str] = TABLE,
+        count: int = 1,
+        asked: str = SPEC,
+        altered: frozenset[str] = frozenset(),
+        around: Alone | None = None,
     ) -> bool:
         given = [Data(site=ROOTS[0].did, cid=data, name="rows.csv")] * count
         spec = Literal(json=json.dumps(asked))
-        case: Any = SimpleNamespace(block=block, data=given, evidence=beside, inputs={"spec": spec})
+        case: Any = SimpleNamespace(
+            block=block, data=given, evidence=beside, inputs={"spec": spec}, around=around, altered=altered
+        )
         return endorsing.vouched(case, types)
 
     assert not vouched(published), "nobody said which column is a person's"
@@ -133,3 +147,6 @@ def test_the_aggregator_is_vouched_for_where_its_rows_are_and_for_tables_alone(i
     assert not vouched(Beside(by={data: (Cid.of(b"nobody's"), ROWS)})), "of rows that nobody vouched for"
     assert not vouched(Beside(by={data: (BLOCK, ROWS)})), "endorsed for statistics is not endorsed for rows"
     assert vouched(Beside(by={data: (BLOCK, "statistics")}))
+    made = Beside(by={data: (BLOCK, "statistics")})
+    assert not vouched(made, altered=frozenset({"rows"})), "of rows by an endorsed block with something around it"
+    assert not vouched(published, around=Alone("count", "", "")), "with something around it"
