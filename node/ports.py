@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 
 from catalog.cid import Cid
 from catalog.project import ProjectRef
+from workflow.argument import Data
 from workflow.plan.problem import Problem, Schedule
 from workflow.receipt import Receipt
 from workflow.submission import Submission
@@ -134,6 +135,17 @@ class Blobs(Protocol):
 
     async def missing(self, root: Cid) -> Sequence[Cid]:
         """Nodes below ``root`` that are known by name and not here; empty when it is complete."""
+
+
+class Values(Protocol):
+    """Reads values that steps made and released to this site (:mod:`workflow.value`)."""
+
+    async def value(self, data: Data, project: ProjectRef) -> object:
+        """The whole stored value that ``data`` names, brought here for ``project`` if need be.
+
+        Raises:
+            BadInput: it is none. NotFound, Unreachable, VerificationFailed: it cannot be had.
+        """
 
 
 class Receiving(Protocol):

@@ -49,6 +49,9 @@ def _check_carried(order: Order, tool: Tool) -> None:
 
 
 def _check_inputs(order: Order, submission: Submission, workflow: Workflow, step: Step, evidence: Evidence) -> None:
+    for item in data_in(order.inputs):
+        if item.at is not None and not evidence.made(item):
+            raise VerificationFailed(f"«{item.name}» is no value that a step made, and the order means a part of one")
     if not set(order.inputs) <= {each.name for each in step.inputs}:
         raise VerificationFailed(f"the order gives step «{step.id}» inputs that it has not")
     try:
@@ -58,6 +61,7 @@ def _check_inputs(order: Order, submission: Submission, workflow: Workflow, step
             made = {(source.step, source.name) for source in each.sources if source.step}
             if made:
                 _check_made(each.name, argument, made, evidence)
+                _check_part(each.name, argument, order.shard if each.name in step.scatter else None)
             elif argument != _shard(whole_argument(each, values), each.name in step.scatter, order.shard):
                 raise VerificationFailed(f"the order's input «{each.name}» is not what was signed for")
     except BadInput as error:
@@ -79,3 +83,11 @@ def _check_made(name: str, argument: Argument | None, made: set[tuple[str, str]]
         found = evidence.made(item) if isinstance(item, Data) else ()
         if not any((each.order.step, each.name) in made for each in found):
             raise VerificationFailed(f"the order's input «{name}» is not a proven output of the step that feeds it")
+
+
+def _check_part(name: str, argument: Argument | None, shard: int | None) -> None:
+    """Of stored values an order means all; or, of one that its step is scattered over, the member of its shard."""
+    items = argument.items if isinstance(argument, Many) else (argument,)
+    parts = {item.at for item in items if isinstance(item, Data)} - {None, ""}
+    if parts and not (isinstance(argument, Data) and parts == {f"/{shard}"}):
+        raise VerificationFailed(f"the order's input «{name}» is another part than its shard's")

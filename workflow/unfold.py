@@ -64,6 +64,8 @@ def whole_argument(given: StepInput, values: Values) -> Argument | None:
         BadInput: lists of lists, which this version does not carry.
     """
     found = [values[source] for source in given.sources if source in values]
+    if given.picked and len(given.sources) > 1:
+        return Many(items=tuple(_picked_from(given, values.get(source)) for source in given.sources))
     if not found:
         return None if given.default is None else Literal(json=json.dumps(given.default))
     if given.merge is Merge.NONE:
@@ -74,6 +76,13 @@ def whole_argument(given: StepInput, values: Values) -> Argument | None:
             raise BadInput(f"input «{given.name}»: lists of lists are not supported by this node yet")
         items.extend(each.items if isinstance(each, Many) else (each,))
     return Many(items=tuple(items))
+
+
+def _picked_from(given: StepInput, value: Argument | None) -> Data | Literal:
+    """One of several sources of which the site that runs the step picks."""
+    if isinstance(value, Many):
+        raise BadInput(f"input «{given.name}»: to pick among lists is not supported by this node yet")
+    return Literal(json="null") if value is None else value
 
 
 def fed_by(step: Step, shard: int, lengths: Mapping[Source, int]) -> Iterator[tuple[Source, int | None]]:

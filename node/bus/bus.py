@@ -18,13 +18,13 @@ from node.bus.course import Course, Reached, Task, gravest, ready, shortage, tak
 from node.bus.dispatch import Dispatcher
 from node.bus.instances import Instances
 from node.bus.journal import CANCELLED, Journal, Record, State
-from node.ports import Aside, Clock, Together
+from node.ports import Aside, Clock, Together, Values
 from node.step import Documents, Steps
 from privacy.trust import blocks_at
 from workflow.argument import Argument, Data, Literal, Many
 from workflow.cancellation import Cancellation
-from workflow.graph import Step, Workflow, order_of_steps
-from workflow.order import Instance, Wanted
+from workflow.graph import Source, Step, Workflow, order_of_steps
+from workflow.order import MAX_SHARDS, Instance, Wanted
 from workflow.plan.draft import NO_PLACES, NOBODY_ASKED, Draft, Members, Places, Said, drafted
 from workflow.plan.learned import history_of
 from workflow.plan.make import NO_LIMITS, NOTHING_SEEN, Absent, Limits, Plan, check_budget, make_plan
@@ -52,6 +52,7 @@ class Bus:
         dispatcher: Dispatcher,
         documents: Documents,
         steps: Steps,
+        values: Values,
         together: Together,
         aside: Aside,
         clock: Clock,
@@ -62,6 +63,7 @@ class Bus:
         self._dispatcher = dispatcher
         self._documents = documents
         self._steps = steps
+        self._values = values
         self._together = together
         self._instances = Instances(dispatcher, aside, clock)
         self._clock = clock
@@ -206,12 +208,30 @@ class Bus:
             if over.state is not None or any(each.state is not None for each in ended.values()):
                 return
             course.deliver(step, over.delivered)
+            for source in course.lists_made(step):
+                course.unfold(source, await self._length(course, source))
             # What became ready by this very step: whatever else it waits for ended before.
             after = [each for each in ready(workflow, ended) if takes_from(each, step)]
             await self._together([partial(carried, each) for each in after])
 
         await self._together([partial(carried, each) for each in ready(workflow, ())])
         return _verdict(workflow, ended)
+
+    async def _length(self, course: Course, source: Source) -> int:
+        """How many members the list has that a step made, and a later one is scattered over.
+
+        Raises:
+            BadInput: it is no list, or a longer one than a step is scattered over. ComityError: it cannot be had.
+        """
+        made = course.values[source]
+        if not isinstance(made, Data):
+            raise BadInput(f"«{source}» is no list, and a step is scattered over it")
+        value = await self._values.value(made, course.submission.project)
+        if not isinstance(value, list):
+            raise BadInput(f"«{source}» is no list, and a step is scattered over it")
+        if len(value) > MAX_SHARDS:
+            raise BadInput(f"«{source}» has {len(value):,} members; a step is scattered over at most {MAX_SHARDS:,}")
+        return len(value)
 
     async def _tasks(self, course: Course, step: Step) -> list[Task]:
         block = _block(step)

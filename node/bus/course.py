@@ -9,17 +9,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from msgspec import structs
+
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
 from catalog.error import NotFound
 from node.bus.journal import CANCELLED, Record, State
 from node.message import Proof
 from workflow.argument import Argument, Data, Many
-from workflow.graph import Source, Step, Workflow
+from workflow.graph import Merge, Source, Step, Workflow
 from workflow.order import Instance, Order, Wanted
 from workflow.plan.draft import Draft, Places
 from workflow.plan.make import Plan, Planned
-from workflow.receipt import Receipt, Status
+from workflow.receipt import Form, Receipt, Status
 from workflow.submission import Submission
 from workflow.unfold import fed_by, given_inputs
 
@@ -187,6 +189,26 @@ class Course:
             self._values[source] = Many(items=tuple(data)) if step.scatter else data[0]
             self._proofs[source] = [_with_its_own(each) for each in delivered]
 
+    def lists_made(self, step: Step) -> list[Source]:
+        """The outputs of a step that delivered them whole, and over which a later one is scattered."""
+        over = {
+            source
+            for later in self.workflow.steps
+            for each in later.inputs
+            if each.name in later.scatter and each.merge is not Merge.NESTED
+            for source in each.sources
+        }
+        made = [source for name in step.outputs if (source := Source(step.id, name)) in over]
+        return [source for source in made if isinstance(self._values[source], Data)]
+
+    def unfold(self, source: Source, length: int) -> None:
+        """A list of ``length`` that a step made is taken member by member from now on."""
+        made = self._values[source]
+        if isinstance(made, Data):
+            items = tuple(structs.replace(made, at=f"/{number}") for number in range(length))
+            self._values[source] = Many(items=items)
+            self._proofs[source] = self._proofs[source] * length
+
 
 def _before(step: Step) -> set[str]:
     """The steps that a step takes values from."""
@@ -234,7 +256,8 @@ def _data(reached: Reached, name: str) -> Data:
     output = reached.receipt.outputs[name] if reached.receipt else None
     if output is None or output.cid is None:
         raise NotFound(f"{reached.task.instance} delivered no «{name}»")
-    return Data(site=reached.site, cid=output.cid, name=output.name)
+    whole = "" if output.form is Form.VALUE else None
+    return Data(site=reached.site, cid=output.cid, name=output.name, at=whole)
 
 
 def _with_its_own(reached: Reached) -> tuple[Proof, ...]:

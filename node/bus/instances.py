@@ -100,7 +100,8 @@ class Instances:
             if not course.replanning:
                 break
             await self._clock.sleep(REPLANNING_SECONDS)
-        return await self._replanned(course, task) or (None if planned.site in never else planned)
+        planned = await self._replanned(course, task) or planned
+        return None if planned.site in never else planned
 
     async def _replanned(self, course: Course, task: Task) -> Planned | None:
         """What a plan of what is left says of an instance, if there is such a plan."""

@@ -100,6 +100,8 @@ class Receipts:
                 if order.outputs[name].readers:
                     raise VerificationFailed(f"its receipt says «done», and names no value for «{name}»")
                 continue
+            if output.form is None:
+                raise VerificationFailed(f"its receipt does not say what the value of «{name}» is")
             if not is_data_name(output.name):
                 raise VerificationFailed(f"its receipt gives «{name}» a name that is no file's")
             data = Data(site=order.site, cid=output.cid, name=output.name)

@@ -39,6 +39,7 @@ from node.site.projects import Ending, Projects
 from node.site.questions import Questions
 from node.site.repair import Repair
 from node.site.together import Turns, aside, side_by_side
+from node.site.values import ReleasedValues
 from node.site.witnessing import Witnessing
 from node.storage.reopened import read_reopenings
 
@@ -102,7 +103,16 @@ async def consort(site: Site) -> None:
         site.node.key, site.index, site.journal, control, site.received, site.book.halts, site.clock
     )
     bus = Bus(
-        site.root, site.index, site.journal, dispatcher, site.documents, site.steps, side_by_side, aside, site.clock
+        site.root,
+        site.index,
+        site.journal,
+        dispatcher,
+        site.documents,
+        site.steps,
+        ReleasedValues(site.materials, site.blobs),
+        side_by_side,
+        aside,
+        site.clock,
     )
     repair = _repair(site)
     capacity = Capacity(

@@ -25,7 +25,7 @@ from tests.protocol.published import (
 from workflow.argument import Data, Many, handle
 from workflow.cancellation import Cancellation
 from workflow.order import Order, Wanted
-from workflow.receipt import Output, Receipt, Release, Spent, Status
+from workflow.receipt import Form, Output, Receipt, Release, Spent, Status
 from workflow.receipt import Place as AuditPlace
 from workflow.report import Report
 from workflow.submission import Submission
@@ -167,6 +167,7 @@ OUTPUT = Output(
     name="result.json",
     cid=VALUE,
     size=len(RESULT),
+    form=Form.FILE,
     release=RELEASE,
     reason="",
 )

@@ -33,7 +33,7 @@ from workflow.account import (
     ResultFields,
     Side,
 )
-from workflow.receipt import Status
+from workflow.receipt import Form, Status
 
 
 def account(kind: str, fields: Value, at: int, by: str = "anna-node") -> Body:
@@ -122,6 +122,7 @@ AUDIT = [
                         output=OUTPUT,
                         cid=VALUE,
                         size=len(RESULT),
+                        form=Form.FILE,
                         label=FREED,
                         name="result.json",
                     )

@@ -19,8 +19,8 @@ from catalog.index import Index
 from catalog.offer import OfferFields
 from privacy.label import effective_readers
 from privacy.trust import blocks_at, has_left
-from workflow.argument import Argument, Data, Many, pieces_in
-from workflow.graph import Source, Step, Workflow, order_of_steps
+from workflow.argument import Argument, Data, Many, members, pieces_in
+from workflow.graph import Merge, Source, Step, Workflow, order_of_steps
 from workflow.plan.estimate import Estimate, History
 from workflow.plan.problem import Barred, Candidate, Edge, Place, Problem, Rule, Task
 from workflow.price import most, moved_to
@@ -130,9 +130,8 @@ def drafted(
     drafting = _Drafting(index, members, history, min_sites, said, places)
     values: dict[Source, Argument] = dict(given_inputs(workflow, inputs))
     for step in order_of_steps(workflow):
-        made = drafting.add(
-            [drafting.make(step, shard, given) for shard, given in enumerate(shards(step, values))], step
-        )
+        unfolded = enumerate(shards(step, drafting.assumed(step, values)))
+        made = drafting.add([drafting.make(step, shard, given) for shard, given in unfolded], step)
         if len(drafting.instances) > MAX_INSTANCES:
             raise BadInput(f"the workflow unfolds into more than {MAX_INSTANCES:,} steps; submit it in parts")
         for name in step.outputs:
@@ -166,6 +165,20 @@ class _Drafting:
         """How many steps a site says that it runs together; of one that says nothing, one is counted on."""
         said = self.index.site(site).typed(CapacityFields, "capacity")
         return 1 if said is None else said.at_once
+
+    def assumed(self, step: Step, values: Mapping[Source, Argument]) -> Mapping[Source, Argument]:
+        """The values, with lists that nobody has made yet, and the step is scattered over, as long as the others.
+
+        How long they will be nobody knows: without others, one member is planned with.
+        """
+        scattered = [each for each in step.inputs if each.name in step.scatter and each.merge is not Merge.NESTED]
+        found = {source: values[source] for each in scattered for source in each.sources if source in values}
+        lengths = [len(known) for each in found.values() if (known := members(each)) is not None]
+        long = max(lengths, default=1)
+        unknown = {
+            source: each for source, each in found.items() if isinstance(each, Data) and each.cid in self.promised
+        }
+        return {**values, **{source: Many(items=(each,) * long) for source, each in unknown.items()}}
 
     def promise(self, number: int, name: str) -> Data:
         """What stands for the output of an instance that nobody has made yet."""
