@@ -56,6 +56,7 @@ MAX_TOOLS = 256
 PROBE_SECONDS = 240
 PROVEN_SECONDS = 3600.0
 PROVEN_AGAIN_SECONDS = 60.0
+TOO_LATE = "its time was over before its command began"
 NO_ROOM = "no room on the disk where steps are staged"
 
 
@@ -179,6 +180,7 @@ class StepExecutor:
         """
         if self.fault:
             raise Denied(self.fault)
+        until = trio.current_time() + seconds
         tool = await self.tool(work.block)
         folder = self._work / secrets.token_hex(8)
         stage = Stage(self._materials, self._blobs, folder, order, project, self._limits.input_bytes)
@@ -187,7 +189,7 @@ class StepExecutor:
             stage.work.mkdir(parents=True, mode=0o700)
             for argument in work.inputs.values():
                 await stage.fetch(argument)
-            finished = await self._recalled_or_run(stage, tool, work, seconds)
+            finished = await self._recalled_or_run(stage, tool, work, until)
         except (BadInput, VerificationFailed) as error:
             log.warning("a step of the block %s came to nothing before its command ran: %s", work.block, error)
             return Finished({}, None, str(error))
@@ -209,7 +211,7 @@ class StepExecutor:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(_discarded, folder)
 
-    async def _recalled_or_run(self, stage: Stage, tool: Tool, work: Work, seconds: float) -> Finished:
+    async def _recalled_or_run(self, stage: Stage, tool: Tool, work: Work, until: float) -> Finished:
         """What the tool made of the same before; else its environment is brought, before the turn, and it is run.
 
         Raises:
@@ -217,7 +219,7 @@ class StepExecutor:
         """
         if await self._recalled(tool, work, stage.project) is None:
             async with self._environment(tool, work.block) as environment:
-                return await self._in_turn(stage, tool, work, seconds, environment)
+                return await self._in_turn(stage, tool, work, until, environment)
         async with self._made.turn(stage.project.site):
             await stage.bring(work.inputs)
             made = await self._recalled(tool, work, stage.project)
@@ -248,7 +250,7 @@ class StepExecutor:
             yield environment
 
     async def _in_turn(
-        self, stage: Stage, tool: Tool, work: Work, seconds: float, environment: Environment | None
+        self, stage: Stage, tool: Tool, work: Work, until: float, environment: Environment | None
     ) -> Finished:
         """Stage and run when it is the turn of the member whose project it is for: who waits takes no room on the disk.
 
@@ -267,7 +269,7 @@ class StepExecutor:
             if delivered is None:
                 key = work.block, work.around
                 async with self._evaluator.kept(key, _load(work.around), step.view) as session:
-                    delivered = await self._carried_out(step, session, stage, seconds, environment)
+                    delivered = await self._carried_out(step, session, stage, until, environment)
             if isinstance(delivered, Failed):
                 return await self._failed(delivered, stage.project)
             return await self._stored(delivered, tool, step, stage)
@@ -291,7 +293,7 @@ class StepExecutor:
         return Delivered(told, Usage(trio.current_time() - began, 0.0, 0))
 
     async def _carried_out(
-        self, step: Evaluation, session: Session, stage: Stage, seconds: float, environment: Environment | None
+        self, step: Evaluation, session: Session, stage: Stage, until: float, environment: Environment | None
     ) -> Delivered | Failed:
         began = trio.current_time()
         ready = await step.command(session, self.limits)
@@ -300,7 +302,10 @@ class StepExecutor:
         if isinstance(ready, Outputs):
             await stage.check_unchanged()
             return Delivered(ready.values, Usage(trio.current_time() - began, 0.0, 0))
-        job = await step.job(ready, allowed(self.limits, ready, seconds), environment)
+        left = until - trio.current_time()
+        if left <= 0:
+            return Failed(TOO_LATE, b"", None)
+        job = await step.job(ready, allowed(self.limits, ready, left), environment)
         try:
             ended = await self._runner.run(job, self._turns)
         except (Denied, Unreachable):

@@ -28,7 +28,8 @@ TOOL = """\
 cwlVersion: v1.2
 class: CommandLineTool
 $namespaces: {{comity: "urn:comity:cwl#"}}
-baseCommand: [{name}]
+label: {name}
+baseCommand: none
 hints:
   comity:Output: {{{output}: {{type: {type}}}}}
 inputs:

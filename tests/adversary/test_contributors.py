@@ -27,7 +27,8 @@ TOOL = """\
 cwlVersion: v1.2
 class: CommandLineTool
 $namespaces: {comity: "urn:comity:cwl#"}
-baseCommand: [counted]
+label: counted
+baseCommand: none
 hints:
   comity:Output: {table: {type: table}}
 inputs:

@@ -25,6 +25,7 @@ TOOL = """\
 cwlVersion: v1.2
 class: CommandLineTool
 $namespaces: {comity: "urn:comity:cwl#"}
+label: python3
 baseCommand: python3
 hints:
   comity:Output: {result: {type: statistics}}

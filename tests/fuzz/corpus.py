@@ -37,6 +37,7 @@ TEXTS = (
     "DUO:0000042",
     "https://login.example.org/",
     "linux/amd64",
+    "/a",
 )
 
 EXACT: dict[type, Value] = {Label: resident(KEY.did)}

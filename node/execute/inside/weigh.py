@@ -156,7 +156,8 @@ def crowded(folder: str | os.PathLike[str]) -> str:
 
 
 def listing(work: str) -> bytes:
-    """What lies in ``work``, which was settled: kind, bytes, names and path of each, as find(1) prints them.
+    """What lies in ``work``, which was settled: kind, bytes, names and path of each, and what a link says, as find(1)
+    prints them.
 
     Its size is bounded by what :func:`settle` lets be.
     """
@@ -173,7 +174,8 @@ def _rows(fd: int, above: bytes) -> list[bytes]:
         for entry in entries:
             status = entry.stat(follow_symlinks=False)
             kind, path = _KINDS.get(stat.S_IFMT(status.st_mode), "U"), above + os.fsencode(entry.name)
-            rows.append(f"{kind}\t{status.st_size}\t{status.st_nlink}\t".encode() + path + b"\0")
+            says = os.fsencode(os.readlink(entry.name, dir_fd=fd)) if kind == "l" else b""
+            rows.append(f"{kind}\t{status.st_size}\t{status.st_nlink}\t".encode() + path + b"\0" + says + b"\0")
             if kind == "d":
                 below = os.open(entry.name, _FOLDER, dir_fd=fd)
                 try:

@@ -160,7 +160,7 @@ def test_so_many_run_at_once_and_no_more(at_once: int, tmp_path: Path) -> None:
         steps = StepExecutor(turnstile, EVALUATOR, Shelf(), blobs, tmp_path / "work", limits_of(FREE), at_once=at_once)
         async with trio.open_nursery() as nursery:
             for number in range(5):
-                nursery.start_soon(steps.run, cid, {}, 300.0, Cid.of(str(number).encode()), PROJECT)
+                nursery.start_soon(steps.run, Work(cid, {}), 300.0, Cid.of(str(number).encode()), PROJECT)
 
     trio.run(story)
     assert turnstile.most == at_once

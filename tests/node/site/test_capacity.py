@@ -23,6 +23,7 @@ from node.site.capacity import APART_MILLIS, MEASURED_MILLIS, Capacity, check_of
 from node.step import AT_ONCE, Exit, Job, Limits, Turn
 from node.storage.disk import DiskBlobs
 from tests.adversary.test_steps import Shelf
+from tests.node.execute.cwl.evaluating import EVALUATOR
 
 ROOT, STEWARD, NODE = (PrivateKey(bytes([number]) * 32) for number in (1, 2, 3))
 OFFER = OfferFields(runner="sandbox", price=1, step_millis=1)
@@ -49,7 +50,7 @@ class Place:
             self.write("key", fields, ROOT)
         self.runner = Measured()
         blobs, work = DiskBlobs(folder / "blobs"), folder / "work"
-        self.steps = StepExecutor(self.runner, Shelf(), blobs, work, Limits(), None, 4, offered=self.offered)
+        self.steps = StepExecutor(self.runner, EVALUATOR, Shelf(), blobs, work, Limits(), None, 4, offered=self.offered)
         self.environments: set[Cid] = set()
         self.capacity = Capacity(lambda: self.index, self.steps, self.say, self, lambda: self.environments)
 

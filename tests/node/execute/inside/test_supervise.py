@@ -80,7 +80,7 @@ def test_what_was_left_is_listed_as_find_lists_it(work: Path) -> None:
     """Lost: outputs that are taken from a sandbox are refused from a container, or a link is taken for a file."""
     made = "mkdir -p a/b shut; echo x > a/b/c; ln -s /etc/passwd link; ln a/b/c twice; mkfifo pipe; echo y > shut/y"
     done = shell(
-        work, f"{made}; find -P . -mindepth 1 -printf '%y\\t%s\\t%n\\t%P\\0' > ../tmp/found; chmod 0 shut a/b/c"
+        work, f"{made}; find -P . -mindepth 1 -printf '%y\\t%s\\t%n\\t%P\\0%l\\0' > ../tmp/found; chmod 0 shut a/b/c"
     )
     assert done.left is not None
     top = read_listing(done.left)
