@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,16 @@ def published(mara: Node, name: str) -> str:
     return str(mara.publish_block(files, f"hyperparameters {name}").cid)
 
 
+def cid_by_readme(consortium: Consortium, block: str) -> str:
+    """A block's CID by the command that the example's page gives."""
+    page = (EXAMPLE / "README.md").read_text()
+    (code,) = re.findall(r"^cid\(\).*python3 -c '(.*)'; }$", page, re.MULTILINE)
+    shown = consortium.command("--json", "block", "show", block)
+    assert shown.returncode == 0, shown.stderr
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, input=shown.stdout, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def trained(table: Path, rate: float) -> dict[str, Any]:
     spec = spec_from_file_location("train", EXAMPLE / "train" / "train.py")
     assert spec is not None
@@ -38,6 +51,7 @@ def test_the_best_of_several_learning_rates_is_found_where_the_data_are(consorti
     hospital = consortium.large
     with consortium.researcher() as mara:
         train, choose = published(mara, "train"), published(mara, "choose")
+        assert cid_by_readme(consortium, "hyperparameters train") == train
         mara.share_block(mara.block_entry("hyperparameters train").fields.cid, [hospital.name])
         endorse(consortium.places, consortium.known, hospital, train)
         text = (EXAMPLE / "workflow.cwl").read_text().replace("TRAIN", train).replace("CHOOSE", choose)
