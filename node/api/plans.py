@@ -37,7 +37,7 @@ class PlannedView(Value, frozen=True, kw_only=True):
 
     ``moved`` are bytes of other sites' datasets. Its duration rests on so many ``receipts``, of which slow ones took
     ``spread`` times as long as quick ones; ``basis`` says of what. ``said`` is what the site said in advance: that its
-    policy allows it, or how many stewards it asks then; empty if it was not asked, or did not answer.
+    policy allows it, how many stewards it asks then, or that it gave no answer; empty if it was not asked.
     """
 
     step: str

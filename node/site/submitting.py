@@ -102,7 +102,9 @@ async def prepare(site: Site, did: str, request: plans.PlanRequest) -> plans.Pre
         nonce=site.random.token(16),
         sig=UNSIGNED,
     )
+    asked: set[tuple[str, int]] = set()
     if request.ask:
+        asked = {(each.step, each.shard) for each in draft.instances if each.asked}
         said = await member.foresight.said(submission, request.workflow, workflow, draft)
         _, draft = await member.bus.draft(request.workflow, inputs, names, request.min_sites, said)
     if request.after is not None:
@@ -111,7 +113,7 @@ async def prepare(site: Site, did: str, request: plans.PlanRequest) -> plans.Pre
     # It was looked for a while, which the deadline does not wait for.
     check_limits(plan, now=site.clock.now(), deadline=request.deadline, budget=request.budget)
     member.planning.keep(submission.nonce, plan)
-    return plans.Prepared(plan=plan_view(plan, submission, names), submission=encode(submission))
+    return plans.Prepared(plan=plan_view(plan, submission, names, asked), submission=encode(submission))
 
 
 def _delivered_at(record: Record) -> Places:

@@ -80,10 +80,12 @@ def first_fault(index: SiteIndex) -> str:
     return next((f"entry {place}: {reason}" for place, reason in found), "")
 
 
-def plan_view(plan: Plan, submission: Submission, names: Mapping[str, str]) -> plans.PlanView:
-    """A plan with the sites' names, against the submission's limits."""
+def plan_view(
+    plan: Plan, submission: Submission, names: Mapping[str, str], asked: Collection[tuple[str, int]]
+) -> plans.PlanView:
+    """A plan with the sites' names, against the submission's limits; sites were ``asked`` of these instances."""
     return plans.PlanView(
-        steps=tuple(_planned(each, names) for each in plan.steps),
+        steps=tuple(_planned(each, names, asked) for each in plan.steps),
         cost=plan.cost,
         budget=submission.budget,
         finish=plan.finish,
@@ -137,7 +139,7 @@ def _said(word: Word | None) -> str:
     return f"asks {counted(word.stewards, 'steward')}" if word.stewards else "allows it"
 
 
-def _planned(each: Planned, names: Mapping[str, str]) -> plans.PlannedView:
+def _planned(each: Planned, names: Mapping[str, str], asked: Collection[tuple[str, int]]) -> plans.PlannedView:
     return plans.PlannedView(
         step=each.step,
         shard=each.shard,
@@ -152,7 +154,7 @@ def _planned(each: Planned, names: Mapping[str, str]) -> plans.PlannedView:
         receipts=each.estimate.receipts,
         spread=each.estimate.spread,
         basis=str(each.estimate.basis),
-        said=_said(each.said),
+        said=_said(each.said) or ("no answer" if (each.step, each.shard) in asked else ""),
     )
 
 
@@ -260,6 +262,6 @@ def _ending(receipt: Receipt | None, refusal: Refusal | None, record: Record) ->
         return CANCELLED if cancelled else str(receipt.status), receipt.reason or "; ".join(held)
     if record.state is State.CANCELLING and refusal is not None and refusal.kind != WAITING:
         return (CANCELLED if refusal.kind == CANCELLED else "running"), refusal.reason
-    if not record.ended:
-        return (WAITING, refusal.reason) if refusal is not None and refusal.kind == WAITING else ("running", "")
-    return (refusal.kind, refusal.reason) if refusal else ("unreachable", "it gave no receipt")
+    if refusal is not None:
+        return refusal.kind, refusal.reason
+    return ("unreachable", "it gave no receipt") if record.ended else ("running", "")

@@ -10,7 +10,7 @@ import pytest
 from catalog.dagcbor import cid_of
 from catalog.key import UNSIGNED, signed
 from node.bus.journal import CANCELLED, Record, Refusal, State
-from node.site.views import submission_view
+from node.site.views import plan_view, submission_view
 from tests.adversary.stage import TEXT, Stage
 from tests.node.bus.test_bus import planned
 from workflow.cancellation import Cancellation
@@ -41,6 +41,7 @@ def test_each_step_says_how_far_it_came_and_why_no_further(stage: Stage) -> None
     order = cid_of(whole)
     assert told(stage, whole, submission) == [("running", ""), ("waiting", ""), ("waiting", "")]
     away = Refusal(order, "unreachable", "no connection to it")
+    assert told(stage, whole, submission, refusals=(away,))[0] == ("unreachable", "no connection to it"), "as its event"
     skipped = ("skipped", "it was not ordered, for the submission ended before")
     assert told(stage, whole, submission, state=State.UNREACHABLE, ended=2, refusals=(away,)) == [
         ("unreachable", "no connection to it"),
@@ -61,3 +62,11 @@ def test_each_step_says_how_far_it_came_and_why_no_further(stage: Stage) -> None
         unordered,
         unordered,
     ]
+
+
+def test_a_plan_says_which_site_was_asked_and_did_not_answer(stage: Stage) -> None:
+    """Lost: a plan that counts on a hospital whose node is down looks like one that all have agreed to."""
+    plan, submission, names = planned(stage), stage.submission(), stage.consortium.names
+    shown = {(each.step, each.shard): each.said for each in plan_view(plan, submission, names, {("count", 1)}).steps}
+    assert shown["count", 1] == "no answer"
+    assert {said for place, said in shown.items() if place != ("count", 1)} == {""}
