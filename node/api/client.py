@@ -21,7 +21,7 @@ from nacl.utils import random
 
 from catalog.cid import RAW, Cid
 from catalog.dagcbor import cid_of, decode, encode
-from catalog.error import BadInput, NotFound, VerificationFailed
+from catalog.error import BadInput, Infeasible, NotFound, VerificationFailed
 from catalog.key import UNSIGNED, signed
 from catalog.project import ProjectRef
 from node.api import operation
@@ -39,7 +39,7 @@ from node.api.operation import MAX_WAIT
 from node.api.person import Persons
 from node.api.plans import PlanRequest
 from node.api.publish import now
-from node.api.quantity import Moment, Money, micros, moment
+from node.api.quantity import Moment, Money, clock_text, micros, moment
 from node.api.schema import (
     HaltRequest,
     Submit,
@@ -181,6 +181,9 @@ class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sh
         ask: bool = True,
         after: Cid | None = None,
     ) -> Plan:
+        if asked.deadline <= now():
+            over = clock_text(asked.deadline)
+            raise Infeasible(f"no feasible plan: the deadline {over} has passed; give a later one. Nothing was run")
         request = PlanRequest(
             workflow=asked.workflow,
             job=msgspec.Raw(json.dumps(asked.job).encode()),

@@ -54,6 +54,17 @@ def test_both_objectives_list_what_there_is_to_choose_from(
     assert "0.08" in told
 
 
+@pytest.mark.parametrize("deadline", ["0s", "2001-01-01T00:00"])
+def test_a_deadline_that_has_passed_is_named_as_such(
+    asked: list[str], deadline: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: whoever mistypes a date is told to ask every hospital for leave."""
+    assert run([*asked, "--deadline", deadline]) == 6
+    told = capsys.readouterr().err
+    assert "has passed; give a later one" in told
+    assert "ask" not in told
+
+
 def test_a_bound_of_nothing_is_no_division() -> None:
     assert gap_text(50_000, 0, money) == "no plan is below 0.00"
     assert gap_text(0, 0, money) == "no plan is better in that"
