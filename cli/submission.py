@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from node.api.view import Run
 
 _HEAD = ("step", "site", "status", "allowed by", "cost", "reason")
+_AGAIN = ("denied", "failed", "unreachable")
+"""How submissions end that may be asked for once more."""
 
 
 @click.group(cls=Verbs)
@@ -224,3 +226,5 @@ def tell_run(run: Run) -> None:
     )
     if view.results:
         say(f"next: comity submission result {view.submission} {view.results[0].name} --out FILE")
+    elif view.state in _AGAIN:
+        say(f"next: comity submission retry {view.submission}, once the reason above is gone")

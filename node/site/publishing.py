@@ -50,7 +50,7 @@ def member_of(site: Site, did: str, *roles: Role) -> Person:
     """
     person = person_at(site.index, did, site.root)
     if roles and person.role not in roles:
-        raise Denied(f"{person.name} is a {person.role} here; this is for {' or '.join(roles)}")
+        raise Denied(f"{person.name} is enrolled here as {person.role}; this needs the role {' or '.join(roles)}")
     return person
 
 

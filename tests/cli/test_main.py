@@ -277,6 +277,7 @@ def test_a_submission_that_was_denied_ends_with_3(
     told = capsys.readouterr()
     assert "no-export" in told.err
     assert "St. Anna" in told.out
+    assert "next: comity submission retry bafy" in told.out
 
 
 def test_whoever_stops_waiting_for_a_submission_is_told_that_it_goes_on(
