@@ -101,6 +101,9 @@ class Projection(Protocol):
     def attempts(self, instance: Instance) -> list[Attempt]:
         """Every attempt at an instance, in the order in which they came."""
 
+    def submitted(self, submission: Cid) -> list[Attempt]:
+        """Every attempt at an instance of a submission, in the order in which they came."""
+
     def open_attempts(self) -> Iterator[Attempt]:
         """Attempts with an intent and no result: those that were running when the log ended."""
 
@@ -231,6 +234,10 @@ class Ledger:
     def attempts(self, instance: Instance) -> list[Attempt]:
         """Every attempt at an instance, in the order in which they came."""
         return [self._orders[order] for order in self._instances.get(instance, ())]
+
+    def submitted(self, submission: Cid) -> list[Attempt]:
+        """Every attempt at an instance of a submission, in the order in which they came."""
+        return [each for each in self._orders.values() if each.access.instance.submission == submission]
 
     def open_attempts(self) -> Iterator[Attempt]:
         """Attempts with an intent and no result: those that were running when the log ended."""

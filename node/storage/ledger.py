@@ -54,7 +54,7 @@ from workflow.account import (
 )
 from workflow.order import Instance
 
-_VERSION: Final = 4
+_VERSION: Final = 5
 _COMMIT_EVERY: Final = 1000
 _RECENT: Final = 1024
 _FEED: Final = 4096
@@ -67,9 +67,10 @@ CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WI
 CREATE TABLE IF NOT EXISTS row (subject BLOB, leaf INTEGER, at INTEGER NOT NULL, PRIMARY KEY (subject, leaf))
   WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS head (subject BLOB PRIMARY KEY, leaf INTEGER NOT NULL, count INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS attempt (orders BLOB PRIMARY KEY, instance BLOB NOT NULL, leaf INTEGER NOT NULL,
-  denied INTEGER NOT NULL, closed INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS attempt (orders BLOB PRIMARY KEY, instance BLOB NOT NULL, submission BLOB NOT NULL,
+  leaf INTEGER NOT NULL, denied INTEGER NOT NULL, closed INTEGER) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS attempts_at ON attempt (instance, leaf);
+CREATE INDEX IF NOT EXISTS attempts_of ON attempt (submission, leaf);
 CREATE INDEX IF NOT EXISTS attempts_open ON attempt (leaf) WHERE closed IS NULL AND denied = 0;
 CREATE TABLE IF NOT EXISTS question (cid BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS trace (project BLOB, cid BLOB, dataset INTEGER, PRIMARY KEY (project, cid, dataset))
@@ -205,9 +206,9 @@ class DiskLedger:
                 pass  # its order has run
             case AccessFields():
                 denied = _ASKED if isinstance(fields, InquiryFields) else int(not fields.decision.allowed)
-                values = (bytes(fields.order), _key(fields.instance), index, denied)
                 self._trace(fields.project, fields.copies, datasets_of(fields.chain))
-                self._write("INSERT OR REPLACE INTO attempt VALUES (?, ?, ?, ?, NULL)", values)
+                values = (bytes(fields.order), _key(fields.instance), bytes(fields.instance.submission), index, denied)
+                self._write("INSERT OR REPLACE INTO attempt VALUES (?, ?, ?, ?, ?, NULL)", values)
                 self._keep(Attempt(index, body.at, fields))
             case ResultFields():
                 self._write("UPDATE attempt SET closed = ? WHERE orders = ?", (index, bytes(fields.order)))
@@ -272,13 +273,19 @@ class DiskLedger:
         orders = [Cid.from_bytes(row[0]) for row in self._all(query, _key(instance))]
         return [attempt for order in orders if (attempt := self.attempt(order)) is not None]
 
+    def submitted(self, submission: Cid) -> list[Attempt]:
+        """Every attempt at an instance of a submission, as far as their bodies are still in the log."""
+        return list(self._standing("submission = ?", bytes(submission)))
+
     def open_attempts(self) -> Iterator[Attempt]:
         """Attempts with an intent and no result."""
-        query = "SELECT orders FROM attempt WHERE closed IS NULL AND denied = 0 ORDER BY leaf"
-        for order in [Cid.from_bytes(row[0]) for row in self._all(query)]:
-            with suppress(Conflict):  # an intent that was erased ends nothing any more
-                attempt = self.attempt(order)
-                if attempt is not None:
+        return self._standing("closed IS NULL AND denied = 0")  # an intent that was erased ends nothing any more
+
+    def _standing(self, which: str, *values: object) -> Iterator[Attempt]:
+        query = f"SELECT orders FROM attempt WHERE {which} ORDER BY leaf"  # noqa: S608  # this file's words alone
+        for order in [Cid.from_bytes(row[0]) for row in self._all(query, *values)]:
+            with suppress(Conflict):
+                if (attempt := self.attempt(order)) is not None:
                     yield attempt
 
     def ended(self) -> Iterator[Attempt]:

@@ -364,7 +364,10 @@ def test_what_projects_that_are_not_over_left_is_kept_until_they_are(anna: Anna)
             attempt = state.ledger.attempt(order)
             assert attempt is not None
             assert attempt.result is not None
-            assert [each.access.order for each in state.ledger.attempts(attempt.access.instance)] == [order]
+            instance = attempt.access.instance
+            assert [each.access.order for each in state.ledger.attempts(instance)] == [order]
+            assert order in [each.access.order for each in state.ledger.submitted(instance.submission)]
+            assert state.ledger.submitted(order) == [], "none is of a submission of that CID"
         assert {each.access.order for each in state.ledger.ended()} == set(orders.values())
 
     anna.starts(check)
