@@ -13,6 +13,7 @@ from catalog.plural import counted
 from cli import completing
 from cli.crate import export, rerun, verify
 from cli.fetch import write_out
+from cli.logs import logs
 from cli.output import clean, pairs, say, show, table, working
 from cli.session import Session, Verbs, pass_session
 from cli.watch import picture, watched
@@ -30,7 +31,7 @@ def group() -> None:
     """Follow submissions, fetch their results, end them."""
 
 
-for command in (export, verify, rerun, picture):
+for command in (export, verify, rerun, picture, logs):
     group.add_command(command)
 
 
@@ -226,5 +227,7 @@ def tell_run(run: Run) -> None:
     )
     if view.results:
         say(f"next: comity submission result {view.submission} {view.results[0].name} --out FILE")
+    elif any(each.status == "failed" for each in view.instances):
+        say(f"next: comity submission logs {view.submission}")
     elif view.state in _AGAIN:
         say(f"next: comity submission retry {view.submission}, once the reason above is gone")

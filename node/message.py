@@ -44,6 +44,9 @@ MAX_KNOWN: Final = 2 * 256
 MAX_ROWS: Final = 128
 """Rows that go with a checkpoint: of more than that, tiles and batches of bodies cost less."""
 
+MAX_COMPLAINT: Final = 64 << 10
+"""Bytes of what a command that failed wrote to standard error."""
+
 A = TypeVar("A", bound=Value)
 
 Note = Annotated[str, msgspec.Meta(max_length=16 << 10)]
@@ -110,6 +113,14 @@ class Foresee(Value, frozen=True, kw_only=True, tag="foresee"):
     """Asks what the site would say to an order that nobody has signed yet; nothing is begun, or written down."""
 
     place: Place
+
+
+class Complained(Value, frozen=True, kw_only=True, tag="complained"):
+    """Asks what the command of an ``order`` that failed wrote to standard error; with what its label follows from."""
+
+    order: Order
+    submission: Submission
+    proofs: Annotated[tuple[Proof, ...], msgspec.Meta(max_length=4096)]
 
 
 class Reporting(Value, frozen=True, kw_only=True, tag="report"):
@@ -199,7 +210,7 @@ class ReceiptsAnswer(Value, frozen=True, kw_only=True):
     more: bool
 
 
-Question = Heads | Consistency | AddCheckpoint | Place | Foresee | Reporting | Outcome | Cancel | Rows
+Question = Heads | Consistency | AddCheckpoint | Place | Foresee | Complained | Reporting | Outcome | Cancel | Rows
 
 
 class Envelope(Value, frozen=True, kw_only=True):
@@ -214,6 +225,13 @@ class Foreseen(Value, frozen=True, kw_only=True):
     allowed: bool
     stewards: Annotated[int, msgspec.Meta(ge=0, le=MOST_STEWARDS)]
     reason: Annotated[str, msgspec.Meta(max_length=1000)]
+
+
+class Complaints(Value, frozen=True, kw_only=True):
+    """The end of what a command wrote, held as ``cid``, to be fetched as any value; none if it wrote nothing."""
+
+    cid: Cid | None
+    size: Annotated[int, msgspec.Meta(ge=0, le=MAX_COMPLAINT)]
 
 
 class Reported(Value, frozen=True, kw_only=True):

@@ -34,6 +34,7 @@ from node.api.connection import Connection
 from node.api.forgetting import Forgetter
 from node.api.governing import Governor
 from node.api.granting import Granter
+from node.api.logs import LogView
 from node.api.offering import Offerer
 from node.api.operation import MAX_WAIT
 from node.api.person import Persons
@@ -307,6 +308,17 @@ class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sh
             NotFound: this person made no such submission. BadInput: several end so.
         """
         return self._connection.ask(operation.GRAPH, submission=str(self._submission(submission)))
+
+    def logs(self, submission: Cid | str, step: str = "") -> tuple[LogView, ...]:
+        """What the commands of steps that failed wrote last, or why it is not told; of one ``step``, or ``step[0]``.
+
+        A steward may ask for another site's submission, by its whole CID, of what its steps wrote at this site. Who
+        reads it is written down.
+
+        Raises:
+            NotFound: no such submission, or no such step of it failed. BadInput: several submissions end so.
+        """
+        return self._connection.ask(operation.LOGS, submission=str(self._submission(submission)), step=step)
 
     def wait(self, submission: Cid | str, seconds: float | None = None) -> Run:
         """The submission once it has ended, or as it stands after ``seconds``; ``Run.check`` raises if it failed."""

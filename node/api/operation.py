@@ -20,6 +20,7 @@ from node.api.evidence import EvidencePage
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 from node.api.inquiries import AnswerRequest, InquiryView
+from node.api.logs import LogView
 from node.api.steering import CancelRequest, PauseRequest, Requested
 from node.api.tree import FolderView, TreePage
 from node.api.watched import EventsPage, GraphView
@@ -212,6 +213,15 @@ EVENTS: Final = Operation(
 GRAPH: Final = Operation(
     "graph", "GET", "/v1/submissions/{submission}/graph", GraphView, parameters=(_SUBMISSION,), person=True
 )
+LOGS: Final = Operation(
+    "logs",
+    "GET",
+    "/v1/submissions/{submission}/logs",
+    tuple[LogView, ...],
+    parameters=(_SUBMISSION, Parameter("step", str, "query", "")),
+    person=True,
+    keeps=True,
+)
 EVIDENCE: Final = Operation(
     "evidence",
     "GET",
@@ -269,6 +279,7 @@ OPERATIONS: Final[tuple[Operation[object], ...]] = (
     RESULT,
     EVENTS,
     GRAPH,
+    LOGS,
     EVIDENCE,
     WHO,
 )

@@ -20,6 +20,7 @@ from node.api.evidence import EvidencePage
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 from node.api.inquiries import AnswerRequest, InquiryView
+from node.api.logs import LogView
 from node.api.steering import CancelRequest, PauseRequest, Requested
 from node.api.tree import FolderView, TreePage
 from node.api.watched import EventsPage, GraphView
@@ -282,6 +283,16 @@ class Service(Protocol):
 
     async def graph(self, person: str, submission: Cid) -> GraphView:
         """How the steps of one of the person's own submissions hang together."""
+
+    async def logs(self, person: str, signed: SignedRequest, submission: Cid, step: str) -> tuple[LogView, ...]:
+        """What the commands of steps that failed wrote last, as far as the person may read it; written down.
+
+        ``step`` is a step or, with its shard in brackets, an instance; all of them if it is empty. Of another site's
+        submission a steward is given what was written here.
+
+        Raises:
+            NotFound: no such submission, or no such step of it failed. Denied: its project is over, or the site halted.
+        """
 
     async def evidence(self, person: str, submission: Cid, after: str) -> EvidencePage:
         """The files by which others can check one of the person's own submissions that has ended, page by page.

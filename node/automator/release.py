@@ -25,7 +25,7 @@ from node.automator.decide import Judge, Lapse, Verdict
 from node.automator.inquiries import Consent
 from node.step import Product
 from privacy.decision import Action, Decision
-from privacy.label import effective_readers, may_hold, released, withheld
+from privacy.label import effective_readers, may_hold, person_at, released, withheld
 from workflow.account import Chain, Kept, ReleaseFields, Side
 from workflow.order import Wanted
 from workflow.receipt import Output, Release
@@ -272,3 +272,11 @@ def reads(label: Label, readers: Sequence[str]) -> bool:
     """Whether all ``readers`` read what is labelled ``label``."""
     effective = effective_readers(label)
     return effective is None or set(readers) <= effective
+
+
+def may_look(root: str, did: str, label: Label) -> bool:
+    """Whether ``label`` lets the person ``did`` of the site ``root`` read: by name, or as all of its people.
+
+    That a site may hold a value, since somebody else at it reads it, is not enough.
+    """
+    return reads(label, (root,)) or reads(label, (person_at(did, root),))

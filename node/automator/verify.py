@@ -18,7 +18,7 @@ from catalog.key import check
 from catalog.offer import OfferFields
 from catalog.project import ProjectFields, ProjectRef
 from node.automator.case import Case
-from node.message import Place, Reporting
+from node.message import Complained, Place, Proof, Reporting
 from node.step import Documents, Steps
 from privacy.label import may_hold
 from privacy.trust import OTHER_DATA, Person, approved, blocks_at, person_at, project_of
@@ -170,6 +170,19 @@ class Verifier:
         if not set(self._index.site(asker).nodes()) & set(submission.buses):
             raise NotFound(UNKNOWN)
 
+    def brought_again(self, question: Complained, asker: str) -> Evidence:
+        """What labels follow from beside an order that came before, as the node of the site ``asker`` brings it again.
+
+        Raises:
+            NotFound: that node is no bus of its submission. VerificationFailed, Denied: a proof is not what it claims.
+        """
+        order, submission = question.order, question.submission
+        if order.submission != cid_of(submission):
+            raise VerificationFailed("the order belongs to another submission")
+        self.check_bus(submission, asker)
+        _check_proofs(order, question.proofs)
+        return Evidence(self._index, order.submission, [(p.order, p.receipt) for p in question.proofs])
+
     async def verify(self, message: Place, asker: str, person: Person, now: int) -> Verified:
         """Check an order of :meth:`person` or of a :meth:`reporter`, brought by the node of the site ``asker``.
 
@@ -185,7 +198,7 @@ class Verifier:
         project = project_of(self._index, submission.project, person, now)
         if Cid.of(message.workflow.encode()) != submission.workflow:
             raise VerificationFailed("the workflow beside the order is not the one that was signed for")
-        self._check_proofs(message)
+        _check_proofs(order, message.proofs)
         buses = self._buses(submission, asker)
         if any(proof.order.bus not in buses for proof in message.proofs):
             raise VerificationFailed("a proof beside the order is of an order by no bus node of the submission")
@@ -301,11 +314,6 @@ class Verifier:
         if (report.site, report.order) != (order.site, cid_of(order)):
             raise VerificationFailed("the report is by another site than the order is for, or of another order")
 
-    @staticmethod
-    def _check_proofs(message: Place) -> None:
-        if tuple(cid_of(proof.receipt) for proof in message.proofs) != message.order.proofs:
-            raise VerificationFailed("the proofs beside the order are not those that it names")
-
     def _check_sender(self, order: Order, asker: str) -> None:
         if self._index.site(asker).node() != order.bus:
             raise VerificationFailed(NO_BUS)
@@ -354,6 +362,11 @@ class Verifier:
         if most(entry.fields, moved) > order.max_cost:
             raise Denied("a step costs more here than the order allows; plan again")
         return Terms(entry.fields, entry.index, moved)
+
+
+def _check_proofs(order: Order, proofs: Sequence[Proof]) -> None:
+    if tuple(cid_of(proof.receipt) for proof in proofs) != order.proofs:
+        raise VerificationFailed("the proofs beside the order are not those that it names")
 
 
 def check_word(word: Cancellation, submission: Submission) -> None:

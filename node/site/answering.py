@@ -18,9 +18,10 @@ from node.api import schema
 from node.api.inquiries import AnswerRequest, InquiryView
 from node.automator.book import Line
 from node.automator.inquiries import Inquired, consent
+from node.automator.release import may_look
 from node.site.disclosures import found_in, record_of
 from node.site.freshness import is_fresh
-from node.site.looking import may_look, shown
+from node.site.looking import shown
 from node.site.publishing import check_halted, member_of
 from node.site.site import Site
 from node.site.titles import block_name, dataset_names, person_name

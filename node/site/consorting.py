@@ -10,6 +10,7 @@ import trio
 
 from catalog.error import ComityError
 from node.automator.automator import Automator
+from node.automator.complaining import Complaining
 from node.automator.decide import Judge
 from node.automator.disclosing import Disclosing
 from node.automator.foresee import Foreseeing
@@ -97,8 +98,7 @@ async def consort(site: Site) -> None:
     site.told.parts += [projects, erasure, mirrors]
     replicator = _replicator(site, attests.witness)
     follower = Follower(site.root, membership, replicator)
-    foreseeing = Foreseeing(verifier, judge, site.book, site.clock)
-    questions = _questions(site, orders, foreseeing, judge, attests, follower)
+    questions = _questions(site, orders, verifier, judge, attests, follower)
     dispatcher = Dispatcher(
         site.node.key, site.index, site.journal, control, site.received, site.book.halts, site.clock
     )
@@ -266,7 +266,7 @@ def _erasure(site: Site, projects: Projects) -> Erasure:
 
 
 def _questions(
-    site: Site, orders: Orders, foreseeing: Foreseeing, judge: Judge, attests: Attesting, follower: Follower
+    site: Site, orders: Orders, verifier: Verifier, judge: Judge, attests: Attesting, follower: Follower
 ) -> Questions:
     desk = AuditDesk(
         site.root, site.node.did, site.index, judge, site.audit, site.book, site.clock, attests.witnessing.cover
@@ -278,7 +278,8 @@ def _questions(
         site.audit,
         site.replicas,
         orders,
-        foreseeing,
+        Foreseeing(verifier, judge, site.book, site.clock),
+        Complaining(verifier, judge, site.book, site.clock),
         desk,
         site.index,
         attests.witness,

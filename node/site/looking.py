@@ -5,16 +5,14 @@ from __future__ import annotations
 from catalog.cid import Cid
 from catalog.error import NotFound
 from catalog.httpsig import SignedRequest
-from catalog.label import Label
 from catalog.member import Role
 from catalog.project import ProjectRef
 from node.api.inquiries import MAX_PREVIEW
 from node.automator.book import Line
 from node.automator.hold import NOTHING
-from node.automator.release import reads
+from node.automator.release import may_look
 from node.site.publishing import check_halted, member_of
 from node.site.site import Site
-from privacy.label import person_at
 from privacy.trust import Person
 from workflow.account import Chain, FetchFields
 
@@ -33,14 +31,6 @@ async def look(site: Site, did: str, signed: SignedRequest, cid: Cid) -> bytes:
         raise NotFound(NOTHING)
     check_halted(site, project, (site.root, project.site))
     return await shown(site, person, signed, cid, site.holdings.accounted(cid), project)
-
-
-def may_look(root: str, did: str, label: Label) -> bool:
-    """Whether ``label`` lets the person ``did`` of the site ``root`` read: by name, or as all of its people.
-
-    That a site may hold a value, since somebody else at it reads it, is not enough.
-    """
-    return reads(label, (root,)) or reads(label, (person_at(did, root),))
 
 
 async def shown(

@@ -8,11 +8,13 @@ from catalog.index import Index
 from catalog.merkle import full_path
 from catalog.origin import LogName, log_of
 from catalog.reopening import Reopening
+from node.automator.complaining import Complaining
 from node.automator.foresee import Foreseeing
 from node.message import (
     AddCheckpoint,
     Added,
     Cancel,
+    Complained,
     Consistency,
     Foresee,
     Heads,
@@ -37,7 +39,7 @@ from node.storage.log import DiskLog
 
 
 class Questions:
-    """Answers for the site ``site``; ``orders``, ``foreseeing`` and ``desk`` are there once it is in a consortium."""
+    """Answers for the site ``site``; what concerns orders and the audit log is there once it is in a consortium."""
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class Questions:
         replicas: Replicas,
         orders: Orders,
         foreseeing: Foreseeing,
+        complaining: Complaining,
         desk: AuditDesk,
         index: Index,
         witness: Witness,
@@ -61,6 +64,7 @@ class Questions:
         self._replicas = replicas
         self._orders = orders
         self._foreseeing = foreseeing
+        self._complaining = complaining
         self._desk = desk
         self._index = index
         self._witness = witness
@@ -83,19 +87,28 @@ class Questions:
                 return await self._consistency(question)
             case AddCheckpoint():
                 return await self._cosign(asker, question)
+            case Rows():
+                return await self._desk.answer(question, asker)
+            case _:
+                return await self._of_order(asker, question)
+
+    async def _of_order(
+        self, asker: str, question: Place | Foresee | Complained | Reporting | Outcome | Cancel
+    ) -> Value:
+        match question:
             case Place():
                 self._check_bus(asker, question)
                 return await self._orders.place(question, asker)
             case Foresee():
                 return await self._foreseeing.answer(question, asker)
+            case Complained():
+                return self._complaining.answer(question, asker)
             case Reporting():
                 return await self._orders.report(question, asker)
             case Outcome():
                 return await self._orders.outcome(question, asker)
             case Cancel():
                 return await self._orders.cancel(question, asker)
-            case Rows():
-                return await self._desk.answer(question, asker)
 
     async def _heads(self) -> HeadsAnswer:
         beat = self._index.site(self._site).latest("beat", "")

@@ -24,6 +24,7 @@ from node.api.evidence import EvidencePage
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 from node.api.inquiries import AnswerRequest, InquiryView
+from node.api.logs import LogView
 from node.api.steering import CancelRequest, PauseRequest, Requested
 from node.api.tree import FolderView, TreePage
 from node.api.watched import EventsPage, GraphView
@@ -38,6 +39,7 @@ from node.site import (
     fetching,
     governing,
     halting,
+    logs,
     looking,
     mirroring,
     opening,
@@ -377,6 +379,10 @@ class SiteService:
         """The steps of one of the person's own submissions."""
         publishing.member_of(self._site, person)
         return await watching.graph(self._site, person, submission)
+
+    async def logs(self, person: str, signed: SignedRequest, submission: Cid, step: str) -> tuple[LogView, ...]:
+        """What the commands of steps that failed wrote last."""
+        return await logs.logs(self._site, person, signed, submission, step)
 
     async def evidence(self, person: str, submission: Cid, after: str) -> EvidencePage:
         """What shows to others what became of a submission."""

@@ -270,22 +270,34 @@ async def result(site: Site, did: str, signed: SignedRequest, submission: Cid, n
     cid, holder = found[name]
     check_halted(site, record.submission.project, concerned(record.submission, holder))
     project_of(site.index, record.submission.project, member_of(site, did), site.clock.now())
+    await given(site, did, signed, record, cid, holder, datasets_made_from(site, record, cid, holder))
+    return await site.blobs.read(cid, "", MAX_FILE)
+
+
+async def given(
+    site: Site, did: str, signed: SignedRequest, record: Record, cid: Cid, holder: str, datasets: frozenset[Cid]
+) -> None:
+    """Have a value of a submission here, made from ``datasets``, and write down that its person gets it.
+
+    Raises:
+        NotFound, Unreachable: it is not to be had from its ``holder``. Denied: its project has ended, or the site is
+            halted.
+    """
     ref = record.submission.project
-    site.holdings.account(cid, datasets_made_from(site, record, cid, holder), ref)
+    site.holdings.account(cid, datasets, ref)
     await site.materials.bring(holder, cid, ref)
     try:
-        project_of(site.index, record.submission.project, member_of(site, did), site.clock.now())
+        project_of(site.index, ref, member_of(site, did), site.clock.now())
     except Denied:
         # Its project ended meanwhile, and what came just now came after the copies were destroyed.
         consorting(site).projects.litter()
         raise
-    check_halted(site, record.submission.project, concerned(record.submission, holder))
+    check_halted(site, ref, concerned(record.submission, holder))
 
     def account(chain: Chain, _index: int) -> FetchFields:
         return FetchFields(root=cid, site=site.root, person=did, chain=chain, request=signed, project=ref)
 
     await site.book.write([Line("fetch", site.holdings.accounted(cid), account, (did,))])
-    return await site.blobs.read(cid, "", MAX_FILE)
 
 
 def datasets_made_from(site: Site, record: Record, cid: Cid, holder: str) -> frozenset[Cid]:

@@ -19,6 +19,7 @@ from catalog.key import PrivateKey
 from catalog.label import Label
 from catalog.member import KeyFields, Member, Role
 from catalog.policy import PolicyFields
+from node.automator.complaining import Complaining
 from node.automator.decide import Judge
 from node.automator.foresee import Foreseeing
 from node.automator.verify import Consortium, Verifier
@@ -131,6 +132,7 @@ class Hospital:
             site.replicas,
             self.orders,
             Foreseeing(verifier, self.judge, site.book, site.clock),
+            Complaining(verifier, self.judge, site.book, site.clock),
             self.desk,
             site.index,
             self.witness,

@@ -196,13 +196,15 @@ class Granted:
     grant: Cid
 
 
-def publish_and_grant(consortium: Consortium, institution: Institution, path: Path, person: str = "") -> Granted:
+def publish_and_grant(
+    consortium: Consortium, institution: Institution, path: Path, person: str = "", level: str = "resident"
+) -> Granted:
     """Publish a table, have the project approved for it too, and grant access; all sites know when this returns.
 
     ``person`` is the column that says whose a row is.
     """
     with consortium.steward(institution) as steward, consortium.steward(consortium.known.institute) as approver:
-        made = steward.publish_dataset(path, path.stem, purposes=(GRU,), person=person)
+        made = steward.publish_dataset(path, path.stem, level, purposes=(GRU,), person=person)
         eventually(lambda: approver.dataset(made.cid), "the dataset at the institute")
         approved = (*approver.project(PROJECT).fields.datasets, made.cid)
         approver.new_project(PROJECT, [RESEARCHER], GRU, approved, until="30d")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 
 import pytest
 
 from catalog.error import Denied, NotFound
-from devnet.topology import PROJECT
-from tests.devnet.consortium import SECONDS, Consortium
+from devnet.topology import PROJECT, RESEARCHER
+from tests.devnet.consortium import SECONDS, Consortium, publish_and_grant
 
 TOOL = """\
 cwlVersion: v1.2
@@ -60,11 +61,53 @@ def test_what_a_step_said_that_failed_is_for_the_steward_of_the_data_alone_and_t
         assert steward.look(held) == f"{secret}\n".encode()
         with pytest.raises(Denied):
             mara.look(held)
-    with consortium.steward(large) as other, pytest.raises(NotFound):
-        other.look(held)
+        (refused,) = mara.logs(ended.submission)
+        assert (refused.kind, refused.data) == ("Denied", b"")
+        assert "a steward there may look at it" in refused.reason
+        (here,) = steward.logs(ended.submission, "counts[0]")
+        assert (here.data, here.kind) == (f"{secret}\n".encode(), "")
+        with pytest.raises(NotFound):
+            steward.logs(ended.submission, "counts[1]")
+    with consortium.steward(large) as other:
+        with pytest.raises(NotFound):
+            other.look(held)
+        with pytest.raises(NotFound):
+            other.logs(ended.submission)
+    asked = consortium.command("submission", "logs", str(ended.submission))
+    assert (asked.returncode, secret in asked.stdout + asked.stderr) == (3, False)
     shown = consortium.command("audit", "look", held, at=small)
     assert shown.returncode == 0, shown.stderr
     assert secret in shown.stdout
     with consortium.steward(small) as steward:
         rows = [row for row in steward.audit(small.dataset).rows if (row.site, row.index) not in told]
-    assert [row.who for row in rows if row.kind == "fetch"] == [small.steward, small.steward]
+    assert [row.who for row in rows if row.kind == "fetch"] == [small.steward] * 3
+
+
+def test_what_a_step_said_of_data_that_its_person_may_read_comes_to_them_and_both_sites_say_so(
+    consortium: Consortium, tmp_path: Path
+) -> None:
+    """Lost: a researcher mends a block blindly on open data; or bytes come of which only one of two logs knows."""
+    small, mark = consortium.small, f"open {secrets.token_hex(4)}"
+    table = tmp_path / f"{mark}.csv"
+    table.write_text(f"mark\n{mark}\n")
+    made = publish_and_grant(consortium, small, table, level="open")
+    with consortium.researcher() as mara:
+        code = f"raise SystemExit('no column age in {mark}')"
+        block = mara.publish_block({"tool.cwl": TOOL, "counts.py": code}, mark)
+        mara.share_block(block.cid, [each.name for each in consortium.known.hospitals])
+        text = WORKFLOW.replace("BLOCK", str(block.cid)).replace("{run", f'{{comity:site: "{small.name}", run')
+        text = text.replace("class: Workflow", 'class: Workflow\n$namespaces: {comity: "urn:comity:cwl#"}')
+        plan = mara.plan(text, {"table": mara.dataset(made.dataset)}, project=PROJECT, deadline="10m", budget="5")
+        ended = mara.wait(mara.submit(plan), SECONDS)
+        assert ended.state == "failed"
+        (told,) = mara.logs(ended.submission)
+        assert (told.data, told.site_name, told.kind) == (f"no column age in {mark}\n".encode(), small.name, "")
+        shown = consortium.command("submission", "logs", str(ended.submission), "counts")
+        assert shown.returncode == 0, shown.stderr
+        assert f"no column age in {mark}" in shown.stdout
+    with consortium.steward(small) as steward:
+        answered = steward.audit(made.dataset)
+    assert not answered.lone
+    rows = [row for row in answered.rows if row.kind == "fetch"]
+    assert {row.site_name for row in rows} == {small.name, consortium.known.institute.name}
+    assert RESEARCHER in {row.who for row in rows}

@@ -5,7 +5,19 @@ from msgspec import structs
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of
 from catalog.key import UNSIGNED, signed
-from node.message import Cancel, Consistency, Envelope, Foresee, Heads, Outcome, Place, Refusal, Reply, Reporting
+from node.message import (
+    Cancel,
+    Complained,
+    Consistency,
+    Envelope,
+    Foresee,
+    Heads,
+    Outcome,
+    Place,
+    Refusal,
+    Reply,
+    Reporting,
+)
 from privacy.decision import Decision
 from privacy.label import joined, released, resident
 from privacy.request import Compute, DatasetRef, PersonAsker, ValueRef
@@ -279,5 +291,6 @@ QUESTIONS = {
     "report": Envelope(question=Reporting(report=REPORTED, place=PLACE)),
     "order": Envelope(question=PLACE),
     "foresee": Envelope(question=Foresee(place=FORESEEN)),
+    "complained": Envelope(question=Complained(order=ORDER, submission=SUBMISSION, proofs=())),
 }
 REFUSED = Reply(answer=None, refusal=Refusal(kind="NotFound", message="no such order came to this site"))

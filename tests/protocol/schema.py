@@ -25,6 +25,7 @@ from node.founding import Founding, Invite, Knock
 from node.header import HeaderRequest
 from node.message import (
     Added,
+    Complaints,
     Done,
     Envelope,
     Foreseen,
@@ -57,7 +58,7 @@ ROOTS: dict[str, tuple[type[Value], ...]] = {
     "The fields of entries of a catalog": tuple(dict.fromkeys(CATALOG.values())),
     "The fields of rows of an audit log": tuple(dict.fromkeys(ACCOUNTS.values())),
     "Questions and answers on a control connection": (
-        Envelope, Reply, HeadsAnswer, ProofAnswer, Added, Foreseen, Reported, WhoAnswer, HeadProof
+        Envelope, Reply, HeadsAnswer, ProofAnswer, Added, Foreseen, Complaints, Reported, WhoAnswer, HeadProof
     ),
     "Bodies of requests and answers over HTTPS": (
         Knock, Founding, Standing, Announcement, Done, BodiesAnswer, SeenAnswer, ReceiptsAnswer,

@@ -19,6 +19,7 @@ from catalog.key import UNSIGNED, PrivateKey, signed
 from catalog.origin import LogName, log_of
 from node.automator.automator import Automator
 from node.automator.book import AuditBook, Line
+from node.automator.complaining import Complaining
 from node.automator.decide import Judge
 from node.automator.disclosing import Disclosing
 from node.automator.foresee import Foreseeing
@@ -35,6 +36,7 @@ from node.bus.journal import State
 from node.message import (
     AddCheckpoint,
     Cancel,
+    Complained,
     Consistency,
     Foresee,
     Heads,
@@ -273,6 +275,7 @@ class Node:
             self.random,
         )
         self.foreseeing = Foreseeing(verifier, judge, self.book, self.clock)
+        self.complaining = Complaining(verifier, judge, self.book, self.clock)
         nodes = consortium.nodes
         self.witness = self.witness_class(
             site.did,
@@ -445,6 +448,8 @@ class Node:
                 return await self._place(place, asker)
             case Foresee() as question:
                 return await self.foreseeing.answer(question, asker)
+            case Complained() as question:
+                return self.complaining.answer(question, asker)
             case Reporting() as reporting:
                 return await self.automator.report(reporting, asker)
             case Outcome(order=order, seconds=seconds):

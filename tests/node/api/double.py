@@ -34,6 +34,7 @@ from node.api.evidence import EvidencePage
 from node.api.faults import FaultsView
 from node.api.founding import FoundingView, InviteView, Join, NewConsortium, SignEpoch
 from node.api.inquiries import AnswerRequest, InquiryView
+from node.api.logs import LogView
 from node.api.running import StepsView
 from node.api.steering import CancelRequest, PauseRequest, Requested
 from node.api.tree import FolderView, TreePage
@@ -66,6 +67,7 @@ class MemorySite:
         self.index = SiteIndex(root.did)
         self.bodies: list[Body] = []
         self.calls: list[str] = []
+        self.logged: tuple[LogView, ...] = ()
         self.asked: tuple[InquiryView, ...] = ()
         self.examined: tuple[ExaminationView, ...] = ()
         self.submitted: list[Submission] = []
@@ -519,6 +521,11 @@ class MemorySite:
         return GraphView(
             label="", steps=(count, StepView(step="pool", label="pool", after=("count",), scattered=False))
         )
+
+    async def logs(self, person: str, signed: SignedRequest, submission: Cid, step: str) -> tuple[LogView, ...]:
+        self._known(person)
+        self.calls.append(f"logs {step}")
+        return self.logged
 
     async def evidence(self, person: str, submission: Cid, after: str) -> EvidencePage:
         return EvidencePage(files=(), after=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from catalog.key import PrivateKey
-from node.site.looking import may_look
+from node.automator.release import may_look
 from privacy.label import label_of, may_hold, person_at, resident
 
 ANNA, BRUNO, STEWARD, MARA = (PrivateKey(f"{name:.<32}".encode()).did for name in ("anna", "bruno", "agnes", "mara"))

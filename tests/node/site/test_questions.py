@@ -97,6 +97,7 @@ def questions(house: House) -> Questions:
         Replicas(folder / "replicas", lambda site: [house.members.nodes[site]]),
         orders,  # type: ignore[arg-type]
         nobody,  # type: ignore[arg-type]
+        nobody,  # type: ignore[arg-type]
         desk(house),
         house.index,
         witness,
