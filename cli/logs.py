@@ -53,6 +53,5 @@ def _check(told: Sequence[LogView]) -> None:
     from catalog.error import ComityError, Denied, Unreachable
 
     if all(each.kind for each in told):
-        first = told[0]
-        kind = {"Denied": Denied, "Unreachable": Unreachable}.get(first.kind, ComityError)
-        raise kind(f"{first.site_name} does not tell what {first.step}[{first.shard}] wrote: {first.reason}")
+        kind = {"Denied": Denied, "Unreachable": Unreachable}.get(told[0].kind, ComityError)
+        raise kind("nothing of what the failed steps wrote is told; the reasons stand beside them")

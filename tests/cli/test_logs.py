@@ -59,4 +59,6 @@ def test_a_script_hears_why_nothing_is_told(
     """Lost: a refusal and a hospital that is away look like a step that wrote nothing."""
     running.site.logged = (refused(kind),)
     assert run(mara) == code
-    assert "Nordstad does not tell what count[2] wrote: it may quote data" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert told.out == "count[2] at Nordstad, try 2: not told: it may quote data\n"
+    assert "error: nothing of what the failed steps wrote is told" in told.err
