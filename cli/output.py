@@ -98,13 +98,17 @@ def plain_lines(head: Row, rows: Sequence[Row]) -> Iterator[str]:
 def columns_below(head: Row, rows: Sequence[Row], width: int) -> list[int] | None:
     """None if a table fits. Else the columns with words that are copied whole, such as CIDs, keys and paths.
 
-    Beside these, those with the longest words until the words of the others fit: none is broken.
+    Beside these, the longest until the rest would fit into a screen and a half, so that no row becomes a column of
+    single words; and those with the longest words until the words of the others fit: none is broken.
     """
     columns = [[clean(row[at]) for row in (head, *rows)] for at in range(len(head))]
     if sum(max(map(len, cells)) + 2 for cells in columns) - 2 <= width:
         return None
     longest = {at: _longest(cells) for at, cells in enumerate(columns)}
+    full = {at: max(map(len, cells)) for at, cells in enumerate(columns)}
     below = {at for at, size in longest.items() if size >= COPIED}
+    while sum(full[at] + 2 for at in full.keys() - below) - 2 > width * 3 // 2:
+        below.add(max(full.keys() - below, key=lambda at: full[at]))
     while beside := longest.keys() - below:
         if sum(longest[at] + 2 for at in beside) - 2 <= width:
             break

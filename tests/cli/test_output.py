@@ -50,3 +50,21 @@ def test_no_word_is_broken_as_long_as_there_is_a_line_for_it() -> None:
         shown = "\n".join(lines).split()
         assert all(word in shown for cell in row for word in cell.split()), lines
     assert columns_below(head, [row], 200) is None
+
+
+def test_a_long_text_has_a_line_of_its_own_and_is_no_column_of_single_words() -> None:
+    """Lost: on a screen of 80 characters a plan is a strip of eight characters, read downwards."""
+    head = ("step", "site", "policy", "from – to", "by")
+    row = (
+        "count[0]",
+        "Nordstad Clinic",
+        "no answer",
+        "0 ms – 128 ms",
+        "1 receipt, this block there, on such inputs " * 2,
+    )
+    assert columns_below(head, [row], 80) == [4]
+    lines = list(narrow_lines(head, [row], [4], 80))
+    assert lines[1:] == [
+        "count[0]  Nordstad Clinic  no answer  0 ms – 128 ms",
+        f"  by {row[4]}",
+    ]
