@@ -330,5 +330,6 @@ def sure_text(step: PlannedView) -> str:
     """What the duration of a step rests on, and how sure it is."""
     if not step.receipts:
         return step.basis
-    spread = f", slow ones {step.spread:.3g} times as long as quick ones" if step.spread > 1 else ""
+    times = f"{step.spread:.3g}"
+    spread = f", slow ones {times} times as long as quick ones" if step.spread > 1 and times != "1" else ""
     return f"{counted(step.receipts, 'receipt')}, {step.basis}{spread}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from cli.main import run
 from node.api.person import Persons
 from node.api.quantity import money
-from node.api.view import gap_text
+from node.api.view import gap_text, sure_text
 from node.keyfile import Identity
 from tests.node.api.serving import Running
 
@@ -63,6 +65,15 @@ def test_a_deadline_that_has_passed_is_named_as_such(
     told = capsys.readouterr().err
     assert "has passed; give a later one" in told
     assert "ask" not in told
+
+
+def test_receipts_that_agree_are_told_without_a_factor(running: Running, asked: list[str]) -> None:
+    """Lost: «1 times as long» has people look for a difference that there is none of."""
+    with running.node(Persons(Path(os.environ["COMITY_HOME"])).load("Mara")) as mara:
+        made = mara.plan("class: Workflow\n", {"n": 3}, project="pooling", deadline="10m", budget="2.50")
+    (step,) = made.view.steps
+    assert sure_text(structs.replace(step, spread=1.003)) == "3 receipts, this block there"
+    assert sure_text(structs.replace(step, spread=1.25)).endswith("slow ones 1.25 times as long as quick ones")
 
 
 def test_a_bound_of_nothing_is_no_division() -> None:
