@@ -17,11 +17,11 @@ from node.step import Finished, Product, Usage
 from privacy.label import OPEN, person_at, resident, shared
 from tests.adversary.stage import Site, Stage
 from tests.simulation.steps import SimulatedSteps
-from workflow.receipt import Status
+from workflow.receipt import Form, Status
 
 Staging = Callable[..., Stage]
 
-SAID = Product("stderr", Cid.of(b"KeyError: 'age'\n"), 16)
+SAID = Product("stderr", Cid.of(b"KeyError: 'age'\n"), 16, Form.FILE)
 
 
 @pytest.fixture

@@ -466,7 +466,7 @@ def test_and_where_parts_need_no_proof_it_succeeds(monkeypatch: pytest.MonkeyPat
     pool = Pool()
     pool.begin()
     for taken, stands in (
-        (("node.automator.verify.Verifier._check_proofs", _nothing), "not those that it names"),
+        (("node.automator.verify._check_proofs", _nothing), "not those that it names"),
         (("node.automator.verify.check_subset", _nothing), "not a proven output of the step that feeds it"),
         (("workflow.evidence.Evidence._label", _of_nobody), "neither a dataset of its site nor a proven output"),
     ):

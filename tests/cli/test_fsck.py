@@ -15,7 +15,7 @@ from catalog.project import ProjectRef
 from cli.main import run
 from node.config import Folder
 from node.holding import held
-from node.step import Made
+from node.step import Made, Work
 from node.storage.disk import DiskBlobs
 from node.storage.memo import Memos
 from node.storage.nodes import node_path
@@ -203,7 +203,7 @@ def test_a_stray_file_and_a_memo_that_does_not_open_are_named_and_a_good_one_is_
     folder, root = sealed
     [project] = folder.held.iterdir()
     memos = Memos(DiskBlobs(folder.blobs, keys=folder.project_keys), "3.11")
-    trio.run(memos.keep, TRIAL, root, {}, Made(root, {}))
+    trio.run(memos.keep, TRIAL, Work(root, {}), Made(root, {}))
     assert run(["site", "fsck", str(folder.path)]) == 0
     assert capsys.readouterr().out.endswith("no fault\n")
     [memo] = project.glob("memo-*")
