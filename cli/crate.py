@@ -39,9 +39,10 @@ def export(session: Session, submission: str, to: Path | None, results: bool) ->
 
     with session.node() as node, working("collecting what was signed …"):
         run = node.run(submission)
-        files = node.evidence(run.submission)
+        files, folders = node.evidence(run.submission), list[str]()
         if results:
-            files |= _results(node, str(run.submission))
+            made, folders = _results(node, str(run.submission))
+            files |= made
     files = with_metadata(files)
     report = check(files)
     if report.wrong:
@@ -52,16 +53,26 @@ def export(session: Session, submission: str, to: Path | None, results: bool) ->
 
     def tell() -> None:
         say(f"{target} has {counted(len(files), 'file')}.")
+        for name in folders:
+            say(f"«{name}» is a folder and not in it: comity submission result {run.submission} {name} --out FOLDER")
         _tell_unchecked(report)
         say(f"next: comity submission verify {target}")
 
-    show(session, {**told, "unchecked": report.unchecked}, tell)
+    show(session, {**told, "folders": folders, "unchecked": report.unchecked}, tell)
 
 
-def _results(node: Node, submission: str) -> dict[str, bytes]:
+def _results(node: Node, submission: str) -> tuple[dict[str, bytes], list[str]]:
+    """The files of a crate that results are, and the names of those that are folders: a crate has none."""
     from workflow.crate.layout import result_path
 
-    return {result_path(each.cid): node.result(submission, each.name) for each in node.run(submission).results}
+    found: dict[str, bytes] = {}
+    folders = []
+    for each in node.run(submission).results:
+        if node.is_folder(submission, each.name):
+            folders.append(each.name)
+        else:
+            found[result_path(each.cid)] = node.result(submission, each.name)
+    return found, folders
 
 
 @click.command(cls=Verb)
@@ -274,7 +285,10 @@ def publish(session: Session, crate: Path, name: str | None, dataset: str, out: 
     found = made(read.told, name or _only(read.told.workflow.outputs))
     data = read.bundle.results.get(found.output.cid) if found.output.cid is not None else None
     if data is None:
-        raise BadInput(f"the bytes of «{found.name}» are not in {crate}; export it with --results")
+        raise BadInput(
+            f"the bytes of «{found.name}» are not in {crate}; export it with --results. A folder is in no crate:"
+            " save it with «comity submission result», and publish that with «comity dataset add»"
+        )
     if not found.purposes:
         raise BadInput("what it was made from has different purposes; publish it with «comity dataset add --purpose»")
     with session.node() as node:

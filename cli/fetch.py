@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from catalog.cid import Cid
     from catalog.dataset import DatasetFields
     from node.api.client import Node
-    from node.api.fetching import Fetched
+    from node.api.saving import Fetched
 
 LARGEST: Final = 16 << 20
 """Bytes that are printed at most."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,13 +11,14 @@ import click
 from catalog.plural import counted
 from cli import completing
 from cli.crate import export, rerun, verify
-from cli.fetch import write_out
 from cli.logs import logs
 from cli.output import clean, pairs, say, show, table, working
+from cli.result import result
 from cli.session import Session, Verbs, pass_session
 from cli.watch import picture, watched
 
 if TYPE_CHECKING:
+    from node.api.schema import ResultView
     from node.api.view import Run
 
 _HEAD = ("step", "site", "status", "allowed by", "cost", "reason")
@@ -31,7 +31,7 @@ def group() -> None:
     """Follow submissions, fetch their results, end them."""
 
 
-for command in (export, verify, rerun, picture, logs):
+for command in (export, verify, rerun, picture, logs, result):
     group.add_command(command)
 
 
@@ -75,39 +75,6 @@ def watch(session: Session, submission: str, after: int) -> None:
     if not session.json:
         tell_run(run)
     run.check()
-
-
-@group.command()
-@click.argument("submission", shell_complete=completing.submissions)
-@click.argument("name", required=False)
-@click.option("--out", type=click.Path(path_type=Path), help="The file to write; standard output otherwise.")
-@click.option("--publish", metavar="DATASET", help="Make a dataset of it; SUBMISSION is a crate with results then.")
-@click.option(
-    "--level", type=click.Choice(["resident", "open"]), help="With --publish: resident where nothing is said."
-)
-@pass_session
-def result(
-    session: Session, submission: str, name: str | None, out: Path | None, publish: str | None, level: str | None
-) -> None:
-    """Fetch the output NAME of SUBMISSION, or its only one.
-
-    A steward publishes one from a crate (--publish), under the label that it has by the receipts.
-    """
-    from catalog.error import BadInput
-
-    if publish is not None:
-        from cli.crate import publish as publish_from
-
-        publish_from(session, Path(submission), name, publish, out, level)
-        return
-    if level is not None:
-        raise BadInput("--level says how to publish a result; give --publish DATASET too")
-    if session.json and out is None:
-        raise BadInput("with --json the bytes need a file; give --out FILE")
-    with session.node() as node:
-        node.run(submission).check()
-        data = node.result(submission, name)
-    write_out(session, data, out)
 
 
 @group.command()
@@ -220,14 +187,18 @@ def tell_run(run: Run) -> None:
             *([("took part", ", ".join(view.took_part))] if view.took_part else []),
             *(("absent", f"{each.site}: {each.reason}") for each in view.absent),
             *(
-                ("result", f"{each.name} ({each.file}, {counted(each.size, 'byte')}) {each.cid}")
+                ("result", f"{each.name} ({_file_of(each)}, {counted(each.size, 'byte')}) {each.cid}")
                 for each in view.results
             ),
         ]
     )
     if view.results:
-        say(f"next: comity submission result {view.submission} {view.results[0].name} --out FILE")
+        say(f"next: comity submission result {view.submission} {view.results[0].name} --out PLACE")
     elif any(each.status == "failed" for each in view.instances):
         say(f"next: comity submission logs {view.submission}")
     elif view.state in _AGAIN:
         say(f"next: comity submission retry {view.submission}, once the reason above is gone")
+
+
+def _file_of(result: ResultView) -> str:
+    return result.file if result.form == "file" else f"a {result.form}"

@@ -41,8 +41,10 @@ from node.api.person import Persons
 from node.api.plans import PlanRequest
 from node.api.publish import now
 from node.api.quantity import Moment, Money, clock_text, micros, moment
+from node.api.saving import Fetched, Tree, Written
 from node.api.schema import (
     HaltRequest,
+    ResultView,
     Submit,
 )
 from node.api.sharing import Sharer
@@ -53,7 +55,9 @@ from node.api.watched import EventsPage, EventView, GraphView
 from node.keyfile import Identity
 from node.message import Halt
 from workflow.cancellation import Cancellation
+from workflow.receipt import Form
 from workflow.submission import Submission
+from workflow.value import read_value
 
 DATASET: Final = "dataset:"
 """Before the name of a dataset, where a job has a location."""
@@ -330,24 +334,70 @@ class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sh
         return run
 
     def result(self, submission: Cid | str, name: str | None = None) -> bytes:
-        """One output of a submission, which may be left unnamed if there is one alone.
+        """One output of a submission, which may be left unnamed if there is one alone: a file, or a value's JSON.
 
         Raises:
-            NotFound: no such output, or not released to this person. BadInput: several, and none is named.
+            NotFound: no such output, or not released to this person. BadInput: several, and none is named; or a folder.
             VerificationFailed: the bytes are not what its CID names.
         """
+        run, found = self._result(submission, name)
+        data = self._connection.ask(operation.RESULT, submission=str(run.submission), name=found.name)
+        # A file of several chunks has a root that only a store computes; the node verified it as it arrived.
+        if found.cid.codec == RAW and not found.cid.matches(data):
+            raise VerificationFailed(f"the output «{found.name}» is not what its CID {found.cid} names")
+        return data
+
+    def result_value(self, submission: Cid | str, name: str | None = None) -> object:
+        """One output that is a value of CWL without files: a number, a text, a list, a record, or ``None``.
+
+        Raises:
+            BadInput: it is a file or a folder, or a value that has files (:meth:`save_result`). As :meth:`result`.
+        """
+        run, found = self._result(submission, name)
+        if found.form is not Form.VALUE:
+            raise BadInput(f"the output «{found.name}» is a {found.form}, no value; fetch it with its name")
+        if self.is_folder(run.submission, found.name):
+            raise BadInput(f"the output «{found.name}» has files; save it to a new folder (--out FOLDER)")
+        return read_value(self.result(run.submission, found.name))
+
+    def is_folder(self, submission: Cid | str, name: str | None = None) -> bool:
+        """Whether an output is a folder, as a value with files is one; raises as :meth:`result`."""
+        run, found = self._result(submission, name)
+        # A file of one chunk is known by its name.
+        return found.cid.codec != RAW and self._result_tree(run, found).page("", "").folder
+
+    def save_result(
+        self, submission: Cid | str, name: str | None, target: str | Path, *, written: Written = lambda _: None
+    ) -> Fetched:
+        """One output into the new file or folder ``target``: whole or not at all.
+
+        A value is a file of JSON; one that has files a folder, with the JSON in ``value.json`` and the files where that
+        says that they lie.
+
+        Raises:
+            BadInput: ``target`` is there. VerificationFailed: names in the folder lead elsewhere. As :meth:`result`.
+        """
+        run, found = self._result(submission, name)
+        return self._result_tree(run, found).write("", Path(target), written)
+
+    def _result(self, submission: Cid | str, name: str | None) -> tuple[Run, ResultView]:
         run = self.run(submission)
-        results = run.results
-        found = [each for each in results if name in (None, each.name)]
+        found = [each for each in run.results if name in (None, each.name)]
         if len(found) != 1:
-            names = ", ".join(each.name for each in results) or "none"
+            names = ", ".join(each.name for each in run.results) or "none"
             kind = BadInput if len(found) > 1 else NotFound
             raise kind(f"which output? {'«' + name + '» is not among them' if name else 'Name it'}: {names}")
-        data = self._connection.ask(operation.RESULT, submission=str(run.submission), name=found[0].name)
-        # A file of several chunks has a root that only a store computes; the node verified it as it arrived.
-        if found[0].cid.codec == RAW and not found[0].cid.matches(data):
-            raise VerificationFailed(f"the output «{found[0].name}» is not what its CID {found[0].cid} names")
-        return data
+        return run, found[0]
+
+    def _result_tree(self, run: Run, found: ResultView) -> Tree:
+        ask, cid, name = self._connection.ask, str(run.submission), found.name
+        return Tree(
+            found.cid,
+            lambda path, after: ask(operation.RESULT_TREE, submission=cid, name=name, path=path, after=after),
+            lambda path, first, last: ask(
+                operation.RESULT, submission=cid, name=name, path=path, part=f"{first}-{last}"
+            ),
+        )
 
     def evidence(self, submission: Cid | str) -> dict[str, bytes]:
         """What shows to others what became of a submission that has ended: the files of a crate, by path.

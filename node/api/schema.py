@@ -14,6 +14,7 @@ from catalog.member import KeyFields
 from node.api.copies import StorageView
 from node.api.running import StepsView
 from node.api.swarm import SwarmView
+from workflow.receipt import Form
 
 
 class MemberView(Value, frozen=True, kw_only=True):
@@ -293,12 +294,13 @@ class InstanceView(Value, frozen=True, kw_only=True):
 
 
 class ResultView(Value, frozen=True, kw_only=True):
-    """One workflow output that was released to the asker."""
+    """One workflow output that was released to the asker, and what its CID names."""
 
     name: str
     file: str
     cid: Cid
     size: int
+    form: Form
 
 
 class SubmissionView(Value, frozen=True, kw_only=True):

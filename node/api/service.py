@@ -275,8 +275,15 @@ class Service(Protocol):
             NotFound: none of that CID by this person.
         """
 
-    async def result(self, person: str, signed: SignedRequest, submission: Cid, name: str) -> bytes:
-        """A workflow output of at most 16 MiB."""
+    async def result(
+        self, person: str, signed: SignedRequest, submission: Cid, name: str, path: str, part: str
+    ) -> bytes:
+        """A file of at most 16 MiB at ``path`` in a workflow output, or the bytes ``part`` of one."""
+
+    async def result_tree(
+        self, person: str, signed: SignedRequest, submission: Cid, name: str, path: str, after: str
+    ) -> TreePage:
+        """What lies at ``path`` in a workflow output, page by page; with the first one all of it comes to the node."""
 
     async def events(self, person: str, submission: Cid, after: str, seconds: float) -> EventsPage:
         """What happened to one of the person's own submissions behind number ``after``, waited for if it is nothing."""

@@ -23,8 +23,9 @@ from node.bus.receipts import proofs_of
 from node.message import MAX_COMPLAINT, Complained, Complaints, question_bytes, read_reply
 from node.site.looking import look
 from node.site.publishing import check_halted, member_of
+from node.site.results import given
 from node.site.site import Site
-from node.site.submitting import consorting, find, given
+from node.site.submitting import consorting, find
 from node.site.together import side_by_side
 from privacy.trust import project_of
 from workflow.argument import pieces_in

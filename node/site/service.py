@@ -44,6 +44,7 @@ from node.site import (
     mirroring,
     opening,
     publishing,
+    results,
     searching,
     steering,
     submitting,
@@ -366,9 +367,17 @@ class SiteService:
         """What one of the person's own submissions asked for."""
         return await steering.requested(self._site, person, submission)
 
-    async def result(self, person: str, signed: SignedRequest, submission: Cid, name: str) -> bytes:
-        """A workflow output."""
-        return await submitting.result(self._site, person, signed, submission, name)
+    async def result(
+        self, person: str, signed: SignedRequest, submission: Cid, name: str, path: str, part: str
+    ) -> bytes:
+        """A file of a workflow output, or a part of one."""
+        return await results.result(self._site, person, signed, submission, name, path, part)
+
+    async def result_tree(
+        self, person: str, signed: SignedRequest, submission: Cid, name: str, path: str, after: str
+    ) -> TreePage:
+        """What lies in a workflow output."""
+        return await results.tree(self._site, person, signed, submission, name, path, after)
 
     async def events(self, person: str, submission: Cid, after: str, seconds: float) -> EventsPage:
         """What happened to one of the person's own submissions."""

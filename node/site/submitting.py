@@ -6,31 +6,26 @@ import trio
 
 from catalog.cid import Cid
 from catalog.dagcbor import cid_of, decode, encode
-from catalog.error import BadInput, ComityError, Conflict, Denied, NotFound, VerificationFailed
+from catalog.error import BadInput, ComityError, Conflict, NotFound, VerificationFailed
 from catalog.grant import GrantFields
-from catalog.httpsig import SignedRequest
 from catalog.key import UNSIGNED, check
 from catalog.plural import counted
 from catalog.project import ProjectRef
 from node.api import plans, schema
-from node.automator.book import Line
 from node.bus.dispatch import concerned
 from node.bus.journal import Record, State
 from node.site.consorting import Consorting
+from node.site.delivered import results_of
 from node.site.job import read_job
 from node.site.planning import Wish
-from node.site.publishing import MAX_FILE, check_halted, member_of
+from node.site.publishing import check_halted, member_of
 from node.site.site import Site
 from node.site.views import plan_view, submission_view
 from privacy.trust import Person, project_of
-from workflow.account import Chain, FetchFields
-from workflow.argument import Data, data_in
-from workflow.evidence import Evidence
-from workflow.graph import Source, Workflow
-from workflow.order import Order
+from workflow.argument import data_in
 from workflow.plan.draft import Places
 from workflow.plan.make import Limits, Plan, check_limits
-from workflow.receipt import Output, Receipt, Status
+from workflow.receipt import Status
 from workflow.submission import Submission
 
 GRACE_MILLIS = 60_000
@@ -181,8 +176,10 @@ async def view(site: Site, record: Record) -> schema.SubmissionView:
         workflow = await site.documents.workflow(record.workflow)
         if record.state is State.DONE:
             results = [
-                schema.ResultView(name=name, file=output.name, cid=cid, size=output.size or 0)
-                for name, output, cid, _ in _results(workflow, record)
+                schema.ResultView(
+                    name=each.name, file=each.output.name, cid=each.cid, size=each.output.size or 0, form=each.form
+                )
+                for each in results_of(workflow, record)
             ]
         bus, names = consorting(site).bus, site.membership.names
         asked = record.submission
@@ -199,26 +196,6 @@ def _paused(site: Site, record: Record) -> str:
     running = record.state in (State.RUNNING, State.PAUSED)
     halted = site.book.halts.refusal(asked.project, concerned(asked, *waits)) if running else ""
     return halted and f"paused, {halted}"
-
-
-def _results(workflow: Workflow, record: Record) -> list[tuple[str, Output, Cid, str]]:
-    """The workflow's outputs: name, output, CID and holder; a scattered one has the shard behind its name."""
-    orders = {cid_of(order): order for order in record.orders}
-    made: dict[Source, dict[int, tuple[Output, str]]] = {}
-    for receipt in record.receipts:
-        order = orders.get(receipt.order)
-        if order is None or receipt.status is not Status.DONE:
-            continue
-        for name, output in receipt.outputs.items():
-            made.setdefault(Source(order.step, name), {})[order.shard] = output, order.site
-    return [
-        (each.name if len(shards) == 1 else f"{each.name}.{shard}", output, output.cid, holder)
-        for each in workflow.outputs
-        for source in each.sources
-        for shards in [made.get(source, {})]
-        for shard, (output, holder) in sorted(shards.items())
-        if output.cid is not None
-    ]
 
 
 async def find(site: Site, did: str, submission: Cid) -> Record:
@@ -251,69 +228,3 @@ async def wait(site: Site, did: str, submission: Cid, seconds: float) -> Record:
 
 def _progress(record: Record) -> tuple[int, int, State]:
     return len(record.orders), len(record.receipts), record.state
-
-
-async def result(site: Site, did: str, signed: SignedRequest, submission: Cid, name: str) -> bytes:
-    """A result's bytes, for the person who submitted; written down, with the signed request, before they are given.
-
-    Raises:
-        NotFound: no such submission or output. Conflict: it has not ended.
-        Denied: its project has ended, or this site is halted.
-    """
-    record = await find(site, did, submission)
-    if not record.state.ended:
-        raise Conflict("the submission is still running; see «comity submission watch»")
-    workflow = await site.documents.workflow(record.workflow)
-    found = {each: (cid, holder) for each, _, cid, holder in _results(workflow, record)}
-    if name not in found:
-        raise NotFound(f"the submission has no result «{name}»; it has: {', '.join(found) or 'none'}")
-    cid, holder = found[name]
-    check_halted(site, record.submission.project, concerned(record.submission, holder))
-    project_of(site.index, record.submission.project, member_of(site, did), site.clock.now())
-    await given(site, did, signed, record, cid, holder, datasets_made_from(site, record, cid, holder))
-    return await site.blobs.read(cid, "", MAX_FILE)
-
-
-async def given(
-    site: Site, did: str, signed: SignedRequest, record: Record, cid: Cid, holder: str, datasets: frozenset[Cid]
-) -> None:
-    """Have a value of a submission here, made from ``datasets``, and write down that its person gets it.
-
-    Raises:
-        NotFound, Unreachable: it is not to be had from its ``holder``. Denied: its project has ended, or the site is
-            halted.
-    """
-    ref = record.submission.project
-    site.holdings.account(cid, datasets, ref)
-    await site.materials.bring(holder, cid, ref)
-    try:
-        project_of(site.index, ref, member_of(site, did), site.clock.now())
-    except Denied:
-        # Its project ended meanwhile, and what came just now came after the copies were destroyed.
-        consorting(site).projects.litter()
-        raise
-    check_halted(site, ref, concerned(record.submission, holder))
-
-    def account(chain: Chain, _index: int) -> FetchFields:
-        return FetchFields(root=cid, site=site.root, person=did, chain=chain, request=signed, project=ref)
-
-    await site.book.write([Line("fetch", site.holdings.accounted(cid), account, (did,))])
-
-
-def datasets_made_from(site: Site, record: Record, cid: Cid, holder: str) -> frozenset[Cid]:
-    """The datasets that an output of a submission was made from, by the receipts that this site has."""
-    receipts = {receipt.order: receipt for receipt in record.receipts}
-    orders = {cid_of(receipts[name]): order for order in record.orders if (name := cid_of(order)) in receipts}
-    proofs: dict[Cid, tuple[Order, Receipt]] = {}
-
-    def take(proof: Cid) -> None:
-        order = orders.get(proof)
-        if order is not None and proof not in proofs:
-            for earlier in order.proofs:
-                take(earlier)
-            proofs[proof] = order, receipts[cid_of(order)]
-
-    for proof in orders:
-        take(proof)
-    evidence = Evidence(site.index, record.cid, list(proofs.values()))
-    return evidence.datasets(Data(site=holder, cid=cid, name="result"))

@@ -45,7 +45,7 @@ async def tree(site: Site, did: str, signed: SignedRequest, cid: Cid, path: str,
         site.reading.goes_on(did, cid)
         site.blobs.touch(cid)
         try:
-            return await trio.to_thread.run_sync(_page, cid, path, after, site.blobs.get)
+            return await trio.to_thread.run_sync(page_at, cid, path, after, site.blobs.get)
         except NotFound as error:
             raise await not_there(site, entry.site, cid, path) from error
 
@@ -99,7 +99,12 @@ async def _names_elsewhere(site: Site, owner: str, cid: Cid) -> list[str] | None
     raise failure
 
 
-def _page(cid: Cid, path: str, after: str, get: Get) -> TreePage:
+def page_at(cid: Cid, path: str, after: str, get: Get) -> TreePage:
+    """What lies at ``path`` below ``cid``, which is here: the page behind ``after``.
+
+    Raises:
+        NotFound: nothing. BadInput: no path. VerificationFailed: malformed.
+    """
     node = load(resolve(cid, path, get), get)
     if not node.is_folder:
         return TreePage(folder=False, size=node.size, items=(), more=False)

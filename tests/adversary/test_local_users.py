@@ -24,7 +24,7 @@ from node.api.blocks import ImportBlock
 from node.api.copies import BringCopy
 from node.bus.journal import State
 from node.header import OPEN_PATH
-from node.site import blocks, fetching, mirroring, opening, publishing, submitting
+from node.site import blocks, fetching, mirroring, opening, publishing, results, submitting
 from node.site.job import read_job
 from node.site.service import SiteService
 from privacy.label import OPEN, person_at, resident, shared
@@ -186,7 +186,7 @@ def test_another_researchers_submission_and_result(tmp_path: Path) -> None:
                 with pytest.raises(NotFound):
                     await submitting.wait(site, person, what, 0)
                 with pytest.raises(NotFound):
-                    await submitting.result(site, person, ASKED, what, "pooled")
+                    await results.result(site, person, ASKED, what, "pooled")
         assert await SiteService(site).submissions(there.paul.did) == ()
         assert (await submitting.find(site, there.mara.did, cid)).cid == cid
 

@@ -152,7 +152,7 @@ LIES: Mapping[str, Answer] = {
     "delivers_something_else": _receipt(lambda _s, _o, r: structs.replace(r, outputs={"more": r.outputs["result"]})),
     "done_and_not_released": _output(release=None),
     "done_and_another_value_released": _output(cid=Cid.of(b"another")),
-    "done_and_no_value": _output(cid=None),
+    "done_and_no_value": _output(cid=None, form=None),
     "name_that_climbs": _output(name="../../.bashrc"),
     "name_of_two_lines": _output(name="a\nb"),
     "name_that_steers_a_terminal": _output(name="\x1b]0;x\x07"),

@@ -30,6 +30,7 @@ from node.api.person import Persons
 from node.keyfile import Identity
 from tests.node.api.double import AWAY
 from tests.node.api.serving import Running
+from workflow.receipt import Form
 
 HEAVY = (
     "trio", "libp2p", "starlette", "hypercorn", "httpx", "nacl", "msgspec", "rich", "cbor2", "cedarpy", "cwl_utils",
@@ -243,6 +244,15 @@ def test_the_working_day_of_a_steward_and_a_researcher(
     assert isinstance(who, dict)
     assert [row["kind"] for row in who["rows"]] == ["intent", "result"]
     assert [each["site"] for each in who["absent"]] == [AWAY.did]
+    running.site.results, running.site.forms = {"n": b"[1.5,null]"}, {"n": Form.VALUE}
+    value = {"name": "n", "form": "value", "value": [1.5, None]}
+    assert answer(capsys, *mara, "submission", "result", cid) == value
+    shown = answer(capsys, *mara, "submission", "show", cid)
+    assert isinstance(shown, dict)
+    assert [each["form"] for each in shown["results"]] == ["value"]
+    saved = answer(capsys, *mara, "submission", "result", cid, "--out", str(tmp_path / "n.json"))
+    assert isinstance(saved, dict)
+    assert (saved["form"], (tmp_path / "n.json").read_bytes()) == ("value", b"[1.5,null]")
     for arguments in (
         ["dataset", "list"], ["dataset", "show", "Table"], ["project", "list"], ["project", "show", "pooling"],
         ["block", "list"], ["block", "show", "count"], ["block", "show", block["cid"]], ["grant", "list"],
@@ -508,3 +518,27 @@ def test_a_submission_is_cancelled_and_shown_as_it_stands(
     assert "cancelled" in capsys.readouterr().out
     assert run([*mara, "submission", "watch", submitted["submission"]]) != 0
     assert run([*mara, "submission", "cancel", "nonsense"]) == 1
+
+
+def test_a_value_is_shown_as_it_is_and_steers_no_terminal(
+    anna: list[str], running: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: a number as a file to open; or a text that a step made writes over what a terminal shows."""
+    run([*anna, "dataset", "add", "/data/table.csv", "--name", "Table"])
+    run([*anna, "project", "new", "pooling", "--person", "Mara", "--purpose", "DUO:0000006", "--until", "30d"])
+    workflow = tmp_path / "flow.cwl"
+    workflow.write_text("class: Workflow\n")
+    asked = [str(workflow), "--data", "table=Table", "--project", "pooling", "--deadline", "10m", "--budget", "2"]
+    mara = [*anna[:2], "--as", "Mara"]
+    capsys.readouterr()
+    submitted = answer(capsys, *mara, "workflow", "submit", *asked)
+    assert isinstance(submitted, dict)
+    for data, told in ((b"7", "7"), (b'"a\\u001b[2Jb"', "a"), (b'{"b":[1]}', '"b": ['), (b'"two words"', "two words")):
+        running.site.results, running.site.forms = {"made": data}, {"made": Form.VALUE}
+        assert run([*mara, "submission", "result", submitted["submission"]]) == 0
+        shown = capsys.readouterr().out
+        assert told in shown
+        assert "\x1b" not in shown
+    running.site.forms = {"made": Form.FOLDER}
+    assert run([*mara, "submission", "result", submitted["submission"]]) == 2
+    assert "--out FOLDER" in capsys.readouterr().err

@@ -86,8 +86,8 @@ def _content(argument: Argument) -> object:
     match argument:
         case Many(items=items):
             return tuple(_content(item) for item in items)
-        case Data(cid=cid):
-            return cid
+        case Data(cid=cid, at=at):
+            return cid, at
         case _:
             return argument
 

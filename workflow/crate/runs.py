@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from catalog.cid import Cid
 from catalog.dataset import DatasetFields
+from catalog.error import BadInput
 from workflow.argument import Argument, Data, Literal, Many
 from workflow.crate.entities import COMPLETED, FAILED, Entities, Ref, Told, data_id, ref
 from workflow.crate.layout import SUBMISSION, WORKFLOW, path_of, result_path
@@ -13,7 +14,8 @@ from workflow.crate.rows import began
 from workflow.crate.steps import Steps, block_id, step_id
 from workflow.crate.when import iso
 from workflow.order import Order
-from workflow.receipt import Output, Receipt, Status
+from workflow.receipt import Form, Output, Receipt, Status
+from workflow.value import pointed, read_value, write_value
 
 RUN: Final = "#run"
 BUS: Final = "#bus"
@@ -25,6 +27,8 @@ _USAGE: Final = {
 }
 _MICROS: Final = "urn:comity:unit:millionth"
 _TERM: Final = "urn:comity:usage:"
+_SHORT: Final = 4096
+"""Characters of a value that is told as it is, and not as a file alone."""
 
 
 class Runs:
@@ -162,8 +166,25 @@ class Runs:
                 return [each for n, item in enumerate(items) for each in self._given(item, parameter, f"{where}/{n}")]
             case Literal(json=text):
                 return [self._value(f"#value/{where}", "PropertyValue", parameter, name=where, value=text)]
-            case Data():
+            case Data(at=None):
                 return [self._data(argument, parameter)]
+            case Data(at=at):
+                return [self._stored(argument, at or "", parameter) or self._data(argument, parameter)]
+
+    def _stored(self, data: Data, at: str, parameter: str) -> Ref | None:
+        """What stands in a stored value, if the crate has that and it is short: a number is told as a number."""
+        raw = self._told.bundle.results.get(data.cid)
+        if raw is None:
+            return None
+        try:
+            text = write_value(pointed(read_value(raw), at)).decode()
+        except BadInput:
+            return None  # its site said that it is one, and it is not: the file is there to be looked at
+        if len(text) > _SHORT:
+            return None
+        where = ref(result_path(data.cid))
+        named = f"#stored/{data.cid}{at}"
+        return self._value(named, "PropertyValue", parameter, name=data.name, value=text, subjectOf=[where])
 
     def _data(self, data: Data, parameter: str, size: int | None = None) -> Ref:
         if data.cid in self._told.bundle.results:
@@ -203,7 +224,8 @@ class Runs:
     def _output(self, order: Order, output: Output, parameter: str) -> Ref:
         if output.cid is not None:
             data = Data(site=order.site, cid=output.cid, name=output.name or "output")
-            return self._data(data, parameter, output.size)
+            stored = self._stored(data, "", parameter) if output.form is Form.VALUE else None
+            return stored or self._data(data, parameter, output.size)
         told = output.reason or "It was not released"
         named = f"urn:comity:{output.handle}"
         return self._elsewhere(named, order.site, parameter, "an output that is held", told, output.handle, None)

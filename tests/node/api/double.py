@@ -11,7 +11,7 @@ import trio
 
 from catalog.body import Body, fields_of, read_body, write_body
 from catalog.checkpoint import Checkpoint, add_line, cosign, sign_checkpoint
-from catalog.cid import RAW, Cid
+from catalog.cid import DAG_PB, RAW, Cid
 from catalog.dagcbor import Value, cid_of, decode, encode, to_json
 from catalog.entry import KINDS, read_entry
 from catalog.error import Conflict, Denied, NotFound
@@ -49,7 +49,7 @@ from workflow.argument import Argument, Data, Literal, Many
 from workflow.cancellation import Cancellation
 from workflow.inquiry import Answer
 from workflow.order import Instance
-from workflow.receipt import Status
+from workflow.receipt import Form, Status
 from workflow.submission import Submission
 
 CONSORTIUM = Cid.of(b"a consortium")
@@ -90,6 +90,7 @@ class MemorySite:
         self.results: dict[str, bytes] = {"table": b"a,b\n1,2\n"}
         self.changed = trio.Event()
         self.pages: list[TreePage] = []
+        self.forms: dict[str, Form] = {}
         self.held: tuple[HoldersView, ...] = ()
         self._enrol(Identity("node", node, steward.encryption), Role.NODE)
         self._enrol(steward, Role.STEWARD)
@@ -469,7 +470,13 @@ class MemorySite:
 
     def _view(self, submission: Submission) -> schema.SubmissionView:
         results = [
-            schema.ResultView(name=name, file="out.csv", cid=Cid.of(data), size=len(data))
+            schema.ResultView(
+                name=name,
+                file="out.csv",
+                cid=Cid.of(data, DAG_PB if self.pages else RAW),
+                size=len(data),
+                form=self.forms.get(name, Form.FILE),
+            )
             for name, data in self.results.items()
         ]
         return schema.SubmissionView(
@@ -501,8 +508,17 @@ class MemorySite:
             absent=(),
         )
 
-    async def result(self, person: str, signed: object, submission: Cid, name: str) -> bytes:
-        return self.results[name] + self.added
+    async def result(self, person: str, signed: object, submission: Cid, name: str, path: str, part: str) -> bytes:
+        first, _, last = part.partition("-")
+        data = self.results[name] + self.added
+        return data[int(first) : int(last) + 1] if part else data
+
+    async def result_tree(
+        self, person: str, signed: object, submission: Cid, name: str, path: str, after: str
+    ) -> TreePage:
+        if self.pages:
+            return self.pages[1 if after else 0]
+        return TreePage(folder=False, size=len(self.results[name]), items=(), more=False)
 
     async def events(self, person: str, submission: Cid, after: str, seconds: float) -> EventsPage:
         view = await self.submission(person, submission, 0)
