@@ -280,6 +280,9 @@ def _tell(made: Plan) -> None:
         say(f"{left.step}[{left.shard}] is left out ({', '.join(left.data) or 'no data'}): {reasons(left.reasons)}")
     if view.absent:
         say(f"of a scattered step {counted(view.min_sites, 'shard')} must deliver")
+    if view.unforeseen:
+        told = ", ".join(f"«{each}»" for each in view.unforeseen)
+        say(f"how often {told} will run is known when the list is made: planned as if once, within the same budget")
     say(f"cost {money(view.cost)} of a budget of {money(view.budget)}; {gap_text(view.cost, view.least_cost, money)}")
     ends = f"expected to end {span_text(view.finish)} after its start; the deadline is {clock_text(view.deadline)}"
     say(f"{ends}; {gap_text(view.finish, view.least_finish, span_text)}")

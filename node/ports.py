@@ -140,11 +140,12 @@ class Blobs(Protocol):
 class Values(Protocol):
     """Reads values that steps made and released to this site (:mod:`workflow.value`)."""
 
-    async def value(self, data: Data, project: ProjectRef) -> object:
-        """The whole stored value that ``data`` names, brought here for ``project`` if need be.
+    async def value(self, data: Data, datasets: Collection[Cid], project: ProjectRef) -> bytes:
+        """The JSON of the stored value that ``data`` names, made from ``datasets``, brought here if need be.
 
         Raises:
-            BadInput: it is none. NotFound, Unreachable, VerificationFailed: it cannot be had.
+            BadInput: it is none. Denied: the project is over. NotFound, Unreachable, VerificationFailed: it cannot be
+                had.
         """
 
 

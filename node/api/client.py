@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -31,12 +30,11 @@ from node.api.approving import Approver
 from node.api.auditing import Auditor
 from node.api.authoring import Author
 from node.api.connection import Connection
+from node.api.following import Follower
 from node.api.forgetting import Forgetter
 from node.api.governing import Governor
 from node.api.granting import Granter
-from node.api.logs import LogView
 from node.api.offering import Offerer
-from node.api.operation import MAX_WAIT
 from node.api.person import Persons
 from node.api.plans import PlanRequest
 from node.api.publish import now
@@ -48,22 +46,19 @@ from node.api.schema import (
     Submit,
 )
 from node.api.sharing import Sharer
-from node.api.short import is_named
 from node.api.steering import CancelRequest, PauseRequest
 from node.api.view import Listing, Plan, Run
-from node.api.watched import EventsPage, EventView, GraphView
 from node.keyfile import Identity
 from node.message import Halt
 from workflow.cancellation import Cancellation
 from workflow.receipt import Form
 from workflow.submission import Submission
-from workflow.value import read_value
 
 DATASET: Final = "dataset:"
 """Before the name of a dataset, where a job has a location."""
 
 
-class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sharer, Offerer):
+class Node(Author, Granter, Approver, Answerer, Follower, Forgetter, Governor, Auditor, Sharer, Offerer):
     """One node, asked as one person."""
 
     @classmethod
@@ -248,91 +243,6 @@ class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sh
         request = PauseRequest(submission=self._submission(submission), paused=False)
         return Run(self._connection.ask(operation.PAUSE, request))
 
-    def runs(self) -> tuple[Run, ...]:
-        """This person's submissions, newest first."""
-        return tuple(Run(view) for view in self._connection.ask(operation.SUBMISSIONS))
-
-    def run(self, submission: Cid | str, seconds: float = 0) -> Run:
-        """A submission, by its CID or its end, as it stands: after at most ``seconds``, or once something changes.
-
-        Raises:
-            NotFound: this person made no such submission. BadInput: several end so.
-        """
-        told, cid = f"{min(seconds, MAX_WAIT):.3f}", self._submission(submission)
-        return Run(self._connection.ask(operation.SUBMISSION, submission=str(cid), seconds=told))
-
-    def _submission(self, named: Cid | str) -> Cid:
-        """The CID of the submission of that name."""
-        if isinstance(named, Cid):
-            return named
-        with suppress(BadInput):
-            return Cid.parse(named)
-        found = [each.submission for each in self.runs() if is_named(named, each.submission)]
-        if len(found) > 1:
-            raise BadInput(f"{len(found)} submissions end in «{named}»; give more of it")
-        if not found:
-            raise NotFound(f"you made no submission «{named}»; see «comity submission list»")
-        return found[0]
-
-    def watch(self, submission: Cid | str) -> Iterator[Run]:
-        """A submission each time that something about it changes, until it has ended."""
-        run = self.run(submission)
-        yield run
-        while not run.done:
-            later = self.run(run.submission, 20)
-            if later != run:
-                run = later
-                yield run
-
-    def events(self, submission: Cid | str, after: int = 0) -> Iterator[EventView]:
-        """What happened to a submission behind event number ``after``, and then what happens, until it has ended.
-
-        Raises:
-            NotFound: this person made no such submission. BadInput: several end so.
-        """
-        for page in self.event_pages(submission, after):
-            yield from page.events
-
-    def event_pages(self, submission: Cid | str, after: int = 0, seconds: float = 20) -> Iterator[EventsPage]:
-        """As :meth:`events`, page by page; an empty one at least every ``seconds``, and the last one has ``ended``."""
-        cid, told = str(self._submission(submission)), f"{min(seconds, MAX_WAIT):.3f}"
-        while True:
-            page = self._connection.ask(operation.EVENTS, submission=cid, after=str(after), seconds=told)
-            if page.after < after or (page.events and page.after == after):
-                raise VerificationFailed("the node's events do not go on; ask its operator for its log")
-            yield page
-            after = page.after
-            if page.ended:
-                return
-
-    def graph(self, submission: Cid | str) -> GraphView:
-        """The steps of a submission's workflow and what feeds them.
-
-        Raises:
-            NotFound: this person made no such submission. BadInput: several end so.
-        """
-        return self._connection.ask(operation.GRAPH, submission=str(self._submission(submission)))
-
-    def logs(self, submission: Cid | str, step: str = "") -> tuple[LogView, ...]:
-        """What the commands of steps that failed wrote last, or why it is not told; of one ``step``, or ``step[0]``.
-
-        A steward may ask for another site's submission, by its whole CID, of what its steps wrote at this site. Who
-        reads it is written down.
-
-        Raises:
-            NotFound: no such submission, or no such step of it failed. BadInput: several submissions end so.
-        """
-        return self._connection.ask(operation.LOGS, submission=str(self._submission(submission)), step=step)
-
-    def wait(self, submission: Cid | str, seconds: float | None = None) -> Run:
-        """The submission once it has ended, or as it stands after ``seconds``; ``Run.check`` raises if it failed."""
-        until = None if seconds is None else now() + int(seconds * 1000)
-        run = self.run(submission)
-        while not run.done and (until is None or now() < until):
-            left = 20.0 if until is None else max(0.0, (until - now()) / 1000)
-            run = self.run(run.submission, min(20.0, left))
-        return run
-
     def result(self, submission: Cid | str, name: str | None = None) -> bytes:
         """One output of a submission, which may be left unnamed if there is one alone: a file, or a value's JSON.
 
@@ -353,6 +263,8 @@ class Node(Author, Granter, Approver, Answerer, Forgetter, Governor, Auditor, Sh
         Raises:
             BadInput: it is a file or a folder, or a value that has files (:meth:`save_result`). As :meth:`result`.
         """
+        from workflow.value import read_value
+
         run, found = self._result(submission, name)
         if found.form is not Form.VALUE:
             raise BadInput(f"the output «{found.name}» is a {found.form}, no value; fetch it with its name")

@@ -78,7 +78,8 @@ class PlanView(Value, frozen=True, kw_only=True):
 
     No plan within these ends before ``least_finish``, and none costs less than ``least_cost``. ``front`` are the best
     that were found, from the first to the cheapest, if both was asked for. Of scattered steps ``min_sites`` shards must
-    deliver; ``absent`` are those that it goes without.
+    deliver; ``absent`` are those that it goes without. ``unforeseen`` are steps that are scattered over a list that is
+    made first: each is planned as if it ran once.
     """
 
     steps: tuple[PlannedView, ...]
@@ -91,6 +92,7 @@ class PlanView(Value, frozen=True, kw_only=True):
     front: tuple[PointView, ...] = ()
     min_sites: int = 1
     absent: tuple[AbsentView, ...] = ()
+    unforeseen: tuple[str, ...] = ()
 
 
 class Prepared(Value, frozen=True, kw_only=True):

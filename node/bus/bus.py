@@ -12,10 +12,10 @@ from functools import partial
 from typing import Final
 
 from catalog.cid import Cid
-from catalog.error import BadInput, ComityError, NotFound
+from catalog.error import BadInput, ComityError, NotFound, Unreachable
 from catalog.index import Index
 from node.bus.course import Course, Reached, Task, gravest, ready, shortage, takes_from, to_tell
-from node.bus.dispatch import Dispatcher
+from node.bus.dispatch import AGAIN_SECONDS, Dispatcher
 from node.bus.instances import Instances
 from node.bus.journal import CANCELLED, Journal, Record, State
 from node.ports import Aside, Clock, Together, Values
@@ -23,6 +23,7 @@ from node.step import Documents, Steps
 from privacy.trust import blocks_at
 from workflow.argument import Argument, Data, Literal, Many
 from workflow.cancellation import Cancellation
+from workflow.evidence import Evidence
 from workflow.graph import Source, Step, Workflow, order_of_steps
 from workflow.order import MAX_SHARDS, Instance, Wanted
 from workflow.plan.draft import NO_PLACES, NOBODY_ASKED, Draft, Members, Places, Said, drafted
@@ -32,6 +33,7 @@ from workflow.receipt import BY_ITS_PERSON
 from workflow.tool import Tool
 from workflow.type import check_value
 from workflow.unfold import shards
+from workflow.value import read_value
 
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 10.0
@@ -223,15 +225,25 @@ class Bus:
         Raises:
             BadInput: it is no list, or a longer one than a step is scattered over. ComityError: it cannot be had.
         """
-        made = course.values[source]
-        if not isinstance(made, Data):
-            raise BadInput(f"«{source}» is no list, and a step is scattered over it")
-        value = await self._values.value(made, course.submission.project)
+        made, what = course.values[source], f"the output «{source.name}» of step «{source.step}»"
+        value = read_value(await self._read(course, source, made)) if isinstance(made, Data) and made.at == "" else None
         if not isinstance(value, list):
-            raise BadInput(f"«{source}» is no list, and a step is scattered over it")
+            raise BadInput(f"{what} is no list, and a step is scattered over it")
         if len(value) > MAX_SHARDS:
-            raise BadInput(f"«{source}» has {len(value):,} members; a step is scattered over at most {MAX_SHARDS:,}")
+            raise BadInput(f"{what} has {len(value):,} members; a step is scattered over at most {MAX_SHARDS:,}")
         return len(value)
+
+    async def _read(self, course: Course, source: Source, made: Data) -> bytes:
+        proofs = [(proof.order, proof.receipt) for proof in course.proofs_of(source)]
+        datasets = Evidence(self._index, course.cid, proofs).datasets(made)
+        while True:
+            try:
+                return await self._values.value(made, datasets, course.submission.project)
+            except Unreachable:
+                # It delivered a moment ago, and nobody else has it: it may start again.
+                if self._clock.now() > course.end or self._dispatcher.stopped(course.cid):
+                    raise
+            await self._clock.sleep(AGAIN_SECONDS)
 
     async def _tasks(self, course: Course, step: Step) -> list[Task]:
         block = _block(step)

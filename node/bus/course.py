@@ -201,6 +201,10 @@ class Course:
         made = [source for name in step.outputs if (source := Source(step.id, name)) in over]
         return [source for source in made if isinstance(self._values[source], Data)]
 
+    def proofs_of(self, source: Source) -> tuple[Proof, ...]:
+        """The orders and receipts from which the label of an output follows, of all instances that made it."""
+        return tuple(once(proof for proofs in self._proofs.get(source, ()) for proof in proofs))
+
     def unfold(self, source: Source, length: int) -> None:
         """A list of ``length`` that a step made is taken member by member from now on."""
         made = self._values[source]

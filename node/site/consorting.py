@@ -38,9 +38,9 @@ from node.site.orders import Orders
 from node.site.planning import Planning
 from node.site.projects import Ending, Projects
 from node.site.questions import Questions
+from node.site.releasedvalues import ReleasedValues
 from node.site.repair import Repair
 from node.site.together import Turns, aside, side_by_side
-from node.site.values import ReleasedValues
 from node.site.witnessing import Witnessing
 from node.storage.reopened import read_reopenings
 
@@ -109,7 +109,7 @@ async def consort(site: Site) -> None:
         dispatcher,
         site.documents,
         site.steps,
-        ReleasedValues(site.materials, site.blobs),
+        ReleasedValues(site.index, site.materials, site.blobs, site.holdings, site.clock, projects.litter),
         side_by_side,
         aside,
         site.clock,

@@ -95,6 +95,7 @@ def plan_view(
         front=tuple(plans.PointView(finish=finish, cost=cost) for finish, cost in plan.front),
         min_sites=submission.min_sites,
         absent=tuple(_absent(each, names) for each in plan.absent),
+        unforeseen=plan.unforeseen,
     )
 
 
@@ -212,6 +213,8 @@ def _instances(record: Record, plan: Plan | None, names: Mapping[str, str]) -> l
     views: dict[tuple[str, int], schema.InstanceView] = {}
     status, reason = _unordered(record)
     for planned in plan.steps if plan else ():
+        if plan is not None and record.state is State.DONE and planned.step in plan.unforeseen:
+            continue  # of an empty list nothing is run: what was has its order
         views[planned.step, planned.shard] = schema.InstanceView(
             step=planned.step,
             shard=planned.shard,

@@ -55,6 +55,8 @@ def test_numbers_and_lists_go_from_step_to_step(consortium: Consortium) -> None:
         assert len([each for each in ended.view.instances if each.step == "double"]) == 5
         none = mara.wait(submitted(mara, text, 0), SECONDS).check()
         assert json.loads(mara.result(none.submission, "sum")) == 0
+        assert [each for each in none.view.instances if each.step == "double"] == [], "nothing waits that never runs"
+        assert mara.result_value(none.submission, "sum") == 0
 
 
 def published(mara: Node, name: str, tool: str) -> str:
@@ -63,4 +65,5 @@ def published(mara: Node, name: str, tool: str) -> str:
 
 def submitted(mara: Node, text: str, upto: int) -> str:
     plan = mara.plan(text, {"upto": upto}, project=PROJECT, deadline="10m", budget="10")
+    assert plan.view.unforeseen == ("double",), "else a plan promises what nobody can know"
     return str(mara.submit(plan))

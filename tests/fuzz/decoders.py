@@ -46,6 +46,7 @@ from node.storage.segments import open_segments
 from node.storage.unixfs import Data, Kind, decode_data, encode_data, parse_node
 from tests.fuzz import visas
 from tests.fuzz.corpus import CID, KEY, OTHER, all_types, convertible, plain_of
+from workflow.value import read_value, write_value
 
 NOW = 1_700_000_000_000
 SEEDS = 3
@@ -371,7 +372,27 @@ def _environments() -> list[Decoder]:
     ]
 
 
+def _read_stored(data: bytes) -> Any:
+    """A stored value; what was read is written in one way, however it came."""
+    value = read_value(data)
+    written = write_value(value)
+    assert write_value(read_value(written)) == written
+    return value
+
+
+def _stored() -> list[Decoder]:
+    file = {"class": "File", "location": "files/0/a", "secondaryFiles": [{"class": "File", "location": "files/0/b"}]}
+    values: tuple[object, ...] = (
+        None,
+        [1, -0.5, 1e300, "é", True],
+        {"a": file, "b": {"class": "File", "contents": ""}},
+    )
+    seeds = tuple(write_value(each) for each in values)
+    return [Decoder("stored value", _read_stored, seeds, None, (BadInput,))]
+
+
 DECODERS: tuple[Decoder, ...] = (
+    *_stored(),
     *_environments(),
     *_notes(),
     *_tiles(),

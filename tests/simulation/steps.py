@@ -84,7 +84,7 @@ class SimulatedValues:
 class SimulatedLists:
     """No step of the simulation makes a list that a later one is scattered over."""
 
-    async def value(self, data: Data, project: ProjectRef) -> object:
+    async def value(self, data: Data, datasets: Collection[Cid], project: ProjectRef) -> bytes:
         raise NotFound(f"{data.cid} is not stored here")
 
 

@@ -82,6 +82,7 @@ class Draft:
     """A problem, and what its numbers stand for: the ``sites`` by root key, an instance for each task.
 
     ``absent`` are shards that no site may run, where enough others remain; ``said`` is what sites said in advance.
+    ``unforeseen`` are steps that are scattered over a list that another one makes: each is planned as if it ran once.
     """
 
     problem: Problem
@@ -90,6 +91,7 @@ class Draft:
     members: Members
     absent: tuple[Instance, ...] = ()
     said: Said = field(default_factory=dict)
+    unforeseen: tuple[str, ...] = ()
 
     @property
     def shards(self) -> int:
@@ -139,7 +141,8 @@ def drafted(
             values[Source(step.id, name)] = Many(items=tuple(promised)) if step.scatter else promised[0]
     sites = tuple(Place(members.names[site], drafting.at_once(site)) for site in drafting.sites)
     problem = Problem(tuple(drafting.tasks), sites, tuple(drafting.rules), RATE)
-    return Draft(problem, drafting.sites, tuple(drafting.instances), members, tuple(drafting.absent), said)
+    absent, unforeseen = tuple(drafting.absent), tuple(drafting.unforeseen)
+    return Draft(problem, drafting.sites, tuple(drafting.instances), members, absent, said, unforeseen)
 
 
 @dataclass(slots=True)
@@ -156,6 +159,7 @@ class _Drafting:
     rules: dict[Rule, int] = field(default_factory=dict)
     promised: dict[Cid, int] = field(default_factory=dict)
     blocks: dict[tuple[Cid, str], bool] = field(default_factory=dict)
+    unforeseen: list[str] = field(default_factory=list)
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -175,10 +179,10 @@ class _Drafting:
         found = {source: values[source] for each in scattered for source in each.sources if source in values}
         lengths = [len(known) for each in found.values() if (known := members(each)) is not None]
         long = max(lengths, default=1)
-        unknown = {
-            source: each for source, each in found.items() if isinstance(each, Data) and each.cid in self.promised
-        }
-        return {**values, **{source: Many(items=(each,) * long) for source, each in unknown.items()}}
+        made = {source: each for source, each in found.items() if isinstance(each, Data) and each.cid in self.promised}
+        if made:
+            self.unforeseen.append(step.id)
+        return {**values, **{source: Many(items=(each,) * long) for source, each in made.items()}}
 
     def promise(self, number: int, name: str) -> Data:
         """What stands for the output of an instance that nobody has made yet."""

@@ -80,7 +80,8 @@ class Plan:
     """Every instance, in the order of the steps; ``cost`` of all at most, and ``finish`` in ms from the start.
 
     No plan within the limits is better than ``bounds``. ``front`` has the finish and cost of those found of which none
-    is better than another in both, if it was asked for. ``absent`` are the shards that it goes without.
+    is better than another in both, if it was asked for. ``absent`` are the shards that it goes without, ``unforeseen``
+    the steps that it counts once and that run as often as a list is long that is made first.
     """
 
     steps: tuple[Planned, ...]
@@ -89,6 +90,7 @@ class Plan:
     bounds: Bounds
     front: tuple[tuple[int, int], ...] = ()
     absent: tuple[Absent, ...] = ()
+    unforeseen: tuple[str, ...] = ()
 
     @property
     def places(self) -> Places:
@@ -137,7 +139,8 @@ def plan_of(draft: Draft, schedule: Schedule, bounds: Bounds | None = None) -> P
         for instance, task, run in zip(draft.instances, draft.problem.tasks, schedule.runs, strict=True)
     )
     absent = tuple(Absent(each.step, each.shard, each.data, each.holders, _told(each.reasons)) for each in draft.absent)
-    return Plan(steps, schedule.cost, schedule.finish, bounds or quick(draft.problem), absent=absent)
+    found = bounds or quick(draft.problem)
+    return Plan(steps, schedule.cost, schedule.finish, found, absent=absent, unforeseen=draft.unforeseen)
 
 
 def _told(reasons: Mapping[str, str]) -> tuple[Elsewhere, ...]:
