@@ -12,6 +12,7 @@ from catalog.project import ProjectRef
 from node.api.plans import PlanView
 from node.api.schema import StatusView
 from workflow.argument import Argument, Data, Literal, Many
+from workflow.order import MAX_SHARDS
 from workflow.submission import Submission
 
 PREFIX = "comity:"
@@ -100,7 +101,7 @@ def _is(argument: Argument, value: object, holders: Mapping[Cid, frozenset[str]]
                 return False
             named = value.get("location") == f"{PREFIX}{argument.cid}"
             held = argument.site in holders.get(argument.cid, frozenset((argument.site,)))
-            return named and held and value.get("basename", argument.name) == argument.name
+            return argument.at is None and named and held and value.get("basename", argument.name) == argument.name
         case Literal():
             return _canonical(json.loads(argument.json)) == _canonical(value)
 
@@ -111,7 +112,9 @@ def _canonical(value: object) -> str:
 
 
 def _widest(plan: PlanView) -> int:
-    """How many instances the most scattered step has: all of them must deliver when nothing else was asked."""
+    """How many instances the most scattered step has, at most: all must deliver when nothing else was asked."""
+    if plan.unforeseen:
+        return MAX_SHARDS
     counts: dict[str, int] = {}
     for step in plan.steps:
         counts[step.step] = counts.get(step.step, 0) + 1

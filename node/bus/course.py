@@ -117,7 +117,8 @@ class Course:
     def planned(self, task: Task) -> Planned:
         """What the plan says of an instance; of a shard that it did not foresee, what it says of the first one."""
         step, shard = task.place
-        return self._planned.get((step, shard)) or self._planned[step, 0]
+        first = min(place for place in self._planned if place[0] == step)
+        return self._planned.get((step, shard)) or self._planned[first]
 
     # --- orders and receipts -----------------------------------------------------------------------------------------
 

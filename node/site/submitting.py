@@ -23,6 +23,7 @@ from node.site.site import Site
 from node.site.views import plan_view, submission_view
 from privacy.trust import Person, project_of
 from workflow.argument import data_in
+from workflow.order import MAX_SHARDS
 from workflow.plan.draft import Places
 from workflow.plan.make import Limits, Plan, check_limits
 from workflow.receipt import Status
@@ -72,7 +73,8 @@ async def prepare(site: Site, did: str, request: plans.PlanRequest) -> plans.Pre
     wish = Wish.read(request.objective, request.improve)
     names = site.membership.names
     workflow, draft = await member.bus.draft(request.workflow, inputs, names, request.min_sites)
-    shards = draft.shards
+    # Of a list that is made first nobody knows how long it will be: all of it must deliver where nothing is said.
+    shards = MAX_SHARDS if draft.unforeseen else draft.shards
     if request.min_sites is not None and request.min_sites > shards:
         raise BadInput(
             f"{request.min_sites} shards must deliver, and the data here make {counted(shards, 'shard')}; name more"

@@ -91,6 +91,7 @@ class MemorySite:
         self.changed = trio.Event()
         self.pages: list[TreePage] = []
         self.forms: dict[str, Form] = {}
+        self.unforeseen: tuple[str, ...] = ()
         self.held: tuple[HoldersView, ...] = ()
         self._enrol(Identity("node", node, steward.encryption), Role.NODE)
         self._enrol(steward, Role.STEWARD)
@@ -381,7 +382,7 @@ class MemorySite:
             destinations=(self.root.did,),
             deadline=request.deadline,
             budget=request.budget,
-            min_sites=request.min_sites or 1,
+            min_sites=request.min_sites or (4096 if self.unforeseen else 1),
             not_before=0,
             not_after=request.deadline,
             buses=(self.node.did,),
@@ -414,6 +415,7 @@ class MemorySite:
             front=(plans.PointView(finish=1000, cost=100_000), plans.PointView(finish=3000, cost=80_000))
             if request.objective == "both"
             else (),
+            unforeseen=self.unforeseen,
         )
         return plans.Prepared(plan=view, submission=encode(self.twist(submission)))
 

@@ -29,7 +29,7 @@ from node.message import WhoAnswer
 from privacy.purpose import HMB
 from tests.node.api.double import AWAY
 from tests.node.api.serving import Running
-from workflow.argument import data_in
+from workflow.argument import Data, data_in
 from workflow.submission import Submission
 
 WORKFLOW = "cwlVersion: v1.2\nclass: Workflow\ninputs: []\n"
@@ -357,6 +357,31 @@ def test_what_a_node_changed_is_not_signed(anna: Node, mara: Node, running: Runn
     with pytest.raises(VerificationFailed, match=what):
         mara.submit(made)
     assert running.site.submitted == []
+
+
+def test_of_what_nobody_can_count_all_must_deliver(anna: Node, mara: Node, running: Running) -> None:
+    """Lost: a list of a hundred is scattered over, one of it delivers, and that counts as all."""
+    cid, running.site.unforeseen = project(anna), ("count",)
+    asked = {"table": cid, "n": 1}
+    mara.submit(mara.plan(WORKFLOW, asked, project="pooling", deadline="10m", budget="2.50"))
+    assert running.site.submitted[0].min_sites == 4096
+    running.site.twist = lambda s: msgspec.structs.replace(s, min_sites=1)
+    with pytest.raises(VerificationFailed, match="number of sites"):
+        mara.submit(mara.plan(WORKFLOW, asked, project="pooling", deadline="10m", budget="2.50"))
+
+
+def test_a_place_in_a_value_is_not_signed_in_the_place_of_a_dataset(anna: Node, mara: Node, running: Running) -> None:
+    """Lost: a node that was taken over has a person ask for another part of what they named."""
+
+    def within(submission: Submission) -> Submission:
+        table = submission.inputs["table"]
+        assert isinstance(table, Data)
+        placed = msgspec.structs.replace(table, at="/0")
+        return msgspec.structs.replace(submission, inputs=submission.inputs | {"table": placed})
+
+    cid, running.site.twist = project(anna), within
+    with pytest.raises(VerificationFailed, match="input «table»"):
+        mara.submit(mara.plan(WORKFLOW, {"table": cid, "n": 1}, project="pooling", deadline="10m", budget="2.50"))
 
 
 def test_a_failed_submission_raises_as_it_failed(anna: Node, mara: Node, running: Running) -> None:
