@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import trio
 from catalog.error import BadInput, NotFound, Unreachable, VerificationFailed
 from node.execute.collect import read_listing
 from node.execute.cwl.evaluator import Session
+from node.execute.cwl.links import INPUTS, is_within
 from node.execute.cwl.message import Begin, Collect, Command, Object, Outputs, Ready, Wanted
 from node.execute.cwl.places import Places
 from node.execute.left import Left
@@ -70,6 +72,8 @@ class Evaluation:
         self._work = work
         self._beside = beside
         for target, name in self.places.shown.items():
+            if posixpath.normpath(target) != target or not is_within(target, INPUTS):
+                raise VerificationFailed("an input has a name that cannot be a file's inside the runner")
             path = given.path(name)
             if path is None:
                 raise VerificationFailed("an input names a file that nobody gave; give it as data")

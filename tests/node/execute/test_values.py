@@ -11,8 +11,11 @@ import pytest
 import trio
 
 from catalog.cid import Cid
+from catalog.error import VerificationFailed
+from node.execute.evaluation import Evaluation
 from node.execute.sandbox import Sandbox
 from node.execute.step import StepExecutor
+from node.execute.view import View
 from node.step import Finished, Limits, Product, Work
 from node.storage.disk import DiskBlobs
 from tests.adversary.test_steps import PROJECT, Shelf
@@ -213,3 +216,13 @@ def test_a_value_that_was_stored_by_somebody_else_is_read_as_a_strangers(
         assert (finished.products, finished.usage) == ({}, None)
 
     on_a_bench(tmp_path, story)
+
+
+@pytest.mark.parametrize("name", ["../x", "../../work/x", "a/b/../../../x", "..", "/", "a//b"])
+def test_what_a_file_of_a_value_is_called_is_no_path(name: str, tmp_path: Path) -> None:
+    """Lost: whoever makes a value has it shown to the next step over its block, or anywhere else."""
+    given = View({"/data/0": tmp_path})
+    file = {"class": "File", "location": "file:///data/0", "basename": name}
+    with pytest.raises(VerificationFailed):
+        Evaluation({"a": file}, given, View({}), tmp_path, tmp_path)
+    assert Evaluation({"a": file | {"basename": "x"}}, given, View({}), tmp_path, tmp_path).view.places
