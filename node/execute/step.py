@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import secrets
 import shutil
@@ -265,14 +266,29 @@ class StepExecutor:
                 return Finished(made.products, None, memo=made.order)
             view = View({BLOCK: await self._checkout(work.block)})
             step = await trio.to_thread.run_sync(Evaluation, values, stage, view, stage.work, stage.folder)
-            delivered = await self._read_first(step, work.around, stage)
-            if delivered is None:
-                key = work.block, work.around
-                async with self._evaluator.kept(key, _load(work.around), step.view) as session:
-                    delivered = await self._carried_out(step, session, stage, until, environment)
+            with trio.move_on_at(until) as time_left:
+                delivered = await self._evaluated(step, work, stage, environment, time_left)
+            if time_left.cancelled_caught:
+                delivered = Failed(TOO_LATE, b"", None)
             if isinstance(delivered, Failed):
                 return await self._failed(delivered, stage.project)
             return await self._stored(delivered, tool, step, stage)
+
+    async def _evaluated(
+        self,
+        step: Evaluation,
+        work: Work,
+        stage: Stage,
+        environment: Environment | None,
+        time_left: trio.CancelScope,
+    ) -> Delivered | Failed:
+        """What a step delivers; cancelled where its ``time_left`` is over before its command began."""
+        delivered = await self._read_first(step, work.around, stage)
+        if delivered is not None:
+            return delivered
+        key = work.block, work.around
+        async with self._evaluator.kept(key, _load(work.around), step.view) as session:
+            return await self._carried_out(step, session, stage, environment, time_left)
 
     async def _read_first(self, step: Evaluation, around: Alone | None, stage: Stage) -> Delivered | Failed | None:
         """What of a step is evaluated before its block's command is made; what it delivers, if it is not to be made."""
@@ -293,7 +309,12 @@ class StepExecutor:
         return Delivered(told, Usage(trio.current_time() - began, 0.0, 0))
 
     async def _carried_out(
-        self, step: Evaluation, session: Session, stage: Stage, until: float, environment: Environment | None
+        self,
+        step: Evaluation,
+        session: Session,
+        stage: Stage,
+        environment: Environment | None,
+        time_left: trio.CancelScope,
     ) -> Delivered | Failed:
         began = trio.current_time()
         ready = await step.command(session, self.limits)
@@ -302,10 +323,9 @@ class StepExecutor:
         if isinstance(ready, Outputs):
             await stage.check_unchanged()
             return Delivered(ready.values, Usage(trio.current_time() - began, 0.0, 0))
-        left = until - trio.current_time()
-        if left <= 0:
-            return Failed(TOO_LATE, b"", None)
+        left = time_left.deadline - trio.current_time()
         job = await step.job(ready, allowed(self.limits, ready, left), environment)
+        time_left.deadline = math.inf  # from here on the runner keeps the time
         try:
             ended = await self._runner.run(job, self._turns)
         except (Denied, Unreachable):
