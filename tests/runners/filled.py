@@ -12,6 +12,7 @@ from node.step import Finished, Limits, Runner, Work
 from node.storage.disk import DiskBlobs
 from tests.adversary.test_steps import PROJECT, Shelf
 from tests.infra.machine import run
+from tests.node.execute.cwl.evaluating import EVALUATOR
 
 MIB = 1 << 20
 DISK = 24 * MIB
@@ -53,7 +54,7 @@ class Site:
         self._disk = disk
         self._blobs = DiskBlobs(folder / "blobs")
         shelf: object = Shelf()
-        self.steps = StepExecutor(runner, shelf, self._blobs, disk / "steps", Limits())  # type: ignore[arg-type]
+        self.steps = StepExecutor(runner, EVALUATOR, shelf, self._blobs, disk / "steps", Limits())  # type: ignore[arg-type]
 
     async def step(self, script: str) -> Finished:
         """How a step ends that is a shell's."""

@@ -78,7 +78,7 @@ def test_a_step_whose_daemon_goes_is_ended_and_the_runner_heals_when_it_is_back(
     monkeypatch.setattr("node.execute.step.PROVEN_AGAIN_SECONDS", 0.2)
     marker = f"600.{secrets.randbits(64)}"
     steps = work.parents[2]
-    executor = StepExecutor(runner, None, None, steps, Limits())  # type: ignore[arg-type]
+    executor = StepExecutor(runner, None, None, None, steps, Limits())  # type: ignore[arg-type]
     told: list[object] = []
 
     async def step() -> None:
