@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
-from node.site.releasedvalues import ReleasedValues
 
 from catalog.block import BlockFields
 from catalog.cid import Cid
@@ -20,6 +19,7 @@ from catalog.key import UNSIGNED, signed
 from catalog.project import ProjectFields, ProjectRef
 from node.bus.journal import State
 from node.site import results
+from node.site.releasedvalues import ReleasedValues
 from privacy.label import resident, shared
 from tests.adversary.hospital import NOW, PURPOSE, Hospital, at_a_hospital, dataset
 from tests.adversary.stage import Stage, forged
