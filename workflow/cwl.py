@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 VERSIONS: Final = ("v1.0", "v1.1", "v1.2")
 METADATA: Final = ("id", "label", "doc", "intent", "class", "cwlVersion", "$namespaces")
 
+_CWL: Final = "https://w3id.org/cwl/"
+_ADDRESSES: Final = ("http://", "https://", "urn:")
 _NOWHERE = "https://document.invalid/document"
 _PROCESSES = ("CommandLineTool", "Workflow", "ExpressionTool", "Operation")
 
@@ -48,7 +50,8 @@ def read_header(text: str | bytes, file: str) -> Header:
     """Read a document and what its first lines say.
 
     Raises:
-        BadInput: as :func:`workflow.document.read_document`; another version, another class, a packed document.
+        BadInput: as :func:`workflow.document.read_document`; another version, another class, a packed document, a
+            word of CWL's that is written with a prefix.
     """
     root = read_document(text, file)
     fields = root.fields()
@@ -63,7 +66,7 @@ def read_header(text: str | bytes, file: str) -> Header:
     prefixes = (
         {name: uri.text() for name, uri in fields["$namespaces"].fields().items()} if "$namespaces" in fields else {}
     )
-    return Header(
+    header = Header(
         root=root,
         kind=kind.text(),
         version=version.text(),
@@ -72,6 +75,26 @@ def read_header(text: str | bytes, file: str) -> Header:
         doc="\n".join(line.text() for line in fields["doc"].one_or_more()) if "doc" in fields else "",
         prefixes=prefixes,
     )
+    for name, part in root.walk():
+        for word in (name, part.value) if name == "class" else (name,):
+            if isinstance(word, str):
+                _check_word(header, part, word)
+    return header
+
+
+def _check_word(header: Header, part: Part, word: str) -> None:
+    """Refuse CWL's own words under other names: what is metadata to this reader would be a requirement to others.
+
+    Other parsers write out each name with a colon, for which every word of CWL's is a prefix too: to them
+    ``cwl:hints``, ``hints:`` and ``Process:/hints`` may all be ``hints``.
+    """
+    prefix, colon, _ = word.partition(":")
+    full = header.expand(word)
+    if full.startswith(_CWL):
+        raise part.error(f"«{shown(word)}» is a word of CWL's own: write it without a prefix")
+    if colon and not full.startswith(_ADDRESSES):
+        address = OURS if prefix == "comity" else "https://…"
+        raise part.error(f'«{shown(word)}» needs its prefix: write $namespaces: {{{shown(prefix)}: "{address}"}}')
 
 
 def read_hints(header: Header, part: Part | None) -> tuple[dict[str, Part], tuple[str, ...]]:

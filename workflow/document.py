@@ -119,7 +119,7 @@ class Part:
                 continue
             if name in refused:
                 raise fields[name].unsupported(f"«{name}» on {what}")
-            if ":" not in name or name.startswith((OURS, "comity:", "https://w3id.org/cwl/")):
+            if ":" not in name or name.startswith((OURS, "comity:")):
                 raise fields[name].error(f"«{shown(name)}» is no field of {what}; expected one of: {', '.join(read)}")
             del fields[name]
         return fields

@@ -70,11 +70,12 @@ def check_met(name: str, body: Part) -> None:
     Raises:
         BadInput: it is.
     """
-    short = name.rpartition("#")[2]
+    if ":" in name:
+        raise body.error(f"no site meets the requirement «{shown(name)}»: it is none of CWL's")
     fields = body.fields() if body.is_map else {}
-    harmless = short == "NetworkAccess" and "networkAccess" in fields and fields["networkAccess"].value is False
-    if short in _UNMET and not harmless:
-        raise body.error(f"no site meets the requirement «{shown(name)}»: {_UNMET[short]}")
+    harmless = name == "NetworkAccess" and "networkAccess" in fields and fields["networkAccess"].value is False
+    if name in _UNMET and not harmless:
+        raise body.error(f"no site meets the requirement «{shown(name)}»: {_UNMET[name]}")
 
 
 def _read_disclosures(body: Part) -> dict[str, tuple[Disclosure, Part]]:
