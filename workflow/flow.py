@@ -18,7 +18,7 @@ from workflow.name import plain_name, relative_path
 from workflow.parse import bounded, files_named, read_parameter, text_of
 from workflow.requirement import check_met
 from workflow.tool import Input, Tool
-from workflow.type import Type, check_value, read_type
+from workflow.type import Type, check_value, named_types, read_type
 
 MAX_STEPS: Final = 512
 RUN_PREFIX: Final = "comity:"
@@ -68,7 +68,7 @@ def parse_workflow(
         label=header.label,
         doc=header.doc,
         version=header.version,
-        inputs=_read_inputs(root.required("inputs")),
+        inputs=_read_inputs(root.required("inputs"), named_types(root)),
         steps=tuple(steps),
         outputs=tuple(reader.output(name, body) for name, body in bounded(root.required("outputs"))),
         ignored_hints=_read_hints(header, fields.get("hints")),
@@ -94,6 +94,7 @@ class _Reader:
         self._shared = shared
         self._inherits = inherits
         self._packed = packed
+        self._named = named_types(header.root)
         self.places: dict[tuple[str, str], Part] = {}
         """(step, input) and ("", output) → where it is written; (step, "") → the step."""
 
@@ -156,7 +157,7 @@ class _Reader:
             raise fields["pickValue"].unsupported("«pickValue» on an output")
         if "outputSource" not in fields:
             raise body.error(f"the output «{name}» has no «outputSource»")
-        kind = read_type(fields["type"], nesting=2)
+        kind = read_type(fields["type"], self._named, nesting=2)
         sources, merge = self._sources(fields["outputSource"], fields.get("linkMerge"))
         return WorkflowOutput(name, kind, sources, merge, text_of(fields, "label"))
 
@@ -242,14 +243,14 @@ class _Reader:
         return tuple(found)
 
 
-def _read_inputs(part: Part) -> tuple[Input, ...]:
+def _read_inputs(part: Part, named: frozenset[str]) -> tuple[Input, ...]:
     found: dict[str, Input] = {}
     for identifier, entry in bounded(part):
         name = plain_name(entry, identifier, "an input")
         if name in found:
             raise entry.error(f"the input «{name}» is given twice")
         fields = read_parameter(entry, "an input", ("default", "inputBinding"))
-        kind = read_type(fields["type"])
+        kind = read_type(fields["type"], named)
         found[name] = Input(
             name,
             kind,

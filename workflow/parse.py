@@ -11,7 +11,7 @@ from workflow.document import Part
 from workflow.name import plain_name, relative_path
 from workflow.requirement import Requirements, read_requirements
 from workflow.tool import Input, Output, Tool
-from workflow.type import Kind, Type, read_type
+from workflow.type import Kind, Type, named_types, read_type
 
 _FIELDS: Final = (*METADATA, "inputs", "outputs", "requirements", "hints")
 _TOOLS: Final = {
@@ -44,8 +44,9 @@ def parse_tool(text: str | bytes, file: str) -> Tool:
         raise root.required("class").error(f"«{header.kind}» found, {' or '.join(_TOOLS)} expected")
     root.record(f"a {header.kind}", _TOOLS[header.kind])
     requirements = read_requirements(header)
-    inputs = _read_inputs(root.required("inputs"))
-    outputs = _read_outputs(root.required("outputs"), requirements)
+    named = named_types(root)
+    inputs = _read_inputs(root.required("inputs"), named)
+    outputs = _read_outputs(root.required("outputs"), named, requirements)
     lock = requirements.runs_in.lock if requirements.runs_in is not None else ""
     tool = Tool(
         id=header.id,
@@ -110,7 +111,7 @@ def text_of(fields: Mapping[str, Part], name: str) -> str:
     return "\n".join(line.text() for line in fields[name].one_or_more()) if name in fields else ""
 
 
-def _read_inputs(part: Part) -> tuple[Input, ...]:
+def _read_inputs(part: Part, named: frozenset[str]) -> tuple[Input, ...]:
     found: dict[str, Input] = {}
     for identifier, entry in bounded(part):
         name = plain_name(entry, identifier, "an input")
@@ -120,7 +121,7 @@ def _read_inputs(part: Part) -> tuple[Input, ...]:
         default = fields.get("default")
         found[name] = Input(
             name=name,
-            type=read_type(fields["type"]),
+            type=read_type(fields["type"], named),
             default=default.plain() if default is not None else None,
             carried=default is not None and bool(files_named(default)),
             label=text_of(fields, "label"),
@@ -129,14 +130,14 @@ def _read_inputs(part: Part) -> tuple[Input, ...]:
     return tuple(found.values())
 
 
-def _read_outputs(part: Part, requirements: Requirements) -> tuple[Output, ...]:
+def _read_outputs(part: Part, named: frozenset[str], requirements: Requirements) -> tuple[Output, ...]:
     found: dict[str, Output] = {}
     for identifier, entry in bounded(part):
         name = plain_name(entry, identifier, "an output")
         if name in found:
             raise entry.error(f"the output «{name}» is given twice")
         fields = read_parameter(entry, "an output", ("outputBinding",))
-        kind = Type(Kind.FILE) if fields["type"].value in _STREAMS else read_type(fields["type"])
+        kind = Type(Kind.FILE) if fields["type"].value in _STREAMS else read_type(fields["type"], named)
         output = Output(name, kind, label=text_of(fields, "label"), doc=text_of(fields, "doc"))
         if name in requirements.disclosures:
             output = replace(output, disclosure=requirements.disclosures[name][0])

@@ -84,25 +84,33 @@ _WIDER: Final[dict[Kind, tuple[Kind, ...]]] = {
 }
 
 
-def read_type(part: Part, nesting: int = 1) -> Type:
+def named_types(root: Part) -> frozenset[str]:
+    """The types that a document gives a name, in short form (SchemaDefRequirement, or where it first writes one)."""
+    maps = (part.fields() for _, part in root.walk() if part.is_map)
+    names = (each["name"].value for each in maps if "name" in each and "type" in each)
+    return frozenset(_short(name) for name in names if isinstance(name, str))
+
+
+def read_type(part: Part, named: frozenset[str], nesting: int = 1) -> Type:
     """The type written at ``part`` (the type DSL ``File[]?``, a schema, or a union).
 
-    ``nesting`` is how many arrays within one another are compared.
+    ``named`` are the types that the document names itself; ``nesting`` is how many arrays within one another are
+    compared.
 
     Raises:
         BadInput: no such type.
     """
     if part.is_list:
-        return _read_union(part, nesting)
+        return _read_union(part, named, nesting)
     if part.is_map:
-        return _read_schema(part, nesting)
+        return _read_schema(part, named, nesting)
     text = name = part.text()
     optional = name.endswith("?")
     name = name.removesuffix("?")
     depth = 0
     while name.endswith("[]"):
         name, depth = name[:-2], depth + 1
-    if name in _ELSE or "#" in name or "/" in name:
+    if name in _ELSE or "#" in name or "/" in name or name in named - set(_NAMED):
         return Type(Kind.ANY, optional=optional or name == "null")
     if name not in _NAMED:
         known = ", ".join(_NAMED)
@@ -115,25 +123,29 @@ def _bounded(found: Type, nesting: int) -> Type:
     return Type(Kind.ANY, optional=found.optional) if deep else found
 
 
-def _read_union(part: Part, nesting: int) -> Type:
+def _short(name: str) -> str:
+    return re.split("[#/]", name)[-1]
+
+
+def _read_union(part: Part, named: frozenset[str], nesting: int) -> Type:
     items = part.items()
     members = [item for item in items if item.value != "null"]
-    found = [read_type(item, nesting) for item in members]
+    found = [read_type(item, named, nesting) for item in members]
     optional = len(members) < len(items) or any(each.optional for each in found)
     return replace(found[0], optional=optional) if len(found) == 1 else Type(Kind.ANY, optional=optional)
 
 
-def _read_schema(part: Part, nesting: int) -> Type:
+def _read_schema(part: Part, named: frozenset[str], nesting: int) -> Type:
     kind = part.required("type")
     if kind.value == "array":
-        item = read_type(part.required("items"), nesting)
+        item = read_type(part.required("items"), named, nesting)
         return Type(Kind.ANY) if item.optional else _bounded(item.array, nesting)
     if kind.value == "enum":
-        symbols = tuple(re.split("[#/]", item.text())[-1] for item in part.required("symbols").items())
+        symbols = tuple(_short(item.text()) for item in part.required("symbols").items())
         if not symbols or len(set(symbols)) != len(symbols):
             raise part.error("an enum whose symbols are missing or given twice found")
         return Type(Kind.ENUM, symbols=symbols)
-    return Type(Kind.ANY) if kind.value == "record" else read_type(kind, nesting)
+    return Type(Kind.ANY) if kind.value == "record" else read_type(kind, named, nesting)
 
 
 def check_value(kind: Type, value: object, files: tuple[type, ...]) -> object:

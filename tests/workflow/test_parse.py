@@ -76,6 +76,22 @@ def test_types(written: str, expected: Type) -> None:
     assert tool(inputs="{x: {type: %s}}" % written).inputs[0].type == expected  # noqa: UP031
 
 
+def test_a_type_is_known_by_the_name_that_the_document_gives_it() -> None:
+    """Lost: every tool that defines its types once; or a slip of the pen («strung») that nobody is told."""
+    named = "{class: SchemaDefRequirement, types: [{name: person, type: record, fields: {}}]}"
+    read = tool(
+        f"requirements: [{named}]",
+        "{a: person, b: 'person[]?', c: {type: {type: array, items: person}},"
+        " d: {type: {type: enum, name: '#how', symbols: [x]}}}",
+        "{o: how}",
+    )
+    assert [each.type for each in read.inputs[:3]] == [Type(Kind.ANY), Type(Kind.ANY, optional=True), Type(Kind.ANY)]
+    assert read.inputs[3].type == Type(Kind.ENUM, symbols=("x",))
+    assert read.outputs[0].type == Type(Kind.ANY)
+    with pytest.raises(BadInput, match="«persons» is no type"):
+        tool(f"requirements: [{named}]", "{a: persons}")
+
+
 def test_what_a_node_acts_on_is_read_and_the_rest_is_left_to_the_evaluator() -> None:
     """Lost: a file that the tool needs and its block lacks; or a tool that is refused for what every runner does."""
     read = tool(
