@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from workflow.cwl import METADATA, confirm, read_header
-from workflow.document import Part
+from workflow.document import Part, shown
 from workflow.name import plain_name, relative_path
 from workflow.requirement import Requirements, read_requirements
 from workflow.tool import Input, Output, Tool
@@ -144,5 +144,5 @@ def _read_outputs(part: Part, named: frozenset[str], requirements: Requirements)
         found[name] = output
     for name, (_, place) in requirements.disclosures.items():
         if name not in found:
-            raise place.error(f"«{name}» is declared here, but the tool has no output of that name")
+            raise place.error(f"«{shown(name)}» is declared here, but the tool has no output of that name")
     return tuple(found.values())

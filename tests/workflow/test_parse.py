@@ -224,6 +224,13 @@ def test_the_first_lines_are_checked(change: tuple[str, str], message: str) -> N
         parse_tool(text.replace(*change), "t.cwl")
 
 
+def test_a_name_in_a_refusal_is_one_line_of_text() -> None:
+    """Lost: a document that a peer wrote clears the terminal of whoever is told why it is refused."""
+    with pytest.raises(BadInput, match="no output of that name") as caught:
+        tool('hints: {"urn:comity:cwl#Output": {"a\\u001b[2J\\nb": {type: table}}}')
+    assert str(caught.value).isprintable()
+
+
 def test_metadata_of_other_vocabularies_is_accepted() -> None:
     assert tool("$namespaces: {s: 'https://schema.org/'}\ns:license: MIT\nintent: [x]\n").outputs == ()
 
